@@ -1,0 +1,50 @@
+"""Windows releases: what people call them, and how a PFX must be encrypted for them."""
+
+import difflib
+import re
+
+from vmscert.facts import facts
+
+_BUILD = re.compile(r", build (\d+)$")  # how inventory.ps1 ends the name of the release
+
+
+def release(text: str) -> dict[str, str]:
+    """Return the row of data/windows/releases.csv for the name of a Windows release.
+
+    Accepts the name as people and Windows write it: "Windows Server 2022 Standard", "2022",
+    "Windows 10 22H2", or with the build at its end, which then decides. Raises ValueError.
+    """
+    rows = facts("windows/releases")
+    build, key = _BUILD.search(text), _release_key(_BUILD.sub("", text))
+    kind = "server" if "server" in key else "client"
+    for row in rows:
+        if build and (row["build"], row["kind"]) == (build[1], kind):
+            return row
+    for row in rows:
+        if key and key in map(_release_key, (row["release"], *row["aliases"].split("|"))):
+            return row
+    raise ValueError(f"{text!r} is not a known Windows release.{_nearest_release(text)}")
+
+
+def pfx_encryption(text: str) -> str:
+    """Return "AES-256" or "3DES": how a PFX is encrypted so that this Windows release opens it.
+
+    A computer whose release is not said counts as a current one. Raises ValueError like `release`.
+    """
+    return release(text)["pfx"] if text.strip() else "AES-256"
+
+
+def _release_key(text: str) -> str:
+    """The words that tell releases apart. After "Windows", words such as "Standard" do not."""
+    words = re.findall(
+        r"\w+(?:\.\w+)*", re.sub(r"\bwin(dows)?(?=[\W\d]|$)", "windows ", text.casefold())
+    )
+    if "windows" in words:
+        words = [w for w in words if w == "server" or any(map(str.isdigit, w))]
+    return " ".join(words)
+
+
+def _nearest_release(text: str) -> str:
+    names = {row["release"].casefold(): row["release"] for row in facts("windows/releases")}
+    near = difflib.get_close_matches(text.strip().casefold(), names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else " Write it like 'Windows Server 2022'"
