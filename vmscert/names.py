@@ -1,0 +1,63 @@
+"""One decision, made in one place: is this text a DNS name or an IP address?"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+# RFC 1123 letters, digits and hyphens, and the underscore that Windows lets through.
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_LONGEST = 253  # letters of a DNS name, RFC 1035 section 2.3.4
+
+
+def parse_name(text: str) -> str | IPv4Address | IPv6Address:
+    """Return an IP address, or the DNS name in lower case and ASCII (RFC 5890 A-labels).
+
+    A trailing dot is dropped; `*` may be the whole left-most label (RFC 9525).
+    Raises ValueError with one sentence when the text is neither.
+    """
+    name = text.strip().removesuffix(".").lower()
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return _host_name(text, name)
+    if "%" in name:
+        raise ValueError(f"{text!r} names a network card of one computer: leave out what follows %")
+    return address
+
+
+def _host_name(text: str, name: str) -> str:
+    ascii_name = name if name.isascii() else _to_ascii(name)
+    labels = ascii_name.removeprefix("*.").split(".")
+    if len(ascii_name) > _LONGEST or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(f"{text!r} is not a host name{_reason(ascii_name, labels)}")
+    if labels[-1].isdigit():
+        raise ValueError(f"{text!r} ends in a number like an IP address, but is not a valid one")
+    return ascii_name
+
+
+def _to_ascii(name: str) -> str:
+    import idna  # only for the rare name that needs it: it loads large tables
+
+    try:
+        return ".".join(
+            label if label.isascii() else idna.encode(label, uts46=True).decode("ascii")
+            for label in name.split(".")  # one by one: IDNA knows neither `*` nor the underscore
+        )
+    except idna.IDNAError as error:
+        raise ValueError(f"{name!r} is not a host name: {error}") from None
+
+
+def _reason(name: str, labels: list[str]) -> str:
+    if not name:
+        return ": it is empty"
+    if len(name) > _LONGEST:
+        return f": it has {len(name)} letters, at most {_LONGEST} are allowed"
+    wrong = next(label for label in labels if not _LABEL.fullmatch(label))
+    return f": look at {wrong!r} (allowed are letters, digits and inner hyphens, 1 to 63 of them)"
+
+
+def is_address(text: str) -> bool:
+    """Tell whether the text is an IP address."""
+    try:
+        return not isinstance(parse_name(text), str)
+    except ValueError:
+        return False
