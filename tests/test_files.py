@@ -1,0 +1,95 @@
+"""Files are written whole or not at all, and what holds a key is never overwritten."""
+
+import errno
+import os
+import stat
+import sys
+
+import pytest
+
+from vmscert.files import sweep, write_atomic, write_once
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps rights in the folder")
+
+
+def modes(folder):
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+    write_atomic(tmp_path / "servers" / "rec" / "a.cer", b"new")
+    assert (tmp_path / "servers" / "rec" / "a.cer").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("name", ["ledger.csv", "ca.key"])
+def test_a_write_that_fails_at_any_step_leaves_the_old_file_and_no_draft(
+    tmp_path, monkeypatch, step, failure, name
+):
+    def fail(*_):
+        raise failure
+
+    write_atomic(tmp_path / name, b"old")
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(failure)):
+        write_atomic(tmp_path / name, b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"old"}
+
+
+def test_a_file_that_another_program_holds_is_told_in_a_sentence(tmp_path, monkeypatch):
+    """Windows refuses to replace a ledger that is open in Excel."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError, match=r"ledger\.csv can't be written: close it where"):
+        write_atomic(tmp_path / "ledger.csv", b"new")
+    assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_only_the_owner_reads_a_file_with_a_key(tmp_path):
+    before = os.umask(0)
+    try:
+        for name in ("ca.key", "a.pfx", "ca.cer", "ledger.csv"):
+            write_atomic(tmp_path / name, b"")
+    finally:
+        os.umask(before)
+    assert modes(tmp_path) == {
+        "ca.key": 0o600,
+        "a.pfx": 0o600,
+        "ca.cer": 0o644,
+        "ledger.csv": 0o644,
+    }
+
+
+@posix
+def test_a_key_is_never_readable_by_others_not_even_as_a_draft(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(os, "fsync", lambda _: seen.update(modes(tmp_path)))
+    write_atomic(tmp_path / "ca.key", b"new")
+    assert list(seen.values()) == [0o600]
+
+
+def test_a_file_with_a_key_is_not_overwritten(tmp_path):
+    write_once(tmp_path / "ca.key", b"old")
+    with pytest.raises(FileExistsError, match=r"ca\.key exists: it is never overwritten\. Move"):
+        write_once(tmp_path / "ca.key", b"new")
+    assert (tmp_path / "ca.key").read_bytes() == b"old"
+
+
+def test_writing_the_same_bytes_again_does_nothing(tmp_path, monkeypatch):
+    write_once(tmp_path / "ca.key", b"old")
+    monkeypatch.delattr(os, "replace")
+    write_once(tmp_path / "ca.key", b"old")
+
+
+def test_sweeping_removes_the_drafts_of_a_killed_run_and_nothing_else(tmp_path):
+    kept = ["ca.key", "draft", "my.draft", ".lock", "servers/rec/a.pfx"]
+    for name in [*kept, ".ca.key.0a1b2c3d.draft", "servers/rec/.a.pfx.0a1b2c3d.draft"]:
+        write_atomic(tmp_path / name, b"")
+    sweep(tmp_path)
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(left) == sorted(kept)

@@ -1,0 +1,52 @@
+"""Files that are written whole or not at all."""
+
+import os
+import secrets
+from pathlib import Path
+
+_PRIVATE = (".key", ".pfx")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half of it.
+
+    Files with keys are readable by their owner only (on Windows the folder's rights decide).
+    Raises OSError as the system does, with no trace left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
+    try:
+        _write(draft, data, 0o600 if path.suffix in _PRIVATE else 0o644)
+        draft.replace(path)
+    except PermissionError as error:  # what Windows says of a file that is open in Excel
+        raise PermissionError(
+            f"{path} can't be written: close it where it is open, then run again"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file that must not exist yet, or exists with the same bytes.
+
+    The caller holds the folder's lock. Raises FileExistsError with one sentence otherwise.
+    """
+    if path.exists():
+        if path.read_bytes() == data:
+            return
+        raise FileExistsError(f"{path} exists: it is never overwritten. Move it away yourself")
+    write_atomic(path, data)
+
+
+def sweep(folder: Path) -> None:
+    """Remove drafts that a killed run left behind; the caller holds the folder's lock."""
+    for draft in folder.rglob(".*.draft"):
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,278 @@
+"""The folder of one site: its CA, what was issued, what computers report, and the ledger.
+
+    ca.cer                             public; goes to every computer
+    ca.key                             PKCS #8, encrypted; goes nowhere
+    servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
+    hand-over/<host>/                  what one person carries to one computer
+    inventory/<host>.json              what was found there
+    site.csv                           the site's table, as the last runbook read it
+    ledger.csv, ledger.seal            the story, chained by hashes
+    changes/<date>-<runbook>/          the executed notebook, as it ran
+
+Files are the state, the ledger is the story. Everything is written whole, under a lock; every
+certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from filelock import FileLock, Timeout
+
+from vmscert.authority import Authority, Issued, load_authority
+from vmscert.files import sweep, write_atomic, write_once
+from vmscert.ledger import Entry, Ledger, iso
+from vmscert.windows import Stores, read_inventory, thumbprint, write_inventory
+
+_PATIENCE = 20  # seconds to wait for another run before saying so
+_REHEARSAL = "REHEARSAL.txt"
+_ISSUED = ("issue", "renew")
+
+
+class Records:
+    """One site's folder; made when the first file is written."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.ledger = Ledger(self.folder)
+        self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out while files change, and clear away what a killed run left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mine_already = self._lock.is_locked
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RuntimeError(
+                f"{self.folder} is in use by another run: wait until it ends, then run again"
+            ) from None
+        try:
+            if not mine_already:
+                sweep(self.folder)
+            yield
+        finally:
+            self._lock.release()
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether this folder is a rehearsal's: simulated computers, a CA for nothing else."""
+        return (self.folder / _REHEARSAL).exists()
+
+    def begin_rehearsal(self) -> None:
+        """Mark a new folder as a rehearsal's; ValueError when it holds a real site already."""
+        if self.rehearsal:
+            return
+        if any(path.exists() for path in (self._ca_cer, self._ca_key, self.ledger.path)):
+            raise ValueError(
+                f"{self.folder} holds a real site: rehearse in another folder (--folder)"
+            )
+        text = (
+            "Everything here belongs to a rehearsal. The computers are simulated.\n"
+            "Never install this CA on a real computer; delete the folder when you like.\n"
+        )
+        write_atomic(self.folder / _REHEARSAL, text.encode())
+
+    @property
+    def table(self) -> Path:
+        """The site's table, as the last runbook read it."""
+        return self.folder / "site.csv"
+
+    def save_table(self, data: bytes) -> None:
+        """Keep the table beside what was made from it."""
+        with self.lock():
+            write_atomic(self.table, data)
+
+    # The CA
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether the CA is complete: certificate and key."""
+        return self._ca_cer.exists() and self._ca_key.exists()
+
+    @property
+    def ca_certificate(self) -> x509.Certificate:
+        """The CA certificate; FileNotFoundError says which runbook makes it."""
+        if not self._ca_cer.exists():
+            raise FileNotFoundError(
+                f"{self._ca_cer} is missing: run 11-create-the-ca-certificate first"
+            )
+        return x509.load_der_x509_certificate(self._ca_cer.read_bytes())
+
+    def authority(self, password: str) -> Authority:
+        """Open the CA; ValueError for a wrong password or a key of another certificate."""
+        certificate = self.ca_certificate
+        if not self._ca_key.exists():
+            raise FileNotFoundError(f"{self._ca_key} is missing: restore it from the backup")
+        der = certificate.public_bytes(Encoding.DER)
+        return load_authority(der, self._ca_key.read_bytes(), password)
+
+    def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
+        """Write a new CA; FileExistsError when one is there, even half of one that was used."""
+        key = authority.encrypted_key(password)
+        with self.lock():
+            if self._ca_key.exists() or (self._ca_cer.exists() and self._was_used()):
+                raise FileExistsError(
+                    f"{self.folder} has a CA already: its key is never overwritten. If one of "
+                    f"ca.cer and ca.key is missing, restore it from the backup"
+                )
+            self.note("11", "create CA", authority.certificate, at=at, note=authority.name)
+            write_atomic(self._ca_cer, authority.certificate.public_bytes(Encoding.DER))
+            write_once(self._ca_key, key)
+
+    def _was_used(self) -> bool:
+        return any(entry.action in _ISSUED for entry in self.ledger.entries())
+
+    @property
+    def _ca_cer(self) -> Path:
+        return self.folder / "ca.cer"
+
+    @property
+    def _ca_key(self) -> Path:
+        return self.folder / "ca.key"
+
+    # Server certificates
+
+    def save(
+        self,
+        host: str,
+        issued: Issued,
+        password: str,
+        encryption: str,
+        *,
+        at: datetime,
+        runbook: str = "12",
+        action: str = "issue",
+    ) -> Path:
+        """Record and write one server's certificate and PFX; return the path of the PFX."""
+        pfx = issued.pfx(password, encryption)
+        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
+        note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
+        with self.lock():
+            self.note(runbook, action, issued.certificate, host=host, at=at, note=note)
+            write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
+            write_once(path, pfx)
+        return path
+
+    def current(self) -> dict[str, x509.Certificate]:
+        """Return host → the newest certificate that was issued and is complete on disk."""
+        return {
+            host: x509.load_der_x509_certificate(path.with_suffix(".cer").read_bytes())
+            for host, path in self.pfx_paths().items()
+        }
+
+    def pfx_paths(self) -> dict[str, Path]:
+        """Return host → the PFX of its newest complete certificate, in the ledger's order."""
+        found = {}
+        for entry in self.ledger.entries():
+            path = self.folder / "servers" / entry.host / f"{entry.thumbprint}.pfx"
+            if entry.action in _ISSUED and path.exists() and path.with_suffix(".cer").exists():
+                found[entry.host] = path
+        return found
+
+    def abandoned(self) -> tuple[Entry, ...]:
+        """Return certificates that a killed run recorded but whose key never reached a file."""
+        entries = self.ledger.entries()
+        told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
+        return tuple(
+            entry
+            for entry in entries
+            if entry.action in _ISSUED
+            and entry.thumbprint not in told
+            and not (self.folder / "servers" / entry.host / f"{entry.thumbprint}.pfx").exists()
+        )
+
+    def open_pfx(self, host: str, password: str) -> Issued:
+        """Open a server's newest PFX; ValueError for a wrong password."""
+        return read_pfx(self.pfx_paths()[host], password, self.ca_certificate)
+
+    # What goes out and what comes back
+
+    def hand_over(self, host: str, files: Mapping[str, bytes]) -> Path:
+        """Put files into the folder that one person carries to one computer; list their SHA-256."""
+        folder = self.folder / "hand-over" / host
+        with self.lock():
+            for name, data in files.items():
+                write_atomic(folder / name, data)
+            if any(name.endswith(".pfx") for name in files):
+                for old in set(folder.glob("*.pfx")) - {folder / name for name in files}:
+                    old.unlink()  # a copy: the original stays in servers/
+            _list_sums(folder)
+        return folder
+
+    def save_inventory(self, stores: Stores) -> None:
+        """Keep what a computer reported; the newest report replaces the one before."""
+        with self.lock():
+            write_atomic(self.folder / "inventory" / f"{stores.host}.json", write_inventory(stores))
+
+    def inventories(self) -> dict[str, Stores]:
+        """Return host → what its inventory file says; ValueError names a file that won't open."""
+        found = map(read_inventory, sorted((self.folder / "inventory").glob("*.json")))
+        return {stores.host: stores for stores in found}
+
+    # The story
+
+    def keep(self, runbook: str, name: str, data: bytes, *, at: datetime) -> Path:
+        """Add a file to `changes/<date>-<runbook>/` and its list of SHA-256; never overwrite."""
+        folder = self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}"
+        with self.lock():
+            path = _free(folder / name)
+            write_once(path, data)
+            _list_sums(folder)
+        return path
+
+    def note(
+        self,
+        runbook: str,
+        action: str,
+        certificate: x509.Certificate | None = None,
+        *,
+        at: datetime,
+        host: str = "",
+        note: str = "",
+    ) -> None:
+        """Add one line to the ledger."""
+        about = {}
+        if certificate is not None:
+            about = {
+                "serial": f"{certificate.serial_number:X}",
+                "thumbprint": thumbprint(certificate),
+                "not_after": iso(certificate.not_valid_after_utc),
+            }
+        self.note_all([Entry(iso(at), runbook, action, host, note=note, **about)])
+
+    def note_all(self, entries: Iterable[Entry]) -> None:
+        """Add lines to the ledger, all or none."""
+        with self.lock():
+            self.ledger.append(*entries)
+
+
+def _list_sums(folder: Path) -> None:
+    """Write SHA256SUMS, as `sha256sum --check` reads it."""
+    listed = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed)
+    write_atomic(folder / "SHA256SUMS", "".join(sums).encode())
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or the first of name-2, name-3 … that is not taken."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(p for p in numbered if not p.exists())
+
+
+def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
+    """Open a PFX file; ValueError in one sentence when it won't open."""
+    try:
+        key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+    except ValueError:
+        raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
+    if certificate is None or not isinstance(key, RSAPrivateKey):
+        raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
+    return Issued(certificate, key, issuers)
