@@ -1,0 +1,202 @@
+"""The guide's three requirements and its warning, checked for a whole site.
+
+A server certificate is issued to the host names that clients use, trusted on all computers that
+talk to the server, and its private key is readable by the service account. What computers hold
+comes from their inventory files, real or simulated; the answer is a list of findings.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from vmscert.authority import subject_names
+from vmscert.expiry import WARNING
+from vmscert.names import is_address
+from vmscert.site import Connection, Host, Site
+from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
+from vmscert.windows import Personal, Stores, thumbprint
+
+_PHONES = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
+_STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
+
+
+def check_site(site: Site, stores: Mapping[str, Stores], at: datetime) -> list[Finding]:
+    """Return every finding about a site: its servers first, then each connection.
+
+    `stores` is host name → what that computer holds. A computer without an entry has not
+    reported; nothing is assumed of it.
+    """
+    silent = [
+        Finding("not-reachable", host.name, f"no inventory of {host.name} has come back")
+        for host in site.clients
+        if host.name not in stores
+    ]
+    servers = [
+        finding
+        for host in site.servers
+        if host.name in stores
+        for finding in check_host(host, stores[host.name], at)
+    ]
+    return list(dict.fromkeys([*silent, *servers, *_connections(site, stores, at)]))
+
+
+def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
+    """Return the findings about one server: certificate, key, encryption, and its near future."""
+    findings = []
+    for group in host.groups:
+        held = serving(host, stores, group)
+        if held is None:
+            findings.append(_without_certificate(host, stores))
+            continue
+        if stores.bindings.get(group) is None:
+            findings.append(
+                Finding("not-encrypted", host.name, f"{group} is not switched on on {host.name}")
+            )
+        findings += _key(host, held)
+        findings += _outlook(host, held.certificate, group, at)
+    return list(dict.fromkeys(findings))
+
+
+def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
+    """Return the findings about a CA certificate by itself, before anybody trusts it."""
+    return list(_ca_findings(certificate, at))
+
+
+def serving(host: Host, stores: Stores, group: str) -> Personal | None:
+    """Return what this computer serves in a certificate group: the bound one, else the best."""
+    bound = stores.bindings.get(group)
+    if bound:
+        return stores.find(bound)
+    mine = [held for held in stores.personal if host.fqdn in _names(held.certificate)]
+    return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
+
+
+def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iterator[Finding]:
+    judge = cache(lambda leaf, name, roots: diagnose([leaf], name, roots, at).findings)
+    for connection in site.connections:
+        client, server = stores.get(connection.client), stores.get(connection.server)
+        host = site[connection.server]
+        held = serving(host, server, connection.group) if server else None
+        if client and held:
+            for name in host.names:
+                for finding in judge(held.certificate, name, client.root):
+                    if finding.code in ("name-mismatch", "no-san") and not _names(held.certificate):
+                        yield _without_names(host)  # one cause, under however many names
+                    else:
+                        yield _placed(finding, connection, client)
+
+
+def _placed(finding: Finding, connection: Connection, client: Stores) -> Finding:
+    """Say of which computer a finding speaks, and see a root in the wrong store for what it is."""
+    if finding.code not in OF_THE_CLIENT:
+        return Finding(finding.code, connection.server, finding.detail, finding.severity)
+    if finding.code == "untrusted-root" and client.user_root:
+        return Finding(
+            "wrong-store",
+            connection.client,
+            f"{connection.client} holds a root in CurrentUser\\Root, where no service sees it: "
+            f"it belongs in LocalMachine\\Root",
+        )
+    detail = finding.detail
+    if finding.code == "untrusted-root":
+        detail = f"{connection.client} does not hold the CA certificate: it refuses every server"
+    return Finding(finding.code, connection.client, detail, finding.severity)
+
+
+def _without_names(host: Host) -> Finding:
+    return Finding(
+        "no-san",
+        host.name,
+        f"the certificate on {host.name} has no subjectAltName: some clients still read the one "
+        f"name in its subject, none finds {', '.join(host.names[1:])}",
+    )
+
+
+def _without_certificate(host: Host, stores: Stores) -> Finding:
+    if any(host.fqdn in _names(held.certificate) for held in stores.user_personal):
+        return Finding(
+            "wrong-store",
+            host.name,
+            f"the certificate for {host.fqdn} is in CurrentUser\\My on {host.name}, where no "
+            f"service sees it: it belongs in LocalMachine\\My",
+        )
+    return Finding(
+        "no-certificate", host.name, f"LocalMachine\\My holds no certificate for {host.fqdn}"
+    )
+
+
+def _key(host: Host, held: Personal) -> Iterator[Finding]:
+    label = thumbprint(held.certificate)
+    if not held.has_key:
+        yield Finding(
+            "key-missing", host.name, f"certificate {label} on {host.name} has no private key"
+        )
+        return
+    for account in host.accounts:
+        if not held.readable_by(account):
+            yield Finding(
+                "key-not-readable",
+                host.name,
+                f"{account} can't read the private key of {label} on {host.name}",
+            )
+
+
+def _outlook(
+    host: Host, certificate: x509.Certificate, group: str, at: datetime
+) -> Iterator[Finding]:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if timedelta(0) <= end - at <= timedelta(days=WARNING):
+        yield Finding(
+            "expires-soon",
+            host.name,
+            f"the certificate on {host.name} ends on {end:%Y-%m-%d}, in {(end - at).days} days",
+        )
+    if group == "mobile streaming media" and end - start > _PHONES:
+        yield Finding(
+            "too-long-for-phones",
+            host.name,
+            f"the certificate on {host.name} is valid for {(end - start).days} days; iPhones "
+            f"refuse more than {_PHONES.days}",
+        )
+    odd = [name for name in host.names if "_" in name]
+    if odd:
+        yield Finding(
+            "name-not-portable",
+            host.name,
+            f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
+        )
+
+
+def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not _is_ca(certificate):
+        yield Finding("issuer-not-ca", "root", "the certificate does not say that it is a CA")
+    if at < start:
+        yield Finding("not-yet-valid", "root", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC")
+    if at > end:
+        yield Finding("expired", "root", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC")
+    elif end - at < timedelta(days=365):
+        yield Finding(
+            "expires-soon",
+            "root",
+            f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
+        )
+    key = certificate.public_key()
+    if isinstance(key, RSAPublicKey) and key.key_size < _STRONG_CA:
+        yield Finding(
+            "weak-key", "root", f"the CA's key has {key.key_size} bits; {_STRONG_CA} last ten years"
+        )
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    return [name.lower() for name in subject_names(certificate) if not is_address(name)]
