@@ -1,0 +1,98 @@
+"""Every connection of a site, made for real: the last word belongs to the wire."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from vmscert.site import Connection, Site
+from vmscert.tls import Handshake, connect
+from vmscert.trust import diagnose
+from vmscert.windows import Stores, thumbprint
+
+VERIFIED = "verified"
+_AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One connection as one client makes it by one name; `verdict` is "verified" or a rule code."""
+
+    client: str
+    server: str
+    name: str
+    port: int
+    group: str
+    tls: str
+    thumbprint: str
+    verdict: str
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the client trusts the server."""
+        return self.verdict == VERIFIED
+
+
+def verify_connections(
+    site: Site,
+    stores: Mapping[str, Stores],
+    expected: Mapping[str, str],
+    at: datetime,
+    endpoint: Callable[[Connection, str], tuple[str, int]] = lambda c, name: (name, c.port),
+    connections: Iterable[Connection] | None = None,
+) -> Iterator[Verification]:
+    """Make every connection of the site by every name of its server, as its client would.
+
+    Each handshake trusts only what the client's `LocalMachine\\Root` holds according to `stores`.
+    `expected` is server → thumbprint that should be served; `endpoint` tells where a name leads
+    (by default to itself). Results come in the order of the site's connections.
+    """
+    wanted = [
+        (connection, name)
+        for connection in (site.connections if connections is None else connections)
+        for name in site[connection.server].names
+    ]
+    one = partial(_verify, stores, expected, at, endpoint)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        yield from threads.map(one, *zip(*wanted, strict=True)) if wanted else ()
+
+
+def _verify(
+    stores: Mapping[str, Stores],
+    expected: Mapping[str, str],
+    at: datetime,
+    endpoint: Callable[[Connection, str], tuple[str, int]],
+    connection: Connection,
+    name: str,
+) -> Verification:
+    client = stores.get(connection.client)
+    roots = client.root if client else ()
+    seen = connect(*endpoint(connection, name), roots, name)
+    verdict, detail = _verdict(seen, roots, expected.get(connection.server), at)
+    return Verification(
+        client=connection.client,
+        server=connection.server,
+        name=name,
+        port=connection.port,
+        group=connection.group,
+        tls=seen.version,
+        thumbprint=thumbprint(seen.chain[0]) if seen.chain else "",
+        verdict=verdict,
+        detail=detail,
+    )
+
+
+def _verdict(seen: Handshake, roots, expected: str | None, at: datetime) -> tuple[str, str]:
+    if seen.rule:
+        return seen.rule, seen.error
+    diagnosis = diagnose(seen.chain, seen.name, roots, at)
+    bad = [finding for finding in diagnosis.findings if finding.severity == "bad"]
+    if bad:
+        return bad[0].code, "; ".join(finding.detail for finding in bad)
+    if not seen.ok:  # OpenSSL is stricter here than most clients: say so, do not hide it
+        return "profile", seen.error
+    if expected and thumbprint(seen.chain[0]) != expected:
+        return "wrong-certificate-served", f"issued was {expected}"
+    return VERIFIED, ""
