@@ -138,14 +138,14 @@ def test_a_line_forged_at_the_end_in_place_of_the_true_one_is_found(ledger, tmp_
     other = Ledger(tmp_path / "other")
     other.append(*LINES[:3], replace(LINES[3], host="pc-9"))
     assert found(ledger, other.path.read_bytes()) == (
-        "ledger.csv: line 5 is not the line that was sealed",
+        "ledger.csv, line 5: is not the line that was sealed",
     )
 
 
 def test_the_sentence_names_the_first_line_that_is_wrong(ledger):
     changed = ledger.path.read_bytes().replace(b"rec-1", b"rec-7")
     assert found(ledger, changed)[0] == (
-        "ledger.csv: line 3 was changed, or a line before it was changed, removed, added or moved"
+        "ledger.csv, line 3: was changed, or a line before it was changed, removed, added or moved"
     )
 
 
@@ -161,7 +161,7 @@ def test_the_sentence_names_the_first_line_that_is_wrong(ledger):
 def test_a_ledger_saved_in_excel_is_told_and_not_continued(ledger, save):
     ledger.path.write_bytes(save(ledger.path.read_text("utf-8")).encode())
     sentence = (
-        "ledger.csv, line 1: is not as it was written: was the file saved in Excel? Restore "
+        "ledger.csv, line 1: is not as it was written: was it saved in Excel? Restore "
         "ledger.csv and ledger.seal from the backup"
     )
     assert ledger.problems() == (sentence,)
@@ -178,7 +178,7 @@ def test_a_ledger_in_another_encoding_is_told(ledger):
 
 def test_a_line_that_is_no_line_is_told(ledger):
     assert found(ledger, ledger.path.read_bytes() + b"\n") == (
-        "ledger.csv, line 6: was changed: 0 cells, not 9. Restore ledger.csv and ledger.seal from "
+        "ledger.csv, line 6: was changed, 0 cells, not 9. Restore ledger.csv and ledger.seal from "
         "the backup",
     )
 

@@ -104,13 +104,13 @@ class Issued:
 
         `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
         the password of an AES file wrong. The root stays out: Windows would put it into the store
-        of the server certificate. Raises ValueError for a password that is empty or not ASCII
-        (Java, Mono and Wine cannot open such a file).
+        of the server certificate. Raises ValueError for a password that is empty or not printable
+        ASCII (Java, Mono and Wine cannot open such a file).
         """
         if self.key is None:
             raise ValueError("The private key was made on the server and is not here: no PFX")
-        if not password or not password.isascii():
-            raise ValueError("The PFX password must be ASCII and not empty, or some clients fail")
+        if not (password and password.isascii() and password.isprintable()):
+            raise ValueError("The PFX password must be printable ASCII, or some clients fail")
         return pkcs12.serialize_key_and_certificates(
             self.friendly_name.encode(),
             self.key,

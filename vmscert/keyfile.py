@@ -134,7 +134,7 @@ def _kdf_parameters(salt: bytes) -> _Pbkdf2Parameters:
 
 
 def _aes_cbc(secret: bytes, iv: bytes, data: bytes) -> bytes:
-    padder = padding.PKCS7(algorithms.AES.block_size).padder()
+    padder = padding.PKCS7(8 * len(iv)).padder()
     encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
     return encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
 

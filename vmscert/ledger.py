@@ -57,7 +57,7 @@ class Ledger:
             return
         lines = self._lines()
         for problem in self._broken_seal(lines):
-            raise self._spoilt("", f"{problem}.")
+            raise self._spoilt(f"{problem}.")
         last = lines[-1][1] if lines else _START
         if not lines:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
@@ -69,21 +69,25 @@ class Ledger:
         self._write_seal(len(lines) + len(entries), last)
 
     def problems(self) -> tuple[str, ...]:
-        """Return one sentence for every line that was changed, removed, added or moved."""
+        """Return one sentence for every line that was changed, removed, added or moved.
+
+        A line that is no longer a line at all hides those below: then only that one is told.
+        """
         try:
             lines = self._lines()
         except ValueError as error:
             return (str(error),)
         found = (*self._broken_links(lines), *self._broken_seal(lines))
-        return tuple(f"{self.path.name}: {problem}" for problem in found)
+        return tuple(f"{self.path.name}{problem}" for problem in found)
 
     def _broken_links(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
+        """Yield where and what, to stand behind the file's name."""
         last, written = _START, self._text().splitlines(keepends=True)[1:]
         for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
             if found != _chain(last, entry) or line != _row((*_values(entry), found)):
                 yield (
-                    f"line {number} was changed, or a line before it was changed, removed, added "
-                    f"or moved"
+                    f", line {number}: was changed, or a line before it was changed, removed, "
+                    f"added or moved"
                 )
             last = found
 
@@ -91,19 +95,19 @@ class Ledger:
         count, last = self._read_seal()
         if count is None:
             if lines or self.seal.exists():
-                yield "the seal is missing or spoilt, so lines may have been cut off unseen"
+                yield ": the seal is missing or spoilt, so lines may have been cut off unseen"
         # More lines than sealed are what a crash between the two writes leaves: no harm.
         elif len(lines) < count:
-            yield f"{count} lines were sealed, {len(lines)} are left"
+            yield f": {count} lines were sealed, {len(lines)} are left"
         elif count and lines[count - 1][1] != last:
-            yield f"line {count + 1} is not the line that was sealed"
+            yield f", line {count + 1}: is not the line that was sealed"
 
     def _lines(self) -> list[tuple[Entry, str]]:
         text = self._text()
         if text and not text.startswith(_row(COLUMNS)):
-            raise self._spoilt(", line 1", "is not as it was written: was the file saved in Excel?")
+            raise self._spoilt(", line 1: is not as it was written: was it saved in Excel?")
         if text and not text.endswith("\n"):
-            raise self._spoilt("", "the last line is not whole.")
+            raise self._spoilt(": the last line is not whole.")
         return [(Entry(*row[:-1]), row[-1]) for row in self._rows(text.split("\n")[1:-1])]
 
     def _rows(self, lines: list[str]) -> Iterator[list[str]]:
@@ -114,11 +118,11 @@ class Ledger:
                     raise csv.Error(f"{len(row)} cells, not {len(COLUMNS)}")
                 yield row
         except csv.Error as error:
-            raise self._spoilt(f", line {reader.line_num + 1}", f"was changed: {error}.") from None
+            raise self._spoilt(f", line {reader.line_num + 1}: was changed, {error}.") from None
 
-    def _spoilt(self, where: str, what: str) -> ValueError:
+    def _spoilt(self, what: str) -> ValueError:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
-        return ValueError(f"{self.path.name}{where}: {what} {backup}")
+        return ValueError(f"{self.path.name}{what} {backup}")
 
     def _text(self) -> str:
         if not self.path.exists():
@@ -126,7 +130,7 @@ class Ledger:
         try:
             return self.path.read_bytes().decode()
         except UnicodeDecodeError:
-            raise self._spoilt("", "was saved in another encoding.") from None
+            raise self._spoilt(": was saved in another encoding.") from None
 
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())

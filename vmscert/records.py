@@ -123,6 +123,8 @@ class Records:
                     f"{self.folder} has a CA already: its key is never overwritten. If one of "
                     f"ca.cer and ca.key is missing, restore it from the backup"
                 )
+            if self._ca_cer.exists():
+                self.note("11", "abandon", self.ca_certificate, at=at, note="its key was not saved")
             self.note("11", "create CA", authority.certificate, at=at, note=authority.name)
             write_atomic(self._ca_cer, authority.certificate.public_bytes(Encoding.DER))
             write_once(self._ca_key, key)

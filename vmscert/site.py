@@ -150,12 +150,15 @@ class Site:
             for host in self._with_role(row["role"])
         )
 
-    def encrypted_for(self, role: str) -> list[tuple[str, str]]:
-        """(server, certificate group) of every encrypted port that this client role calls."""
+    def lost_without_https(self, role: str) -> list[tuple[str, str]]:
+        """(server, certificate group) of every port that this role can call over HTTPS only.
+
+        Where plain HTTP has a port of its own, as at the management server, that one stays.
+        """
         return [
             (server.name, row["group"])
             for row in facts("xprotect/connections")
-            if row["client"] == role
+            if row["client"] == role and row["plain_port"] in ("", row["port"])
             for server in self._with_role(row["server"])
             if row["group"] not in server.left_off
         ]
@@ -407,10 +410,10 @@ class _Reader:
             self.check_https(line, host, site)
 
     def check_https(self, line: int, host: Host, site: Site) -> None:
-        """A client that can't speak HTTPS loses every encrypted connection."""
+        """A client that can't speak HTTPS loses every port that speaks nothing else."""
         plain = (row for row in facts("xprotect/components") if row["https"] == "no")
         for row in plain:
-            lost = site.encrypted_for(row["role"]) if row["role"] in host.roles else []
+            lost = site.lost_without_https(row["role"]) if row["role"] in host.roles else []
             if lost:
                 servers = ", ".join(dict.fromkeys(server for server, _ in lost))
                 groups = " | ".join(dict.fromkeys(group for _, group in lost))
@@ -468,6 +471,8 @@ def _read_kindly(column: str, cell: str) -> str:
 
 def _plain(text: str) -> str:
     """Undo what Excel, Word and web pages do to names: odd spaces, hyphens, wide or no letters."""
+    if text.isascii():
+        return text
     seen = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
     return "".join("-" if unicodedata.category(c) == "Pd" else c for c in seen).strip()
 

@@ -186,10 +186,12 @@ def _rule(error: OSError) -> str:
 
 def _presented(client: _Client) -> tuple[x509.Certificate, ...]:
     """The certificates as the server sent them; Python offers this publicly from 3.13 on."""
+    inner = client._sslobj  # type: ignore[union-attr]
+    if inner is None:  # the server hung up before TLS began
+        return ()
     if sys.version_info >= (3, 13):
         chain = client.get_unverified_chain()
     else:
-        inner = client._sslobj  # type: ignore[union-attr]
-        found = inner.get_unverified_chain() if inner else None
-        chain = [certificate.public_bytes(2) for certificate in found or ()]  # 2: ENCODING_DER
-    return tuple(map(x509.load_der_x509_certificate, chain or ()))
+        found = inner.get_unverified_chain() or ()
+        chain = [certificate.public_bytes(2) for certificate in found]  # 2: ENCODING_DER
+    return tuple(map(x509.load_der_x509_certificate, chain))

@@ -1,0 +1,57 @@
+"""A run of runbooks 11 to 15 in a process of its own, which dies at the n-th file it writes.
+
+Only what costs time is left out: keys are handed in and not checked again, passwords are stretched
+less, and nothing waits for the disk.
+"""
+
+import os
+import signal
+import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from vmscert import authority, files, fleet, keyfile, simulate
+from vmscert.authority import Issued
+from vmscert.records import Records
+from vmscert.runbook import open_runbook
+
+
+def run(folder, table, at, keys, passwords, die_at=0, writes=None):
+    """Rehearse the site in this folder; die in the middle of write `die_at`, counted from 1."""
+    made = iter([load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+                 for der in keys] * 9)  # fmt: skip
+    authority.new_key = fleet.new_key = lambda _bits: next(made)
+    keyfile.ROUNDS = 10
+    simulate.read_pfx = lambda pfx, _password: _beside(folder, pfx)
+    files.os.fsync = _mortal(die_at, writes)
+    os.environ.update(passwords)
+    Records(folder).begin_rehearsal()
+    open_runbook("16-verify-the-site", table, folder, at)
+
+
+def _beside(folder, pfx):
+    (path,) = folder.glob(f"servers/*/{pfx.stem}.cer")
+    return Issued(x509.load_der_x509_certificate(path.read_bytes()), None)
+
+
+def hold(folder, ready, seconds):
+    """Keep the folder locked, and nothing else."""
+    with Records(folder).lock():
+        ready.set()
+        time.sleep(seconds)
+
+
+def _mortal(die_at, writes):
+    """What stands for os.fsync: it counts, and once it cuts the file in half and kills."""
+    count = iter(range(1, 10_000))
+
+    def fsync(number):
+        nth = next(count)
+        if writes is not None:
+            writes.value = nth
+        if nth == die_at:
+            os.ftruncate(number, os.fstat(number).st_size // 2)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    return fsync

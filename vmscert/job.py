@@ -1,0 +1,83 @@
+"""One run of one runbook: the site, the folder of its records, the time, and its secrets."""
+
+import getpass
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from vmscert.facts import DATA, HOME
+from vmscert.keyfile import check_password
+from vmscert.records import Records
+from vmscert.site import Site
+
+EXAMPLE = DATA / "sites" / "example.csv"
+# Everybody may know it: a rehearsal's CA says in its name that it is one.
+_TEACHING_PASSWORD = "for rehearsals only"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one runbook on one site; `at` is the time at which it was opened."""
+
+    runbook: str
+    site: Site
+    records: Records
+    at: datetime
+
+    @property
+    def number(self) -> str:
+        """The runbook's number, as the ledger names it."""
+        return self.runbook[:2]
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the computers are simulated."""
+        return self.records.rehearsal
+
+    @property
+    def place(self) -> str:
+        """The folder of the records in words, short where it lies within the kit."""
+        folder = self.records.folder.resolve()
+        shown = folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder
+        return shown.as_posix() + (" (a rehearsal)" if self.rehearsal else "")
+
+    def secret(self, what: str, new: bool = False) -> str:
+        """Return the password of the "CA" or of the "PFX" files; a person is asked for it.
+
+        A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD,
+        VMSCERT_PFX_PASSWORD); a rehearsal without that uses one that everybody may know.
+        """
+        given = os.environ.get(f"VMSCERT_{what}_PASSWORD")
+        if given:
+            return check_password(given)
+        if self.rehearsal:
+            return _TEACHING_PASSWORD
+        return _ask(what, new)
+
+
+def find_site(site: str | Path) -> Path:
+    """Return the path of a site's table, relative to here or to the kit."""
+    near, kit = Path(site), HOME / site
+    return near if near.exists() or not kit.exists() else kit
+
+
+def records_folder(site: Path) -> Path:
+    """Return where a site's records lie unless another folder is named."""
+    base = HOME / "data" if (HOME / "pyproject.toml").exists() else Path.cwd()
+    return base / "records" / site.stem
+
+
+def _ask(what: str, new: bool) -> str:
+    """Ask a person for a password; twice for a new one."""
+    label = {"CA": "the CA's private key", "PFX": "the PFX files"}[what]
+    try:
+        password = check_password(getpass.getpass(f"Password for {label}: "))
+        if new and getpass.getpass(f"Password for {label}, once more: ") != password:
+            raise ValueError("The two passwords differ: run the cell again")
+    except (EOFError, NotImplementedError, RuntimeError):
+        raise RuntimeError(
+            f"Nobody is there to type the password for {label}: open the notebook in JupyterLab, "
+            f"or set VMSCERT_{what}_PASSWORD for this run"
+        ) from None
+    return password

@@ -1,0 +1,200 @@
+"""What a runbook is about to do, and what it saw, as rows for people to read."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from vmscert.deeds import due_certificates, record
+from vmscert.expiry import PLAN, Due
+from vmscert.job import Job
+from vmscert.missing import missing_certificates
+from vmscert.releases import pfx_encryption
+from vmscert.runbook import Check
+from vmscert.site import Site, in_order
+from vmscert.trust import Finding
+from vmscert.verify import VERIFIED, Verification
+from vmscert.windows import thumbprint
+
+Row = dict[str, object]
+
+
+def describe_ca(job: Job) -> Row:
+    """The CA as its file says it, with the fingerprint that people compare by eye."""
+    ca = job.records.ca_certificate
+    key = ca.public_key()
+    digest = ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper()
+    return {
+        "CA": ca.subject.rfc4514_string(),
+        "from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
+        "to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
+        "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
+        "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
+        "fingerprint (SHA-256)": digest,
+    }
+
+
+def plan_certificates(job: Job) -> list[Row]:
+    """Each server, the names its certificate will carry, and what is to be done."""
+    missing = missing_certificates(job)
+    return [
+        {
+            "server": host.name,
+            "names": host.names,
+            "Windows": host.windows or "not in the table",
+            "PFX": pfx_encryption(host.windows),
+            "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
+        }
+        for host in job.site.servers
+    ]
+
+
+def who_trusts_whom(site: Site) -> list[Row]:
+    """Each computer that needs the CA certificate, and the servers for whose sake."""
+    servers = defaultdict(dict)
+    for connection in site.connections:
+        servers[connection.client][connection.server] = None
+    return [
+        {
+            "computer": host.name,
+            "roles": host.roles,
+            "trusts the CA because it talks to": tuple(servers[host.name])
+            or ("nobody: it must trust its own certificate",),
+        }
+        for host in site.clients
+    ]
+
+
+def plan_imports(job: Job) -> list[Row]:
+    """Each server, its PFX file, and the accounts that must read the key."""
+    paths = job.records.pfx_paths()
+    return [
+        {
+            "server": host.name,
+            "file": paths[host.name].name,
+            "PFX": pfx_encryption(host.windows),
+            "the key must be readable by": host.accounts,
+        }
+        for host in job.site.servers
+    ]
+
+
+def plan_encryption(job: Job) -> list[Row]:
+    """Each server in the order in which encryption is switched on, and what is switched."""
+    return [
+        {
+            "step": step,
+            "server": host.name,
+            "roles": host.roles,
+            "switch on": host.groups,
+            "ports": tuple(str(port) for port, _ in host.ports),
+        }
+        for step, host in enumerate(in_order(job.site.servers), start=1)
+    ]
+
+
+def who_serves_what(site: Site) -> list[Row]:
+    """Each server's ports, with how many clients call there and by how many names."""
+    callers = defaultdict(set)
+    for connection in site.connections:
+        callers[connection.server, connection.port].add(connection.client)
+    confirmed = {(c.server, c.port) for c in site.connections if c.confirmed}
+    return [
+        {
+            "server": host.name,
+            "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
+            "certificate group": group,
+            "clients": len(callers[host.name, port]),
+            "names": len(host.names),
+            "handshakes": len(callers[host.name, port]) * len(host.names),
+        }
+        for host in site.servers
+        for port, group in host.ports
+    ]
+
+
+def connection_rows(connections: Iterable[Verification], most: int = 100) -> list[Row]:
+    """One row for each client, server and port; what did not verify comes first and is all there.
+
+    Of what verified, `most` rows are shown and the rest is counted.
+    """
+    rows: dict[tuple, list[Verification]] = defaultdict(list)
+    for one in connections:
+        rows[one.client, one.server, one.port, one.verdict].append(one)
+    refused = [_connection_row(key, same) for key, same in rows.items() if key[3] != VERIFIED]
+    verified = [_connection_row(key, same) for key, same in rows.items() if key[3] == VERIFIED]
+    rest = len(verified) - most
+    more = [{"connection": f"and {rest} more", "verdict": VERIFIED}] if rest > 0 else []
+    return [*refused, *verified[:most], *more]
+
+
+def _connection_row(key: tuple, same: list[Verification]) -> Row:
+    client, server, port, verdict = key
+    return {
+        "connection": f"{client} → {server}:{port}",
+        "names used": len(same),
+        "TLS": same[0].tls,
+        "certificate": same[0].thumbprint[:8],
+        "verdict": verdict,
+        "detail": same[0].detail,
+    }
+
+
+def connection_checks(connections: Iterable[Verification]) -> list[Check]:
+    """One check for each server: every client that calls it trusts it."""
+    by_server = defaultdict(list)
+    for one in connections:
+        by_server[one.server].append(one)
+    return [
+        Check(
+            f"{server}: {len(same)} handshakes verified",
+            not any(bad := [one for one in same if not one.ok]),
+            f"{len(bad)} refused, first {bad[0].client} as {bad[0].name}: {bad[0].verdict}"
+            if bad
+            else "",
+        )
+        for server, same in by_server.items()
+    ]
+
+
+def connection_findings(connections: Iterable[Verification]) -> list[Finding]:
+    """What did not verify, as findings that the site's map can show."""
+    return [
+        Finding(one.verdict, f"{one.client} → {one.server}", one.detail or one.verdict)
+        for one in connections
+        if not one.ok
+    ]
+
+
+def record_verification(job: Job, connections: list[Verification]) -> str:
+    """Keep every handshake with the change, as CSV for people and JSON for programs."""
+    import pandas as pd
+
+    rows = [asdict(one) for one in connections]
+    good = sum(one.ok for one in connections)
+    files = {
+        "verification.csv": pd.DataFrame(rows).to_csv(index=False).encode("utf-8-sig"),
+        "verification.json": json.dumps(rows, indent=1).encode(),
+    }
+    return record(job, "verified", f"{good} of {len(rows)} TLS connections verified", files)
+
+
+def renewal_view(job: Job) -> datetime:
+    """The day from which expiry is seen: today, or in a rehearsal a month before the end."""
+    if not job.rehearsal:
+        return job.at
+    ends = [row.not_after for row in due_certificates(job, job.at) if row.label in _names(job.site)]
+    return min(ends) - timedelta(days=30)
+
+
+def due_servers(ends: Iterable[Due], within_days: int = PLAN) -> list[str]:
+    """The servers among these whose certificate ends within so many days."""
+    return [row.label for row in ends if row.label != "CA" and row.days_left <= within_days]
+
+
+def _names(site: Site) -> set[str]:
+    return {host.name for host in site.servers}

@@ -1,0 +1,120 @@
+"""The runbooks 11 to 17: what each needs before it acts, and what it must have achieved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vmscert.deeds import create_ca, hand_over, issue_certificates, walk
+from vmscert.job import EXAMPLE, Job, find_site, records_folder
+from vmscert.missing import MISSING
+from vmscert.records import Records
+from vmscert.site import read_site
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
+
+    what: str
+    ok: bool
+    todo: str = ""
+
+
+def open_runbook(
+    runbook: str, site: str | Path, folder: str | Path = "", at: datetime | None = None
+) -> Job:
+    """Open a runbook for a site's table and the folder of its records.
+
+    Relative paths count from here, then from the kit's own folder. The teaching site is always a
+    rehearsal; what comes before this runbook is carried out on it, so that any runbook can be
+    opened first.
+    """
+    path = find_site(site)
+    described = read_site(path)
+    records = Records(folder or records_folder(path))
+    if path.resolve() == EXAMPLE.resolve():
+        records.begin_rehearsal()
+    # To the second: certificates and the ledger know no finer time.
+    now = (at or datetime.now(UTC)).replace(microsecond=0)
+    job = Job(runbook, described, records, now)
+    records.save_table(path.read_bytes())
+    if job.rehearsal:
+        _catch_up(job)
+    return job
+
+
+def precheck(job: Job) -> list[Check]:
+    """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
+    checks = [
+        Check(f"{job.site.name}: {len(job.site)} computers, records in {job.place}", True),
+        Check("the ledger is unbroken", *_unbroken(job)),
+    ]
+    for number, stage in STAGES.items():
+        if number < job.number:
+            checks.append(_stage_check(number, job, f"run {stage.runbook} first"))
+            if not checks[-1].ok:
+                break
+    return checks
+
+
+def verify_stage(job: Job) -> list[Check]:
+    """Return what this runbook was to achieve, read back from files and inventories."""
+    todo = "carry the folder there and bring the inventory back"
+    return [
+        _stage_check(job.number, job, todo),
+        Check("the ledger is unbroken", *_unbroken(job)),
+    ]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A runbook that leaves a state behind: which, and how a rehearsal gets there."""
+
+    runbook: str
+    achieved: str
+    rehearse: Callable[[Job], object]
+
+
+STAGES = {
+    "11": Stage("11-create-the-ca-certificate", "the CA exists", create_ca),
+    "12": Stage(
+        "12-create-server-certificates",
+        "every server has a certificate with its names",
+        issue_certificates,
+    ),
+    "13": Stage(
+        "13-trust-the-ca-on-clients",
+        "every computer trusts the CA",
+        lambda job: walk(job, hand_over(job, "trust")),
+    ),
+    "14": Stage(
+        "14-import-server-certificates",
+        "every server holds its certificate, and its service can read the key",
+        lambda job: walk(job, hand_over(job, "import")),
+    ),
+    "15": Stage(
+        "15-enable-encryption",
+        "every server encrypts with its certificate",
+        lambda job: walk(job, hand_over(job, "enable")),
+    ),
+}
+
+
+def _catch_up(job: Job) -> None:
+    """Carry out the earlier runbooks of a rehearsal, where they have not been."""
+    for number, stage in STAGES.items():
+        if number < job.number and MISSING[number](job):
+            stage.rehearse(replace(job, runbook=stage.runbook))
+
+
+def _unbroken(job: Job) -> tuple[bool, str]:
+    problems = job.records.ledger.problems()
+    return not problems, "; ".join(problems)
+
+
+def _stage_check(number: str, job: Job, todo: str) -> Check:
+    missing = MISSING[number](job)
+    named = "; ".join(f"{host}: {what}" for host, what in list(missing.items())[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return Check(STAGES[number].achieved, not missing, f"{named}{more}. {todo}" if missing else "")
