@@ -1,0 +1,168 @@
+"""The commands, as a person types them: what they print, where results lie, how they exit."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert import QUICK, create_authority, open_runbook
+from vmscert.facts import DATA
+
+EXAMPLE = DATA / "sites" / "example.csv"
+
+
+def vmscert(*arguments, folder, **environment):
+    """Run the real command in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from vmscert.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=folder,
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "200", **environment},
+        stdin=subprocess.DEVNULL,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a CA, a good and an expired certificate, a PFX, and things that are neither."""
+    folder = tmp_path_factory.mktemp("files")
+    now = datetime.now(UTC)
+    ca = create_authority("example VMS root", now, QUICK)
+    good = ca.issue("vms-rec-01.example.local", "vms-rec-01", at=now)
+    (folder / "ca.cer").write_bytes(ca.certificate.public_bytes(Encoding.DER))
+    (folder / "good.pem").write_bytes(good.certificate.public_bytes(Encoding.PEM))
+    (folder / "good.pfx").write_bytes(good.pfx("a good password"))
+    (folder / "letter.cer").write_text("Dear colleague", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site_folder(tmp_path_factory):
+    """A rehearsed site's folder, ready for verification."""
+    folder = tmp_path_factory.mktemp("site")
+    open_runbook("16-verify-the-site", EXAMPLE, folder)
+    return folder
+
+
+def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
+    ran = vmscert("rehearse", "--json", "--folder", tmp_path / "out", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert answer["verified"] is True
+    assert {one["verdict"] for one in answer["connections"]} == {"verified"}
+    wanted = {"client", "server", "name", "port", "group", "tls", "thumbprint", "verdict"}
+    assert wanted <= set(answer["connections"][0])
+    changes = {path.name[11:13] for path in (tmp_path / "out" / "changes").iterdir()}
+    assert changes == {"11", "12", "13", "14", "15", "16", "17"}
+    assert answer["files"] == str((tmp_path / "out").resolve())
+
+
+def test_rehearse_tells_every_fault_of_a_table_and_makes_nothing(tmp_path):
+    table = tmp_path / "lyon.csv"
+    table.write_text("name;roles\nvms-01;recoding server\n;smart client\n", encoding="utf-8")
+    ran = vmscert("rehearse", table, "--folder", tmp_path / "out", folder=tmp_path)
+    assert ran.returncode == 2
+    assert "lyon.csv, line 2: unknown role 'recoding server'. Did you mean" in ran.stderr
+    assert "lyon.csv, line 3:" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_stops_with_one_line_where_a_precheck_fails(tmp_path):
+    table = tmp_path / "lyon.csv"
+    table.write_bytes(EXAMPLE.read_bytes())
+    ran = vmscert("run", "14", "--site", table, "--folder", tmp_path / "out", folder=tmp_path)
+    assert ran.returncode == 1
+    assert "run 11-create-the-ca-certificate first" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_check_finds_nothing_wrong_with_a_good_certificate(files):
+    ran = vmscert("check", "good.pem", "--root", "ca.cer", "--name", "vms-rec-01", folder=files)
+    assert (ran.returncode, "nothing found" in ran.stdout) == (0, True), ran.stdout + ran.stderr
+
+
+def test_check_names_the_rule_that_a_wrong_name_breaks(files):
+    ran = vmscert(
+        "check", "good.pem", "--root", "ca.cer", "--name", "vms-rec-02", "--json", folder=files
+    )
+    assert ran.returncode == 1
+    (answer,) = json.loads(ran.stdout).values()
+    assert [finding["code"] for finding in answer["findings"]] == ["name-mismatch"]
+
+
+def test_check_opens_a_pfx_with_a_password_that_is_on_no_command_line(files):
+    ran = vmscert("check", "good.pfx", folder=files, VMSCERT_PFX_PASSWORD="a good password")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    wrong = vmscert("check", "good.pfx", folder=files, VMSCERT_PFX_PASSWORD="another password")
+    assert wrong.returncode == 2
+    assert "good.pfx: the password is wrong" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("letter.cer", "letter.cer holds no certificate"),
+        ("nowhere.cer", "nowhere.cer can't be read"),
+    ],
+)
+def test_check_says_one_sentence_about_what_is_no_certificate(files, path, sentence):
+    ran = vmscert("check", path, folder=files)
+    assert ran.returncode == 2
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_check_reads_a_site_table_and_a_site_folder(site_folder):
+    table = vmscert("check", EXAMPLE, folder=site_folder)
+    assert table.returncode == 0
+    folder = vmscert("check", site_folder, folder=site_folder)
+    assert folder.returncode == 0, folder.stdout + folder.stderr
+
+
+def test_due_lists_the_ca_and_every_server_soonest_first(site_folder):
+    ran = vmscert("due", site_folder, "--json", folder=site_folder)
+    rows = json.loads(ran.stdout)
+    assert ran.returncode == 0
+    assert rows[-1]["label"] == "CA"
+    assert "vms-rec-01" in {row["label"] for row in rows}
+
+
+def test_due_seen_from_next_year_finds_what_is_ending(site_folder):
+    year = datetime.now(UTC).year + 1
+    ran = vmscert("due", site_folder, "--on", f"{year}-12-31", folder=site_folder)
+    assert ran.returncode == 1
+    assert "expired" in ran.stdout or "critical" in ran.stdout
+
+
+def test_records_verify_finds_a_changed_line(site_folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(site_folder, copy)
+    assert vmscert("records", "verify", copy, folder=tmp_path).returncode == 0
+    ledger = copy / "ledger.csv"
+    ledger.write_bytes(ledger.read_bytes().replace(b"vms-rec-01", b"vms-rec-09", 1))
+    ran = vmscert("records", "verify", copy, folder=tmp_path)
+    assert ran.returncode == 1
+    assert "ledger.csv, line" in ran.stderr
+
+
+def test_a_folder_that_is_no_site_is_told_in_one_sentence(tmp_path):
+    for command in (["records", "verify"], ["due"], ["check"]):
+        ran = vmscert(*command, tmp_path, folder=tmp_path)
+        assert ran.returncode == 2, command
+        assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
+
+
+def test_an_unknown_runbook_names_those_that_exist(tmp_path):
+    ran = vmscert("run", "42", folder=tmp_path)
+    assert ran.returncode == 2
+    assert "12-create-server-certificates" in ran.stderr

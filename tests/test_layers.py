@@ -1,0 +1,133 @@
+"""The house keeps its shape: who imports whom, and who touches the world outside."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "vmscert"
+
+# In import order; each module may import what stands at its right, and nothing else of the kit.
+HOUSE = {
+    "facts": "",
+    "names": "",
+    "files": "",
+    "keyfile": "",
+    "releases": "facts",
+    "site": "facts names releases",
+    "authority": "keyfile names",
+    "windows": "facts",
+    "tls": "authority names",
+    "trust": "facts names",
+    "expiry": "",
+    "ledger": "files",
+    "fleet": "authority keyfile",
+    "check": "authority expiry names site trust windows",
+    "records": "authority files ledger windows",
+    "verify": "site tls trust windows",
+    "simulate": "authority files records releases site tls verify windows",
+    "faults": "authority check fleet simulate site trust verify windows",
+    "job": "facts keyfile records site",
+    "missing": "authority job site windows",
+    "deeds": (
+        "authority expiry facts fleet job ledger missing records releases simulate site verify "
+        "windows"
+    ),
+    "runbook": "deeds job missing records site",
+    "reading": "authority check records site trust",
+    "plans": "deeds expiry job missing releases runbook site trust verify windows",
+    "execute": "facts records",
+    "picture": "expiry facts site trust",
+    "show": "facts picture site trust",
+    "cli": "execute expiry facts job ledger reading records site trust",
+}
+# Who may reach outside the program, and how.
+CLOCK = {"runbook", "cli"}
+NETWORK = {"tls", "simulate"}
+PROCESSES = {"cli"}
+FILES = {
+    "facts",
+    "files",
+    "ledger",
+    "site",
+    "windows",
+    "records",
+    "reading",
+    "tls",
+    "execute",
+    "deeds",
+    "runbook",
+}
+OTHER_WORDS = {"pandas": {"show", "plans"}, "ipywidgets": {"show"}, "IPython": {"show"}}
+
+
+def modules():
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+
+def tree(module):
+    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def imported(module):
+    """Every module that is imported, with `vmscert.` cut off for our own."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def called(module):
+    """The dotted name of everything that is called or looked up on an object."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id
+
+
+def test_every_module_has_its_place_in_the_house():
+    assert set(modules()) <= set(HOUSE)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_stands_below_it(module):
+    ours = {name.removeprefix("vmscert.") for name in imported(module) if "vmscert" in name}
+    assert ours <= set(HOUSE[module].split())
+
+
+def test_the_house_has_no_cycle():
+    order = list(HOUSE)
+    settled = {name: set(below.split()) for name, below in HOUSE.items()}
+    while order:
+        free = [name for name in order if not settled[name] & set(order)]
+        assert free, f"a cycle among {order}"
+        order = [name for name in order if name not in free]
+
+
+@pytest.mark.parametrize("module", sorted(set(modules()) - CLOCK))
+def test_nobody_asks_the_clock_but_those_who_may(module):
+    assert not {"now", "utcnow", "today", "time"} & set(called(module))
+
+
+@pytest.mark.parametrize("module", sorted(set(modules()) - NETWORK))
+def test_nobody_opens_a_socket_but_those_who_may(module):
+    assert not {"socket", "urllib.request", "http.client", "requests"} & set(imported(module))
+
+
+@pytest.mark.parametrize("module", sorted(set(modules()) - PROCESSES))
+def test_nobody_starts_a_process_but_those_who_may(module):
+    assert "subprocess" not in set(imported(module))
+
+
+@pytest.mark.parametrize("module", sorted(set(modules()) - FILES - {"simulate", "show", "cli"}))
+def test_nobody_reads_or_writes_files_but_those_who_may(module):
+    names = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "unlink"}
+    assert not names & set(called(module))
+
+
+@pytest.mark.parametrize("word", sorted(OTHER_WORDS))
+def test_heavy_libraries_stay_at_the_edge(word):
+    users = {name for name in modules() if any(i.split(".")[0] == word for i in imported(name))}
+    assert users <= OTHER_WORDS[word]

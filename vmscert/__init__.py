@@ -1,0 +1,54 @@
+"""TLS certificates for the XProtect video management system: runbooks, lessons, diagnosis.
+
+Everything that a notebook or a script calls is importable from here.
+"""
+
+from importlib import import_module
+from typing import Any
+
+# Where each public name lives. Modules load when a name of theirs is first used, so that
+# `import vmscert` costs next to nothing.
+_HOMES = {
+    "authority": "QUICK ROOT SERVER Authority Issued Profile create_authority request",
+    "check": "check_ca check_host check_site",
+    "expiry": "Due due",
+    "faults": "GALLERY Lab fault healthy",
+    "fleet": "issue_all",
+    "job": "Job",
+    "ledger": "Entry Ledger",
+    "names": "parse_name",
+    "reading": "read_certificates",
+    "records": "Records read_pfx",
+    "plans": (
+        "connection_checks connection_findings connection_rows describe_ca due_servers "
+        "plan_certificates plan_encryption plan_imports record_verification renewal_view "
+        "who_serves_what who_trusts_whom"
+    ),
+    "deeds": (
+        "Errand ca_name create_ca due_certificates hand_over issue_certificates record "
+        "renew_certificates verify_site walk"
+    ),
+    "runbook": "Check open_runbook precheck verify_stage",
+    "show": (
+        "Picture choose_site encryption_switches findings_table require site_map table timeline"
+    ),
+    "simulate": "Computer ScriptError serving verify_simulated",
+    "site": "Connection Host Site SiteError read_site",
+    "tls": "Handshake connect handshake",
+    "trust": "RULES Diagnosis Finding Rule diagnose",
+    "verify": "Verification verify_connections",
+    "windows": "Personal Stores read_inventory thumbprint write_inventory",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'vmscert' has no attribute {name!r}")
+    return getattr(import_module(f"vmscert.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

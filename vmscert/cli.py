@@ -1,0 +1,293 @@
+"""The command `vmscert`: lab, rehearse, run, check, due, records."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vmscert.facts import HOME, NOTEBOOKS
+from vmscert.ledger import iso
+from vmscert.records import Records
+from vmscert.site import SiteError, read_site
+from vmscert.trust import Finding
+
+app = typer.Typer(
+    help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+records_app = typer.Typer(help="The folder of one site.", no_args_is_help=True)
+app.add_typer(records_app, name="records")
+
+out = Console()
+err = Console(stderr=True)
+
+NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes of check, due and records verify
+_MOST_ROWS = 100  # connections shown in a terminal; all of them are in verification.csv
+_COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
+            "warning": "yellow", "plan": "cyan", "ok": "green"}  # fmt: skip
+
+SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
+FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Open JupyterLab at the start notebook; further arguments go to `jupyter lab`."""
+    start = _own_notebooks() / "00-start-here.ipynb"
+    command = [sys.executable, "-m", "jupyterlab", str(start), *context.args]
+    raise typer.Exit(subprocess.call(command, cwd=start.parents[1]))
+
+
+@app.command()
+def rehearse(
+    site: Annotated[str, typer.Argument(help="The site's table.")] = "data/sites/example.csv",
+    folder: FolderOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
+    from vmscert.execute import RUNBOOKS, execute
+    from vmscert.job import find_site, records_folder
+
+    path = find_site(site)
+    described = read_site(path)
+    begun = datetime.now(UTC)
+    records = Records(folder or f"{records_folder(path)}-rehearsal-{begun:%Y%m%d-%H%M%S}")
+    if records.has_authority:
+        raise ValueError(f"{records.folder} has a CA already: rehearse in a new folder")
+    records.begin_rehearsal()
+    # Known to this run and its notebooks only, and forgotten at its end.
+    for what in ("CA", "PFX"):
+        os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
+    parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
+    err.print(
+        f"Rehearsing [b]{described.name}[/b]: {len(described)} computers, "
+        f"{len(described.servers)} servers, {len(described.connections)} connections"
+    )
+    for runbook in (name for name in RUNBOOKS if name <= "18"):
+        with err.status(runbook):
+            execute(runbook, parameters, records, datetime.now(UTC))
+        err.print(f"  [green]✔[/green] {runbook}")
+    rows = _last_verification(records)
+    verified = bool(rows) and all(row["verdict"] == "verified" for row in rows)
+    if as_json:
+        result = {
+            "site": described.name,
+            "verified": verified,
+            "begun": iso(begun),
+            "files": str(records.folder.resolve()),
+            "connections": rows,
+        }
+        print(json.dumps(result, indent=1))
+    else:
+        _show_verification(rows, records.folder)
+    raise typer.Exit(NOTHING if verified else FOUND)
+
+
+@app.command()
+def run(
+    number: Annotated[str, typer.Argument(help="The runbook's number, 11 to 17.")],
+    site: SiteOption = "data/sites/example.csv",
+    folder: FolderOption = "",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE for another parameter (JSON).")
+    ] = None,
+) -> None:
+    """Carry out one runbook without a browser and keep it, as it ran, with the records.
+
+    Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
+    """
+    from vmscert.execute import execute, find_runbook
+    from vmscert.job import find_site, records_folder
+
+    runbook = find_runbook(number)
+    path = find_site(site)
+    read_site(path)
+    records = Records(folder or records_folder(path))
+    parameters = {
+        "SITE": str(path.resolve()),
+        "FOLDER": str(records.folder.resolve()),
+        **dict(map(_setting, setting or [])),
+    }
+    with err.status(runbook):
+        kept = execute(runbook, parameters, records, datetime.now(UTC))
+    out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
+
+
+@app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, folders, tables.")],
+    roots: Annotated[
+        list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="The name that clients use for the server.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong with certificates, PFX files, a site's folder or its table."""
+    from vmscert.reading import check_path, read_certificates
+
+    trusted = [one for path in roots or [] for one in read_certificates(path, _ask_pfx)]
+    at = datetime.now(UTC)
+    answers = {str(path): check_path(path, trusted, name, at, _ask_pfx) for path in paths}
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    path: {"about": about, "findings": [f.as_dict() for f in findings]}
+                    for path, (about, findings) in answers.items()
+                },
+                indent=1,
+            )
+        )
+    else:
+        for path, (about, findings) in answers.items():
+            _show_findings(path, about, findings)
+    raise typer.Exit(FOUND if any(findings for _, findings in answers.values()) else NOTHING)
+
+
+@app.command(name="due")
+def due_command(
+    paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, site folders.")],
+    on: Annotated[str, typer.Option(help="Seen from this day, YYYY-MM-DD; today if empty.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what expires when, soonest first."""
+    from vmscert.expiry import due
+    from vmscert.reading import labelled
+
+    at = _day(on) if on else datetime.now(UTC)
+    rows = due([pair for path in paths for pair in labelled(path, _ask_pfx)], at)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1, default=iso))
+    else:
+        table = Table("certificate", "ends", "days left", "renew on", "status")
+        for row in rows:
+            colour = _COLOURS[row.status]
+            table.add_row(
+                row.label,
+                f"{row.not_after:%Y-%m-%d}",
+                str(row.days_left),
+                f"{row.renew_on:%Y-%m-%d}",
+                f"[{colour}]{row.status}[/{colour}]",
+            )
+        out.print(table)
+    raise typer.Exit(FOUND if any(row.status != "ok" for row in rows) else NOTHING)
+
+
+@records_app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="A site's folder.")]) -> None:
+    """Find any line of the ledger that was changed, removed, added or moved."""
+    records = Records(folder)
+    if not records.ledger.path.exists() and not records.ledger.seal.exists():
+        raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
+    problems = records.ledger.problems()
+    for problem in problems:
+        err.print(problem, style="red", soft_wrap=True)
+    if not problems:
+        out.print(f"[green]✔[/green] {len(records.ledger.entries())} lines, unbroken")
+    raise typer.Exit(FOUND if problems else NOTHING)
+
+
+def main() -> None:
+    """Run the command; what a person did wrong ends in sentences, not in a traceback."""
+    from vmscert.execute import NotebookError
+
+    try:
+        app()
+    except NotebookError as error:
+        err.print(str(error), style="red", soft_wrap=True, markup=False)
+        sys.exit(FOUND)
+    except (SiteError, ValueError, OSError, RuntimeError) as error:
+        err.print(str(error), style="red", soft_wrap=True, markup=False)
+        sys.exit(UNUSABLE)
+
+
+def _own_notebooks() -> Path:
+    """The notebooks of a checkout; a copy beside the reader's files where the kit is installed."""
+    if (HOME / "pyproject.toml").exists():
+        return NOTEBOOKS
+    copy = Path.cwd() / "notebooks"
+    if not copy.exists():
+        shutil.copytree(NOTEBOOKS, copy)
+    return copy
+
+
+def _last_verification(records: Records) -> list[dict]:
+    found = (records.folder / "changes").glob("*/verification.json")
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(newest.read_bytes())
+
+
+def _show_verification(rows: list[dict], folder: Path) -> None:
+    by_connection: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = (row["client"], row["server"], row["port"], row["verdict"])
+        by_connection.setdefault(key, []).append(row)
+    # What needs a person stands first.
+    shown = sorted(by_connection.items(), key=lambda item: item[0][3] == "verified")
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("connection", "name used", "TLS", "certificate", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for (client, server, port, verdict), same in shown[:_MOST_ROWS]:
+        more = f" +{len(same) - 1}" if len(same) > 1 else ""
+        colour = "green" if verdict == "verified" else "red"
+        table.add_row(
+            f"{client} → {server}:{port}",
+            min((row["name"] for row in same), key=len) + more,
+            same[0]["tls"].removeprefix("TLSv"),
+            same[0]["thumbprint"][:8],
+            f"[{colour}]{verdict}[/{colour}]",
+        )
+    out.print(table)
+    if len(shown) > _MOST_ROWS:
+        out.print(f"… and {len(shown) - _MOST_ROWS} more connections in verification.csv")
+    good = sum(row["verdict"] == "verified" for row in rows)
+    out.print(f"{good} of {len(rows)} TLS connections verified.", style="bold")
+    out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
+
+
+def _show_findings(path: str, about: str, findings: Iterable[Finding]) -> None:
+    out.print(f"[b]{path}[/b]: {about}", soft_wrap=True)
+    for finding in findings:
+        colour = _COLOURS[finding.severity]
+        out.print(f"  [{colour}]{finding.severity} {finding.code}[/{colour}]", end=" ")
+        out.print(f"{finding.where}: {finding.detail}", soft_wrap=True, markup=False)
+        out.print(f"    → {finding.rule.remedy_text} ({finding.rule.remedy})", soft_wrap=True)
+    if not findings:
+        out.print("  [green]nothing found[/green]")
+
+
+def _ask_pfx(path: Path) -> str:
+    given = os.environ.get("VMSCERT_PFX_PASSWORD")
+    return given or typer.prompt(f"Password for {path.name}", hide_input=True, err=True)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set {text}: write NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError(f"--on {text}: write the day as YYYY-MM-DD") from None
