@@ -273,7 +273,13 @@ def _show_findings(path: str, about: str, findings: Iterable[Finding]) -> None:
 
 def _ask_pfx(path: Path) -> str:
     given = os.environ.get("VMSCERT_PFX_PASSWORD")
-    return given or typer.prompt(f"Password for {path.name}", hide_input=True, err=True)
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise ValueError(
+            f"Nobody is there to type the password of {path.name}: set VMSCERT_PFX_PASSWORD"
+        )
+    return typer.prompt(f"Password of {path.name}", hide_input=True, err=True)
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmscert import picture
 from vmscert.facts import DATA, facts
 from vmscert.picture import Picture, site_map, timeline
 from vmscert.site import Site
@@ -170,7 +169,7 @@ def encryption_switches(site: Site) -> Any:
 
     def redraw(_change: object = None) -> None:
         on = [place for place, switch in switches.items() if switch.value]
-        drawn = picture.site_map(site, places=on or ["none"])
+        drawn = site_map(site, places=on or ["none"])
         shown.value = drawn._repr_mimebundle_()["text/html"] + _must_trust(site, on)
 
     for switch in switches.values():
