@@ -35,6 +35,7 @@ HOUSE = {
     ),
     "runbook": "deeds job missing records site",
     "reading": "authority check records site trust",
+    "lesson": "authority runbook simulate tls",
     "plans": "deeds expiry job missing releases runbook site trust verify windows",
     "execute": "facts records",
     "picture": "expiry facts site trust",

@@ -16,6 +16,7 @@ _HOMES = {
     "fleet": "issue_all",
     "job": "Job",
     "ledger": "Entry Ledger",
+    "lesson": "expect self_test",
     "names": "parse_name",
     "reading": "read_certificates",
     "records": "Records read_pfx",

@@ -6,6 +6,7 @@ comes from their inventory files, real or simulated; the answer is a list of fin
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -92,7 +93,7 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
 def _placed(finding: Finding, connection: Connection, client: Stores) -> Finding:
     """Say of which computer a finding speaks, and see a root in the wrong store for what it is."""
     if finding.code not in OF_THE_CLIENT:
-        return Finding(finding.code, connection.server, finding.detail, finding.severity)
+        return replace(finding, where=connection.server)
     if finding.code == "untrusted-root" and client.user_root:
         return Finding(
             "wrong-store",
@@ -103,7 +104,7 @@ def _placed(finding: Finding, connection: Connection, client: Stores) -> Finding
     detail = finding.detail
     if finding.code == "untrusted-root":
         detail = f"{connection.client} does not hold the CA certificate: it refuses every server"
-    return Finding(finding.code, connection.client, detail, finding.severity)
+    return replace(finding, where=connection.client, detail=detail)
 
 
 def _without_names(host: Host) -> Finding:

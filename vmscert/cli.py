@@ -20,7 +20,7 @@ from rich.table import Table
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.ledger import iso
 from vmscert.records import Records
-from vmscert.site import SiteError, read_site
+from vmscert.site import SiteError, find_table, read_site
 from vmscert.trust import Finding
 
 app = typer.Typer(
@@ -61,9 +61,9 @@ def rehearse(
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
     from vmscert.execute import RUNBOOKS, execute
-    from vmscert.job import find_site, records_folder
+    from vmscert.job import records_folder
 
-    path = find_site(site)
+    path = find_table(site)
     described = read_site(path)
     begun = datetime.now(UTC)
     records = Records(folder or f"{records_folder(path)}-rehearsal-{begun:%Y%m%d-%H%M%S}")
@@ -112,10 +112,10 @@ def run(
     Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
     """
     from vmscert.execute import execute, find_runbook
-    from vmscert.job import find_site, records_folder
+    from vmscert.job import records_folder
 
     runbook = find_runbook(number)
-    path = find_site(site)
+    path = find_table(site)
     read_site(path)
     records = Records(folder or records_folder(path))
     parameters = {

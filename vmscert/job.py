@@ -56,16 +56,13 @@ class Job:
         return _ask(what, new)
 
 
-def find_site(site: str | Path) -> Path:
-    """Return the path of a site's table, relative to here or to the kit."""
-    near, kit = Path(site), HOME / site
-    return near if near.exists() or not kit.exists() else kit
-
-
 def records_folder(site: Path) -> Path:
-    """Return where a site's records lie unless another folder is named."""
+    """Return where a site's records lie unless another folder is named.
+
+    In `data/records/` of a checkout, else in `records/` here; VMSCERT_RECORDS names another place.
+    """
     base = HOME / "data" if (HOME / "pyproject.toml").exists() else Path.cwd()
-    return base / "records" / site.stem
+    return Path(os.environ.get("VMSCERT_RECORDS") or base / "records") / site.stem
 
 
 def _ask(what: str, new: bool) -> str:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vmscert.deeds import create_ca, hand_over, issue_certificates, walk
-from vmscert.job import EXAMPLE, Job, find_site, records_folder
+from vmscert.job import EXAMPLE, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
-from vmscert.site import read_site
+from vmscert.site import find_table, read_site
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def open_runbook(
     rehearsal; what comes before this runbook is carried out on it, so that any runbook can be
     opened first.
     """
-    path = find_site(site)
+    path = find_table(site)
     described = read_site(path)
     records = Records(folder or records_folder(path))
     if path.resolve() == EXAMPLE.resolve():

@@ -133,6 +133,7 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
     """Return a form to choose a site's table, set to the parameters of the notebook."""
     import ipywidgets as widgets
 
+    _show_errors_as_sentences()
     # As in the parameter cell, so that the two can be compared.
     tables = [f"data/sites/{path.name}" for path in sorted((DATA / "sites").glob("*.csv"))]
     if str(site) not in tables:
@@ -152,6 +153,20 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
             ]
         )
     )
+
+
+def _show_errors_as_sentences() -> None:
+    """In this notebook, an error of ours is the sentence it says, not thirty lines of Python."""
+    from IPython.core.getipython import get_ipython
+
+    def show(shell, kind, error, trace, tb_offset=None):
+        lines = [f"{kind.__name__}: {error}"]
+        shell._showtraceback(kind, error, lines)
+        return lines
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((ValueError, OSError, RuntimeError), show)
 
 
 def encryption_switches(site: Site) -> Any:

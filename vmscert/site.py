@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
-from vmscert.facts import facts
+from vmscert.facts import HOME, facts
 from vmscert.names import is_address, parse_name
 from vmscert.releases import release
 
@@ -182,6 +182,16 @@ class SiteError(ValueError):
         self.errors = tuple(errors)
         super().__init__("\n".join(self.errors))
 
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows: the sentences, not thirty lines of Python."""
+        return list(self.errors)
+
+
+def find_table(path: str | Path) -> Path:
+    """Return where a site's table is: relative paths count from here, then from the kit."""
+    near, kit = Path(path), HOME / path
+    return near if near.exists() or not kit.exists() else kit
+
 
 def read_site(path: str | Path) -> Site:
     """Read a site's table: CSV with `;`, `,` or tab, in UTF-8 or Excel's ANSI code page.
@@ -189,7 +199,7 @@ def read_site(path: str | Path) -> Site:
     Raises SiteError with every fault at once, each as `file, line: what, did you mean`. Where the
     first line or the quotes are wrong, nothing below can be judged: then only that is told.
     """
-    path = Path(path)
+    path = find_table(path)
     reader = _Reader(path.name)
     rows = list(reader.rows(_text(path)))
     hosts = [(line, reader.host(line, row)) for line, row in rows if not _declares_absent(row)]

@@ -1,85 +1,117 @@
-"""Would a client trust this server, and if not, why? Every reason, not the first.
+"""Would this client trust this server, and if not, why: every reason, not only the first.
 
-`diagnose` builds the paths from the server's certificate to the roots that the client trusts
-(RFC 5280 section 6) and judges the best one. It asks neither clock nor network, and whatever a
-certificate holds, it answers.
+RFC 5280 section 6 for TLS servers. Where real clients differ from it or among each other,
+`data/clients.csv` decides: what at least half of those measured refuse is bad, what fewer refuse
+is dubious. A client that is not in the table stays unknown.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache, cached_property
-from ipaddress import IPv4Address, IPv6Address
+from functools import cached_property
+from hashlib import sha256
+from heapq import heappop, heappush
+from itertools import count, pairwise
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    ExtensionOID,
+    NameOID,
+)
 
 from vmscert.facts import facts
 from vmscert.names import parse_name
 
-_LONGEST = 10  # certificates in a path; OpenSSL and Windows follow about as many
-_MOST_PATHS = 200  # paths looked at before the best so far has to do
-_KNOWN_EXTENSIONS = {
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
 # Findings about what the client trusts, not about what the server presents.
 OF_THE_CLIENT = frozenset(
     {"untrusted-root", "root-recreated", "missing-intermediate", "self-signed", "not-reachable"}
 )
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+
+# Bounds of the search, far above any honest set of certificates.
+_MOST_STEPS = 1000  # certificates looked at, over all paths
+_MOST_VISITS = 3  # of one certificate, each by another way
+_MOST_CHECKS = 400  # signature checks, in units of one RSA 4096 check
+_MOST_PATHS = 16  # judged in full
+_LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
+
+# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
+_KNOWN = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.POLICY_MAPPINGS,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+}
+_KEY_IDS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
+_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+_FORGEABLE = (hashes.MD5, hashes.SHA1)
+_EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
+_Folded = tuple[frozenset, ...]  # a name as comparing sees it
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that can be wrong; the rows of data/rules.csv."""
+    """One thing that can be wrong, what it means, and the notebook that repairs it."""
 
     code: str
-    about: str  # path | computer
-    severity: str  # bad: clients refuse | dubious: some do, or it will hurt later
+    about: str  # "path": the certificates and who trusts them; "computer": what surrounds them
+    severity: str  # "bad": clients refuse; "dubious": some refuse, or it will hurt later
     meaning: str
-    remedy: str  # the notebook that repairs it
+    remedy: str
     remedy_text: str
     source: str
 
 
+RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
+_CASES = {row["case"]: row for row in facts("clients")}
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One place that breaks a rule. `where` is leaf, intermediate, root, or a computer."""
+    """One place that breaks a rule; `detail` is the evidence, in one sentence.
+
+    `where` is "leaf", "intermediate" or "root", or the name of a computer. `severity` is the
+    rule's unless given. `refused_by` names clients that were seen to refuse; others are unknown.
+    """
 
     code: str
     where: str
     detail: str
     severity: str = ""
+    refused_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.severity:
-            object.__setattr__(self, "severity", self.rule.severity)
+        object.__setattr__(self, "severity", self.severity or self.rule.severity)
 
     @property
     def rule(self) -> Rule:
         """The rule that is broken."""
-        return rules()[self.code]
+        return RULES[self.code]
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the finding with its meaning and remedy, for JSON."""
-        return asdict(self) | {"meaning": self.rule.meaning, "remedy": self.rule.remedy}
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding with its rule's meaning and remedy, ready for JSON."""
+        told = {key: getattr(self.rule, key) for key in ("meaning", "remedy", "remedy_text")}
+        return {**asdict(self), "refused_by": list(self.refused_by), **told}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The answer: `trusted` when nothing bad was found, the best path, and all findings."""
+    """The answer: trusted or not, the best path from leaf to root, all findings, worst first."""
 
     trusted: bool
     path: tuple[x509.Certificate, ...]
@@ -91,439 +123,772 @@ class Diagnosis:
         return {finding.code for finding in self.findings}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the diagnosis for JSON; the path as subjects."""
+        """Return the diagnosis ready for JSON; certificates as label and SHA-256."""
         return {
             "trusted": self.trusted,
-            "path": [_Certificate.of(one).label for one in self.path],
+            "path": [
+                {
+                    "label": _Reading(one).label,
+                    "sha256": sha256(one.public_bytes(Encoding.DER)).hexdigest(),
+                }
+                for one in self.path
+            ],
             "findings": [finding.as_dict() for finding in self.findings],
         }
 
 
-@cache
-def rules() -> dict[str, Rule]:
-    """Return code → rule, in the order of the table: main causes first."""
-    return {row["code"]: Rule(**row) for row in facts("rules")}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "RULES":
-        return rules()
-    raise AttributeError(name)
-
-
-@dataclass(frozen=True)
-class _Certificate:
-    """A certificate whose parts are read once, and whose unreadable parts are remembered."""
-
-    raw: x509.Certificate
-    unreadable: list[str] = field(default_factory=list, compare=False, hash=False)
-
-    @staticmethod
-    @cache
-    def of(raw: x509.Certificate) -> "_Certificate":
-        return _Certificate(raw)
-
-    def _read(self, part: str, read: Callable[[], Any], otherwise: Any = None) -> Any:
-        try:
-            return read()
-        except _UNREADABLE as error:
-            self.unreadable.append(f"{part}: {error}")
-            return otherwise
-
-    @cached_property
-    def subject(self) -> x509.Name:
-        return self._read("subject", lambda: self.raw.subject, x509.Name([]))
-
-    @cached_property
-    def issuer(self) -> x509.Name:
-        return self._read("issuer", lambda: self.raw.issuer, x509.Name([]))
-
-    @cached_property
-    def dates(self) -> tuple[datetime, datetime] | None:
-        raw = self.raw
-        return self._read("validity", lambda: (raw.not_valid_before_utc, raw.not_valid_after_utc))
-
-    @cached_property
-    def public_key(self) -> Any:
-        return self._read("public key", self.raw.public_key)
-
-    @cached_property
-    def hash_name(self) -> str:
-        found = self._read("signature algorithm", lambda: self.raw.signature_hash_algorithm)
-        return found.name if found else ""
-
-    @cached_property
-    def extensions(self) -> dict[x509.ObjectIdentifier, x509.Extension]:
-        found = self._read("extensions", lambda: list(self.raw.extensions), [])
-        return {extension.oid: extension for extension in found}
-
-    def value(self, oid: x509.ObjectIdentifier) -> Any:
-        extension = self.extensions.get(oid)
-        return extension.value if extension else None
-
-    @cached_property
-    def common_name(self) -> str:
-        found = self.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return str(found[-1].value) if found else ""
-
-    @cached_property
-    def label(self) -> str:
-        return repr(self.common_name or self.subject.rfc4514_string() or "without a name")
-
-    @cached_property
-    def key_id(self) -> str:
-        found = self.value(ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-        return found.digest.hex().upper() if found else ""
-
-    @cached_property
-    def issuer_key_id(self) -> str:
-        found = self.value(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
-        return found.key_identifier.hex().upper() if found and found.key_identifier else ""
-
-    @property
-    def self_issued(self) -> bool:
-        return self.subject == self.issuer
-
-    @cached_property
-    def is_ca(self) -> bool:
-        found = self.value(ExtensionOID.BASIC_CONSTRAINTS)
-        return bool(found and found.ca)
-
-    def signed_by(self, other: "_Certificate") -> bool:
-        return _signed_by(self.raw, other.raw)
-
-
-@cache
-def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, *_UNREADABLE):
-        return False
-    return True
-
-
-def names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the DNS names and IP addresses of the subjectAltName as text; never raises."""
-    return tuple(str(value) for value in _alternative_names(_Certificate.of(certificate)))
-
-
 def diagnose(
-    presented: Sequence[x509.Certificate],
+    presented: Iterable[x509.Certificate],
     name: str,
     roots: Iterable[x509.Certificate],
     at: datetime,
     *,
     intermediates: Iterable[x509.Certificate] = (),
 ) -> Diagnosis:
-    """Judge what a server presented, for a client that calls it `name` and trusts `roots`.
+    """Judge what a server presented to a client that trusts `roots` and asks for `name`.
 
-    `presented` is as the server sent it, leaf first; `at` an aware datetime. Finds everything and
-    raises nothing for what a certificate holds; ValueError for a name that is none.
+    `presented` as the server sent it, its own certificate first as a rule; `intermediates` are
+    what the client holds besides. Revocation is not looked at. Never raises for what a certificate
+    holds; ValueError for an `at` without time zone.
     """
-    if not presented:
-        return Diagnosis(False, (), (Finding("malformed", "leaf", "the server sent nothing"),))
-    sent = [_Certificate.of(raw) for raw in presented]
-    trusted = [_Certificate.of(raw) for raw in roots]
-    pool = [*sent[1:], *map(_Certificate.of, intermediates)]
-    leaf, wanted = sent[0], parse_name(name)
-    judged = [(path, list(_judge_path(path, at, wanted))) for path in _paths(leaf, pool, trusted)]
-    path, findings = min(judged, key=_badness_of_path, default=((), []))
-    if not path:
-        path = _reach(leaf, pool)
-        findings = [*_why_no_path(path, pool, trusted), *_judge_path(path, at, wanted)]
-    findings += _order(sent, path)
-    findings += _name(leaf, name, wanted)
-    found = _sorted(findings)
-    trusted_now = not any(finding.severity == "bad" for finding in found)
-    return Diagnosis(trusted_now, tuple(one.raw for one in path), found)
+    if at.tzinfo is None:
+        raise ValueError(f"The time {at} has no time zone: say UTC")
+    question = _Question(name, at, presented, roots, intermediates)
+    if not question.presented:
+        nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
+        return Diagnosis(False, (), (nothing,))
+    path, findings = min(_judged(question), key=_how_bad)
+    trusted = path.anchored and not any(finding.severity == "bad" for finding in findings)
+    return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
 
 
-# Paths
+def names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the DNS names (lower case) and IP addresses that a certificate is for; never raises.
+
+    They come from the subjectAltName; the common name does not count.
+    """
+    return _Reading(certificate).names
 
 
-def _paths(
-    leaf: _Certificate, pool: Sequence[_Certificate], roots: Sequence[_Certificate]
-) -> Iterator[tuple[_Certificate, ...]]:
-    """Yield paths whose signatures are right, from the leaf to a trusted root."""
-    anchors = {root.raw for root in roots}
-    by_subject: dict[x509.Name, list[_Certificate]] = {}
-    for one in dict.fromkeys([*roots, *pool]):
-        by_subject.setdefault(one.subject, []).append(one)
-    budget = _MOST_PATHS
-    stack = [(leaf,)]
-    while stack and budget:
-        budget -= 1
-        path = stack.pop()
-        top = path[-1]
-        if top.raw in anchors:
-            yield path
-            continue
-        if len(path) > _LONGEST:
-            continue
-        for issuer in reversed(by_subject.get(top.issuer, [])):
-            if issuer not in path and top.signed_by(issuer):
-                stack.append((*path, issuer))
+class _Reading:
+    """One certificate's parts, each read when first asked for, None if it can't be read.
+
+    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
+    """
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.certificate = certificate
+        self.broken: dict[str, str] = {}
+
+    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+        try:
+            return read(self.certificate)
+        except Exception as error:
+            self.broken[part] = (
+                str(error).splitlines()[0][:100] if str(error) else "no reason given"
+            )
+            return None
+
+    @cached_property
+    def subject(self) -> _Folded | None:
+        return self._read("subject", lambda one: _folded(one.subject))
+
+    @cached_property
+    def issuer(self) -> _Folded | None:
+        return self._read("issuer", lambda one: _folded(one.issuer))
+
+    @cached_property
+    def validity(self) -> tuple[datetime, datetime] | None:
+        return self._read(
+            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
+        )
+
+    @cached_property
+    def key(self) -> Any:
+        return self._read("public key", lambda one: one.public_key())
+
+    @cached_property
+    def spki(self) -> bytes:
+        """The subjectPublicKeyInfo, which tells two keys apart."""
+        public = PublicFormat.SubjectPublicKeyInfo
+        return self.key.public_bytes(Encoding.DER, public) if self.key else b""
+
+    @cached_property
+    def signature_hash(self) -> Any:
+        """The hash of the signature, None if it needs none, or the OID of an unknown algorithm."""
+        return self._read("signature algorithm", _hash_or_oid)
+
+    @cached_property
+    def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
+        found = self._read("extensions", lambda one: {e.oid: e for e in one.extensions})
+        return found or {}
+
+    def get(self, kind: Any) -> Any:
+        """Return the value of an extension, None if the certificate does not have it."""
+        extension = self.extensions.get(kind.oid)
+        return extension.value if extension else None
+
+    @cached_property
+    def readable(self) -> bool:
+        """Whether an extension that is not there is really missing."""
+        return bool(self.extensions) or "extensions" not in self.broken
+
+    @cached_property
+    def trouble(self) -> Mapping[str, str]:
+        """Every part that can't be read, and why."""
+        _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
+        return self.broken
+
+    @cached_property
+    def is_ca(self) -> bool:
+        constraints = self.get(x509.BasicConstraints)
+        return bool(constraints and constraints.ca)
+
+    @cached_property
+    def general_names(self) -> list[x509.GeneralName]:
+        """The DNS names and IP addresses of the subjectAltName."""
+        kinds = x509.DNSName | x509.IPAddress
+        found = self.get(x509.SubjectAlternativeName) or ()
+        return [name for name in found if isinstance(name, kinds)]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(str(name.value).lower().rstrip(".") for name in self.general_names)
+
+    @cached_property
+    def common_names(self) -> list[str]:
+        oid = NameOID.COMMON_NAME
+        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
+        return [str(attribute.value) for attribute in found or ()]
+
+    @cached_property
+    def label(self) -> str:
+        """How a sentence calls this certificate, short and without control characters."""
+        name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
+        return repr(name[:64]) if name else f"serial {self.certificate.serial_number:X}"[:64]
+
+    @cached_property
+    def issuer_label(self) -> str:
+        """How a sentence calls the issuer: its common name, else the last part of its name."""
+        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
+        common = [str(part.value) for part in parts if part.oid == NameOID.COMMON_NAME]
+        return repr((common or [str(part.value) for part in parts] or ["nobody"])[-1][:64])
+
+    @cached_property
+    def key_id(self) -> bytes:
+        """The subject key identifier; computed (RFC 5280 section 4.2.1.2) if none is written."""
+        written = self.get(x509.SubjectKeyIdentifier)
+        if written is None and self.key:
+            written = x509.SubjectKeyIdentifier.from_public_key(self.key)
+        return written.digest if written else b""
+
+    @cached_property
+    def issuer_key_id(self) -> bytes:
+        """The key identifier of the issuer, empty if none is written."""
+        written = self.get(x509.AuthorityKeyIdentifier)
+        return (written and written.key_identifier) or b""
+
+    @cached_property
+    def self_signed(self) -> bool:
+        """Whether it names itself as its issuer: subject and, where written, key identifier."""
+        own = self.issuer_key_id in (b"", self.key_id)
+        return own and self.subject is not None and self.subject == self.issuer
 
 
-def _reach(leaf: _Certificate, pool: Sequence[_Certificate]) -> tuple[_Certificate, ...]:
-    """Return the longest honest way up from the leaf when no root is reached."""
-    path = [leaf]
-    while len(path) <= _LONGEST:
-        issuers = (one for one in pool if one.subject == path[-1].issuer and one not in path)
-        up = next((one for one in issuers if path[-1].signed_by(one)), None)
-        if up is None:
-            break
-        path.append(up)
-    return tuple(path)
+class _Question:
+    """What is asked, and all certificates at hand, each read once."""
+
+    def __init__(self, name, at, presented, roots, intermediates) -> None:
+        readings: dict[x509.Certificate, _Reading] = {}
+
+        def read(certificates: Iterable[x509.Certificate]) -> list[_Reading]:
+            found = [readings.setdefault(one, _Reading(one)) for one in certificates]
+            return list(dict.fromkeys(found))
+
+        self.name, self.at = name, at
+        self.presented, self.roots, more = read(presented), read(roots), read(intermediates)
+        self.anchors = set(self.roots)
+        self._trusted_names = {root.subject for root in self.roots}
+        self.known: dict[_Folded | None, list[_Reading]] = defaultdict(list)
+        for one in dict.fromkeys((*self.roots, *self.presented, *more)):
+            self.known[one.subject].append(one)
+        self._fits: dict[tuple[_Reading, bytes], bool | None] = {}
+        self._issuers: dict[_Reading, list[_Reading]] = {}
+        self._checks = _MOST_CHECKS
+
+    @cached_property
+    def leaf(self) -> _Reading:
+        """The server's own certificate: the first, unless that issued another one sent along."""
+        leaf = self.presented[0]
+        for one in self.presented:
+            if one.issuer == leaf.subject != one.subject:
+                leaf = one
+        return leaf
+
+    def paths(self) -> Iterator["_Path"]:
+        """Yield ways up from the leaf, the least faulty first, each to an anchor or a dead end.
+
+        Each certificate is continued a few times at most, so that no maze takes long.
+        """
+        tick, visits = count(), Counter[_Reading]()
+        heap: list[tuple[int, int, int, tuple[_Reading, ...]]] = [(0, 0, next(tick), (self.leaf,))]
+        for _ in range(_MOST_STEPS):
+            if not heap:
+                return
+            cost, _, _, steps = heappop(heap)
+            top = steps[-1]
+            visits[top] += 1
+            anchored = top in self.anchors
+            taken = {(one.subject, one.spki) for one in steps}
+            issuers = [one for one in self.issuers(top) if (one.subject, one.spki) not in taken]
+            if anchored or not issuers:
+                yield _Path(self, steps, anchored)
+            if visits[top] > _MOST_VISITS or (anchored and top.self_signed):
+                continue
+            for issuer in issuers:
+                more = self.handicap(issuer) + (_points_at(top, issuer) is False)
+                heappush(heap, (cost + more, -len(steps), next(tick), (*steps, issuer)))
+
+    def issuers(self, child: _Reading) -> list[_Reading]:
+        """Return who may have issued a certificate, the likeliest first."""
+        if child not in self._issuers:
+            self._issuers[child] = self._find_issuers(child)
+        return self._issuers[child]
+
+    def _find_issuers(self, child: _Reading) -> list[_Reading]:
+        """Those whose key fits; else those that can't be checked; else those it points at."""
+        named = self.known[child.issuer] if child.issuer is not None else []
+        likely = sorted(named, key=lambda one: self._unlikeliness(child, one))
+        right = next((one.spki for one in likely if self.fits(child, one)), None)
+        if right is not None:
+            return [one for one in likely if one.spki == right]
+        unchecked = [one for one in likely if self.fits(child, one) is None]
+        return unchecked or [one for one in likely if self._seems(child, one)]
+
+    def _unlikeliness(self, child: _Reading, issuer: _Reading) -> tuple:
+        return (
+            _points_at(child, issuer) is not True,
+            issuer not in self.anchors,
+            self.handicap(issuer),
+            issuer.issuer not in self._trusted_names,
+        )
+
+    def _seems(self, child: _Reading, issuer: _Reading) -> bool:
+        """Whether it seems the issuer though its key does not fit: then the child was changed."""
+        points = _points_at(child, issuer)
+        return points is True or (points is None and issuer not in self.anchors)
+
+    def handicap(self, one: _Reading) -> int:
+        """The number of faults that a certificate would bring into a path as an issuer."""
+        start, end = one.validity or (self.at, self.at)
+        return (not start <= self.at <= end) + (not one.is_ca) + (not one.readable)
+
+    def fits(self, child: _Reading, issuer: _Reading) -> bool | None:
+        """Tell whether the issuer's key made the child's signature; None if it can't be checked."""
+        known = (child, issuer.spki)
+        if known not in self._fits:
+            if self._checks <= 0:
+                return False
+            self._checks -= max(1, (getattr(issuer.key, "key_size", 0) // 4096) ** 2)
+            self._fits[known] = _fits(child.certificate, issuer.key)
+        return self._fits[known]
 
 
-def _why_no_path(
-    path: Sequence[_Certificate], pool: Sequence[_Certificate], roots: Sequence[_Certificate]
-) -> Iterator[Finding]:
-    """Say the one reason why the way up ends where it does."""
-    top = path[-1]
-    where = "leaf" if len(path) == 1 else "intermediate"
-    namesakes = [one for one in (*roots, *pool) if one.subject == top.issuer and one is not top]
-    tampered = [
-        one for one in namesakes if not top.issuer_key_id or top.issuer_key_id == one.key_id
-    ]
-    others = [one for one in namesakes if one in roots and one not in tampered]
-    if top.self_issued and top.signed_by(top) and not others:
-        if len(path) == 1 and not top.is_ca:
-            yield Finding("self-signed", "leaf", f"{top.label} is signed with its own key")
+@dataclass(frozen=True)
+class _Path:
+    """A way up from the leaf; `anchored` if it ends in a certificate that the client trusts."""
+
+    question: _Question
+    steps: tuple[_Reading, ...]
+    anchored: bool
+
+    @property
+    def leaf(self) -> _Reading:
+        return self.steps[0]
+
+    @property
+    def top(self) -> _Reading:
+        return self.steps[-1]
+
+    @property
+    def issuers(self) -> tuple[_Reading, ...]:
+        return self.steps[1:]
+
+    def fault(
+        self, code: str, one: _Reading, text: str, case: str = "", severity: str = ""
+    ) -> Finding:
+        """Return a finding about one certificate of this path, or one sent along with it."""
+        if one is self.leaf:
+            where = "leaf"
         else:
-            yield Finding(
-                "untrusted-root", "root", f"the client does not trust the root {top.label}"
-            )
-    elif others:
-        yield Finding(
-            "root-recreated",
-            "root",
-            f"the client trusts a CA named {others[0].label} with the key {others[0].key_id}, but "
-            f"{top.label} was signed by one with the key {top.issuer_key_id or top.key_id}",
-        )
-    elif tampered:
-        yield Finding(
-            "bad-signature", where, f"{top.label} does not carry a right signature of its issuer"
-        )
-    elif len(path) == 1 and roots and not _alone(top, roots):
-        yield Finding(
-            "missing-intermediate",
-            "intermediate",
-            f"the server did not send the certificate of {_named(top.issuer)}, which signed "
-            f"{top.label}",
-        )
-    else:
-        yield Finding(
-            "untrusted-root",
-            "root",
-            f"{top.label} was signed by {_named(top.issuer)}, which the client does not trust",
-        )
+            where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
+        return _finding(code, where, f"{one.label} {text}", case, severity)
 
 
-def _alone(top: _Certificate, roots: Sequence[_Certificate]) -> bool:
-    """Whether nothing ties the issuer to a trusted root, so that it is likely a root itself."""
-    kin = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
-    mine = {a.value for oid in kin for a in top.issuer.get_attributes_for_oid(oid)}
-    theirs = {a.value for r in roots for oid in kin for a in r.subject.get_attributes_for_oid(oid)}
-    return not mine & theirs
+def _finding(code: str, where: str, detail: str, case: str = "", severity: str = "") -> Finding:
+    """Return a finding; a case that was measured brings its severity and who refuses."""
+    refusers = _clients(case, "refuses")
+    if case and not severity:
+        severity = "bad" if len(refusers) >= len(_clients(case, "accepts")) else "dubious"
+    return Finding(code, where, detail, severity, refusers)
 
 
-def _order(sent: Sequence[_Certificate], path: Sequence[_Certificate]) -> Iterator[Finding]:
-    places = [sent.index(one) for one in path if one in sent]
-    if places != sorted(places):
-        yield Finding("chain-order", "intermediate", "the certificates are sent out of order")
+def _judged(question: _Question) -> list[tuple[_Path, tuple[Finding, ...]]]:
+    """Judge the best few paths; those that end nowhere only if no other is there."""
+    paths = list(question.paths())
+    paths = [path for path in paths if path.anchored] or paths
+    return [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
 
 
-# Rules of one path
+def _findings(path: _Path) -> tuple[Finding, ...]:
+    found = dict.fromkeys(finding for rule in _PATH_RULES for finding in rule(path))
+    return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
 
 
-def _judge_path(
-    path: Sequence[_Certificate], at: datetime, wanted: str | IPv4Address | IPv6Address
-) -> Iterator[Finding]:
-    for position, one in enumerate(path):
-        where = _where(position, path)
-        for rule in _RULES_OF_EACH:
-            yield from rule(one, where, at)
-        if position:
-            for rule in _RULES_OF_ISSUERS:
-                yield from rule(one, where, path[:position])
-        for part in one.unreadable:
-            yield Finding("malformed", where, f"{one.label}: {part}")
-    yield from _leaf_use(path[0])
-
-
-def _where(position: int, path: Sequence[_Certificate]) -> str:
-    if position == 0:
-        return "leaf"
-    return "root" if position == len(path) - 1 and path[position].self_issued else "intermediate"
-
-
-def _validity(one: _Certificate, where: str, at: datetime) -> Iterator[Finding]:
-    if one.dates and at < one.dates[0]:
-        yield Finding(
-            "not-yet-valid", where, f"{one.label} is valid from {one.dates[0]:%Y-%m-%d %H:%M} UTC"
-        )
-    if one.dates and at > one.dates[1]:
-        yield Finding("expired", where, f"{one.label} ended on {one.dates[1]:%Y-%m-%d %H:%M} UTC")
-
-
-def _strength(one: _Certificate, where: str, at: datetime) -> Iterator[Finding]:
-    key = one.public_key
-    if isinstance(key, RSAPublicKey) and key.key_size < 2048:
-        yield Finding("weak-key", where, f"{one.label} has an RSA key of {key.key_size} bits")
-    if one.hash_name in ("md5", "sha1") and not (one.self_issued and where == "root"):
-        yield Finding("weak-signature", where, f"{one.label} is signed with {one.hash_name}")
-
-
-def _criticals(one: _Certificate, where: str, at: datetime) -> Iterator[Finding]:
-    for oid, extension in one.extensions.items():
-        if extension.critical and oid not in _KNOWN_EXTENSIONS:
-            yield Finding(
-                "unknown-critical-extension",
-                where,
-                f"{one.label} carries the critical extension {oid.dotted_string}",
-            )
-
-
-_RULES_OF_EACH = (_validity, _strength, _criticals)
-
-
-def _may_sign(one: _Certificate, where: str, below: Sequence[_Certificate]) -> Iterator[Finding]:
-    constraints = one.value(ExtensionOID.BASIC_CONSTRAINTS)
-    if constraints is None and where == "root":
-        yield Finding("profile", where, f"{one.label} does not say that it is a CA")
-    elif not one.is_ca:
-        yield Finding("issuer-not-ca", where, f"{one.label} is no CA, but signed {below[-1].label}")
-    usage = one.value(ExtensionOID.KEY_USAGE)
-    if usage is not None and not usage.key_cert_sign:
-        yield Finding("issuer-key-usage", where, f"{one.label} may not sign certificates")
-    limit = constraints.path_length if constraints else None
-    depth = sum(not ca.self_issued for ca in below[1:])
-    if limit is not None and depth > limit:
-        yield Finding("path-length", where, f"{one.label} allows {limit} CAs below it, not {depth}")
-
-
-def _eku_of_issuer(
-    one: _Certificate, where: str, below: Sequence[_Certificate]
-) -> Iterator[Finding]:
-    if where != "root":
-        yield from _eku(one, where)
-
-
-def _constraints(one: _Certificate, where: str, below: Sequence[_Certificate]) -> Iterator[Finding]:
-    found = one.value(ExtensionOID.NAME_CONSTRAINTS)
-    if found is None:
-        return
-    for value in _alternative_names(below[0]):
-        if not _permitted(value, found):
-            yield Finding("name-constraint", where, f"{one.label} may not sign for {value}")
-
-
-_RULES_OF_ISSUERS = (_may_sign, _eku_of_issuer, _constraints)
-
-
-def _leaf_use(leaf: _Certificate) -> Iterator[Finding]:
-    yield from _eku(leaf, "leaf")
-    if leaf.is_ca:
-        yield Finding("leaf-is-ca", "leaf", f"{leaf.label} is a CA certificate")
-    usage = leaf.value(ExtensionOID.KEY_USAGE)
-    if usage and not (usage.digital_signature or usage.key_encipherment or usage.key_agreement):
-        yield Finding("wrong-eku", "leaf", f"the key usage of {leaf.label} does not allow TLS")
-
-
-def _eku(one: _Certificate, where: str) -> Iterator[Finding]:
-    usages = one.value(ExtensionOID.EXTENDED_KEY_USAGE)
-    allowed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if usages is not None and not allowed & set(usages):
-        found = ", ".join(usage._name for usage in usages)
-        yield Finding("wrong-eku", where, f"{one.label} is for {found}, not for serverAuth")
-
-
-# Names
-
-
-def _alternative_names(one: _Certificate) -> list[str | IPv4Address | IPv6Address]:
-    san = one.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME) or ()
-    return [
-        n.value.lower() if isinstance(n, x509.DNSName) else n.value
-        for n in san
-        if isinstance(n, x509.DNSName | x509.IPAddress)
-    ]
-
-
-def _name(
-    leaf: _Certificate, name: str, wanted: str | IPv4Address | IPv6Address
-) -> Iterator[Finding]:
-    offered = _alternative_names(leaf)
-    if ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in leaf.extensions:
-        if _fits(leaf.common_name.lower(), wanted):
-            yield Finding("no-san", "leaf", f"{name} stands only in the subject of {leaf.label}")
-            return
-    elif any(_fits(value, wanted) for value in offered):
-        return
-    yield Finding("name-mismatch", "leaf", _mismatch(name, wanted, offered))
-
-
-def _mismatch(name: str, wanted: Any, offered: Sequence[Any]) -> str:
-    listed = ", ".join(map(str, offered[:6])) + (" …" if len(offered) > 6 else "")
-    text = f"the client asks for {name}, the certificate is for {listed or 'no name at all'}"
-    if isinstance(wanted, str) and any(str(n).split(".")[0] == wanted for n in offered):
-        return f"{text}: the short name is missing"
-    if not isinstance(wanted, str) and str(wanted) in map(str, offered):
-        return f"{text}: the address stands there as a DNS name"
-    return text
-
-
-def _fits(offered: Any, wanted: str | IPv4Address | IPv6Address) -> bool:
-    """RFC 9525: equal, or a wildcard for exactly one whole left-most label."""
-    if not isinstance(offered, str) or not isinstance(wanted, str):
-        return type(offered) is type(wanted) and offered == wanted
-    offered = offered.rstrip(".")
-    if offered.startswith("*.") and "." in wanted:
-        return offered[2:] == wanted.split(".", 1)[1] and "." in offered[2:]
-    return offered == wanted
-
-
-def _permitted(value: Any, constraints: x509.NameConstraints) -> bool:
-    if any(_inside(value, base) for base in constraints.excluded_subtrees or ()):
-        return False
-    same = [base for base in constraints.permitted_subtrees or () if _same_kind(value, base)]
-    return not same or any(_inside(value, base) for base in same)
-
-
-def _same_kind(value: Any, base: x509.GeneralName) -> bool:
-    return isinstance(base, x509.DNSName if isinstance(value, str) else x509.IPAddress)
-
-
-def _inside(value: Any, base: x509.GeneralName) -> bool:
-    if not _same_kind(value, base):
-        return False
-    if isinstance(value, str):
-        tail = base.value.lower().lstrip(".")
-        return not tail or value == tail or value.endswith("." + tail)
-    return value in base.value
-
-
-# Order of the answer
-
-
-def _badness_of_path(judged: tuple[Sequence[_Certificate], list[Finding]]) -> tuple[int, int, int]:
+def _how_bad(judged: tuple[_Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
     path, findings = judged
-    severities = [finding.severity for finding in findings]
-    return severities.count("bad"), severities.count("dubious"), len(path)
+    bad = sum(finding.severity == "bad" for finding in findings)
+    return bad, len(findings), len(path.steps) * (1 if path.anchored else -1)
 
 
-def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    order = list(rules())
+# The rules, the main causes first. Each takes a path and yields what breaks it.
+
+
+def _malformed(path: _Path) -> Iterator[Finding]:
+    for one in dict.fromkeys((*path.steps, *path.question.presented)):
+        for part, why in one.trouble.items():
+            yield path.fault("malformed", one, f"can't be read in full, its {part} is odd: {why}")
+
+
+def _ending(path: _Path) -> Iterator[Finding]:
+    """The one reason why the way up ends where it does."""
+    top, wanted = path.top, path.top.issuer_label
+    if path.anchored:
+        yield from _odd_anchor(path)
+    elif top.issuer is None:
+        return
+    elif top is path.leaf and top.self_signed:
+        yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
+    elif namesakes := _namesakes(path):
+        yield _recreated(top, namesakes)
+    elif top.self_signed:
+        detail = f"the client does not trust the root {top.label}"
+        yield _finding("untrusted-root", "root", detail, "untrusted root")
+    elif _stands_below_a_root(path):
+        detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
+        yield _finding("missing-intermediate", "intermediate", detail)
+    else:
+        detail = f"{top.label} was issued by {wanted}, which the client does not trust"
+        yield _finding("untrusted-root", "root", detail, "untrusted root")
+
+
+def _odd_anchor(path: _Path) -> Iterator[Finding]:
+    if not path.top.self_signed:
+        text = "is trusted, but is no root: clients that look for its own issuer refuse"
+        yield path.fault("untrusted-root", path.top, text, severity="dubious")
+
+
+def _namesakes(path: _Path) -> list[_Reading]:
+    named = path.question.known[path.top.issuer]
+    return [one for one in named if one in path.question.anchors and one is not path.top]
+
+
+def _recreated(top: _Reading, namesakes: list[_Reading]) -> Finding:
+    held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
+    used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
+    detail = (
+        f"{top.label} was signed by {top.issuer_label} with the key {used or '(not named)'}, but "
+        f"the client trusts one of that name with the key {held}"
+    )
+    return _finding("root-recreated", "root", detail, "root of the same name with another key")
+
+
+def _stands_below_a_root(path: _Path) -> bool:
+    """Guess whether an issuer that nobody holds is an intermediate: its name or its kin say so."""
+    question, top = path.question, path.top
+    name = top.issuer_label.casefold()
+    if not question.roots or "root" in name:
+        return False
+    other_key = any(not one.self_signed for one in question.known[top.issuer])
+    access = top.get(x509.AuthorityInformationAccess) or ()
+    fetched = any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
+    said = any(word in name for word in ("intermediate", "issuing", "subordinate", "sub ca"))
+    return other_key or fetched or said or _kin(top.issuer, question.roots)
+
+
+def _kin(name: _Folded | None, roots: list[_Reading]) -> bool:
+    """Whether a trusted root belongs to the same organisation or domain."""
+    house = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
+    mine = {part for rdn in name or () for part in rdn if part[0] in house}
+    return any(mine & rdn for root in roots for rdn in root.subject or ())
+
+
+def _signatures(path: _Path) -> Iterator[Finding]:
+    for child, issuer in pairwise(path.steps):
+        fits = path.question.fits(child, issuer)
+        if fits is None and issuer.key:
+            oid = child.certificate.signature_algorithm_oid.dotted_string
+            text = f"has a signature that clients can't check, of algorithm {oid}"
+            yield path.fault("weak-signature", child, text)
+        elif fits is False:
+            text = f"does not carry the signature of {issuer.label}, which it names as its issuer"
+            yield path.fault("bad-signature", child, text)
+    for one in path.steps:
+        # A root is trusted for itself: nobody checks the signature on it.
+        if one not in path.question.anchors and not one.self_signed:
+            yield from _forgeable(path, one)
+
+
+def _forgeable(path: _Path, one: _Reading) -> Iterator[Finding]:
+    if isinstance(one.signature_hash, _FORGEABLE):
+        name = one.signature_hash.name
+        case = "SHA-1 signature" if name == "sha1" else ""
+        yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
+
+
+def _validity(path: _Path) -> Iterator[Finding]:
+    at = path.question.at
+    for one in path.steps:
+        start, end = one.validity or (at, at)
+        if at < start:
+            text = f"is valid from {_moment(start)}, which is after {_moment(at)}"
+            yield path.fault("not-yet-valid", one, text, "not yet valid")
+        if at > end:
+            case = "expired" if one is path.leaf else "root expired" if one is path.top else ""
+            yield path.fault("expired", one, f"ended on {_moment(end)}, before {_moment(at)}", case)
+
+
+def _naming(path: _Path) -> Iterator[Finding]:
+    """RFC 9525; a common name counts only where there is nothing else, and not for everybody."""
+    leaf, name = path.leaf, path.question.name
+    if not leaf.readable:
+        return
+    try:
+        asked = parse_name(name)
+    except ValueError as error:
+        yield _finding("name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}")
+        return
+    if any(alias in leaf.general_names for alias in _aliases(asked)) or _matches(leaf.names, asked):
+        return
+    if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
+        who = ", ".join(_clients("CN only", "accepts"))
+        text = f"has {name} only as common name, which {who} still read"
+        yield path.fault("no-san", leaf, text, "CN only")
+    else:
+        yield _mismatch(path, asked)
+
+
+def _aliases(asked: Any) -> list[x509.GeneralName]:
+    return [] if isinstance(asked, str) else [x509.IPAddress(asked)]
+
+
+def _matches(offered: Iterable[str], asked: Any) -> bool:
+    """Whether a DNS name is offered, or a wildcard for exactly its left-most label."""
+    if not isinstance(asked, str):
+        return False
+    parent = asked.partition(".")[2]
+    # A wildcard above a single label, such as *.local, is refused by OpenSSL.
+    return asked in offered or ("." in parent and f"*.{parent}" in offered)
+
+
+def _mismatch(path: _Path, asked: Any) -> Finding:
+    offered = path.leaf.names
+    listed = ", ".join(offered[:5]) + (f" and {len(offered) - 5} more" if len(offered) > 5 else "")
+    text, case = f"is for {listed or 'no name'}, not for {path.question.name}", ""
+    if str(asked) in offered:
+        text += ": the address is written as a DNS name, where most clients do not look"
+        case = "IP address only as dNSName"
+    elif isinstance(asked, str) and any(one.startswith(f"{asked}.") for one in offered):
+        text += ": it has only the full name, not the short one"
+    return path.fault("name-mismatch", path.leaf, text, case or "wrong host or IP address")
+
+
+def _purpose(path: _Path) -> Iterator[Finding]:
+    for one in path.steps:
+        purposes = one.get(x509.ExtendedKeyUsage)
+        if purposes is not None and not _SERVER & set(purposes):
+            listed = ", ".join(purpose._name for purpose in purposes)
+            case = "wrong EKU" if one is path.leaf else ""
+            yield path.fault("wrong-eku", one, f"is for {listed}, not for serverAuth", case)
+        elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
+            text = "is for any use, where OpenSSL wants serverAuth by name"
+            yield path.fault("wrong-eku", one, text, severity="dubious")
+    yield from _leaf_key_usage(path)
+
+
+def _leaf_key_usage(path: _Path) -> Iterator[Finding]:
+    usage = path.leaf.get(x509.KeyUsage)
+    if usage is None or usage.digital_signature:
+        return
+    if usage.key_encipherment or usage.key_agreement:
+        text = "has a key usage without digitalSignature, which TLS 1.3 asks for"
+        yield path.fault("wrong-eku", path.leaf, text, severity="dubious")
+    else:
+        case = "leaf keyUsage only keyCertSign" if usage.key_cert_sign else ""
+        text = "has a key usage that does not allow TLS"
+        yield path.fault("wrong-eku", path.leaf, text, case)
+
+
+def _authority(path: _Path) -> Iterator[Finding]:
+    for child, issuer in pairwise(path.steps):
+        if not issuer.readable:
+            continue
+        usage = issuer.get(x509.KeyUsage)
+        old_root = issuer in path.question.anchors and issuer.get(x509.BasicConstraints) is None
+        if not issuer.is_ca:
+            case = "root without basicConstraints" if old_root else ""
+            text = f"issued {child.label}, but does not say that it is a CA"
+            yield path.fault("issuer-not-ca", issuer, text, case)
+        if (issuer.is_ca or old_root) and usage and not usage.key_cert_sign:
+            text = f"issued {child.label}, but its key usage has no keyCertSign"
+            yield path.fault("issuer-key-usage", issuer, text)
+
+
+def _lengths(path: _Path) -> Iterator[Finding]:
+    below = 0
+    for issuer in path.issuers:
+        limit = getattr(issuer.get(x509.BasicConstraints), "path_length", None)
+        if limit is not None and below > limit:
+            text = f"allows {limit} CAs below it, and there are {below}"
+            yield path.fault("path-length", issuer, text)
+        below += issuer.subject != issuer.issuer
+    if len(path.steps) > _LONGEST:
+        text = f"stands {len(path.steps) - 1} certificates below the root"
+        yield path.fault("chain-too-long", path.leaf, text)
+
+
+def _constraints(path: _Path) -> Iterator[Finding]:
+    for place, issuer in enumerate(path.steps):
+        constraints = issuer.get(x509.NameConstraints)
+        if place and constraints:
+            allows = _allowing(constraints)
+            for one in path.steps[:place]:
+                yield from _outside(path, issuer, one, allows)
+
+
+def _outside(
+    path: _Path, issuer: _Reading, one: _Reading, allows: Callable[[x509.GeneralName], bool]
+) -> Iterator[Finding]:
+    if one is not path.leaf and one.subject == one.issuer:
+        return  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
+    outside = [name for name in _constrained(one, one is path.leaf) if not allows(name)]
+    if outside:
+        listed = ", ".join(str(name.value)[:64] for name in outside[:3])
+        text = f"may not issue for {listed}, as in {one.label}"
+        case = "name outside the root's nameConstraints" if issuer is path.top else ""
+        yield path.fault("name-constraint", issuer, text, case)
+
+
+def _constrained(one: _Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
+    """Every name of a certificate that a constraint may forbid; RFC 5280 section 4.2.1.10."""
+    yield from one.get(x509.SubjectAlternativeName) or ()
+    if one.subject:
+        yield x509.DirectoryName(one.certificate.subject)
+    if is_leaf and not one.names:
+        yield from (x509.DNSName(name) for name in one.common_names if name.isascii())
+
+
+def _allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
+    """Return the test whether a name is allowed, fast for thousands of names and subtrees."""
+    permitted = set(map(_subtree, constraints.permitted_subtrees or ()))
+    excluded = set(map(_subtree, constraints.excluded_subtrees or ()))
+    kinds = {kind for kind, *_ in permitted}
+
+    def allows(name: x509.GeneralName) -> bool:
+        around = set(_subtrees_around(name))
+        inside = any(kind in kinds for kind, *_ in around) <= bool(around & permitted)
+        return inside and not around & excluded
+
+    return allows
+
+
+def _subtree(base: x509.GeneralName) -> tuple:
+    """A subtree as a value that equals one of `_subtrees_around` each name within it."""
+    value = base.value
+    if isinstance(base, x509.DNSName):
+        return "DNS", value.lower().rstrip(".")
+    if isinstance(base, x509.IPAddress):
+        shift = value.max_prefixlen - value.prefixlen
+        return "IP", value.version, value.prefixlen, int(value.network_address) >> shift
+    if isinstance(base, x509.DirectoryName):
+        return "directory", _folded(value)
+    return type(base).__name__, value
+
+
+def _subtrees_around(name: x509.GeneralName) -> Iterator[tuple]:
+    value = name.value
+    if isinstance(name, x509.DNSName):
+        labels = value.lower().rstrip(".").split(".")
+        tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
+        yield from (("DNS", tail) for tail in tails)
+        yield from (("DNS", f".{tail}") for tail in tails[1:])
+    elif isinstance(name, x509.IPAddress):
+        for length in range(value.max_prefixlen + 1):
+            yield "IP", value.version, length, int(value) >> (value.max_prefixlen - length)
+    elif isinstance(name, x509.DirectoryName):
+        parts = _folded(value)
+        yield from (("directory", parts[:end]) for end in range(min(len(parts), 64) + 1))
+
+
+def _strength(path: _Path) -> Iterator[Finding]:
+    for one in path.steps:
+        text, severity = _weakness(one.key)
+        if text:
+            measured = one is path.leaf and "RSA" in text and not severity
+            yield path.fault("weak-key", one, text, "RSA 1024 leaf" if measured else "", severity)
+
+
+def _weakness(key: Any) -> tuple[str, str]:
+    """Say what is weak about a key, and how bad that is if it is not only dubious."""
+    if isinstance(key, rsa.RSAPublicKey):
+        exponent = key.public_numbers().e
+        if exponent < 3 or exponent % 2 == 0:
+            return f"has an RSA key with the exponent {exponent}, which protects nothing", "bad"
+        if key.key_size < 2048:
+            return f"has an RSA key of {key.key_size} bits", "bad" if key.key_size < 1024 else ""
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if key.key_size < 224:
+            return f"has a key on {key.curve.name}, of {key.key_size} bits", ""
+    elif key is not None and not isinstance(key, _EDWARDS):
+        return "has a key of a kind that current TLS does not use", "bad"
+    return "", ""
+
+
+def _criticals(path: _Path) -> Iterator[Finding]:
+    for one in path.steps:
+        for oid, extension in one.extensions.items():
+            if extension.critical and oid not in _KNOWN:
+                text = f"has the critical extension {oid.dotted_string}, which clients do not know"
+                yield path.fault("unknown-critical-extension", one, text)
+
+
+def _order(path: _Path) -> Iterator[Finding]:
+    sent = path.question.presented
+    places = [sent.index(one) for one in path.steps if one in sent]
+    if places[0]:
+        text = f"is the server's own certificate, but was sent as number {places[0] + 1}"
+        yield path.fault("chain-order", path.leaf, text, severity="bad")
+    elif places != sorted(places):
+        order = ", ".join(str(place + 1) for place in places)
+        text = f"is followed by its issuers out of order: they came as {order}"
+        yield path.fault("chain-order", path.leaf, text)
+
+
+def _leaf_is_ca(path: _Path) -> Iterator[Finding]:
+    if path.leaf.is_ca:
+        yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
+
+
+def _untidy(path: _Path) -> Iterator[Finding]:
+    for one in path.steps:
+        if not 0 < one.certificate.serial_number < 1 << 160:
+            text = "has a serial number that is not a positive number of up to 20 bytes"
+            yield path.fault("profile", one, text)
+        if any(one.extensions[oid].critical for oid in _KEY_IDS if oid in one.extensions):
+            yield path.fault("profile", one, "has a critical key identifier, which OpenSSL refuses")
+        if one.readable and one.certificate.version is x509.Version.v3:
+            yield from _missing_extensions(path, one)
+        elif one is path.leaf and one.readable:
+            yield path.fault("profile", one, "is of version 1, which has no room for names")
+    for child, issuer in pairwise(path.steps):
+        if _misdirects(child, issuer):
+            text = f"names another key or certificate of its issuer than {issuer.label} has"
+            yield path.fault("profile", child, text, "AKI names another key")
+
+
+def _missing_extensions(path: _Path, one: _Reading) -> Iterator[Finding]:
+    root = one.self_signed or one in path.question.anchors
+    if not (root or one.get(x509.AuthorityKeyIdentifier)):
+        case = "leaf without AKI" if one is path.leaf else ""
+        yield path.fault("profile", one, "has no authority key identifier", case)
+    if one is not path.leaf and one.is_ca:
+        if not one.get(x509.SubjectKeyIdentifier):
+            yield path.fault("profile", one, "has no subject key identifier")
+        if not one.get(x509.KeyUsage):
+            case = "root without keyUsage" if one is path.top else ""
+            yield path.fault("profile", one, "has no key usage", case)
+
+
+def _misdirects(child: _Reading, issuer: _Reading) -> bool:
+    """Whether the authority key identifier points elsewhere than at this issuer."""
+    written = child.get(x509.AuthorityKeyIdentifier)
+    serial = getattr(written, "authority_cert_serial_number", None)
+    wrong_key = issuer.get(x509.SubjectKeyIdentifier) and _points_at(child, issuer) is False
+    return bool(wrong_key) or serial not in (None, issuer.certificate.serial_number)
+
+
+_PATH_RULES = (
+    _malformed,
+    _ending,
+    _signatures,
+    _validity,
+    _naming,
+    _purpose,
+    _authority,
+    _lengths,
+    _constraints,
+    _strength,
+    _criticals,
+    _order,
+    _leaf_is_ca,
+    _untidy,
+)
+
+
+# Small words
+
+
+def _folded(name: x509.Name) -> _Folded:
+    """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
     return tuple(
-        sorted(
-            dict.fromkeys(findings),
-            key=lambda finding: (finding.severity != "bad", order.index(finding.code)),
-        )
+        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
+        for rdn in name.rdns
     )
 
 
-def _named(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return repr(str(found[-1].value)) if found else repr(name.rfc4514_string())
+def _fits(child: x509.Certificate, key: Any) -> bool | None:
+    """Tell whether a key made a certificate's signature; None if nobody here can check it."""
+    try:
+        how = _arguments(child, key)
+    except Exception:  # an algorithm, or its parameters, that pyca does not know
+        return None
+    try:
+        key.verify(child.signature, child.tbs_certificate_bytes, *how)
+    except UnsupportedAlgorithm:
+        return None
+    except (InvalidSignature, TypeError, ValueError):
+        return False
+    return True
+
+
+def _arguments(child: x509.Certificate, key: Any) -> tuple:
+    match key:
+        case rsa.RSAPublicKey():
+            return child.signature_algorithm_parameters, child.signature_hash_algorithm
+        case ec.EllipticCurvePublicKey():
+            return (child.signature_algorithm_parameters,)
+        case dsa.DSAPublicKey():
+            return (child.signature_hash_algorithm,)
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return ()
+    raise TypeError("a key that can't verify")
+
+
+def _points_at(child: _Reading, issuer: _Reading) -> bool | None:
+    """Whether the authority key identifier is that of this issuer; None if there is none."""
+    return child.issuer_key_id == issuer.key_id if child.issuer_key_id else None
+
+
+def _hash_or_oid(certificate: x509.Certificate) -> Any:
+    try:
+        return certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return certificate.signature_algorithm_oid
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _clients(case: str, verdict: str) -> tuple[str, ...]:
+    return tuple(client for client, found in _CASES.get(case, {}).items() if found == verdict)

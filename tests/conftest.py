@@ -1,0 +1,74 @@
+"""What many tests share: two times, keys, a CA, OpenSSL's command line."""
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from vmscert.authority import QUICK, create_authority, new_key
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "benchmark: measures time; runs with `-m benchmark` only")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave measurements out unless somebody asks for them: they want an idle machine."""
+    if "benchmark" in config.getoption("-m"):
+        return
+    measuring = [item for item in items if item.get_closest_marker("benchmark")]
+    config.hook.pytest_deselected(items=measuring)
+    items[:] = [item for item in items if item not in measuring]
+
+
+@pytest.fixture(scope="session")
+def at():
+    """A fixed time, for all that asks no real clock."""
+    return datetime(2026, 11, 23, 12, 30, 15, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def now():
+    """The real time, for what OpenSSL judges: its clock can't be set."""
+    return datetime.now(UTC) - timedelta(minutes=1)
+
+
+@pytest.fixture(scope="session")
+def keys():
+    """Three keys, for tests that do not ask where a key comes from."""
+    return [new_key(2048) for _ in range(3)]
+
+
+@pytest.fixture(scope="session")
+def key(keys):
+    """The key of a server."""
+    return keys[0]
+
+
+@pytest.fixture(scope="session")
+def ca(keys, now):
+    """A CA that is valid now."""
+    return create_authority("Lyon VMS root 2026", now, QUICK, keys[1])
+
+
+@pytest.fixture(scope="session")
+def stranger(keys, now):
+    """Another CA, which nobody trusts."""
+    return create_authority("Another root", now, QUICK, keys[2])
+
+
+@pytest.fixture(scope="session")
+def openssl():
+    """Run OpenSSL's command line; the password goes through the environment."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("NOT SHOWN: there is no `openssl` on this machine to ask")
+
+    def run(*arguments, password=""):
+        command = [program, *map(str, arguments)]
+        secret = os.environ | {"PASSWORD": password}
+        return subprocess.run(command, env=secret, capture_output=True, timeout=60)
+
+    return run

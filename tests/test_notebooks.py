@@ -1,0 +1,158 @@
+"""Every notebook keeps the form that readers rely on, and its solutions solve its exercises."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from vmscert.facts import NOTEBOOKS
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+RUNBOOKS = [path for path in PATHS if path.stem.startswith("1")]
+LESSONS = [path for path in PATHS if path.stem.startswith("0")]
+# A check that decides whether the notebook goes on may follow the record: what was refused is kept.
+ORDER = re.compile(r"(parameters) (form) (precheck )+(look )*(act )*(verify )*(record )(verify )*$")
+
+
+def named(path):
+    return path.stem
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def prose(path):
+    return [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def outputs(path):
+    """The text of everything that a notebook shows."""
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            yield output.get("text", "") + "".join(
+                str(text) for kind, text in output.get("data", {}).items() if "text/" in kind
+            )
+
+
+@pytest.mark.parametrize("path", PATHS, ids=named)
+class TestEveryNotebook:
+    def test_it_is_committed_as_it_ran_from_top_to_bottom(self, path):
+        counts = [cell.execution_count for cell in code_cells(path)]
+        assert counts == list(range(1, len(counts) + 1))
+
+    def test_it_ended_without_an_error(self, path):
+        kinds = {output.output_type for cell in code_cells(path) for output in cell.outputs}
+        assert "error" not in kinds
+
+    def test_it_holds_no_private_key_and_no_path_of_the_machine_it_ran_on(self, path):
+        text = path.read_text(encoding="utf-8")
+        assert "PRIVATE KEY" not in text
+        shown = "\n".join(outputs(path))
+        assert not re.search(r"/(home|root|tmp|work|Users)/|[A-Z]:\\\\", shown)
+
+    def test_it_asks_no_other_host_for_anything(self, path):
+        shown = "\n".join([*prose(path), *outputs(path)])
+        assert not re.findall(r"https?://", shown)
+
+    def test_it_opens_with_a_card(self, path):
+        card = prose(path)[0]
+        wanted = ["Goal", "Time", "You need"]
+        if path in RUNBOOKS:
+            wanted += ["This changes", "To undo"]
+        assert [row for row in wanted if f"| **{row}** |" in card] == wanted
+
+    def test_no_paragraph_is_a_wall_of_words(self, path):
+        text = re.sub(r"```.*?```", "", "\n\n".join(prose(path)), flags=re.DOTALL)
+        walls = [p for p in re.split(r"\n\s*\n|\n[*\d|#]", text) if len(p.split()) > 60]
+        assert walls == []
+
+    def test_its_links_lead_to_notebooks_that_exist(self, path):
+        links = re.findall(r"\]\(([^)]+)\)", "\n".join(prose(path)))
+        assert [link for link in links if not (NOTEBOOKS / link).exists()] == []
+
+    def test_its_code_cells_are_short(self, path):
+        assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 12
+
+
+@pytest.mark.parametrize("path", RUNBOOKS, ids=named)
+class TestEveryRunbook:
+    def test_its_cells_come_in_the_order_of_a_change(self, path):
+        parts = [[tag for tag in tags(c) if tag != "nbval-ignore-output"] for c in code_cells(path)]
+        assert all(len(part) == 1 for part in parts)
+        assert ORDER.match(" ".join(part[0] for part in parts) + " ")
+
+    def test_it_has_at_most_20_cells(self, path):
+        assert len(read(path).cells) <= 20
+
+    def test_its_outputs_are_not_compared_since_its_keys_are_new_each_time(self, path):
+        assert all("nbval-ignore-output" in tags(cell) for cell in code_cells(path))
+
+    def test_the_expectation_stands_before_each_check(self, path):
+        text = "\n".join(prose(path))
+        assert text.count("Expected:") >= 2
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=named)
+class TestEveryLesson:
+    def test_its_outputs_are_compared_to_the_letter(self, path):
+        assert not any("nbval-ignore-output" in tags(cell) for cell in code_cells(path))
+
+    def test_it_ends_with_what_the_reader_can_say_now(self, path):
+        assert "## What you can say now" in prose(path)[-1]
+
+
+def exercises(notebook):
+    """(number of the answer cell, solution) of every exercise."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source == "answer = ...":
+            solution = notebook.cells[number + 2].source
+            yield number, re.search(r"```python\n(.*?)```", solution, re.DOTALL)[1]
+
+
+def ran(notebook):
+    place = {"metadata": {"path": str(NOTEBOOKS)}}
+    return NotebookClient(notebook, timeout=120, resources=place).execute()
+
+
+def verdicts(notebook):
+    return [
+        cell.outputs[0].data["text/plain"].strip("'\"")
+        for cell in notebook.cells
+        if "check" in tags(cell)
+    ]
+
+
+WITH_EXERCISES = [path for path in LESSONS if any(True for _ in exercises(read(path)))]
+
+
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=named)
+class TestExercises:
+    def test_every_solution_solves_its_exercise(self, path):
+        notebook = read(path)
+        for number, solution in list(exercises(notebook)):
+            notebook.cells[number].source = solution
+        assert set(verdicts(ran(notebook))) == {"Right."}
+
+    def test_an_untouched_exercise_invites_and_a_wrong_answer_is_not_right(self, path):
+        assert all(verdict.startswith("Your turn") for verdict in verdicts(read(path)))
+        notebook = read(path)
+        for number, _ in list(exercises(notebook)):
+            notebook.cells[number].source = "answer = 'something else'"
+        assert all(verdict.startswith("Not yet.") for verdict in verdicts(ran(notebook)))
+
+
+def test_the_readme_lists_every_notebook():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d\d) \|", readme, re.MULTILINE)
+    assert listed == [path.stem[:2] for path in PATHS]
