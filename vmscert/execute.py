@@ -57,7 +57,7 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
         if type(value) is not type(known[name]):
             wanted = type(known[name]).__name__
             raise ValueError(f"Parameter {name} is of type {wanted}, which {value!r} is not")
-    values = known | parameters
+    values = {**known, **parameters}
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 

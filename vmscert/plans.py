@@ -128,8 +128,8 @@ def connection_rows(connections: Iterable[Verification], most: int = 100) -> lis
     refused = [_connection_row(key, same) for key, same in rows.items() if key[3] != VERIFIED]
     verified = [_connection_row(key, same) for key, same in rows.items() if key[3] == VERIFIED]
     rest = len(verified) - most
-    more = [{"connection": f"and {rest} more", "verdict": VERIFIED}] if rest > 0 else []
-    return [*refused, *verified[:most], *more]
+    more: Row = {"connection": f"and {rest} more", "verdict": VERIFIED}
+    return [*refused, *verified[:most], *([more] if rest > 0 else [])]
 
 
 def _connection_row(key: tuple, same: list[Verification]) -> Row:

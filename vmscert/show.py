@@ -5,7 +5,7 @@ The only module with IPython and ipywidgets; pandas and they load when they are 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ def require(checks: Iterable[Any]) -> Table:
 
         display(shown)
         raise Stop("; ".join(f"not yet: {check.what}. {check.todo}" for check in failed))
-    return Table(shown.frame[["expected", "holds"]])
+    return Table(shown.frame.drop(columns="what to do", errors="ignore"))
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,9 @@ def _must_trust(site: Site, places: Sequence[str]) -> str:
 
 
 def _items(row: Any) -> Mapping[str, Any]:
-    if is_dataclass(row) and not isinstance(row, type):
-        return asdict(row)
-    return dict(row)
+    if isinstance(row, Mapping):
+        return row
+    return asdict(row)
 
 
 def _written(value: Any) -> str:

@@ -1,25 +1,19 @@
 """Would this client trust this server, and if not, why: every reason, not only the first.
 
-RFC 5280 section 6 for TLS servers. Where real clients differ from it or among each other,
-`data/clients.csv` decides: what at least half of those measured refuse is bad, what fewer refuse
-is dubious. A client that is not in the table stays unknown.
+RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they differ from it.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from hashlib import sha256
-from heapq import heappop, heappush
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import (
     AuthorityInformationAccessOID,
     ExtendedKeyUsageOID,
@@ -27,21 +21,14 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
-from vmscert.facts import facts
 from vmscert.names import parse_name
+from vmscert.paths import Folded, Path, Question, Reading, folded, points_at
+from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
 
-# Findings about what the client trusts, not about what the server presents.
-OF_THE_CLIENT = frozenset(
-    {"untrusted-root", "root-recreated", "missing-intermediate", "self-signed", "not-reachable"}
-)
+__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "names"]
 
-# Bounds of the search, far above any honest set of certificates.
-_MOST_STEPS = 1000  # certificates looked at, over all paths
-_MOST_VISITS = 3  # of one certificate, each by another way
-_MOST_CHECKS = 400  # signature checks, in units of one RSA 4096 check
 _MOST_PATHS = 16  # judged in full
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
-
 # Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
 _KNOWN = {
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
@@ -59,54 +46,8 @@ _KNOWN = {
 }
 _KEY_IDS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
 _SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-_FORGEABLE = (hashes.MD5, hashes.SHA1)
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
-_Folded = tuple[frozenset, ...]  # a name as comparing sees it
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One thing that can be wrong, what it means, and the notebook that repairs it."""
-
-    code: str
-    about: str  # "path": the certificates and who trusts them; "computer": what surrounds them
-    severity: str  # "bad": clients refuse; "dubious": some refuse, or it will hurt later
-    meaning: str
-    remedy: str
-    remedy_text: str
-    source: str
-
-
-RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
-_CASES = {row["case"]: row for row in facts("clients")}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One place that breaks a rule; `detail` is the evidence, in one sentence.
-
-    `where` is "leaf", "intermediate" or "root", or the name of a computer. `severity` is the
-    rule's unless given. `refused_by` names clients that were seen to refuse; others are unknown.
-    """
-
-    code: str
-    where: str
-    detail: str
-    severity: str = ""
-    refused_by: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "severity", self.severity or self.rule.severity)
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that is broken."""
-        return RULES[self.code]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the finding with its rule's meaning and remedy, ready for JSON."""
-        told = {key: getattr(self.rule, key) for key in ("meaning", "remedy", "remedy_text")}
-        return {**asdict(self), "refused_by": list(self.refused_by), **told}
+_FORGEABLE = (hashes.MD5, hashes.SHA1)
 
 
 @dataclass(frozen=True)
@@ -128,7 +69,7 @@ class Diagnosis:
             "trusted": self.trusted,
             "path": [
                 {
-                    "label": _Reading(one).label,
+                    "label": Reading(one).label,
                     "sha256": sha256(one.public_bytes(Encoding.DER)).hexdigest(),
                 }
                 for one in self.path
@@ -153,7 +94,7 @@ def diagnose(
     """
     if at.tzinfo is None:
         raise ValueError(f"The time {at} has no time zone: say UTC")
-    question = _Question(name, at, presented, roots, intermediates)
+    question = Question(name, at, presented, roots, intermediates)
     if not question.presented:
         nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
         return Diagnosis(False, (), (nothing,))
@@ -167,285 +108,22 @@ def names(certificate: x509.Certificate) -> tuple[str, ...]:
 
     They come from the subjectAltName; the common name does not count.
     """
-    return _Reading(certificate).names
+    return Reading(certificate).names
 
 
-class _Reading:
-    """One certificate's parts, each read when first asked for, None if it can't be read.
-
-    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
-    """
-
-    def __init__(self, certificate: x509.Certificate) -> None:
-        self.certificate = certificate
-        self.broken: dict[str, str] = {}
-
-    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
-        try:
-            return read(self.certificate)
-        except Exception as error:
-            self.broken[part] = (
-                str(error).splitlines()[0][:100] if str(error) else "no reason given"
-            )
-            return None
-
-    @cached_property
-    def subject(self) -> _Folded | None:
-        return self._read("subject", lambda one: _folded(one.subject))
-
-    @cached_property
-    def issuer(self) -> _Folded | None:
-        return self._read("issuer", lambda one: _folded(one.issuer))
-
-    @cached_property
-    def validity(self) -> tuple[datetime, datetime] | None:
-        return self._read(
-            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
-        )
-
-    @cached_property
-    def key(self) -> Any:
-        return self._read("public key", lambda one: one.public_key())
-
-    @cached_property
-    def spki(self) -> bytes:
-        """The subjectPublicKeyInfo, which tells two keys apart."""
-        public = PublicFormat.SubjectPublicKeyInfo
-        return self.key.public_bytes(Encoding.DER, public) if self.key else b""
-
-    @cached_property
-    def signature_hash(self) -> Any:
-        """The hash of the signature, None if it needs none, or the OID of an unknown algorithm."""
-        return self._read("signature algorithm", _hash_or_oid)
-
-    @cached_property
-    def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
-        found = self._read("extensions", lambda one: {e.oid: e for e in one.extensions})
-        return found or {}
-
-    def get(self, kind: Any) -> Any:
-        """Return the value of an extension, None if the certificate does not have it."""
-        extension = self.extensions.get(kind.oid)
-        return extension.value if extension else None
-
-    @cached_property
-    def readable(self) -> bool:
-        """Whether an extension that is not there is really missing."""
-        return bool(self.extensions) or "extensions" not in self.broken
-
-    @cached_property
-    def trouble(self) -> Mapping[str, str]:
-        """Every part that can't be read, and why."""
-        _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
-        return self.broken
-
-    @cached_property
-    def is_ca(self) -> bool:
-        constraints = self.get(x509.BasicConstraints)
-        return bool(constraints and constraints.ca)
-
-    @cached_property
-    def general_names(self) -> list[x509.GeneralName]:
-        """The DNS names and IP addresses of the subjectAltName."""
-        kinds = x509.DNSName | x509.IPAddress
-        found = self.get(x509.SubjectAlternativeName) or ()
-        return [name for name in found if isinstance(name, kinds)]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(str(name.value).lower().rstrip(".") for name in self.general_names)
-
-    @cached_property
-    def common_names(self) -> list[str]:
-        oid = NameOID.COMMON_NAME
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
-        return [str(attribute.value) for attribute in found or ()]
-
-    @cached_property
-    def label(self) -> str:
-        """How a sentence calls this certificate, short and without control characters."""
-        name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
-        return repr(name[:64]) if name else f"serial {self.certificate.serial_number:X}"[:64]
-
-    @cached_property
-    def issuer_label(self) -> str:
-        """How a sentence calls the issuer: its common name, else the last part of its name."""
-        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
-        common = [str(part.value) for part in parts if part.oid == NameOID.COMMON_NAME]
-        return repr((common or [str(part.value) for part in parts] or ["nobody"])[-1][:64])
-
-    @cached_property
-    def key_id(self) -> bytes:
-        """The subject key identifier; computed (RFC 5280 section 4.2.1.2) if none is written."""
-        written = self.get(x509.SubjectKeyIdentifier)
-        if written is None and self.key:
-            written = x509.SubjectKeyIdentifier.from_public_key(self.key)
-        return written.digest if written else b""
-
-    @cached_property
-    def issuer_key_id(self) -> bytes:
-        """The key identifier of the issuer, empty if none is written."""
-        written = self.get(x509.AuthorityKeyIdentifier)
-        return (written and written.key_identifier) or b""
-
-    @cached_property
-    def self_signed(self) -> bool:
-        """Whether it names itself as its issuer: subject and, where written, key identifier."""
-        own = self.issuer_key_id in (b"", self.key_id)
-        return own and self.subject is not None and self.subject == self.issuer
-
-
-class _Question:
-    """What is asked, and all certificates at hand, each read once."""
-
-    def __init__(self, name, at, presented, roots, intermediates) -> None:
-        readings: dict[x509.Certificate, _Reading] = {}
-
-        def read(certificates: Iterable[x509.Certificate]) -> list[_Reading]:
-            found = [readings.setdefault(one, _Reading(one)) for one in certificates]
-            return list(dict.fromkeys(found))
-
-        self.name, self.at = name, at
-        self.presented, self.roots, more = read(presented), read(roots), read(intermediates)
-        self.anchors = set(self.roots)
-        self._trusted_names = {root.subject for root in self.roots}
-        self.known: dict[_Folded | None, list[_Reading]] = defaultdict(list)
-        for one in dict.fromkeys((*self.roots, *self.presented, *more)):
-            self.known[one.subject].append(one)
-        self._fits: dict[tuple[_Reading, bytes], bool | None] = {}
-        self._issuers: dict[_Reading, list[_Reading]] = {}
-        self._checks = _MOST_CHECKS
-
-    @cached_property
-    def leaf(self) -> _Reading:
-        """The server's own certificate: the first, unless that issued another one sent along."""
-        leaf = self.presented[0]
-        for one in self.presented:
-            if one.issuer == leaf.subject != one.subject:
-                leaf = one
-        return leaf
-
-    def paths(self) -> Iterator["_Path"]:
-        """Yield ways up from the leaf, the least faulty first, each to an anchor or a dead end.
-
-        Each certificate is continued a few times at most, so that no maze takes long.
-        """
-        tick, visits = count(), Counter[_Reading]()
-        heap: list[tuple[int, int, int, tuple[_Reading, ...]]] = [(0, 0, next(tick), (self.leaf,))]
-        for _ in range(_MOST_STEPS):
-            if not heap:
-                return
-            cost, _, _, steps = heappop(heap)
-            top = steps[-1]
-            visits[top] += 1
-            anchored = top in self.anchors
-            taken = {(one.subject, one.spki) for one in steps}
-            issuers = [one for one in self.issuers(top) if (one.subject, one.spki) not in taken]
-            if anchored or not issuers:
-                yield _Path(self, steps, anchored)
-            if visits[top] > _MOST_VISITS or (anchored and top.self_signed):
-                continue
-            for issuer in issuers:
-                more = self.handicap(issuer) + (_points_at(top, issuer) is False)
-                heappush(heap, (cost + more, -len(steps), next(tick), (*steps, issuer)))
-
-    def issuers(self, child: _Reading) -> list[_Reading]:
-        """Return who may have issued a certificate, the likeliest first."""
-        if child not in self._issuers:
-            self._issuers[child] = self._find_issuers(child)
-        return self._issuers[child]
-
-    def _find_issuers(self, child: _Reading) -> list[_Reading]:
-        """Those whose key fits; else those that can't be checked; else those it points at."""
-        named = self.known[child.issuer] if child.issuer is not None else []
-        likely = sorted(named, key=lambda one: self._unlikeliness(child, one))
-        right = next((one.spki for one in likely if self.fits(child, one)), None)
-        if right is not None:
-            return [one for one in likely if one.spki == right]
-        unchecked = [one for one in likely if self.fits(child, one) is None]
-        return unchecked or [one for one in likely if self._seems(child, one)]
-
-    def _unlikeliness(self, child: _Reading, issuer: _Reading) -> tuple:
-        return (
-            _points_at(child, issuer) is not True,
-            issuer not in self.anchors,
-            self.handicap(issuer),
-            issuer.issuer not in self._trusted_names,
-        )
-
-    def _seems(self, child: _Reading, issuer: _Reading) -> bool:
-        """Whether it seems the issuer though its key does not fit: then the child was changed."""
-        points = _points_at(child, issuer)
-        return points is True or (points is None and issuer not in self.anchors)
-
-    def handicap(self, one: _Reading) -> int:
-        """The number of faults that a certificate would bring into a path as an issuer."""
-        start, end = one.validity or (self.at, self.at)
-        return (not start <= self.at <= end) + (not one.is_ca) + (not one.readable)
-
-    def fits(self, child: _Reading, issuer: _Reading) -> bool | None:
-        """Tell whether the issuer's key made the child's signature; None if it can't be checked."""
-        known = (child, issuer.spki)
-        if known not in self._fits:
-            if self._checks <= 0:
-                return False
-            self._checks -= max(1, (getattr(issuer.key, "key_size", 0) // 4096) ** 2)
-            self._fits[known] = _fits(child.certificate, issuer.key)
-        return self._fits[known]
-
-
-@dataclass(frozen=True)
-class _Path:
-    """A way up from the leaf; `anchored` if it ends in a certificate that the client trusts."""
-
-    question: _Question
-    steps: tuple[_Reading, ...]
-    anchored: bool
-
-    @property
-    def leaf(self) -> _Reading:
-        return self.steps[0]
-
-    @property
-    def top(self) -> _Reading:
-        return self.steps[-1]
-
-    @property
-    def issuers(self) -> tuple[_Reading, ...]:
-        return self.steps[1:]
-
-    def fault(
-        self, code: str, one: _Reading, text: str, case: str = "", severity: str = ""
-    ) -> Finding:
-        """Return a finding about one certificate of this path, or one sent along with it."""
-        if one is self.leaf:
-            where = "leaf"
-        else:
-            where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
-        return _finding(code, where, f"{one.label} {text}", case, severity)
-
-
-def _finding(code: str, where: str, detail: str, case: str = "", severity: str = "") -> Finding:
-    """Return a finding; a case that was measured brings its severity and who refuses."""
-    refusers = _clients(case, "refuses")
-    if case and not severity:
-        severity = "bad" if len(refusers) >= len(_clients(case, "accepts")) else "dubious"
-    return Finding(code, where, detail, severity, refusers)
-
-
-def _judged(question: _Question) -> list[tuple[_Path, tuple[Finding, ...]]]:
+def _judged(question: Question) -> list[tuple[Path, tuple[Finding, ...]]]:
     """Judge the best few paths; those that end nowhere only if no other is there."""
     paths = list(question.paths())
     paths = [path for path in paths if path.anchored] or paths
     return [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
 
 
-def _findings(path: _Path) -> tuple[Finding, ...]:
+def _findings(path: Path) -> tuple[Finding, ...]:
     found = dict.fromkeys(finding for rule in _PATH_RULES for finding in rule(path))
     return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
 
 
-def _how_bad(judged: tuple[_Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
+def _how_bad(judged: tuple[Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
     path, findings = judged
     bad = sum(finding.severity == "bad" for finding in findings)
     return bad, len(findings), len(path.steps) * (1 if path.anchored else -1)
@@ -454,13 +132,13 @@ def _how_bad(judged: tuple[_Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
 # The rules, the main causes first. Each takes a path and yields what breaks it.
 
 
-def _malformed(path: _Path) -> Iterator[Finding]:
+def _malformed(path: Path) -> Iterator[Finding]:
     for one in dict.fromkeys((*path.steps, *path.question.presented)):
         for part, why in one.trouble.items():
             yield path.fault("malformed", one, f"can't be read in full, its {part} is odd: {why}")
 
 
-def _ending(path: _Path) -> Iterator[Finding]:
+def _ending(path: Path) -> Iterator[Finding]:
     """The one reason why the way up ends where it does."""
     top, wanted = path.top, path.top.issuer_label
     if path.anchored:
@@ -473,37 +151,37 @@ def _ending(path: _Path) -> Iterator[Finding]:
         yield _recreated(top, namesakes)
     elif top.self_signed:
         detail = f"the client does not trust the root {top.label}"
-        yield _finding("untrusted-root", "root", detail, "untrusted root")
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
     elif _stands_below_a_root(path):
         detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
-        yield _finding("missing-intermediate", "intermediate", detail)
+        yield finding_of("missing-intermediate", "intermediate", detail)
     else:
         detail = f"{top.label} was issued by {wanted}, which the client does not trust"
-        yield _finding("untrusted-root", "root", detail, "untrusted root")
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
 
 
-def _odd_anchor(path: _Path) -> Iterator[Finding]:
+def _odd_anchor(path: Path) -> Iterator[Finding]:
     if not path.top.self_signed:
         text = "is trusted, but is no root: clients that look for its own issuer refuse"
         yield path.fault("untrusted-root", path.top, text, severity="dubious")
 
 
-def _namesakes(path: _Path) -> list[_Reading]:
+def _namesakes(path: Path) -> list[Reading]:
     named = path.question.known[path.top.issuer]
     return [one for one in named if one in path.question.anchors and one is not path.top]
 
 
-def _recreated(top: _Reading, namesakes: list[_Reading]) -> Finding:
+def _recreated(top: Reading, namesakes: list[Reading]) -> Finding:
     held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
     used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
     detail = (
         f"{top.label} was signed by {top.issuer_label} with the key {used or '(not named)'}, but "
         f"the client trusts one of that name with the key {held}"
     )
-    return _finding("root-recreated", "root", detail, "root of the same name with another key")
+    return finding_of("root-recreated", "root", detail, "root of the same name with another key")
 
 
-def _stands_below_a_root(path: _Path) -> bool:
+def _stands_below_a_root(path: Path) -> bool:
     """Guess whether an issuer that nobody holds is an intermediate: its name or its kin say so."""
     question, top = path.question, path.top
     name = top.issuer_label.casefold()
@@ -516,14 +194,14 @@ def _stands_below_a_root(path: _Path) -> bool:
     return other_key or fetched or said or _kin(top.issuer, question.roots)
 
 
-def _kin(name: _Folded | None, roots: list[_Reading]) -> bool:
+def _kin(name: Folded | None, roots: list[Reading]) -> bool:
     """Whether a trusted root belongs to the same organisation or domain."""
     house = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
     mine = {part for rdn in name or () for part in rdn if part[0] in house}
     return any(mine & rdn for root in roots for rdn in root.subject or ())
 
 
-def _signatures(path: _Path) -> Iterator[Finding]:
+def _signatures(path: Path) -> Iterator[Finding]:
     for child, issuer in pairwise(path.steps):
         fits = path.question.fits(child, issuer)
         if fits is None and issuer.key:
@@ -539,14 +217,14 @@ def _signatures(path: _Path) -> Iterator[Finding]:
             yield from _forgeable(path, one)
 
 
-def _forgeable(path: _Path, one: _Reading) -> Iterator[Finding]:
+def _forgeable(path: Path, one: Reading) -> Iterator[Finding]:
     if isinstance(one.signature_hash, _FORGEABLE):
         name = one.signature_hash.name
         case = "SHA-1 signature" if name == "sha1" else ""
         yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
 
 
-def _validity(path: _Path) -> Iterator[Finding]:
+def _validity(path: Path) -> Iterator[Finding]:
     at = path.question.at
     for one in path.steps:
         start, end = one.validity or (at, at)
@@ -558,7 +236,7 @@ def _validity(path: _Path) -> Iterator[Finding]:
             yield path.fault("expired", one, f"ended on {_moment(end)}, before {_moment(at)}", case)
 
 
-def _naming(path: _Path) -> Iterator[Finding]:
+def _naming(path: Path) -> Iterator[Finding]:
     """RFC 9525; a common name counts only where there is nothing else, and not for everybody."""
     leaf, name = path.leaf, path.question.name
     if not leaf.readable:
@@ -566,12 +244,14 @@ def _naming(path: _Path) -> Iterator[Finding]:
     try:
         asked = parse_name(name)
     except ValueError as error:
-        yield _finding("name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}")
+        yield finding_of(
+            "name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}"
+        )
         return
     if any(alias in leaf.general_names for alias in _aliases(asked)) or _matches(leaf.names, asked):
         return
     if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
-        who = ", ".join(_clients("CN only", "accepts"))
+        who = ", ".join(clients("CN only", "accepts"))
         text = f"has {name} only as common name, which {who} still read"
         yield path.fault("no-san", leaf, text, "CN only")
     else:
@@ -591,7 +271,7 @@ def _matches(offered: Iterable[str], asked: Any) -> bool:
     return asked in offered or ("." in parent and f"*.{parent}" in offered)
 
 
-def _mismatch(path: _Path, asked: Any) -> Finding:
+def _mismatch(path: Path, asked: Any) -> Finding:
     offered = path.leaf.names
     listed = ", ".join(offered[:5]) + (f" and {len(offered) - 5} more" if len(offered) > 5 else "")
     text, case = f"is for {listed or 'no name'}, not for {path.question.name}", ""
@@ -603,7 +283,7 @@ def _mismatch(path: _Path, asked: Any) -> Finding:
     return path.fault("name-mismatch", path.leaf, text, case or "wrong host or IP address")
 
 
-def _purpose(path: _Path) -> Iterator[Finding]:
+def _purpose(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         purposes = one.get(x509.ExtendedKeyUsage)
         if purposes is not None and not _SERVER & set(purposes):
@@ -616,7 +296,7 @@ def _purpose(path: _Path) -> Iterator[Finding]:
     yield from _leaf_key_usage(path)
 
 
-def _leaf_key_usage(path: _Path) -> Iterator[Finding]:
+def _leaf_key_usage(path: Path) -> Iterator[Finding]:
     usage = path.leaf.get(x509.KeyUsage)
     if usage is None or usage.digital_signature:
         return
@@ -629,7 +309,7 @@ def _leaf_key_usage(path: _Path) -> Iterator[Finding]:
         yield path.fault("wrong-eku", path.leaf, text, case)
 
 
-def _authority(path: _Path) -> Iterator[Finding]:
+def _authority(path: Path) -> Iterator[Finding]:
     for child, issuer in pairwise(path.steps):
         if not issuer.readable:
             continue
@@ -644,7 +324,7 @@ def _authority(path: _Path) -> Iterator[Finding]:
             yield path.fault("issuer-key-usage", issuer, text)
 
 
-def _lengths(path: _Path) -> Iterator[Finding]:
+def _lengths(path: Path) -> Iterator[Finding]:
     below = 0
     for issuer in path.issuers:
         limit = getattr(issuer.get(x509.BasicConstraints), "path_length", None)
@@ -657,7 +337,7 @@ def _lengths(path: _Path) -> Iterator[Finding]:
         yield path.fault("chain-too-long", path.leaf, text)
 
 
-def _constraints(path: _Path) -> Iterator[Finding]:
+def _constraints(path: Path) -> Iterator[Finding]:
     for place, issuer in enumerate(path.steps):
         constraints = issuer.get(x509.NameConstraints)
         if place and constraints:
@@ -667,7 +347,7 @@ def _constraints(path: _Path) -> Iterator[Finding]:
 
 
 def _outside(
-    path: _Path, issuer: _Reading, one: _Reading, allows: Callable[[x509.GeneralName], bool]
+    path: Path, issuer: Reading, one: Reading, allows: Callable[[x509.GeneralName], bool]
 ) -> Iterator[Finding]:
     if one is not path.leaf and one.subject == one.issuer:
         return  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
@@ -679,7 +359,7 @@ def _outside(
         yield path.fault("name-constraint", issuer, text, case)
 
 
-def _constrained(one: _Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
+def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
     """Every name of a certificate that a constraint may forbid; RFC 5280 section 4.2.1.10."""
     yield from one.get(x509.SubjectAlternativeName) or ()
     if one.subject:
@@ -711,7 +391,7 @@ def _subtree(base: x509.GeneralName) -> tuple:
         shift = value.max_prefixlen - value.prefixlen
         return "IP", value.version, value.prefixlen, int(value.network_address) >> shift
     if isinstance(base, x509.DirectoryName):
-        return "directory", _folded(value)
+        return "directory", folded(value)
     return type(base).__name__, value
 
 
@@ -726,11 +406,11 @@ def _subtrees_around(name: x509.GeneralName) -> Iterator[tuple]:
         for length in range(value.max_prefixlen + 1):
             yield "IP", value.version, length, int(value) >> (value.max_prefixlen - length)
     elif isinstance(name, x509.DirectoryName):
-        parts = _folded(value)
+        parts = folded(value)
         yield from (("directory", parts[:end]) for end in range(min(len(parts), 64) + 1))
 
 
-def _strength(path: _Path) -> Iterator[Finding]:
+def _strength(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         text, severity = _weakness(one.key)
         if text:
@@ -754,7 +434,7 @@ def _weakness(key: Any) -> tuple[str, str]:
     return "", ""
 
 
-def _criticals(path: _Path) -> Iterator[Finding]:
+def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         for oid, extension in one.extensions.items():
             if extension.critical and oid not in _KNOWN:
@@ -762,7 +442,7 @@ def _criticals(path: _Path) -> Iterator[Finding]:
                 yield path.fault("unknown-critical-extension", one, text)
 
 
-def _order(path: _Path) -> Iterator[Finding]:
+def _order(path: Path) -> Iterator[Finding]:
     sent = path.question.presented
     places = [sent.index(one) for one in path.steps if one in sent]
     if places[0]:
@@ -774,12 +454,12 @@ def _order(path: _Path) -> Iterator[Finding]:
         yield path.fault("chain-order", path.leaf, text)
 
 
-def _leaf_is_ca(path: _Path) -> Iterator[Finding]:
+def _leaf_is_ca(path: Path) -> Iterator[Finding]:
     if path.leaf.is_ca:
         yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
 
 
-def _untidy(path: _Path) -> Iterator[Finding]:
+def _untidy(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         if not 0 < one.certificate.serial_number < 1 << 160:
             text = "has a serial number that is not a positive number of up to 20 bytes"
@@ -796,7 +476,7 @@ def _untidy(path: _Path) -> Iterator[Finding]:
             yield path.fault("profile", child, text, "AKI names another key")
 
 
-def _missing_extensions(path: _Path, one: _Reading) -> Iterator[Finding]:
+def _missing_extensions(path: Path, one: Reading) -> Iterator[Finding]:
     root = one.self_signed or one in path.question.anchors
     if not (root or one.get(x509.AuthorityKeyIdentifier)):
         case = "leaf without AKI" if one is path.leaf else ""
@@ -809,11 +489,11 @@ def _missing_extensions(path: _Path, one: _Reading) -> Iterator[Finding]:
             yield path.fault("profile", one, "has no key usage", case)
 
 
-def _misdirects(child: _Reading, issuer: _Reading) -> bool:
+def _misdirects(child: Reading, issuer: Reading) -> bool:
     """Whether the authority key identifier points elsewhere than at this issuer."""
     written = child.get(x509.AuthorityKeyIdentifier)
     serial = getattr(written, "authority_cert_serial_number", None)
-    wrong_key = issuer.get(x509.SubjectKeyIdentifier) and _points_at(child, issuer) is False
+    wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
     return bool(wrong_key) or serial not in (None, issuer.certificate.serial_number)
 
 
@@ -835,60 +515,5 @@ _PATH_RULES = (
 )
 
 
-# Small words
-
-
-def _folded(name: x509.Name) -> _Folded:
-    """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
-    return tuple(
-        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
-        for rdn in name.rdns
-    )
-
-
-def _fits(child: x509.Certificate, key: Any) -> bool | None:
-    """Tell whether a key made a certificate's signature; None if nobody here can check it."""
-    try:
-        how = _arguments(child, key)
-    except Exception:  # an algorithm, or its parameters, that pyca does not know
-        return None
-    try:
-        key.verify(child.signature, child.tbs_certificate_bytes, *how)
-    except UnsupportedAlgorithm:
-        return None
-    except (InvalidSignature, TypeError, ValueError):
-        return False
-    return True
-
-
-def _arguments(child: x509.Certificate, key: Any) -> tuple:
-    match key:
-        case rsa.RSAPublicKey():
-            return child.signature_algorithm_parameters, child.signature_hash_algorithm
-        case ec.EllipticCurvePublicKey():
-            return (child.signature_algorithm_parameters,)
-        case dsa.DSAPublicKey():
-            return (child.signature_hash_algorithm,)
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return ()
-    raise TypeError("a key that can't verify")
-
-
-def _points_at(child: _Reading, issuer: _Reading) -> bool | None:
-    """Whether the authority key identifier is that of this issuer; None if there is none."""
-    return child.issuer_key_id == issuer.key_id if child.issuer_key_id else None
-
-
-def _hash_or_oid(certificate: x509.Certificate) -> Any:
-    try:
-        return certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return certificate.signature_algorithm_oid
-
-
 def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _clients(case: str, verdict: str) -> tuple[str, ...]:
-    return tuple(client for client, found in _CASES.get(case, {}).items() if found == verdict)

@@ -1,0 +1,73 @@
+"""What can be wrong, and how it is told: rules, findings, and the answer of a diagnosis.
+
+Where real clients differ, `data/clients.csv` decides: what at least half of those measured refuse
+is bad, what fewer refuse is dubious. A client that is not in the table stays unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vmscert.facts import facts
+
+# Findings about what the client trusts, not about what the server presents.
+OF_THE_CLIENT = frozenset(
+    {"untrusted-root", "root-recreated", "missing-intermediate", "self-signed", "not-reachable"}
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can be wrong, what it means, and the notebook that repairs it."""
+
+    code: str
+    about: str  # "path": the certificates and who trusts them; "computer": what surrounds them
+    severity: str  # "bad": clients refuse; "dubious": some refuse, or it will hurt later
+    meaning: str
+    remedy: str
+    remedy_text: str
+    source: str
+
+
+RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
+_CASES = {row["case"]: row for row in facts("clients")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place that breaks a rule; `detail` is the evidence, in one sentence.
+
+    `where` is "leaf", "intermediate" or "root", or the name of a computer. `severity` is the
+    rule's unless given. `refused_by` names clients that were seen to refuse; others are unknown.
+    """
+
+    code: str
+    where: str
+    detail: str
+    severity: str = ""
+    refused_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "severity", self.severity or self.rule.severity)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is broken."""
+        return RULES[self.code]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding with its rule's meaning and remedy, ready for JSON."""
+        told = {key: getattr(self.rule, key) for key in ("meaning", "remedy", "remedy_text")}
+        return {**asdict(self), "refused_by": list(self.refused_by), **told}
+
+
+def finding_of(code: str, where: str, detail: str, case: str = "", severity: str = "") -> Finding:
+    """Return a finding; a case that was measured brings its severity and who refuses."""
+    refusers = clients(case, "refuses")
+    if case and not severity:
+        severity = "bad" if len(refusers) >= len(clients(case, "accepts")) else "dubious"
+    return Finding(code, where, detail, severity, refusers)
+
+
+def clients(case: str, verdict: str) -> tuple[str, ...]:
+    return tuple(client for client, found in _CASES.get(case, {}).items() if found == verdict)
