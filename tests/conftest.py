@@ -10,19 +10,6 @@ import pytest
 from vmscert.authority import QUICK, create_authority, new_key
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "benchmark: measures time; runs with `-m benchmark` only")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave measurements out unless somebody asks for them: they want an idle machine."""
-    if "benchmark" in config.getoption("-m"):
-        return
-    measuring = [item for item in items if item.get_closest_marker("benchmark")]
-    config.hook.pytest_deselected(items=measuring)
-    items[:] = [item for item in items if item not in measuring]
-
-
 @pytest.fixture(scope="session")
 def at():
     """A fixed time, for all that asks no real clock."""
