@@ -48,9 +48,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(context: typer.Context) -> None:
     """Open JupyterLab at the start notebook; further arguments go to `jupyter lab`."""
-    start = _own_notebooks() / "00-start-here.ipynb"
-    command = [sys.executable, "-m", "jupyterlab", str(start), *context.args]
-    raise typer.Exit(subprocess.call(command, cwd=start.parents[1]))
+    notebooks = _own_notebooks()
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={notebooks.parent}",  # the tables of sites are in reach, too
+        f"--LabApp.default_url=/lab/tree/{notebooks.name}/00-start-here.ipynb",
+        # Sites are often offline, and nobody is asked for news or updates.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *context.args,
+    ]
+    raise typer.Exit(subprocess.call(command))
 
 
 @app.command()
