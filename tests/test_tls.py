@@ -286,6 +286,12 @@ def test_a_closed_port_is_not_reachable(ca):
     assert seen.error.startswith(f"{HERE}:{port} can't be reached: ")
 
 
+def test_a_server_that_is_gone_before_tls_begins_is_not_reachable(ca, monkeypatch):
+    monkeypatch.setattr(socket, "create_connection", lambda *_where: socket.socket())
+    seen = connect(HERE, 443, [ca.certificate], NAME)
+    assert (seen.ok, seen.rule, seen.chain) == (False, "not-reachable", ())
+
+
 def test_an_address_that_cannot_exist_is_not_reachable(ca):
     seen = connect("a" * 64, 443, [ca.certificate], NAME)
     assert seen.rule == "not-reachable"

@@ -58,6 +58,7 @@ def lab(context: typer.Context) -> None:
         # Sites are often offline, and nobody is asked for news or updates.
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--MappingKernelManager.transport_encryption=auto",
         *context.args,
     ]
     raise typer.Exit(subprocess.call(command))

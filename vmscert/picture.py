@@ -43,7 +43,8 @@ class Picture:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         # An <img> is the one form that JupyterLab shows in a notebook it does not trust yet.
         data = base64.b64encode(self.svg.encode()).decode("ascii")
-        image = f'<img alt="{escape(self.alt)}" src="data:image/svg+xml;base64,{data}">'
+        source = f"data:image/svg+xml;base64,{data}"
+        image = f'<img alt="{escape(self.alt)}" style="max-width: 100%" src="{source}">'
         return {"text/html": image, "text/plain": self.alt}
 
 

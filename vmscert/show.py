@@ -176,7 +176,10 @@ def encryption_switches(site: Site) -> Any:
     rows = facts("xprotect/encryption-places")
     switches = {
         row["place"]: widgets.Checkbox(
-            value=True, description=f"{row['between']} and {row['and']}", indent=False
+            value=True,
+            description=f"{row['place']}: {row['between']} and {row['and']}",
+            indent=False,
+            layout=widgets.Layout(width="auto"),
         )
         for row in rows
     }
