@@ -1,5 +1,6 @@
 """The command `vmscert`: lab, rehearse, run, check, due, records."""
 
+import io
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vmscert.facts import HOME, NOTEBOOKS
@@ -86,7 +88,7 @@ def rehearse(
         os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
     parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
     err.print(
-        f"Rehearsing [b]{described.name}[/b]: {len(described)} computers, "
+        f"Rehearsing [b]{escape(described.name)}[/b]: {len(described)} computers, "
         f"{len(described.servers)} servers, {len(described.connections)} connections"
     )
     for runbook in (name for name in RUNBOOKS if name <= "18"):
@@ -189,7 +191,7 @@ def due_command(
         for row in rows:
             colour = _COLOURS[row.status]
             table.add_row(
-                row.label,
+                escape(row.label),
                 f"{row.not_after:%Y-%m-%d}",
                 str(row.days_left),
                 f"{row.renew_on:%Y-%m-%d}",
@@ -217,6 +219,9 @@ def main() -> None:
     """Run the command; what a person did wrong ends in sentences, not in a traceback."""
     from vmscert.execute import NotebookError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow must not stop a redirected Windows run
     try:
         app()
     except NotebookError as error:
@@ -272,7 +277,7 @@ def _show_verification(rows: list[dict], folder: Path) -> None:
 
 
 def _show_findings(path: str, about: str, findings: Iterable[Finding]) -> None:
-    out.print(f"[b]{path}[/b]: {about}", soft_wrap=True)
+    out.print(f"[b]{escape(path)}[/b]: {escape(about)}", soft_wrap=True)
     for finding in findings:
         colour = _COLOURS[finding.severity]
         out.print(f"  [{colour}]{finding.severity} {finding.code}[/{colour}]", end=" ")
