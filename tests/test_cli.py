@@ -64,6 +64,18 @@ def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
     assert answer["files"] == str((tmp_path / "out").resolve())
 
 
+def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):
+    """Somebody puts a file where the simulated computers keep their disks."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "simulated").write_text("in the way", encoding="utf-8")
+    ran = vmscert("rehearse", "--json", "--folder", out, folder=tmp_path)
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["verified"] is False
+    assert "13-trust-the-ca-on-clients: " in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_rehearse_tells_every_fault_of_a_table_and_makes_nothing(tmp_path):
     table = tmp_path / "lyon.csv"
     table.write_text("name;roles\nvms-01;recoding server\n;smart client\n", encoding="utf-8")

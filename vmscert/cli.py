@@ -73,7 +73,6 @@ def rehearse(
     as_json: JsonOption = False,
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
-    from vmscert.execute import RUNBOOKS, execute
     from vmscert.job import records_folder
 
     path = find_table(site)
@@ -83,29 +82,17 @@ def rehearse(
     if records.has_authority:
         raise ValueError(f"{records.folder} has a CA already: rehearse in a new folder")
     records.begin_rehearsal()
-    # Known to this run and its notebooks only, and forgotten at its end.
-    for what in ("CA", "PFX"):
-        os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
-    parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
     err.print(
         f"Rehearsing [b]{escape(described.name)}[/b]: {len(described)} computers, "
         f"{len(described.servers)} servers, {len(described.connections)} connections"
     )
-    for runbook in (name for name in RUNBOOKS if name <= "18"):
-        with err.status(runbook):
-            execute(runbook, parameters, records, datetime.now(UTC))
-        err.print(f"  [green]✔[/green] {runbook}")
+    finished = _carry_out(path, records)
     rows = _last_verification(records)
-    verified = bool(rows) and all(row["verdict"] == "verified" for row in rows)
+    verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
-        result = {
-            "site": described.name,
-            "verified": verified,
-            "begun": iso(begun),
-            "files": str(records.folder.resolve()),
-            "connections": rows,
-        }
-        print(json.dumps(result, indent=1))
+        about = {"site": described.name, "verified": verified, "begun": iso(begun)}
+        place = {"files": str(records.folder.resolve())}
+        print(json.dumps(about | place | {"connections": rows}, indent=1))
     else:
         _show_verification(rows, records.folder)
     raise typer.Exit(NOTHING if verified else FOUND)
@@ -242,10 +229,33 @@ def _own_notebooks() -> Path:
     return copy
 
 
+def _carry_out(path: Path, records: Records) -> bool:
+    """Run the runbooks one after the other, with passwords that are forgotten at the end.
+
+    Return whether all of them came to their end; where one stops, its line is shown.
+    """
+    from vmscert.execute import RUNBOOKS, NotebookError, execute
+
+    for what in ("CA", "PFX"):
+        os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
+    parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
+    for runbook in (name for name in RUNBOOKS if name < "18"):
+        try:
+            with err.status(runbook):
+                execute(runbook, parameters, records, datetime.now(UTC))
+        except NotebookError as error:
+            err.print(f"{runbook}: {error}", style="red", soft_wrap=True, markup=False)
+            return False
+        err.print(f"  [green]✔[/green] {runbook}")
+    return True
+
+
 def _last_verification(records: Records) -> list[dict]:
-    found = (records.folder / "changes").glob("*/verification.json")
-    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(newest.read_bytes())
+    """Every handshake of the last verification; none if no runbook came that far."""
+    found = list((records.folder / "changes").glob("*/verification*.json"))
+    if not found:
+        return []
+    return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_bytes())
 
 
 def _show_verification(rows: list[dict], folder: Path) -> None:
