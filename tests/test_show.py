@@ -1,17 +1,22 @@
 """What notebooks show: whole words, true pictures, and one line where they stop."""
 
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from xml.etree import ElementTree
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 
 from vmscert import QUICK, Finding, Host, Site, create_authority, due, read_site
+from vmscert.expiry import Due
 from vmscert.facts import DATA
-from vmscert.picture import BAD, DUBIOUS, site_map, timeline
+from vmscert.picture import BAD, DUBIOUS, GROUP_COLOURS, site_map, timeline
 from vmscert.runbook import Check
 from vmscert.show import Stop, choose_site, encryption_switches, findings_table, require, table
 
@@ -24,10 +29,13 @@ def site():
     return read_site(DATA / "sites" / "example.csv")
 
 
+def texts(picture):
+    """Every text element of a picture, which must be well-formed."""
+    return list(ElementTree.fromstring(picture.svg).iter(f"{SVG}text"))
+
+
 def words(picture):
-    """Every text of a picture, which must be well-formed."""
-    root = ElementTree.fromstring(picture.svg)
-    return [element.text for element in root.iter(f"{SVG}text")]
+    return [element.text for element in texts(picture)]
 
 
 def many(count):
@@ -36,6 +44,48 @@ def many(count):
     servers += [Host(f"rec-{n}", roles=("recording server",)) for n in range(20)]
     clients = [Host(f"pc-{n}", roles=("smart client",)) for n in range(count - 21)]
     return Site("big", (*servers, *clients))
+
+
+def reds(picture):
+    return picture.svg.count(f'fill="{BAD}"')
+
+
+def boxes(picture):
+    """(x, y, width, height) of every box."""
+    root = ElementTree.fromstring(picture.svg)
+    return [
+        tuple(float(rect.get(side, 0)) for side in ("x", "y", "width", "height"))
+        for rect in root.iter(f"{SVG}rect")
+    ]
+
+
+def overlap(one, other):
+    return all(abs(one[n] - other[n]) < (one, other)[one[n] > other[n]][n + 2] for n in (0, 1))
+
+
+def reach(element):
+    """From where to where a text goes, drawn with letters of common widths."""
+    bold = 1.08 if element.get("font-weight") else 1
+    ems = sum(1 if unicodedata.east_asian_width(c) == "W" or c in "Wm" else 0.58
+              for c in element.text)  # fmt: skip
+    wide = ems * float(element.get("font-size")) * bold
+    start = float(element.get("x")) - {"start": 0, "middle": wide / 2, "end": wide}[
+        element.get("text-anchor")
+    ]  # fmt: skip
+    return start, start + wide
+
+
+def contrast_with_white(colour):
+    """The contrast ratio of WCAG 2.2 between this colour and white."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    light = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 1.05 / (sum(a * b for a, b in zip((0.2126, 0.7152, 0.0722), light, strict=True)) + 0.05)
+
+
+def bar(label, days):
+    """A certificate that ends in so many days, as the timeline draws it."""
+    end = AT + timedelta(days=days)
+    return Due(label, AT - timedelta(days=30), end, days, 0.5, "ok", end)
 
 
 class TestSiteMap:
@@ -79,6 +129,73 @@ class TestSiteMap:
         ports = {word for word in words(site_map(site, places=["3"])) if word.isdigit()}
         assert ports == {"8082"}
 
+    def test_one_broken_link_colours_one_cell(self):
+        found = Finding("expired", "pc-100 → rec-7", "")
+        picture = site_map(many(500), findings=[found])
+        assert reds(picture) == reds(site_map(many(500))) + 1
+        assert {"pc-100", "rec-7"} <= set(words(picture))
+
+    def test_many_broken_links_are_counted_not_drawn_one_by_one(self):
+        found = [Finding("expired", f"pc-{n} → rec-{n % 5}", "") for n in range(40)]
+        picture = site_map(many(500), findings=found)
+        assert "40 of 9580" in words(picture)
+        assert len(picture.svg) < 2 * len(site_map(many(500)).svg)
+
+    def test_a_server_that_all_refuse_stands_apart_and_needs_no_count(self):
+        found = [Finding("expired", f"pc-{n} → rec-3", "") for n in range(479)]
+        shown = words(site_map(many(500), findings=found))
+        assert "rec-3" in shown
+        assert not any(" of " in word for word in shown)
+
+    def test_a_server_that_leaves_a_port_off_is_not_drawn_with_those_that_serve_it(self):
+        site = many(60)
+        plain = replace(site["rec-0"], left_off=frozenset({"streaming media"}))
+        hosts = tuple(plain if host.name == "rec-0" else host for host in site)
+        assert "rec-0" in words(site_map(Site("big", hosts)))
+
+    def test_the_order_of_roles_makes_no_other_kind(self):
+        roles = ("smart client", "management client")
+        pair = Host("pc-a", roles=roles), Host("pc-b", roles=roles[::-1])
+        shown = words(site_map(Site("x", (Host("ms", roles=("management server",)), *pair))))
+        assert "pc-a, pc-b" in shown
+
+    @pytest.mark.parametrize("name", ["W" * 63, "漢" * 30, "rec-in-building-a-of-lyon-0123456789"])
+    def test_no_name_is_wider_than_its_place(self, name):
+        server = Host(f"{name}-1", roles=("management server", "recording server"))
+        client = Host(f"{name}-2", roles=("smart client",))
+        picture = site_map(Site("x", (server, client)))
+        heads = [(x, x + width) for x, _, width, height in boxes(picture) if height == 84]
+        named = [e for e in texts(picture) if e.get("font-weight") and e.text[0] == name[0]]
+        assert len(named) == 3  # one column, two rows
+        for element in named:
+            left, right = reach(element)
+            places = heads if element.get("text-anchor") == "middle" else [(40, 250)]
+            assert any(start <= left and right <= end for start, end in places)
+
+    def test_the_legend_ends_before_the_picture(self):
+        picture = site_map(Site("x", (Host("ms", roles=("management server",)),)))
+        width = float(ElementTree.fromstring(picture.svg).get("width", 0))
+        assert all(reach(element)[1] <= width for element in texts(picture))
+
+    def test_names_that_differ_at_their_end_still_differ_when_cut(self):
+        servers = [Host(f"recorder-in-building-a-{n}", roles=("recording server",)) for n in (1, 2)]
+        site = Site("x", (Host("ms", roles=("management server",)), *servers))
+        assert len([w for w in set(words(site_map(site))) if "…" in w and w[-1] in "12"]) >= 2
+
+    def test_ports_of_one_computer_with_every_role_do_not_overlap(self):
+        roles = ("management server", "event server", "log server", "recording server",
+                 "mobile server")  # fmt: skip
+        site = Site("x", (Host("vms", roles=roles), Host("pc", roles=("smart client",))))
+        pills = [box for box in boxes(site_map(site)) if box[3] == 18]
+        assert len(pills) == len({(c.client, c.port) for c in site.connections})
+        assert not any(overlap(a, b) for a, b in combinations(pills, 2))
+        for port in (element for element in texts(site_map(site)) if element.text.isdigit()):
+            left, right = reach(port)
+            assert any(x <= left and right <= x + width for x, _, width, _ in pills)
+
+    def test_white_words_can_be_read_on_every_colour(self):
+        assert min(map(contrast_with_white, (*GROUP_COLOURS, BAD, DUBIOUS))) >= 4.5
+
 
 class TestTimeline:
     def rows(self, days):
@@ -101,6 +218,20 @@ class TestTimeline:
                     AT + timedelta(days=4000))  # fmt: skip
         assert any("expired" in word for word in words(timeline(ended, AT + timedelta(days=4000))))
 
+    def test_the_ca_stands_on_top_then_what_ends_soonest(self):
+        rows = [bar("late", 400), bar("CA", 300), bar("soon", 5)]
+        shown = [word for word in words(timeline(rows, AT)) if word in ("late", "CA", "soon")]
+        assert shown == ["CA", "soon", "late"]
+
+    def test_of_many_the_soonest_are_drawn_and_the_rest_is_counted(self):
+        picture = timeline([bar("CA", 3650), *(bar(f"rec-{n}", 100 + n) for n in range(500))], AT)
+        assert {"rec-0", "and 461 more"} <= set(words(picture))
+        assert "rec-499" not in words(picture)
+        assert len(picture.alt) < 2000
+
+    def test_no_certificate_is_drawn_too(self):
+        assert timeline([], AT).alt == "No certificate."
+
 
 class TestTable:
     def test_long_words_are_shown_whole_in_text_and_html(self):
@@ -112,12 +243,25 @@ class TestTable:
     def test_markup_in_a_cell_is_escaped(self):
         assert "<script>" not in table([{"a": "<script>"}])._repr_html_()
 
+    def test_a_cell_that_a_row_does_not_have_is_empty(self):
+        assert "NaN" not in repr(table([{"a": "x", "b": 1}, {"a": None}]))
+
+    def test_a_set_is_written_in_one_order(self):
+        groups = frozenset({"streaming media", "event server", "server"})
+        assert "event server, server, streaming media" in repr(table([{"groups": groups}]))
+
+    def test_a_table_leaves_the_readers_own_pandas_alone(self):
+        with pd.option_context("display.max_colwidth", 33):
+            repr(table([{"a": "x"}]))
+            assert pd.get_option("display.max_colwidth") == 33
+
     def test_nothing_says_so(self):
         assert findings_table([])._repr_html_() == "<p>No finding.</p>"
 
     def test_a_finding_comes_with_what_to_do(self):
         shown = repr(findings_table([Finding("key-missing", "vms-rec-01", "no key")]))
         assert "14-import-server-certificates" in shown
+        assert Finding("key-missing", "", "").rule.meaning in shown
 
 
 class TestRequire:
@@ -129,6 +273,13 @@ class TestRequire:
             require(
                 [Check("the table is read", True), Check("the CA exists", False, "run 11 first")]
             )
+
+    def test_many_failed_checks_still_stop_with_one_line(self):
+        checks = [Check(f"rec-{n} is reached", False, "read\nthe log") for n in range(60)]
+        with pytest.raises(Stop) as stopped:
+            require(checks)
+        assert "\n" not in str(stopped.value)
+        assert str(stopped.value).endswith("and 57 more, in the table above")
 
     def test_a_notebook_stops_with_one_line(self):
         notebook = nbformat.v4.new_notebook(
@@ -155,13 +306,32 @@ class TestForms:
         choice.form.children[0].value = "data/sites/example.csv"
         assert choice.site == "data/sites/example.csv"
 
+    def test_two_tables_of_the_same_name_can_be_told_apart(self):
+        labels = [label for label, _ in choose_site("D/example.csv").form.children[0].options]
+        assert len(set(labels)) == len(labels)
+
     def test_a_switch_changes_the_map_and_who_must_trust(self, site):
-        form = encryption_switches(site)
-        *switches, shown = form.children
-        assert f"of {len(site)} computers" in shown.value
-        before = shown.value
-        switches[2].value = False
-        assert shown.value != before
-        for switch in switches:
+        chosen = encryption_switches(site)
+        before = chosen.shown()
+        assert f"of {len(site)} computers" in before["text/plain"]
+        chosen.form.children[2].value = False
+        assert chosen.places == ["1", "2"]
+        assert chosen.shown()["text/html"] != before["text/html"]
+        for switch in chosen.form.children:
             switch.value = False
-        assert "Nothing is encrypted" in shown.value
+        assert "Nothing is encrypted" in chosen.shown()["text/plain"]
+
+    def test_an_exported_page_says_what_the_forms_say_now(self):
+        cells = [
+            "from vmscert import choose_site, encryption_switches, read_site",
+            "choice = choose_site('data/sites/example.csv'); choice",
+            "from vmscert.facts import DATA\n"
+            "switches = encryption_switches(read_site(DATA / 'sites/example.csv')); switches",
+            "choice.form.children[1].value = 'D:/' + 'vault'\n"
+            "for switch in switches.form.children: switch.value = False",
+        ]
+        notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+        NotebookClient(notebook, timeout=60).execute()
+        shown = HTMLExporter().from_notebook_node(notebook)[0]
+        assert "records in: D:/vault" in shown
+        assert "Nothing is encrypted" in shown

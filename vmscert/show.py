@@ -4,9 +4,10 @@ The only module with IPython and ipywidgets; pandas and they load when they are 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,16 @@ from vmscert.picture import Picture, site_map, timeline
 from vmscert.site import Site
 from vmscert.trust import Finding
 
+_DEFAULT_FOLDER = "data/records/<site>"
+_MOST_LISTED = 20  # computers named under the map
+_MOST_FAILED = 3  # checks told in the line on which a notebook stops
 _LEFT = 'style="text-align: left; vertical-align: top;'
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "EncryptionSwitches",
     "Picture",
     "SiteChoice",
     "Stop",
@@ -60,11 +65,9 @@ def table(
     """Show dataclasses or mappings as a table; `columns` chooses and orders."""
     import pandas as pd
 
-    # Whole words everywhere: a name that ends in "..." can't be compared.
-    pd.set_option("display.max_colwidth", None)
     written = [{key: _written(value) for key, value in _items(row).items()} for row in rows]
     frame = pd.DataFrame(written, columns=list(columns) if columns else None)
-    return Table(frame, empty)
+    return Table(frame.fillna(""), empty)
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:
@@ -76,6 +79,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
                 "rule": finding.code,
                 "severity": finding.severity,
                 "what was found": finding.detail,
+                "meaning": finding.rule.meaning,
                 "what to do": f"{finding.rule.remedy_text} ({finding.rule.remedy})",
             }
             for finding in findings
@@ -103,8 +107,16 @@ def require(checks: Iterable[Any]) -> Table:
         from IPython.display import display
 
         display(shown)
-        raise Stop("; ".join(f"not yet: {check.what}. {check.todo}" for check in failed))
-    return Table(shown.frame.drop(columns="what to do", errors="ignore"))
+        raise Stop(_line(failed))
+    return Table(shown.frame.drop(columns="what to do", errors="ignore"), "Nothing to check.")
+
+
+def _line(failed: Sequence[Any]) -> str:
+    """What failed and what to do; the table above the line has all of it."""
+    told = [f"not yet: {check.what}. {check.todo}" for check in failed[:_MOST_FAILED]]
+    if len(failed) > _MOST_FAILED:
+        told.append(f"and {len(failed) - _MOST_FAILED} more, in the table above")
+    return " ".join("; ".join(told).split())
 
 
 @dataclass(frozen=True)
@@ -123,10 +135,11 @@ class SiteChoice:
         """The folder of the site's records; empty for the default."""
         return self.form.children[1].value.strip()
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
+    def __str__(self) -> str:
+        return f"Site: {self.site}; records in: {self.folder or _DEFAULT_FOLDER}"
 
-        display(self.form)
+    def _ipython_display_(self) -> None:
+        _display_with_words(self.form, self.form.children, lambda: {"text/plain": str(self)})
 
 
 def choose_site(site: str, folder: str = "") -> SiteChoice:
@@ -136,9 +149,9 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
     _show_errors_as_sentences()
     # As in the parameter cell, so that the two can be compared.
     tables = [f"data/sites/{path.name}" for path in sorted((DATA / "sites").glob("*.csv"))]
-    if str(site) not in tables:
-        tables.append(str(site))
     names = [(Path(one).stem, one) for one in tables]
+    if str(site) not in tables:
+        names.append((str(site), str(site)))  # whole: its stem may be that of another table
     wide = {"description_width": "80px"}
     return SiteChoice(
         widgets.VBox(
@@ -146,7 +159,7 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
                 widgets.Dropdown(options=names, value=str(site), description="Site", style=wide),
                 widgets.Text(
                     value=str(folder),
-                    placeholder="data/records/<site>",
+                    placeholder=_DEFAULT_FOLDER,
                     description="Records in",
                     style=wide,
                 ),
@@ -169,41 +182,68 @@ def _show_errors_as_sentences() -> None:
         shell.set_custom_exc((ValueError, OSError, RuntimeError), show)
 
 
-def encryption_switches(site: Site) -> Any:
+@dataclass(frozen=True)
+class EncryptionSwitches:
+    """The three places of encryption as switches, with the map of what they encrypt."""
+
+    site: Site
+    form: Any
+
+    @property
+    def places(self) -> list[str]:
+        """The places of encryption that are switched on."""
+        rows = facts("xprotect/encryption-places")
+        switched = zip(rows, self.form.children, strict=True)
+        return [row["place"] for row, switch in switched if switch.value]
+
+    def shown(self) -> dict[str, str]:
+        """The map and who must trust the CA, for what is switched on."""
+        bundle = site_map(self.site, places=self.places or ["none"])._repr_mimebundle_()
+        words = _must_trust(self.site, self.places)
+        return {
+            "text/html": f"{bundle['text/html']}<p>{escape(words)}</p>",
+            "text/plain": f"{bundle['text/plain']} {words}",
+        }
+
+    def _ipython_display_(self) -> None:
+        _display_with_words(self.form, self.form.children, self.shown)
+
+
+def encryption_switches(site: Site) -> EncryptionSwitches:
     """Return the three places of encryption as switches, with the map of what they encrypt."""
     import ipywidgets as widgets
 
-    rows = facts("xprotect/encryption-places")
-    switches = {
-        row["place"]: widgets.Checkbox(
+    switches = [
+        widgets.Checkbox(
             value=True,
             description=f"{row['place']}: {row['between']} and {row['and']}",
             indent=False,
             layout=widgets.Layout(width="auto"),
         )
-        for row in rows
-    }
-    shown = widgets.HTML()
+        for row in facts("xprotect/encryption-places")
+    ]
+    return EncryptionSwitches(site, widgets.VBox(switches))
 
-    def redraw(_change: object = None) -> None:
-        on = [place for place, switch in switches.items() if switch.value]
-        drawn = site_map(site, places=on or ["none"])
-        shown.value = drawn._repr_mimebundle_()["text/html"] + _must_trust(site, on)
 
-    for switch in switches.values():
-        switch.observe(redraw, "value")
-    redraw()
-    return widgets.VBox([*switches.values(), shown])
+def _display_with_words(form: Any, inputs: Iterable[Any], say: Callable[[], dict]) -> None:
+    """Display a form, and below it what it says now: in exported HTML the form itself is blank."""
+    from IPython.display import DisplayHandle, display
+
+    display(form)
+    said = DisplayHandle()
+    said.display(say(), raw=True)
+    for one in inputs:
+        one.observe(lambda _change: said.update(say(), raw=True), "value")
 
 
 def _must_trust(site: Site, places: Sequence[str]) -> str:
     place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
     names = {c.client for c in site.connections if place_of[c.group] in places}
-    return (
-        f"<p>{len(names)} of {len(site)} computers lose contact unless they trust the CA.</p>"
-        if names
-        else "<p>Nothing is encrypted; nobody needs the CA.</p>"
-    )
+    if not names:
+        return "Nothing is encrypted; nobody needs the CA."
+    who = [host.name for host in site if host.name in names]
+    listed = ", ".join(who[:_MOST_LISTED]) + (" …" if len(who) > _MOST_LISTED else "")
+    return f"{len(who)} of {len(site)} computers lose contact unless they trust the CA: {listed}."
 
 
 def _items(row: Any) -> Mapping[str, Any]:
@@ -219,6 +259,8 @@ def _written(value: Any) -> str:
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
     if isinstance(value, float):
         return f"{value:.2f}"
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return ", ".join(sorted(map(str, value)))  # else each kernel would order it differently
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return str(value)
+    return "" if value is None else str(value)
