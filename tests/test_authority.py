@@ -722,3 +722,11 @@ def test_there_is_no_pfx_of_a_key_that_stayed_on_the_server(sign, key):
 def test_a_weak_key_is_never_made():
     with pytest.raises(ValueError, match="1024 bits is too weak"):
         new_key(1024)
+
+
+def test_a_renewal_keeps_names_and_key_size_and_takes_a_new_key(ca, now):
+    old = ca.issue("vms-rec-01", "10.10.0.21", at=now, profile=replace(SERVER, key_bits=3072))
+    new = ca.renew(old.certificate, now)
+    assert new.names == old.names
+    assert new.certificate.public_key().key_size == 3072
+    assert new.certificate.public_key() != old.certificate.public_key()

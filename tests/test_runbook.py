@@ -172,3 +172,10 @@ def test_the_same_moment_is_used_throughout_a_run(tmp_path):
     at = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
     job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path, at)
     assert {entry.time for entry in job.records.ledger.entries()} == {"2026-11-23T22:00:00Z"}
+
+
+def test_a_damaged_ca_certificate_is_told_with_the_way_back(tmp_path):
+    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path)
+    (tmp_path / "ca.cer").write_bytes(b"not a certificate")
+    with pytest.raises(ValueError, match=r"ca\.cer is damaged: restore it from the backup"):
+        precheck(job)

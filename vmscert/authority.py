@@ -5,7 +5,7 @@ what real TLS clients accept; each carries its reason.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
@@ -183,8 +183,11 @@ class Authority:
     def renew(
         self, certificate: x509.Certificate, at: datetime, key: rsa.RSAPrivateKey | None = None
     ) -> Issued:
-        """Issue the same names again: a new key unless one is given, a new life from `at`."""
-        return self.issue(*subject_names(certificate), at=at, key=key)
+        """Issue the same names again, with a new key of the same size unless one is given."""
+        old = certificate.public_key()
+        bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
+        profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
+        return self.issue(*subject_names(certificate), at=at, profile=profile, key=key)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""

@@ -74,7 +74,8 @@ def renew_certificates(
     job: Job, hosts: Iterable[str], *, days: int = SERVER.days, key_bits: int = SERVER.key_bits
 ) -> list[dict[str, str]]:
     """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
-    return list(_issue(job, hosts, "renew", days, key_bits))
+    with job.records.lock():
+        return list(_issue(job, hosts, "renew", days, key_bits))
 
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:

@@ -104,7 +104,10 @@ class Records:
             raise FileNotFoundError(
                 f"{self._ca_cer} is missing: run 11-create-the-ca-certificate first"
             )
-        return x509.load_der_x509_certificate(self._ca_cer.read_bytes())
+        try:
+            return x509.load_der_x509_certificate(self._ca_cer.read_bytes())
+        except ValueError:
+            raise ValueError(f"{self._ca_cer} is damaged: restore it from the backup") from None
 
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from vmscert.site import Connection, Site
 from vmscert.tls import Handshake, connect
-from vmscert.trust import diagnose
+from vmscert.trust import Diagnosis, diagnose
 from vmscert.windows import Stores, thumbprint
 
 VERIFIED = "verified"
@@ -84,10 +84,15 @@ def _verify(
     )
 
 
+@lru_cache(maxsize=4096)  # hundreds of clients see the same server with the same roots
+def _diagnose(chain, name: str, roots, at: datetime) -> Diagnosis:
+    return diagnose(chain, name, roots, at)
+
+
 def _verdict(seen: Handshake, roots, expected: str | None, at: datetime) -> tuple[str, str]:
     if seen.rule:
         return seen.rule, seen.error
-    diagnosis = diagnose(seen.chain, seen.name, roots, at)
+    diagnosis = _diagnose(seen.chain, seen.name, roots, at)
     bad = [finding for finding in diagnosis.findings if finding.severity == "bad"]
     if bad:
         return bad[0].code, "; ".join(finding.detail for finding in bad)
