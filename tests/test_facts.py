@@ -1,0 +1,120 @@
+"""The tables of facts are whole: every row has its source, and they fit each other."""
+
+import re
+
+import pytest
+
+from vmscert.facts import DATA, facts
+
+TABLES = sorted(path.stem for path in (DATA / "xprotect").glob("*.csv"))
+TAGS = {"C", "C2", "E", "G", "I"}
+
+# The clients that the guide lists, in its order, as roles of the tables.
+GUIDE_CLIENTS = [
+    "smart client",
+    "management client",
+    "management server",
+    "mobile server",
+    "event server",
+    "lpr server",
+    "open network bridge",
+    "dlna server",
+    "interconnect site",
+    "mip integration",
+    "old mip integration",
+]
+
+
+def column(table, name):
+    return [row[name] for row in facts(f"xprotect/{table}")]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_row_has_a_source_a_tag_and_a_release(table):
+    for row in facts(f"xprotect/{table}"):
+        assert row["source"]
+        assert row["tag"] in TAGS
+        assert row["since"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_row_has_more_or_fewer_cells_than_columns(table):
+    assert all(None not in row and None not in row.values() for row in facts(f"xprotect/{table}"))
+
+
+def test_every_client_of_the_guide_is_there_and_says_so():
+    listed = {row["role"] for row in facts("xprotect/components") if row["guide"]}
+    assert listed == set(GUIDE_CLIENTS)
+
+
+@pytest.mark.parametrize("role", GUIDE_CLIENTS)
+def test_every_client_of_the_guide_starts_a_connection(role):
+    assert role in column("connections", "client")
+
+
+@pytest.mark.parametrize("role", sorted(set(GUIDE_CLIENTS) - {"management server"}))
+def test_every_client_of_the_guide_fetches_streams_from_recording_servers(role):
+    rows = facts("xprotect/connections")
+    groups = {r["group"] for r in rows if (r["client"], r["server"]) == (role, "recording server")}
+    assert "streaming media" in groups
+
+
+def test_the_management_server_is_a_client_for_its_three_reasons():
+    (row,) = [r for r in facts("xprotect/components") if r["role"] == "management server"]
+    assert all(word in row["guide"] for word in ("System Monitor", "images", "AVI clips"))
+
+
+def test_an_older_integration_comes_with_all_three_rules():
+    (row,) = [r for r in facts("xprotect/components") if r["role"] == "old mip integration"]
+    rebuild, add, ask = row["rule"].split("|")
+    assert "2019 R1" in rebuild
+    assert "HTTPS" in add
+    assert "vendor" in ask
+    assert (row["https"], row["left_to_person"]) == ("no", "yes")
+
+
+def test_the_three_places_of_encryption_are_there_and_every_group_has_one():
+    assert column("encryption-places", "place") == ["1", "2", "3"]
+    grouped = {
+        (group, row["place"])
+        for row in facts("xprotect/encryption-places")
+        for group in row["groups"].split("|")
+    }
+    assert grouped == {(r["group"], r["place"]) for r in facts("xprotect/certificate-groups")}
+
+
+def test_connections_speak_of_roles_groups_and_places_that_exist():
+    roles, groups = set(column("components", "role")), set(column("certificate-groups", "group"))
+    for row in facts("xprotect/connections"):
+        assert {row["client"], row["server"]} <= roles
+        assert row["group"] in groups
+        assert 0 < int(row["port"]) < 65536
+
+
+def test_a_connection_stands_in_the_place_of_its_group():
+    place = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
+    assert all(row["place"] == place[row["group"]] for row in facts("xprotect/connections"))
+
+
+def test_no_connection_stands_there_twice():
+    keys = [(r["client"], r["server"], r["port"]) for r in facts("xprotect/connections")]
+    assert len(keys) == len(set(keys))
+
+
+def test_group_identifiers_are_guids():
+    guid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    assert all(guid.fullmatch(text) for text in column("certificate-groups", "guid"))
+
+
+def test_whoever_serves_tls_is_switched_on_somewhere_and_has_a_place_in_the_order():
+    serving = {
+        row["role"]
+        for row in facts("xprotect/components")
+        if row["serves_tls"] == "yes" and row["kind"] != "implied"
+    }
+    switched = {
+        role for text in column("certificate-groups", "switched_on") for role in text.split("|")
+    }
+    assert serving == switched
+    # The log server shares a computer with the management server, and is switched with it.
+    assert serving - set(column("encryption-order", "role")) == {"log server"}
