@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,14 @@ def _run(notebook: Any) -> str:
 
 def _html(notebook: Any) -> bytes:
     """Return the notebook as one HTML page that asks no network for anything."""
+    page, _ = _exporter().from_notebook_node(notebook)
+    return page.encode()
+
+
+@cache  # loading its templates takes as long as using them
+def _exporter() -> Any:
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(
+    return HTMLExporter(
         mathjax_url="", require_js_url="", mermaid_js_url="", jupyter_widgets_base_url=""
     )
-    page, _ = exporter.from_notebook_node(notebook)
-    return page.encode()
