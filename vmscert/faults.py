@@ -1,7 +1,7 @@
 """A site in memory, healthy or broken on purpose.
 
 Every fault takes a healthy lab and changes one thing. It has the name of the rule that finds it,
-so that fault, finding and troubleshooting section are one word. Faults compose.
+so that fault and finding are one word. Faults compose.
 """
 
 from collections.abc import Callable, Mapping
