@@ -229,7 +229,8 @@ def _display_with_words(form: Any, inputs: Iterable[Any], say: Callable[[], dict
     """Display a form, and below it what it says now: in exported HTML the form itself is blank."""
     from IPython.display import DisplayHandle, display
 
-    display(form)
+    # Without the widget's own text, which an exported page would print: VBox(children=(…
+    display(form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
     said = DisplayHandle()
     said.display(say(), raw=True)
     for one in inputs:
