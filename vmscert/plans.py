@@ -23,19 +23,19 @@ from vmscert.windows import thumbprint
 Row = dict[str, object]
 
 
-def describe_ca(job: Job) -> Row:
+def describe_ca(job: Job) -> list[Row]:
     """The CA as its file says it, with the fingerprint that people compare by eye."""
     ca = job.records.ca_certificate
     key = ca.public_key()
-    digest = ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper()
-    return {
-        "CA": ca.subject.rfc4514_string(),
-        "from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
-        "to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
+    told = {
+        "name": ca.subject.rfc4514_string(),
+        "valid from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
+        "valid to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
         "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
         "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
-        "fingerprint (SHA-256)": digest,
+        "fingerprint (SHA-256)": ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper(),
     }
+    return [{"the CA's": part, "is": value} for part, value in told.items()]
 
 
 def plan_certificates(job: Job) -> list[Row]:
