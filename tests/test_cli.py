@@ -178,3 +178,12 @@ def test_an_unknown_runbook_names_those_that_exist(tmp_path):
     ran = vmscert("run", "42", folder=tmp_path)
     assert ran.returncode == 2
     assert "12-create-server-certificates" in ran.stderr
+
+
+def test_a_file_where_the_records_belong_is_told_and_left_alone(tmp_path):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear colleague", encoding="utf-8")
+    ran = vmscert("rehearse", "--folder", letter, folder=tmp_path)
+    assert ran.returncode == 2
+    assert "letter.txt is a file: name a folder for the records" in ran.stderr.replace("\n", " ")
+    assert letter.read_text(encoding="utf-8") == "Dear colleague"

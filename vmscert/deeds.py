@@ -43,7 +43,7 @@ class Errand:
 
 
 def create_ca(
-    job: Job, *, name: str = "", key_bits: int = 4096, years: int = 10
+    job: Job, *, name: str = "", key_bits: int = ROOT.key_bits, years: int = 10
 ) -> x509.Certificate:
     """Create the CA if there is none; return its certificate. Bits: 3072 or 4096."""
     _one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
@@ -140,6 +140,7 @@ def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None =
 def _issue(
     job: Job, hosts: Iterable[str], action: str, days: int, key_bits: int
 ) -> Iterator[dict[str, str]]:
+    """Issue to these servers, one row for each; the caller holds the folder's lock."""
     _one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
     orders = {name: job.site[name].names for name in hosts}
     if not orders:
@@ -147,18 +148,17 @@ def _issue(
     profile = replace(SERVER, key_bits=key_bits, days=days)
     authority = job.records.authority(job.secret("CA"))
     password = job.secret("PFX", new=True)
-    with job.records.lock():
-        job.records.note_all(
-            replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
-            for entry in job.records.abandoned()
-        )
-        for name, issued in issue_all(authority, orders, job.at, profile=profile):
-            encryption = pfx_encryption(job.site[name].windows)
-            job.records.save(
-                name, issued, password, encryption,
-                at=job.at, runbook=job.number, action=action,
-            )  # fmt: skip
-            yield _issued_row(name, issued, encryption)
+    job.records.note_all(
+        replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
+        for entry in job.records.abandoned()
+    )
+    for name, issued in issue_all(authority, orders, job.at, profile=profile):
+        encryption = pfx_encryption(job.site[name].windows)
+        job.records.save(
+            name, issued, password, encryption,
+            at=job.at, runbook=job.number, action=action,
+        )  # fmt: skip
+        yield _issued_row(name, issued, encryption)
 
 
 def _issued_row(name: str, issued: Issued, encryption: str) -> dict[str, str]:

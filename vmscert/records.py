@@ -40,6 +40,8 @@ class Records:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
         self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
 
