@@ -194,8 +194,8 @@ def test_a_run_that_is_killed_again_and_again_still_ends(site, writes):
 def test_a_run_that_nobody_kills_writes_no_secret_in_clear(site, writes):
     check_complete(site, "whole")
     check_secrets(site, "whole")
-    for host in site.records("whole").current():
-        assert site.records("whole").open_pfx(host, PFX_PASSWORD).names[0]
+    for path in site.records("whole").pfx_paths().values():
+        assert read_pfx(path, PFX_PASSWORD).names[0]
 
 
 def test_a_second_run_of_a_finished_site_issues_nothing(site, writes):
@@ -331,11 +331,11 @@ def test_a_certificate_that_can_not_be_written_down_is_not_written(lyon, issue):
 
 def test_a_pfx_opens_with_its_password_only(lyon, issue, keys):
     save(lyon, "rec-1", issue("rec-1"))
-    opened = lyon.open_pfx("rec-1", PFX_PASSWORD)
+    opened = read_pfx(lyon.pfx_paths()["rec-1"], PFX_PASSWORD, lyon.ca_certificate)
     assert opened.key.private_numbers() == keys[1].private_numbers()
     assert opened.chain == (lyon.current()["rec-1"], lyon.ca_certificate)
     with pytest.raises(ValueError, match=r"\.pfx: the password is wrong, or the file is not a PFX"):
-        lyon.open_pfx("rec-1", "another password")
+        read_pfx(lyon.pfx_paths()["rec-1"], "another password")
 
 
 def test_a_file_that_is_no_pfx_is_told(tmp_path):

@@ -196,10 +196,6 @@ class Records:
             and not (self.folder / "servers" / entry.host / f"{entry.thumbprint}.pfx").exists()
         )
 
-    def open_pfx(self, host: str, password: str) -> Issued:
-        """Open a server's newest PFX; ValueError for a wrong password."""
-        return read_pfx(self.pfx_paths()[host], password, self.ca_certificate)
-
     # What goes out and what comes back
 
     def hand_over(self, host: str, files: Mapping[str, bytes]) -> Path:
