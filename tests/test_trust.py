@@ -4,15 +4,36 @@ import json
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import cryptography_vectors
 import pytest
+from chains import (
+    AT,
+    DAY,
+    MIDDLE,
+    NAME,
+    ROOT,
+    Chain,
+    ca,
+    codes,
+    damaged,
+    key,
+    key_ids,
+    named,
+    of,
+    only,
+    put,
+    revocation_list,
+    san,
+    server,
+    signed,
+    usage,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -22,164 +43,8 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from vmscert.authority import Issued
 from vmscert.facts import NOTEBOOKS, facts
-from vmscert.names import parse_name
 from vmscert.tls import handshake
 from vmscert.trust import RULES, Finding, diagnose, names
-
-AT = datetime.now(UTC).replace(microsecond=0)  # OpenSSL's handshake reads the clock itself
-NAME = "vms-rec-01.example.local"
-DAY = timedelta(days=1)
-USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
-@cache
-def key(name, bits=2048):
-    """One key for each name, made once."""
-    return rsa.generate_private_key(65537, bits)
-
-
-def named(text):
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
-
-
-def usage(*on):
-    return x509.KeyUsage(**{name: name in on for name in USAGES})
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one certificate shall contain; `extensions` is kind → (value, critical)."""
-
-    subject: str
-    key: str
-    start: datetime = AT - 100 * DAY
-    end: datetime = AT + 100 * DAY
-    serial: int = 4711
-    extensions: dict = field(default_factory=dict)
-
-    def having(self, *values, critical=False):
-        added = {type(value): (value, critical) for value in values}
-        return replace(self, extensions={**self.extensions, **added})
-
-    def without(self, kind):
-        kept = {k: v for k, v in self.extensions.items() if k is not kind}
-        return replace(self, extensions=kept)
-
-
-def signed(plan, issuer, signer=None, public=None):
-    """Make a certificate; `signer` is the issuer's key if it is not the issuer's own."""
-    builder = x509.CertificateBuilder(
-        named(issuer.subject),
-        named(plan.subject),
-        public or key(plan.key).public_key(),
-        plan.serial,
-        plan.start,
-        plan.end,
-    )
-    for value, critical in plan.extensions.values():
-        builder = builder.add_extension(value, critical)
-    return builder.sign(signer or key(issuer.key), hashes.SHA256())
-
-
-def key_ids(own, issuer):
-    return (
-        x509.SubjectKeyIdentifier.from_public_key(key(own).public_key()),
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(key(issuer).public_key()),
-    )
-
-
-def ca(subject, issuer_key=None):
-    plan = Plan(subject, subject).having(*key_ids(subject, issuer_key or subject))
-    plan = plan.having(x509.BasicConstraints(True, None), critical=True)
-    return plan.having(usage("key_cert_sign", "crl_sign"), critical=True)
-
-
-def san(*texts):
-    found = map(parse_name, texts)
-    return x509.SubjectAlternativeName(
-        [x509.DNSName(one) if isinstance(one, str) else x509.IPAddress(one) for one in found]
-    )
-
-
-def server(issuer_key, *texts):
-    plan = Plan(NAME, "leaf").having(*key_ids("leaf", issuer_key), san(*texts))
-    plan = plan.having(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]))
-    return plan.having(usage("digital_signature", "key_encipherment"), critical=True)
-
-
-ROOT, MIDDLE = "Example VMS root", "Example VMS intermediate"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The plans of root, intermediate and leaf, and what goes on between server and client."""
-
-    root: Plan = field(default_factory=lambda: ca(ROOT))
-    middle: Plan = field(default_factory=lambda: ca(MIDDLE, ROOT))
-    leaf: Plan = field(default_factory=lambda: server(MIDDLE, NAME, "vms-rec-01", "10.10.0.21"))
-    sends_middle: bool = True
-    leaf_first: bool = True
-    trusts: str = "root"  # or "nobody", "namesake"
-    asks: str = NAME
-    tampered: bool = False
-    alone: bool = False
-
-    def certificates(self):
-        root, middle = signed(self.root, self.root), signed(self.middle, self.root)
-        leaf = signed(self.leaf, self.leaf if self.alone else self.middle)
-        return (damaged(leaf) if self.tampered else leaf), middle, root
-
-    def parts(self):
-        """What is presented, and the roots."""
-        leaf, middle, root = self.certificates()
-        sent = [leaf, middle] if self.sends_middle else [leaf]
-        namesake = replace(ca(ROOT), key="other").having(*key_ids("other", "other"))
-        roots = {
-            "root": [root],
-            "nobody": [signed(ca("Another root"), ca("Another root"))],
-            "namesake": [signed(namesake, namesake)],
-        }
-        return (sent if self.leaf_first else sent[::-1]), roots[self.trusts]
-
-    def diagnose(self, **more):
-        sent, roots = self.parts()
-        return diagnose(sent, self.asks, roots, AT, **more)
-
-
-def damaged(certificate):
-    der = bytearray(certificate.public_bytes(Encoding.DER))
-    der[-1] ^= 1
-    return x509.load_der_x509_certificate(bytes(der))
-
-
-def codes(diagnosis):
-    return sorted(finding.code for finding in diagnosis.findings)
-
-
-# Each fault changes one thing in a chain. The part that it changes tells which pairs make sense.
-
-
-def of(part, change):
-    return lambda chain: replace(chain, **{part: change(getattr(chain, part))})
-
-
-def put(**changes):
-    return lambda chain: replace(chain, **changes)
-
-
-def only(suffix):
-    return x509.NameConstraints([x509.DNSName(suffix)], None)
-
 
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
@@ -362,6 +227,8 @@ def test_names_are_those_of_the_subject_alternative_name():
 
 
 KEY_CERT_SIGN = usage("key_cert_sign")
+ANY = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
+BROKEN = x509.UnrecognizedExtension(x509.AuthorityInformationAccess.oid, b"not DER")
 AS_DNS = x509.SubjectAlternativeName([x509.DNSName("10.10.0.21")])
 CASES = {
     "expired": FAULTS["expired"],
@@ -383,6 +250,28 @@ CASES = {
     "root without keyUsage": FAULTS["profile, root"],
     "leaf without AKI": FAULTS["profile"],
     "AKI names another key": of("leaf", lambda p: p.having(key_ids("leaf", "other")[1])),
+    "on the revocation list": put(lists=(revocation_list(MIDDLE, 4711),)),
+    "revocation list unusable": put(lists=(revocation_list(MIDDLE, end=AT - DAY),)),
+    "wrong EKU in a CA": FAULTS["wrong-eku, middle"],
+    "EKU any": of("leaf", lambda p: p.having(ANY)),
+    "EKU any in a CA": of("middle", lambda p: p.having(ANY)),
+    "trusted CA that is no root": put(trusts="middle"),
+    "critical key identifier": of(
+        "leaf", lambda p: p.having(key_ids("leaf", MIDDLE)[1], critical=True)
+    ),
+    "version 1 with extensions": of("leaf", lambda p: replace(p, version=x509.Version.v1)),
+    "CA without a subject": lambda chain: replace(
+        chain, middle=replace(chain.middle, subject="", key=MIDDLE)
+    ),
+    "no subject, SAN not critical": of("leaf", lambda p: replace(p, subject="")),
+    "CA not critical": of("middle", lambda p: p.having(x509.BasicConstraints(True, None))),
+    "no CA, but keyCertSign": of(
+        "leaf", lambda p: p.having(usage("digital_signature", "key_cert_sign"))
+    ),
+    "name constraints in a leaf": of("leaf", lambda p: p.having(only("example.local"))),
+    "CA without SKI": of("middle", lambda p: p.without(x509.SubjectKeyIdentifier)),
+    "intermediate without AKI": of("middle", lambda p: p.without(x509.AuthorityKeyIdentifier)),
+    "odd extension that clients can do without": of("leaf", lambda p: p.having(BROKEN)),
 }
 
 

@@ -3,33 +3,52 @@
 Nothing here judges; nothing here raises for what a certificate holds, or takes long over a maze.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import (
-    ExtensionOID,
-    NameOID,
-)
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
+from vmscert.extensions import Unreadable, read_extensions, reason
 from vmscert.rules import Finding, finding_of
+from vmscert.subtrees import Folded, allowing, folded
 
 # Bounds of the search, far above any honest set of certificates.
 _MOST_STEPS = 1000  # certificates looked at, over all paths
 _MOST_VISITS = 3  # of one certificate, each by another way
+_LONGEST_TEXT = 64  # letters of a name in a sentence
 _MOST_CHECKS = 400  # signature checks, in units of one RSA 4096 check
 
-_KEY_IDS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-Folded = tuple[frozenset, ...]  # a name as comparing sees it
+_MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
+_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+_FORGEABLE = (hashes.MD5, hashes.SHA1)
+# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
+_KNOWN = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.POLICY_MAPPINGS,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+}
 
 
 class Reading:
@@ -40,15 +59,13 @@ class Reading:
 
     def __init__(self, certificate: x509.Certificate) -> None:
         self.certificate = certificate
-        self.broken: dict[str, str] = {}
+        self.broken: dict[str, Unreadable] = {}
 
     def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
         try:
             return read(self.certificate)
         except Exception as error:
-            self.broken[part] = (
-                str(error).splitlines()[0][:100] if str(error) else "no reason given"
-            )
+            self.broken[part] = Unreadable(reason(error))
             return None
 
     @cached_property
@@ -58,6 +75,12 @@ class Reading:
     @cached_property
     def issuer(self) -> Folded | None:
         return self._read("issuer", lambda one: folded(one.issuer))
+
+    @cached_property
+    def serial(self) -> int:
+        with catch_warnings():
+            simplefilter("ignore")  # pyca warns of a number that is not positive
+            return self.certificate.serial_number
 
     @cached_property
     def validity(self) -> tuple[datetime, datetime] | None:
@@ -82,8 +105,9 @@ class Reading:
 
     @cached_property
     def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
-        found = self._read("extensions", lambda one: {e.oid: e for e in one.extensions})
-        return found or {}
+        found, trouble = self._read("extensions", read_extensions) or ({}, {})
+        self.broken.update(trouble)
+        return found
 
     def get(self, kind: Any) -> Any:
         """Return the value of an extension, None if the certificate does not have it."""
@@ -93,10 +117,13 @@ class Reading:
     @cached_property
     def readable(self) -> bool:
         """Whether an extension that is not there is really missing."""
-        return bool(self.extensions) or "extensions" not in self.broken
+        _ = self.extensions
+        return not any(
+            part.startswith("extension") and trouble.needed for part, trouble in self.broken.items()
+        )
 
     @cached_property
-    def trouble(self) -> Mapping[str, str]:
+    def trouble(self) -> Mapping[str, Unreadable]:
         """Every part that can't be read, and why."""
         _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
         return self.broken
@@ -107,6 +134,39 @@ class Reading:
         return bool(constraints and constraints.ca)
 
     @cached_property
+    def signs(self) -> bool:
+        """Whether its key usage lets its key sign certificates."""
+        usage = self.get(x509.KeyUsage)
+        return usage is None or usage.key_cert_sign
+
+    @cached_property
+    def signs_lists(self) -> bool:
+        """Whether its key usage lets its key sign revocation lists."""
+        usage = self.get(x509.KeyUsage)
+        return usage is None or usage.crl_sign
+
+    @cached_property
+    def serves(self) -> bool:
+        """Whether its extended key usage lets it, or what it issued, be a TLS server."""
+        purposes = self.get(x509.ExtendedKeyUsage)
+        return purposes is None or not _SERVER.isdisjoint(purposes)
+
+    @cached_property
+    def forgeable(self) -> bool:
+        """Whether somebody else could have made the signature."""
+        return isinstance(self.signature_hash, _FORGEABLE)
+
+    @cached_property
+    def critical(self) -> set[x509.ObjectIdentifier]:
+        """The extensions that clients must understand."""
+        return {oid for oid, one in self.extensions.items() if one.critical}
+
+    @cached_property
+    def unknown(self) -> list[x509.ObjectIdentifier]:
+        """The critical extensions that clients do not know."""
+        return sorted(self.critical - _KNOWN, key=str)
+
+    @cached_property
     def general_names(self) -> list[x509.GeneralName]:
         """The DNS names and IP addresses of the subjectAltName."""
         kinds = x509.DNSName | x509.IPAddress
@@ -115,7 +175,7 @@ class Reading:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(str(name.value).lower().rstrip(".") for name in self.general_names)
+        return tuple(str(name.value).lower() for name in self.general_names)
 
     @cached_property
     def common_names(self) -> list[str]:
@@ -124,17 +184,25 @@ class Reading:
         return [str(attribute.value) for attribute in found or ()]
 
     @cached_property
+    def mailboxes(self) -> list[x509.RFC822Name]:
+        """The mail addresses of the subject, where old certificates carry them."""
+        oid = NameOID.EMAIL_ADDRESS
+        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
+        texts = [str(attribute.value) for attribute in found or ()]
+        return [x509.RFC822Name(text) for text in texts if _MAILBOX.fullmatch(text)]
+
+    @cached_property
     def label(self) -> str:
         """How a sentence calls this certificate, short and without control characters."""
         name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
-        return repr(name[:64]) if name else f"serial {self.certificate.serial_number:X}"[:64]
+        return repr(plain(name)) if name else f"serial {self.serial:X}"[:64]
 
     @cached_property
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
         parts = self._read("issuer", lambda one: list(one.issuer)) or ()
         common = [str(part.value) for part in parts if part.oid == NameOID.COMMON_NAME]
-        return repr((common or [str(part.value) for part in parts] or ["nobody"])[-1][:64])
+        return repr(plain((common or [str(part.value) for part in parts] or ["nobody"])[-1]))
 
     @cached_property
     def key_id(self) -> bytes:
@@ -157,18 +225,24 @@ class Reading:
         return own and self.subject is not None and self.subject == self.issuer
 
 
+_kept = lru_cache(maxsize=256)(Reading)  # what a client holds is asked of every server
+
+
 class Question:
     """What is asked, and all certificates at hand, each read once."""
 
-    def __init__(self, name, at, presented, roots, intermediates) -> None:
+    def __init__(self, name, at, presented, roots, intermediates, lists=()) -> None:
         readings: dict[x509.Certificate, Reading] = {}
 
-        def read(certificates: Iterable[x509.Certificate]) -> list[Reading]:
-            found = [readings.setdefault(one, Reading(one)) for one in certificates]
+        def read(certificates: Iterable[x509.Certificate], reader: Any = Reading) -> list[Reading]:
+            found = [
+                readings.get(one) or readings.setdefault(one, reader(one)) for one in certificates
+            ]
             return list(dict.fromkeys(found))
 
-        self.name, self.at = name, at
-        self.presented, self.roots, more = read(presented), read(roots), read(intermediates)
+        self.name, self.at, self.lists = name, at, tuple(lists)
+        self.roots, more = read(roots, _kept), read(intermediates, _kept)
+        self.presented = read(presented)
         self.anchors = set(self.roots)
         self._trusted_names = {root.subject for root in self.roots}
         self.known: dict[Folded | None, list[Reading]] = defaultdict(list)
@@ -176,6 +250,7 @@ class Question:
             self.known[one.subject].append(one)
         self._fits: dict[tuple[Reading, bytes], bool | None] = {}
         self._issuers: dict[Reading, list[Reading]] = {}
+        self._handicaps: dict[Reading, int] = {}
         self._checks = _MOST_CHECKS
 
     @cached_property
@@ -201,15 +276,19 @@ class Question:
             top = steps[-1]
             visits[top] += 1
             anchored = top in self.anchors
-            taken = {(one.subject, one.spki) for one in steps}
-            issuers = [one for one in self.issuers(top) if (one.subject, one.spki) not in taken]
+            issuers = [] if anchored and top.self_signed else self._fresh_issuers(steps)
             if anchored or not issuers:
                 yield Path(self, steps, anchored)
-            if visits[top] > _MOST_VISITS or (anchored and top.self_signed):
+            if visits[top] > _MOST_VISITS:
                 continue
             for issuer in issuers:
                 more = self.handicap(issuer) + (points_at(top, issuer) is False)
                 heappush(heap, (cost + more, -len(steps), next(tick), (*steps, issuer)))
+
+    def _fresh_issuers(self, steps: tuple[Reading, ...]) -> list[Reading]:
+        """The issuers of the last certificate that the path has not come through yet."""
+        taken = {(one.subject, one.spki) for one in steps}
+        return [one for one in self.issuers(steps[-1]) if (one.subject, one.spki) not in taken]
 
     def issuers(self, child: Reading) -> list[Reading]:
         """Return who may have issued a certificate, the likeliest first."""
@@ -242,8 +321,20 @@ class Question:
 
     def handicap(self, one: Reading) -> int:
         """The number of faults that a certificate would bring into a path as an issuer."""
+        if one not in self._handicaps:
+            self._handicaps[one] = self._faults(one)
+        return self._handicaps[one]
+
+    def _faults(self, one: Reading) -> int:
         start, end = one.validity or (self.at, self.at)
-        return (not start <= self.at <= end) + (not one.is_ca) + (not one.readable)
+        sound = (start <= self.at <= end, one.is_ca, one.signs, one.serves, one.readable)
+        more = (one.forgeable and one not in self.anchors, bool(one.unknown), self._forbids(one))
+        return sum(more) - sum(sound) + len(sound)
+
+    def _forbids(self, issuer: Reading) -> bool:
+        """Whether its name constraints forbid a name of the leaf."""
+        constraints = issuer.get(x509.NameConstraints)
+        return bool(constraints) and not all(map(allowing(constraints), self.leaf.general_names))
 
     def fits(self, child: Reading, issuer: Reading) -> bool | None:
         """Tell whether the issuer's key made the child's signature; None if it can't be checked."""
@@ -287,14 +378,6 @@ class Path:
         return finding_of(code, where, f"{one.label} {text}", case, severity)
 
 
-def folded(name: x509.Name) -> Folded:
-    """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
-    return tuple(
-        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
-        for rdn in name.rdns
-    )
-
-
 def _fits(child: x509.Certificate, key: Any) -> bool | None:
     """Tell whether a key made a certificate's signature; None if nobody here can check it."""
     try:
@@ -333,3 +416,14 @@ def _hash_or_oid(certificate: x509.Certificate) -> Any:
         return certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         return certificate.signature_algorithm_oid
+
+
+def moment(when: datetime) -> str:
+    """Return how a sentence tells a time."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def plain(text: str) -> str:
+    """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
+    shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return "".join(letter if letter.isprintable() else "�" for letter in shown)

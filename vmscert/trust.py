@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import (
@@ -22,32 +21,31 @@ from cryptography.x509.oid import (
 )
 
 from vmscert.names import parse_name
-from vmscert.paths import Folded, Path, Question, Reading, folded, points_at
+from vmscert.paths import Path, Question, Reading, moment, plain, points_at
+from vmscert.revocation import RevocationList, revocations
 from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
+from vmscert.subtrees import Folded, allowing, folded
 
 __all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "names"]
 
 _MOST_PATHS = 16  # judged in full
+# What people call a CA that is no root.
+_BELOW_A_ROOT = (
+    *(
+        "intermediate",
+        "issuing",
+        "subordinate",
+        "signing",
+        "sub ca",
+        "sub-ca",
+        "subca",
+        "policy ca",
+    ),
+    *("server ca", "tls ca", "ssl ca", "level 1", "level 2"),
+)
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
-# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
-_KNOWN = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.POLICY_MAPPINGS,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
-_KEY_IDS = (ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+_KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
-_FORGEABLE = (hashes.MD5, hashes.SHA1)
 
 
 @dataclass(frozen=True)
@@ -85,16 +83,17 @@ def diagnose(
     at: datetime,
     *,
     intermediates: Iterable[x509.Certificate] = (),
+    crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> Diagnosis:
     """Judge what a server presented to a client that trusts `roots` and asks for `name`.
 
     `presented` as the server sent it, its own certificate first as a rule; `intermediates` are
-    what the client holds besides. Revocation is not looked at. Never raises for what a certificate
-    holds; ValueError for an `at` without time zone.
+    what the client holds besides, `crls` the revocation lists that it looks into. Never raises for
+    what a certificate or a list holds; ValueError for an `at` without time zone.
     """
     if at.tzinfo is None:
         raise ValueError(f"The time {at} has no time zone: say UTC")
-    question = Question(name, at, presented, roots, intermediates)
+    question = Question(name, at, presented, roots, intermediates, map(RevocationList, crls))
     if not question.presented:
         nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
         return Diagnosis(False, (), (nothing,))
@@ -134,8 +133,10 @@ def _how_bad(judged: tuple[Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
 
 def _malformed(path: Path) -> Iterator[Finding]:
     for one in dict.fromkeys((*path.steps, *path.question.presented)):
-        for part, why in one.trouble.items():
-            yield path.fault("malformed", one, f"can't be read in full, its {part} is odd: {why}")
+        for part, trouble in one.trouble.items():
+            text = f"can't be read in full, its {part} is odd: {trouble.why}"
+            case = "" if trouble.needed else "odd extension that clients can do without"
+            yield path.fault("malformed", one, text, case)
 
 
 def _ending(path: Path) -> Iterator[Finding]:
@@ -163,7 +164,7 @@ def _ending(path: Path) -> Iterator[Finding]:
 def _odd_anchor(path: Path) -> Iterator[Finding]:
     if not path.top.self_signed:
         text = "is trusted, but is no root: clients that look for its own issuer refuse"
-        yield path.fault("untrusted-root", path.top, text, severity="dubious")
+        yield path.fault("untrusted-root", path.top, text, "trusted CA that is no root")
 
 
 def _namesakes(path: Path) -> list[Reading]:
@@ -190,8 +191,18 @@ def _stands_below_a_root(path: Path) -> bool:
     other_key = any(not one.self_signed for one in question.known[top.issuer])
     access = top.get(x509.AuthorityInformationAccess) or ()
     fetched = any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
-    said = any(word in name for word in ("intermediate", "issuing", "subordinate", "sub ca"))
-    return other_key or fetched or said or _kin(top.issuer, question.roots)
+    said = any(word in name for word in _BELOW_A_ROOT)
+    return (
+        other_key or fetched or said or _issued_by_a_root(path) or _kin(top.issuer, question.roots)
+    )
+
+
+def _issued_by_a_root(path: Path) -> bool:
+    """Whether the certificate itself says that its issuer's issuer is a trusted root."""
+    written = path.top.get(x509.AuthorityKeyIdentifier)
+    above = (written and written.authority_cert_issuer) or ()
+    named = {folded(name.value) for name in above if isinstance(name, x509.DirectoryName)}
+    return any(root.subject in named for root in path.question.roots)
 
 
 def _kin(name: Folded | None, roots: list[Reading]) -> bool:
@@ -218,7 +229,7 @@ def _signatures(path: Path) -> Iterator[Finding]:
 
 
 def _forgeable(path: Path, one: Reading) -> Iterator[Finding]:
-    if isinstance(one.signature_hash, _FORGEABLE):
+    if one.forgeable:
         name = one.signature_hash.name
         case = "SHA-1 signature" if name == "sha1" else ""
         yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
@@ -229,17 +240,17 @@ def _validity(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         start, end = one.validity or (at, at)
         if at < start:
-            text = f"is valid from {_moment(start)}, which is after {_moment(at)}"
+            text = f"is valid from {moment(start)}, which is after {moment(at)}"
             yield path.fault("not-yet-valid", one, text, "not yet valid")
         if at > end:
             case = "expired" if one is path.leaf else "root expired" if one is path.top else ""
-            yield path.fault("expired", one, f"ended on {_moment(end)}, before {_moment(at)}", case)
+            yield path.fault("expired", one, f"ended on {moment(end)}, before {moment(at)}", case)
 
 
 def _naming(path: Path) -> Iterator[Finding]:
     """RFC 9525; a common name counts only where there is nothing else, and not for everybody."""
     leaf, name = path.leaf, path.question.name
-    if not leaf.readable:
+    if not leaf.names and not leaf.readable:
         return
     try:
         asked = parse_name(name)
@@ -252,7 +263,7 @@ def _naming(path: Path) -> Iterator[Finding]:
         return
     if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
         who = ", ".join(clients("CN only", "accepts"))
-        text = f"has {name} only as common name, which {who} still read"
+        text = f"has {plain(name)} only as common name, which {who} still read"
         yield path.fault("no-san", leaf, text, "CN only")
     else:
         yield _mismatch(path, asked)
@@ -272,27 +283,31 @@ def _matches(offered: Iterable[str], asked: Any) -> bool:
 
 
 def _mismatch(path: Path, asked: Any) -> Finding:
-    offered = path.leaf.names
-    listed = ", ".join(offered[:5]) + (f" and {len(offered) - 5} more" if len(offered) > 5 else "")
-    text, case = f"is for {listed or 'no name'}, not for {path.question.name}", ""
+    offered, asks = path.leaf.names, plain(path.question.name)
+    listed = ", ".join(map(plain, offered[:5])) or "no name"
+    more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
+    text = f"was issued to {listed}{more}, but clients ask for {asks}"
+    case = "wrong host or IP address"
     if str(asked) in offered:
-        text += ": the address is written as a DNS name, where most clients do not look"
+        text += "; the address stands there as a DNS name, where most clients do not look"
         case = "IP address only as dNSName"
     elif isinstance(asked, str) and any(one.startswith(f"{asked}.") for one in offered):
-        text += ": it has only the full name, not the short one"
-    return path.fault("name-mismatch", path.leaf, text, case or "wrong host or IP address")
+        text += "; it has only the full name, not the short one"
+    return path.fault("name-mismatch", path.leaf, text, case)
 
 
 def _purpose(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         purposes = one.get(x509.ExtendedKeyUsage)
-        if purposes is not None and not _SERVER & set(purposes):
+        if not one.serves:
             listed = ", ".join(purpose._name for purpose in purposes)
-            case = "wrong EKU" if one is path.leaf else ""
+            case = "wrong EKU" if one is path.leaf else "wrong EKU in a CA"
             yield path.fault("wrong-eku", one, f"is for {listed}, not for serverAuth", case)
         elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-            text = "is for any use, where OpenSSL wants serverAuth by name"
-            yield path.fault("wrong-eku", one, text, severity="dubious")
+            case = "EKU any" if one is path.leaf else "EKU any in a CA"
+            yield path.fault(
+                "wrong-eku", one, "is for any use, but not for serverAuth by name", case
+            )
     yield from _leaf_key_usage(path)
 
 
@@ -311,15 +326,14 @@ def _leaf_key_usage(path: Path) -> Iterator[Finding]:
 
 def _authority(path: Path) -> Iterator[Finding]:
     for child, issuer in pairwise(path.steps):
-        if not issuer.readable:
+        if not issuer.get(x509.BasicConstraints) and not issuer.readable:
             continue
-        usage = issuer.get(x509.KeyUsage)
         old_root = issuer in path.question.anchors and issuer.get(x509.BasicConstraints) is None
         if not issuer.is_ca:
             case = "root without basicConstraints" if old_root else ""
             text = f"issued {child.label}, but does not say that it is a CA"
             yield path.fault("issuer-not-ca", issuer, text, case)
-        if (issuer.is_ca or old_root) and usage and not usage.key_cert_sign:
+        if (issuer.is_ca or old_root) and not issuer.signs:
             text = f"issued {child.label}, but its key usage has no keyCertSign"
             yield path.fault("issuer-key-usage", issuer, text)
 
@@ -341,7 +355,7 @@ def _constraints(path: Path) -> Iterator[Finding]:
     for place, issuer in enumerate(path.steps):
         constraints = issuer.get(x509.NameConstraints)
         if place and constraints:
-            allows = _allowing(constraints)
+            allows = allowing(constraints)
             for one in path.steps[:place]:
                 yield from _outside(path, issuer, one, allows)
 
@@ -353,7 +367,7 @@ def _outside(
         return  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
     outside = [name for name in _constrained(one, one is path.leaf) if not allows(name)]
     if outside:
-        listed = ", ".join(str(name.value)[:64] for name in outside[:3])
+        listed = ", ".join(plain(str(name.value)) for name in outside[:3])
         text = f"may not issue for {listed}, as in {one.label}"
         case = "name outside the root's nameConstraints" if issuer is path.top else ""
         yield path.fault("name-constraint", issuer, text, case)
@@ -361,53 +375,14 @@ def _outside(
 
 def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
     """Every name of a certificate that a constraint may forbid; RFC 5280 section 4.2.1.10."""
-    yield from one.get(x509.SubjectAlternativeName) or ()
+    alternatives = list(one.get(x509.SubjectAlternativeName) or ())
+    yield from alternatives
+    if not any(isinstance(name, x509.RFC822Name) for name in alternatives):
+        yield from one.mailboxes
     if one.subject:
         yield x509.DirectoryName(one.certificate.subject)
     if is_leaf and not one.names:
         yield from (x509.DNSName(name) for name in one.common_names if name.isascii())
-
-
-def _allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
-    """Return the test whether a name is allowed, fast for thousands of names and subtrees."""
-    permitted = set(map(_subtree, constraints.permitted_subtrees or ()))
-    excluded = set(map(_subtree, constraints.excluded_subtrees or ()))
-    kinds = {kind for kind, *_ in permitted}
-
-    def allows(name: x509.GeneralName) -> bool:
-        around = set(_subtrees_around(name))
-        inside = any(kind in kinds for kind, *_ in around) <= bool(around & permitted)
-        return inside and not around & excluded
-
-    return allows
-
-
-def _subtree(base: x509.GeneralName) -> tuple:
-    """A subtree as a value that equals one of `_subtrees_around` each name within it."""
-    value = base.value
-    if isinstance(base, x509.DNSName):
-        return "DNS", value.lower().rstrip(".")
-    if isinstance(base, x509.IPAddress):
-        shift = value.max_prefixlen - value.prefixlen
-        return "IP", value.version, value.prefixlen, int(value.network_address) >> shift
-    if isinstance(base, x509.DirectoryName):
-        return "directory", folded(value)
-    return type(base).__name__, value
-
-
-def _subtrees_around(name: x509.GeneralName) -> Iterator[tuple]:
-    value = name.value
-    if isinstance(name, x509.DNSName):
-        labels = value.lower().rstrip(".").split(".")
-        tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
-        yield from (("DNS", tail) for tail in tails)
-        yield from (("DNS", f".{tail}") for tail in tails[1:])
-    elif isinstance(name, x509.IPAddress):
-        for length in range(value.max_prefixlen + 1):
-            yield "IP", value.version, length, int(value) >> (value.max_prefixlen - length)
-    elif isinstance(name, x509.DirectoryName):
-        parts = folded(value)
-        yield from (("directory", parts[:end]) for end in range(min(len(parts), 64) + 1))
 
 
 def _strength(path: Path) -> Iterator[Finding]:
@@ -436,10 +411,9 @@ def _weakness(key: Any) -> tuple[str, str]:
 
 def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        for oid, extension in one.extensions.items():
-            if extension.critical and oid not in _KNOWN:
-                text = f"has the critical extension {oid.dotted_string}, which clients do not know"
-                yield path.fault("unknown-critical-extension", one, text)
+        for oid in one.unknown:
+            text = f"has the critical extension {oid.dotted_string}, which clients do not know"
+            yield path.fault("unknown-critical-extension", one, text)
 
 
 def _order(path: Path) -> Iterator[Finding]:
@@ -461,29 +435,57 @@ def _leaf_is_ca(path: Path) -> Iterator[Finding]:
 
 def _untidy(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        if not 0 < one.certificate.serial_number < 1 << 160:
-            text = "has a serial number that is not a positive number of up to 20 bytes"
-            yield path.fault("profile", one, text)
-        if any(one.extensions[oid].critical for oid in _KEY_IDS if oid in one.extensions):
-            yield path.fault("profile", one, "has a critical key identifier, which OpenSSL refuses")
+        for text, case in _departures(one, one is path.leaf):
+            yield path.fault("profile", one, text, case)
         if one.readable and one.certificate.version is x509.Version.v3:
             yield from _missing_extensions(path, one)
-        elif one is path.leaf and one.readable:
-            yield path.fault("profile", one, "is of version 1, which has no room for names")
     for child, issuer in pairwise(path.steps):
         if _misdirects(child, issuer):
             text = f"names another key or certificate of its issuer than {issuer.label} has"
             yield path.fault("profile", child, text, "AKI names another key")
 
 
+def _departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
+    """Yield what a certificate does otherwise than RFC 5280 says, with the measured case."""
+    if not 0 < one.serial < 1 << 160:
+        yield "has a serial number that is not a positive number of up to 20 bytes", ""
+    if one.critical & _KEY_IDS:
+        yield "has a critical key identifier", "critical key identifier"
+    if one.certificate.version is not x509.Version.v3 and one.extensions:
+        yield "has extensions, though its version is not 3", "version 1 with extensions"
+    elif one.certificate.version is not x509.Version.v3 and is_leaf:
+        yield "is of version 1, which has no room for names", ""
+    if one.subject == ():
+        yield from _nameless(one)
+    yield from _authority_departures(one, is_leaf)
+
+
+def _nameless(one: Reading) -> Iterator[tuple[str, str]]:
+    if one.is_ca:
+        yield "is a CA without a subject", "CA without a subject"
+    elif one.names and ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in one.critical:
+        yield "has no subject, and its names are not critical", "no subject, SAN not critical"
+
+
+def _authority_departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
+    usage = one.get(x509.KeyUsage)
+    if one.is_ca and ExtensionOID.BASIC_CONSTRAINTS not in one.critical:
+        yield "says that it is a CA in an extension that is not critical", "CA not critical"
+    may_sign = usage and usage.key_cert_sign and usage.digital_signature
+    if is_leaf and may_sign and not one.is_ca:
+        yield "may sign certificates by its key usage, but is no CA", "no CA, but keyCertSign"
+    if is_leaf and one.get(x509.NameConstraints):
+        yield "has name constraints, which belong into a CA", "name constraints in a leaf"
+
+
 def _missing_extensions(path: Path, one: Reading) -> Iterator[Finding]:
     root = one.self_signed or one in path.question.anchors
     if not (root or one.get(x509.AuthorityKeyIdentifier)):
-        case = "leaf without AKI" if one is path.leaf else ""
+        case = "leaf without AKI" if one is path.leaf else "intermediate without AKI"
         yield path.fault("profile", one, "has no authority key identifier", case)
     if one is not path.leaf and one.is_ca:
         if not one.get(x509.SubjectKeyIdentifier):
-            yield path.fault("profile", one, "has no subject key identifier")
+            yield path.fault("profile", one, "has no subject key identifier", "CA without SKI")
         if not one.get(x509.KeyUsage):
             case = "root without keyUsage" if one is path.top else ""
             yield path.fault("profile", one, "has no key usage", case)
@@ -494,13 +496,14 @@ def _misdirects(child: Reading, issuer: Reading) -> bool:
     written = child.get(x509.AuthorityKeyIdentifier)
     serial = getattr(written, "authority_cert_serial_number", None)
     wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
-    return bool(wrong_key) or serial not in (None, issuer.certificate.serial_number)
+    return bool(wrong_key) or serial not in (None, issuer.serial)
 
 
 _PATH_RULES = (
     _malformed,
     _ending,
     _signatures,
+    revocations,
     _validity,
     _naming,
     _purpose,
@@ -513,7 +516,3 @@ _PATH_RULES = (
     _leaf_is_ca,
     _untidy,
 )
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
