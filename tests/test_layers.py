@@ -23,7 +23,7 @@ HOUSE = {
     "subtrees": "",
     "paths": "extensions rules subtrees",
     "revocation": "paths rules subtrees",
-    "trust": "names paths revocation rules subtrees",
+    "trust": "extensions names paths revocation rules subtrees",
     "expiry": "",
     "ledger": "files",
     "fleet": "authority keyfile",

@@ -591,6 +591,21 @@ def test_cas_that_sign_each_other_in_a_circle_end_somewhere():
     assert spent < 1
 
 
+def test_an_issuer_whose_own_issuer_is_trusted_stands_below_a_root():
+    """The certificate says so itself, in the long form of its authority key identifier."""
+    chain = Chain(middle=replace(ca("Lyon", ROOT), key=MIDDLE), sends_middle=False)
+    above = x509.AuthorityKeyIdentifier(b"", [x509.DirectoryName(named(ROOT))], 4711)
+    chain = replace(chain, leaf=chain.leaf.having(above))
+    assert codes(chain.diagnose()) == ["missing-intermediate"]
+
+
+def test_a_bad_extension_does_not_hide_the_others():
+    chain = Chain(asks="elsewhere", leaf=server(MIDDLE, NAME).having(BROKEN))
+    diagnosis = chain.diagnose()
+    assert codes(diagnosis) == ["malformed", "name-mismatch"]
+    assert "authorityInfoAccess is odd: it is not valid DER" in diagnosis.findings[1].detail
+
+
 def test_decoys_with_other_keys_and_the_right_name_are_seen_through():
     leaf, middle, root = Chain().certificates()
     decoys = [

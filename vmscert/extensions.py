@@ -75,7 +75,7 @@ def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Un
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
     for one in written[:_MOST]:
-        name = f"extension {one.oid._name if one.oid in NEEDED else one.oid.dotted_string}"
+        name = f"extension {called(one.oid)}"
         if one.oid in found:
             trouble[name] = Unreadable("it stands there twice")
             continue
@@ -99,6 +99,12 @@ def _key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
 
 
+def called(oid: x509.ObjectIdentifier) -> str:
+    """Return the name of an extension in RFC 5280, its number if it has none there."""
+    return oid.dotted_string if oid._name == "Unknown OID" else oid._name
+
+
 def reason(error: Exception) -> str:
-    """Return the first line of an error, short."""
-    return str(error).splitlines()[0][:100] if str(error) else "no reason given"
+    """Return why something can't be read, in a few words."""
+    text = str(error).partition("\n")[0][:100]
+    return "it is not valid DER" if "ParseError" in text else text or type(error).__name__

@@ -20,6 +20,7 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
+from vmscert.extensions import called
 from vmscert.names import parse_name
 from vmscert.paths import Path, Question, Reading, moment, plain, points_at
 from vmscert.revocation import RevocationList, revocations
@@ -152,6 +153,9 @@ def _ending(path: Path) -> Iterator[Finding]:
         yield _recreated(top, namesakes)
     elif top.self_signed:
         detail = f"the client does not trust the root {top.label}"
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
+    elif path.question.issuers(top):
+        detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
         yield finding_of("untrusted-root", "root", detail, "untrusted root")
     elif _stands_below_a_root(path):
         detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
@@ -291,7 +295,7 @@ def _mismatch(path: Path, asked: Any) -> Finding:
     if str(asked) in offered:
         text += "; the address stands there as a DNS name, where most clients do not look"
         case = "IP address only as dNSName"
-    elif isinstance(asked, str) and any(one.startswith(f"{asked}.") for one in offered):
+    elif any(one.partition(".")[0] == asked for one in offered if not one.endswith(".")):
         text += "; it has only the full name, not the short one"
     return path.fault("name-mismatch", path.leaf, text, case)
 
@@ -367,10 +371,15 @@ def _outside(
         return  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
     outside = [name for name in _constrained(one, one is path.leaf) if not allows(name)]
     if outside:
-        listed = ", ".join(plain(str(name.value)) for name in outside[:3])
+        listed = ", ".join(plain(_spelled(name)) for name in outside[:3])
         text = f"may not issue for {listed}, as in {one.label}"
         case = "name outside the root's nameConstraints" if issuer is path.top else ""
         yield path.fault("name-constraint", issuer, text, case)
+
+
+def _spelled(name: x509.GeneralName) -> str:
+    value = name.value
+    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
 
 
 def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
@@ -412,7 +421,7 @@ def _weakness(key: Any) -> tuple[str, str]:
 def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         for oid in one.unknown:
-            text = f"has the critical extension {oid.dotted_string}, which clients do not know"
+            text = f"has the critical extension {called(oid)}, which clients do not know"
             yield path.fault("unknown-critical-extension", one, text)
 
 
