@@ -18,6 +18,7 @@ HOUSE = {
     "authority": "keyfile names",
     "windows": "facts",
     "tls": "authority names",
+    "reach": "names tls",
     "rules": "facts",
     "extensions": "",
     "subtrees": "",
@@ -29,7 +30,7 @@ HOUSE = {
     "fleet": "authority keyfile",
     "check": "authority expiry names site trust windows",
     "records": "authority files ledger windows",
-    "verify": "site tls trust windows",
+    "verify": "reach site tls trust windows",
     "simulate": "authority files records releases site tls verify windows",
     "faults": "authority check fleet simulate site trust verify windows",
     "job": "facts keyfile records site",
@@ -40,7 +41,7 @@ HOUSE = {
     ),
     "runbook": "deeds job missing records site",
     "reading": "authority check records site trust",
-    "lesson": "authority runbook simulate tls",
+    "lesson": "authority reach runbook simulate tls",
     "plans": "deeds expiry job missing releases runbook site trust verify windows",
     "execute": "facts records",
     "picture": "expiry facts site trust",
@@ -49,7 +50,7 @@ HOUSE = {
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}
-NETWORK = {"tls", "simulate"}
+NETWORK = {"reach", "simulate"}
 PROCESSES = {"cli"}
 FILES = {
     "facts",

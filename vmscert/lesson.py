@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from vmscert.authority import QUICK, create_authority
+from vmscert.reach import connect
 from vmscert.runbook import Check
 from vmscert.simulate import LOOPBACK, serving
-from vmscert.tls import connect, handshake
+from vmscert.tls import handshake
 
 _LIBRARIES = ("cryptography", "pandas", "ipywidgets", "jupyterlab")
 

@@ -1,13 +1,12 @@
-"""Real TLS handshakes: in memory for lessons, over a socket for a server that somebody names."""
+"""Real TLS handshakes: in memory for lessons, and the exchange of bytes that sockets carry."""
 
 import secrets
-import socket
 import ssl
 import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,8 +20,78 @@ from cryptography.hazmat.primitives.serialization import (
 from vmscert.authority import Issued
 from vmscert.names import parse_name
 
-_Client = ssl.SSLObject | ssl.SSLSocket
-TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
+_OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
+_RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
+
+# What keeps a handshake from its end → the rule that is broken, and what to say.
+PROBLEMS = {
+    "dns": (
+        "not-reachable",
+        "{where}: no name service knows {address}. Check the spelling, or use the IP address",
+    ),
+    "refused": (
+        "not-reachable",
+        "{where} can't be reached: nothing listens on port {port}. Check the port, and whether "
+        "the service runs",
+    ),
+    "unreachable": (
+        "not-reachable",
+        "{where} can't be reached: {said}. Check network, address and firewall",
+    ),
+    "timeout": (
+        "not-reachable",
+        "{where} did not answer within {timeout:g} s. Check power, address and firewall",
+    ),
+    "silent": (
+        "not-reachable",
+        "{where} took the call, but timed out: no TLS answer within {timeout:g} s. Restart the "
+        "service, or look what listens there",
+    ),
+    "closed": (
+        "not-reachable",
+        "{where} hung up during the handshake. Look into the server's log (Schannel events 36870 "
+        "to 36888): often it can't read its private key",
+    ),
+    "plain-http": (
+        "not-encrypted",
+        "{where} answers in plain HTTP. Switch encryption on there, or use the encrypted port",
+    ),
+    "plain": (
+        "not-encrypted",
+        "{where} does not speak TLS; it says {said}. Switch encryption on there, or use the "
+        "encrypted port",
+    ),
+    "too-old": (
+        "tls-too-old",
+        "{where} speaks no TLS that current clients accept ({said}). Switch TLS 1.2 on there, or "
+        "update it",
+    ),
+    "name-unknown": (
+        "name-mismatch",
+        "{where} has no certificate for the name {name} ({said}). Use a name that it knows",
+    ),
+    "client-certificate": (
+        "not-reachable",
+        "{where} wants a certificate from the client ({said}). Switch that off on the server: "
+        "XProtect's clients have none",
+    ),
+    "alert": (
+        "not-reachable",
+        "{where} refused the handshake ({said}). Look into the server's log",
+    ),
+    "unreadable": ("malformed", "{said}"),
+}
+_REASONS = {
+    "UNSUPPORTED_PROTOCOL": "too-old",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "too-old",
+    "NO_PROTOCOLS_AVAILABLE": "too-old",
+    "DH_KEY_TOO_SMALL": "too-old",
+    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "too-old",
+    "TLSV1_UNRECOGNIZED_NAME": "name-unknown",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "client-certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "closed",
+    "WRONG_VERSION_NUMBER": "plain",
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +99,10 @@ class Handshake:
     """How one TLS handshake ended, as the client tells it.
 
     `chain` is what the server presented, leaf first, also when the client refused it. `error` is
-    OpenSSL's own text, `verify_code` its number (X509_V_ERR_…), `rule` the rule code of a
-    connection that never came to certificates, or to none that can be read. All three are empty
-    when `ok`.
+    OpenSSL's own text when a certificate was refused, with `verify_code`, its number
+    (X509_V_ERR_…); else one sentence of ours. `problem` is a word of PROBLEMS and `rule` the rule
+    that is broken when the handshake never came to certificates, or to none that can be read. All
+    are empty when `ok`. `hint` tells what a second look showed, `seconds` how long the first took.
     """
 
     name: str
@@ -43,41 +113,100 @@ class Handshake:
     error: str = ""
     verify_code: int | None = None
     rule: str = ""
+    problem: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+
+    def stopped(self, problem: str, said: str) -> "Handshake":
+        """Return the handshake as ended by a word of PROBLEMS."""
+        rule = PROBLEMS[problem][0]
+        return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
+
+
+class Exchange:
+    """A client's half of a handshake: bytes that came go in, bytes to send come out."""
+
+    def __init__(self, context: ssl.SSLContext, name: str = "") -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.heard = b""
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+
+    def step(self) -> bool:
+        """Go as far as the bytes allow; True at the end of the handshake, else SSLError."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def out(self) -> bytes:
+        """Return what is to be sent."""
+        return self._outgoing.read()
+
+    def hear(self, data: bytes) -> None:
+        """Take what came; nothing means that the server hung up."""
+        if not self.heard:
+            self.heard = data[:512]
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def ended(self, name: str, error: OSError | None = None) -> Handshake:
+        """Return how it ended, with what the server presented until then."""
+        try:
+            chain = _presented(self.tls)
+        except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
+            text = f"A certificate that the server sent can't be read: {reason}"
+            return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
+        cipher = self.tls.cipher()
+        seen = Handshake(
+            name, not error, self.tls.version() or "", cipher[0] if cipher else "", chain
+        )
+        return self._refused(seen, error) if error else seen
+
+    def _refused(self, seen: Handshake, error: OSError) -> Handshake:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text, code = error.verify_message, error.verify_code
+            return replace(seen, cipher="", error=text or str(error), verify_code=code)
+        return seen.stopped(self._problem(error, bool(seen.chain)), self._said(error))
+
+    def _problem(self, error: OSError, certificates: bool) -> str:
+        """Return the word of PROBLEMS for what ended the exchange before any verdict."""
+        reason = getattr(error, "reason", "") or ""
+        if self.heard and self.heard[0] not in _RECORDS:
+            return "plain-http" if _is_http(self.heard) else "plain"
+        if reason in _REASONS:
+            return _REASONS[reason]
+        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
+            return "client-certificate"  # TLS 1.2: the only thing left to disagree about
+        if isinstance(error, TimeoutError):
+            return "silent"
+        return "alert" if "alert" in str(error).lower() else "closed"
+
+    def _said(self, error: OSError) -> str:
+        if self.heard and self.heard[0] not in _RECORDS:
+            line = self.heard.partition(b"\n")[0].decode("ascii", "replace").strip()[:60]
+            return repr(line)
+        return (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
 
 
 def handshake(issued: Issued, roots: Iterable[x509.Certificate], name: str) -> Handshake:
     """Let a client that trusts only `roots` call a server by `name`, in memory: no socket."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context(issued).wrap_bio(to_server, to_client, server_side=True)
-    client = client_context(roots).wrap_bio(
-        to_client, to_server, server_hostname=str(parse_name(name))
-    )
+    client = Exchange(client_context(roots), str(parse_name(name)))
     try:
         for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
-            _step(client)
-            _step(server)
+            client.step()
+            to_server.write(client.out())
+            with suppress(ssl.SSLWantReadError):
+                server.do_handshake()
+            if data := to_client.read():
+                client.hear(data)
     except ssl.SSLError as error:
-        return _ended(client, name, error)
-    return _ended(client, name)
-
-
-def connect(
-    address: str,
-    port: int,
-    roots: Iterable[x509.Certificate],
-    name: str,
-    timeout: float = TIMEOUT,
-) -> Handshake:
-    """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
-
-    The chain is there even when the client refuses it. `timeout` is in seconds.
-    """
-    try:
-        with socket.create_connection((address, port), timeout) as plain:
-            return _over(plain, client_context(roots), name)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no such address can exist
-        text = f"{address}:{port} can't be reached: {getattr(error, 'strerror', None) or error}"
-        return Handshake(name, False, error=text, rule="not-reachable")
+        return client.ended(name, error)
+    return client.ended(name)
 
 
 def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
@@ -120,75 +249,29 @@ def _client_context(roots: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
     return context
 
 
-def _over(plain: socket.socket, context: ssl.SSLContext, name: str) -> Handshake:
-    with context.wrap_socket(
-        plain, server_hostname=str(parse_name(name)), do_handshake_on_connect=False
-    ) as tls:
-        try:
-            tls.do_handshake()
-        except OSError as error:
-            return _ended(tls, name, error)
-        return _ended(tls, name)
+@lru_cache(maxsize=2)
+def reading_context(legacy: bool) -> ssl.SSLContext:
+    """Return the settings of a client that judges nothing, to read what a server presents.
+
+    `legacy` goes back to TLS 1.0, short keys and old ciphers, as far as this OpenSSL does.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if legacy:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.options |= _OP_LEGACY_SERVER_CONNECT
+    return context
 
 
-def _step(end: ssl.SSLObject) -> None:
-    with suppress(ssl.SSLWantReadError):
-        end.do_handshake()
+def _is_http(heard: bytes) -> bool:
+    return heard[:5] == b"HTTP/" or heard.lstrip()[:1] == b"<"
 
 
-def _ended(client: _Client, name: str, error: OSError | None = None) -> Handshake:
-    try:
-        chain = _presented(client)
-    except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
-        text = f"A certificate that the server sent can't be read: {reason}"
-        return Handshake(name, False, client.version() or "", error=text, rule="malformed")
-    return _failed(client, name, chain, error) if error else _succeeded(client, name, chain)
-
-
-def _succeeded(client: _Client, name: str, chain: tuple[x509.Certificate, ...]) -> Handshake:
-    cipher = client.cipher()
-    return Handshake(
-        name,
-        ok=True,
-        version=client.version() or "",
-        cipher=cipher[0] if cipher else "",
-        chain=chain,
-    )
-
-
-def _failed(
-    client: _Client, name: str, chain: tuple[x509.Certificate, ...], error: OSError
-) -> Handshake:
-    return Handshake(
-        name,
-        ok=False,
-        version=client.version() or "",
-        chain=chain,
-        error=getattr(error, "verify_message", "") or str(error),
-        verify_code=getattr(error, "verify_code", None),
-        rule=_rule(error),
-    )
-
-
-def _rule(error: OSError) -> str:
-    """The rule that a handshake broke before any certificate was judged."""
-    reason = getattr(error, "reason", "") or ""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ""
-    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        return "not-encrypted"
-    if "record layer failure" in str(error):  # the same in OpenSSL 3.2 to 3.4, unknown to Python
-        return "not-encrypted"
-    if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
-        return "tls-too-old"
-    return "not-reachable"
-
-
-def _presented(client: _Client) -> tuple[x509.Certificate, ...]:
+def _presented(client: ssl.SSLObject) -> tuple[x509.Certificate, ...]:
     """The certificates as the server sent them; Python offers this publicly from 3.13 on."""
     inner = client._sslobj  # type: ignore[union-attr]
-    if inner is None:  # the server hung up before TLS began
-        return ()
     if sys.version_info >= (3, 13):
         chain = client.get_unverified_chain()
     else:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
+from vmscert.reach import connect
 from vmscert.site import Connection, Site
-from vmscert.tls import Handshake, connect
+from vmscert.tls import Handshake
 from vmscert.trust import Diagnosis, diagnose
 from vmscert.windows import Stores, thumbprint
 
