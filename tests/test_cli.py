@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert import QUICK, create_authority, open_runbook
 from vmscert.facts import DATA
+from vmscert.simulate import serving
 
 EXAMPLE = DATA / "sites" / "example.csv"
 
@@ -187,3 +188,54 @@ def test_a_file_where_the_records_belong_is_told_and_left_alone(tmp_path):
     assert ran.returncode == 2
     assert "letter.txt is a file: name a folder for the records" in ran.stderr.replace("\n", " ")
     assert letter.read_text(encoding="utf-8") == "Dear colleague"
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory):
+    """A root in a file, and ports: a good server, one with another name, one without TLS."""
+    now = datetime.now(UTC)
+    authority = create_authority("Lyon VMS root", now, QUICK)
+    good = authority.issue("localhost", "127.0.0.1", at=now)
+    other = authority.issue("other.lyon.local", at=now)
+    root = tmp_path_factory.mktemp("root") / "ca.cer"
+    root.write_bytes(authority.certificate.public_bytes(Encoding.DER))
+    with serving({1: good, 2: other, 3: None}) as ports:
+        yield root, ports
+
+
+def test_connect_shows_one_server(looked_at, tmp_path):
+    root, ports = looked_at
+    good = vmscert("connect", f"127.0.0.1:{ports[1]}", "--root", root, folder=tmp_path)
+    assert (good.returncode, "nothing found" in good.stdout) == (0, True)
+    bad = vmscert(
+        "connect", f"https://127.0.0.1:{ports[2]}/", "--root", root, "--json", folder=tmp_path
+    )
+    told = json.loads(bad.stdout)
+    assert (bad.returncode, told["trusted"], told["tls"]) == (1, False, "TLSv1.3")
+    assert [finding["code"] for finding in told["findings"]] == ["name-mismatch"]
+    plain = vmscert("connect", f"127.0.0.1:{ports[3]}", folder=tmp_path)
+    assert (plain.returncode, "bad not-encrypted" in plain.stdout) == (1, True)
+
+
+def test_survey_shows_all_servers_and_writes_the_table(looked_at, tmp_path):
+    root, ports = looked_at
+    list_of_servers = tmp_path / "servers.txt"
+    list_of_servers.write_text("\n".join(f"127.0.0.1:{port}" for port in ports.values()))
+    table = tmp_path / "seen.csv"
+    ran = vmscert("survey", list_of_servers, "--root", root, "--csv", table, folder=tmp_path)
+    assert (ran.returncode, "1 of 3 endpoints verified." in ran.stdout) == (1, True)
+    assert "name-mismatch: 1 endpoint" in ran.stdout
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 4
+    told = json.loads(
+        vmscert("survey", list_of_servers, "--root", root, "--json", folder=tmp_path).stdout
+    )
+    assert {row["verdict"] for row in told["endpoints"]} == {
+        *("verified", "name-mismatch", "not-encrypted")
+    }
+
+
+@pytest.mark.parametrize("given", [[], ["rec-01:70000"], ["10.0.0.0/4"]])
+def test_survey_of_nothing_useful_is_one_sentence(given, tmp_path):
+    ran = vmscert("survey", *given, folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert len(ran.stderr.strip().splitlines()) == 1

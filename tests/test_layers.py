@@ -30,7 +30,9 @@ HOUSE = {
     "fleet": "authority keyfile",
     "check": "authority expiry names site trust windows",
     "records": "authority files ledger windows",
+    "targets": "names reach site",
     "verify": "reach site tls trust windows",
+    "survey": "check names paths reach targets tls trust verify windows",
     "simulate": "authority files records releases site tls verify windows",
     "faults": "authority check fleet simulate site trust verify windows",
     "job": "facts keyfile records site",
@@ -46,17 +48,21 @@ HOUSE = {
     "execute": "facts records",
     "picture": "expiry facts site trust",
     "show": "facts picture site trust",
-    "cli": "execute expiry facts job ledger reading records site trust",
+    "cli": (
+        "execute expiry facts files job ledger reach reading records site survey targets tls trust "
+        "verify windows"
+    ),
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}
-NETWORK = {"reach", "simulate"}
+NETWORK = {"reach", "simulate", "survey"}
 PROCESSES = {"cli"}
 FILES = {
     "facts",
     "files",
     "ledger",
     "site",
+    "targets",
     "windows",
     "records",
     "reading",
@@ -65,7 +71,7 @@ FILES = {
     "deeds",
     "runbook",
 }
-OTHER_WORDS = {"pandas": {"show", "plans"}, "ipywidgets": {"show"}, "IPython": {"show"}}
+OTHER_WORDS = {"pandas": {"show", "plans", "survey"}, "ipywidgets": {"show"}, "IPython": {"show"}}
 
 
 def modules():

@@ -36,6 +36,8 @@ _HOMES = {
     "simulate": "Computer ScriptError serving verify_simulated",
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
+    "survey": "Seen Survey survey",
+    "targets": "Target read_targets site_targets",
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",
     "verify": "Verification verify_connections",

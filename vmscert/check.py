@@ -149,12 +149,7 @@ def _outlook(
     host: Host, certificate: x509.Certificate, group: str, at: datetime
 ) -> Iterator[Finding]:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if timedelta(0) <= end - at <= timedelta(days=WARNING):
-        yield Finding(
-            "expires-soon",
-            host.name,
-            f"the certificate on {host.name} ends on {end:%Y-%m-%d}, in {(end - at).days} days",
-        )
+    yield from ends_soon(host.name, end, at)
     if group == "mobile streaming media" and end - start > _PHONES:
         yield Finding(
             "too-long-for-phones",
@@ -169,6 +164,13 @@ def _outlook(
             host.name,
             f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
         )
+
+
+def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
+    """Tell if the certificate on a computer ends within the time that a renewal needs."""
+    if timedelta(0) <= end - at <= timedelta(days=WARNING):
+        text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
+        yield Finding("expires-soon", host, text)
 
 
 def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The command `vmscert`: lab, rehearse, run, check, due, records."""
+"""The command `vmscert`: lab, rehearse, run, check, connect, survey, due, records."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -21,9 +21,16 @@ from rich.table import Table
 
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.ledger import iso
+from vmscert.reach import TIMEOUT, spelled
 from vmscert.records import Records
 from vmscert.site import SiteError, find_table, read_site
 from vmscert.trust import Finding
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from vmscert.survey import Survey
+    from vmscert.tls import Handshake
 
 app = typer.Typer(
     help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
@@ -44,6 +51,11 @@ _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "re
 
 SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
 FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
+RootsOption = Annotated[
+    list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
+]
+NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -131,16 +143,14 @@ def run(
 @app.command()
 def check(
     paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, folders, tables.")],
-    roots: Annotated[
-        list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
-    ] = None,
-    name: Annotated[str, typer.Option(help="The name that clients use for the server.")] = "",
+    roots: RootsOption = None,
+    name: NameOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Say what is wrong with certificates, PFX files, a site's folder or its table."""
-    from vmscert.reading import check_path, read_certificates
+    from vmscert.reading import check_path
 
-    trusted = [one for path in roots or [] for one in read_certificates(path, _ask_pfx)]
+    trusted = _roots(roots)
     at = datetime.now(UTC)
     answers = {str(path): check_path(path, trusted, name, at, _ask_pfx) for path in paths}
     if as_json:
@@ -157,6 +167,89 @@ def check(
         for path, (about, findings) in answers.items():
             _show_findings(path, about, findings)
     raise typer.Exit(FOUND if any(findings for _, findings in answers.values()) else NOTHING)
+
+
+@app.command()
+def connect(
+    server: Annotated[str, typer.Argument(help="HOST:PORT, or an address as in a browser.")],
+    roots: RootsOption = None,
+    name: NameOption = "",
+    timeout: TimeoutOption = TIMEOUT,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at one server: what it presents, and every reason why a client would refuse it."""
+    from vmscert.reach import connect, endpoint
+    from vmscert.trust import diagnose
+    from vmscert.verify import judge
+
+    address, port = endpoint(server)
+    trusted = _roots(roots)
+    seen = connect(address, port, trusted, name or address, timeout)
+    looked = bool(seen.chain) or not seen.rule
+    diagnosis = diagnose(seen.chain, seen.name, trusted, datetime.now(UTC)) if looked else None
+    findings = judge(seen, diagnosis)
+    if as_json:
+        about = {"trusted": not _bad(findings), "tls": seen.version, "cipher": seen.cipher}
+        path = diagnosis.as_dict()["path"] if diagnosis else []
+        more = {"problem": seen.problem, "hint": seen.hint, "seconds": seen.seconds, "path": path}
+        told = [finding.as_dict() for finding in findings]
+        print(json.dumps({"server": server, **about, **more, "findings": told}, indent=1))
+    else:
+        _show_findings(f"{address}:{port}", _what_was_seen(seen), findings)
+        if seen.hint:
+            out.print(f"  {seen.hint}.", soft_wrap=True, markup=False)
+    raise typer.Exit(FOUND if findings else NOTHING)
+
+
+@app.command(name="survey")
+def survey_command(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="HOST:PORT, port ranges, networks, or files of such lines or CSV."),
+    ] = None,
+    site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
+    folder: FolderOption = "",
+    roots: RootsOption = None,
+    at_once: Annotated[int, typer.Option(min=1, max=500, help="Servers looked at together.")] = 200,
+    timeout: TimeoutOption = TIMEOUT,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at many servers at once: who presents what, until when, and what to do first.
+
+    With --site, the records of the site tell which CA to trust and what each server should present.
+    Ctrl-C ends early and keeps what was found.
+    """
+    from vmscert.files import write_atomic
+    from vmscert.survey import survey
+    from vmscert.targets import read_targets, site_targets
+
+    wanted = read_targets(targets or [])
+    trusted, expected = _roots(roots), {}
+    if site:
+        wanted += site_targets(read_site(find_table(site)))
+        more, expected = _of_the_records(find_table(site), folder)
+        trusted += more
+    if not wanted:
+        raise ValueError("Nothing to look at: name servers, or a site's table with --site")
+    with err.status("") as status:
+        found = survey(
+            wanted,
+            trusted,
+            datetime.now(UTC),
+            expected=expected,
+            at_once=at_once,
+            timeout=timeout,
+            progress=lambda done, of: status.update(f"{done} of {of} servers"),
+        )
+    if table:
+        write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
+    if as_json:
+        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
+        print(json.dumps(about, indent=1, default=iso))
+    else:
+        _show_survey(found)
+    raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
 
 
 @app.command(name="due")
@@ -295,6 +388,60 @@ def _show_findings(path: str, about: str, findings: Iterable[Finding]) -> None:
         out.print(f"    → {finding.rule.remedy_text} ({finding.rule.remedy})", soft_wrap=True)
     if not findings:
         out.print("  [green]nothing found[/green]")
+
+
+def _roots(paths: Iterable[Path] | None) -> "list[x509.Certificate]":
+    from vmscert.reading import read_certificates
+
+    return [one for path in paths or () for one in read_certificates(path, _ask_pfx)]
+
+
+def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], dict[str, str]]":
+    """The CA of a site's records, and what each server should present; nothing if none are kept."""
+    from vmscert.job import records_folder
+    from vmscert.windows import thumbprint
+
+    records = Records(folder or records_folder(path))
+    if not records.has_authority:
+        return [], {}
+    issued = {host: thumbprint(one) for host, one in records.current().items()}
+    return [records.ca_certificate], issued
+
+
+def _bad(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == "bad" for finding in findings)
+
+
+def _what_was_seen(seen: "Handshake") -> str:
+    if not seen.chain:
+        return "no certificate was seen"
+    return f"{seen.version}, {len(seen.chain)} certificates, asked for {seen.name}"
+
+
+def _show_survey(found: "Survey") -> None:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("server", "name used", "ends", "findings"):
+        table.add_column(heading, no_wrap=heading != "findings")
+    for row in found.rows()[:_MOST_ROWS]:
+        colour = "green" if row["verdict"] == "verified" else "red"
+        table.add_row(
+            escape(spelled((row["address"], row["port"]))),
+            escape(row["name"]),
+            f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else "",
+            f"[{colour}]{row['findings'] or row['verdict']}[/{colour}]",
+        )
+    out.print(table)
+    if len(found.seen) > _MOST_ROWS:
+        out.print(f"… and {len(found.seen) - _MOST_ROWS} more: --csv FILE writes all of them")
+    for row in found.remedies():
+        many = f"{row['endpoints']} endpoint{'s' if row['endpoints'] > 1 else ''}"
+        out.print(f"[{_COLOURS[row['severity']]}]{row['finding']}[/]: {many} →", end=" ")
+        out.print(f"{row['what to do']} ({row['notebook']})", soft_wrap=True, markup=False)
+    for hosts in found.same_key.values():
+        out.print(f"One private key is used by {', '.join(hosts)}", soft_wrap=True, markup=False)
+    good = sum(one.trusted for one in found.seen)
+    ended = ", interrupted" if found.interrupted else ""
+    out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
 def _ask_pfx(path: Path) -> str:

@@ -43,9 +43,13 @@ def connect(
     parse_name(name)
     seen = _look(where, client_context(roots), name, timeout)
     if seen.problem in ("too-old", "alert"):
-        return _with_old_tls(seen, _look(where, reading_context(legacy=True), name, timeout))
+        return with_old_tls(seen, _look(where, reading_context(legacy=True), name, timeout))
+    reading = reading_context(legacy=False)
+    if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
+        bare = _look(where, reading, name, timeout)
+        seen = replace(seen, version=bare.version, cipher=bare.cipher)
     if seen.problem == "name-unknown" or seen.verify_code in _NAME_FAULTS:
-        return _without_a_name(seen, _look(where, reading_context(legacy=False), "", timeout))
+        return _without_a_name(seen, _look(where, reading, "", timeout))
     return seen
 
 
@@ -157,7 +161,7 @@ def _hear_the_answer(plain: socket.socket, exchange: Exchange) -> None:
         return  # nothing, or what a healthy session begins or ends with
 
 
-def _with_old_tls(seen: Handshake, old: Handshake) -> Handshake:
+def with_old_tls(seen: Handshake, old: Handshake) -> Handshake:
     """Say what an older client would have seen, if that came further."""
     if not old.chain:
         return seen

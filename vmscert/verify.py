@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from vmscert.reach import connect
 from vmscert.site import Connection, Site
 from vmscert.tls import Handshake
-from vmscert.trust import Diagnosis, diagnose
+from vmscert.trust import Diagnosis, Finding, diagnose
 from vmscert.windows import Stores, thumbprint
 
 VERIFIED = "verified"
@@ -90,13 +90,24 @@ def _diagnose(chain, name: str, roots, at: datetime) -> Diagnosis:
     return diagnose(chain, name, roots, at)
 
 
+def judge(seen: Handshake, diagnosis: Diagnosis | None) -> tuple[Finding, ...]:
+    """Return all that is wrong with what a server showed: the handshake, then the certificates."""
+    found = [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
+    found += diagnosis.findings if diagnosis else ()
+    return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
+
+
+def verdict(findings: Iterable[Finding]) -> tuple[str, str]:
+    """Return "verified", or the code of what is worst, and the evidence for all that is bad."""
+    bad = [finding for finding in findings if finding.severity == "bad"]
+    return (bad[0].code, "; ".join(one.detail for one in bad)) if bad else (VERIFIED, "")
+
+
 def _verdict(seen: Handshake, roots, expected: str | None, at: datetime) -> tuple[str, str]:
-    if seen.rule:
-        return seen.rule, seen.error
-    diagnosis = _diagnose(seen.chain, seen.name, roots, at)
-    bad = [finding for finding in diagnosis.findings if finding.severity == "bad"]
-    if bad:
-        return bad[0].code, "; ".join(finding.detail for finding in bad)
+    diagnosis = None if seen.rule else _diagnose(seen.chain, seen.name, roots, at)
+    code, detail = verdict(judge(seen, diagnosis))
+    if code != VERIFIED:
+        return code, detail
     if not seen.ok:  # OpenSSL is stricter here than most clients: say so, do not hide it
         return "profile", seen.error
     if expected and thumbprint(seen.chain[0]) != expected:

@@ -1,0 +1,330 @@
+"""Many servers at once: what each presents, whether clients would trust it, and for how long.
+
+One event loop in a thread of its own, so that it works in a script, in a notebook whose loop runs
+already, and can be interrupted anywhere without losing what was found.
+"""
+
+import asyncio
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from ipaddress import ip_address
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+
+from vmscert.check import ends_soon
+from vmscert.names import parse_name
+from vmscert.paths import Reading
+from vmscert.reach import TIMEOUT, not_connected, told, with_old_tls
+from vmscert.targets import Target
+from vmscert.tls import Exchange, Handshake, reading_context
+from vmscert.trust import RULES, Finding, diagnose
+from vmscert.verify import VERIFIED, judge, verdict
+from vmscert.windows import thumbprint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = 200  # endpoints; below the 512 sockets that Windows and the 1024 that Linux allow
+_RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
+_TICK = 0.1  # seconds between two reports of progress
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one endpoint showed. `handshake.ok` says only that hands were shaken, not trust."""
+
+    target: Target
+    handshake: Handshake
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The word "verified", or the code of what is worst."""
+        return verdict(self.findings)[0]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a client that trusts the roots would go on."""
+        return self.verdict == VERIFIED
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that was seen until the end or an interruption; what needs a person stands first."""
+
+    seen: tuple[Seen, ...]
+    at: datetime
+    interrupted: bool = False
+
+    @cached_property
+    def same_key(self) -> Mapping[bytes, Sequence[str]]:
+        """SubjectPublicKeyInfo → the computers that use this key, where these are several."""
+        users: dict[bytes, dict[str, None]] = defaultdict(dict)
+        for one in self.seen:
+            for leaf in one.handshake.chain[:1]:
+                users[Reading(leaf).spki][one.target.host or one.target.address] = None
+        return {key: sorted(hosts) for key, hosts in users.items() if len(hosts) > 1}
+
+    def remedies(self) -> list[dict[str, Any]]:
+        """Return what to do, what repairs most refusals first: one row for each kind of finding."""
+        kinds: dict[tuple[bool, str], list[Seen]] = defaultdict(list)
+        for one in self.seen:
+            for code, severity in {(f.code, f.severity) for f in one.findings}:
+                kinds[severity != "bad", code].append(one)
+        order = sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0][1]))
+        return [_remedy(code, dubious, seen) for (dubious, code), seen in order]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each endpoint, ready for a table; times are datetimes."""
+        return [self._row(one) for one in self.seen]
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the rows as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def _row(self, one: Seen) -> dict[str, Any]:
+        seen, target = one.handshake, one.target
+        return {
+            "host": target.host,
+            "address": target.address,
+            "port": target.port,
+            "name": target.name,
+            "verdict": one.verdict,
+            "findings": ", ".join(dict.fromkeys(finding.code for finding in one.findings)),
+            "detail": "; ".join(finding.detail for finding in one.findings),
+            **self._of_certificate(seen.chain[0] if seen.chain else None),
+            "tls": seen.version,
+            "cipher": seen.cipher,
+            "seconds": seen.seconds,
+        }
+
+    def _of_certificate(self, leaf: x509.Certificate | None) -> dict[str, Any]:
+        about = ["issued_to", "issued_by", "thumbprint", "not_after", "days_left", "key_shared_by"]
+        if leaf is None:
+            return dict.fromkeys(about)
+        read = Reading(leaf)
+        end = read.validity[1] if read.validity else None
+        values = (
+            ", ".join(read.names),
+            read.issuer_label.strip("'"),
+            thumbprint(leaf),
+            end,
+            (end - self.at).days if end else None,
+            ", ".join(self.same_key.get(read.spki, ())),
+        )
+        return dict(zip(about, values, strict=True))
+
+
+def survey(
+    targets: Sequence[Target],
+    roots: Iterable[x509.Certificate],
+    at: datetime,
+    *,
+    expected: Mapping[str, str] | None = None,
+    at_once: int = AT_ONCE,
+    timeout: float = TIMEOUT,
+    progress: Progress | None = None,
+) -> Survey:
+    """Look at all targets, as a client that trusts `roots` at the time `at`.
+
+    `expected` is computer → thumbprint that should be served there. `timeout` is in seconds, for
+    the call and again for the handshake. `progress(done, of)` is called ten times a second.
+    Interrupting (Ctrl-C, or the kernel's stop button) returns what was seen until then.
+    """
+    run = _Run(list(targets), tuple(roots), at, expected or {}, timeout)
+    thread = threading.Thread(target=run.all, args=(at_once,), daemon=True)
+    thread.start()
+    interrupted = False
+    try:
+        while thread.is_alive():
+            thread.join(_TICK)
+            if progress:
+                progress(len(run.seen), len(run.targets))
+    except KeyboardInterrupt:
+        interrupted = True
+        run.stop()
+        thread.join()
+    if run.error:
+        raise run.error
+    order = {target: place for place, target in enumerate(run.targets)}
+    found = sorted(run.seen, key=lambda one: (one.trusted, order[one.target]))
+    return Survey(tuple(found), at, interrupted)
+
+
+def _remedy(code: str, dubious: bool, seen: Sequence[Seen]) -> dict[str, Any]:
+    rule = RULES[code]
+    hosts = dict.fromkeys(one.target.host or one.target.address for one in seen)
+    return {
+        "finding": code,
+        "severity": "dubious" if dubious else "bad",
+        "endpoints": len(seen),
+        "on": ", ".join(hosts),
+        "what to do": rule.remedy_text,
+        "notebook": rule.remedy,
+    }
+
+
+class _Run:
+    """One survey under way; `seen` grows as results come."""
+
+    def __init__(self, targets, roots, at, expected, timeout) -> None:
+        self.targets, self.roots, self.at = targets, roots, at
+        self.expected, self.timeout = expected, timeout
+        self.seen: list[Seen] = []
+        self.error: Exception | None = None
+        self._stopped = threading.Event()
+        self._issuers: dict[x509.Certificate, x509.Certificate] = {}
+
+    def stop(self) -> None:
+        """End soon: what is under way is given up."""
+        self._stopped.set()
+
+    def all(self, at_once: int) -> None:
+        """Look at all targets; what goes wrong here is told in the caller's thread."""
+        try:
+            asyncio.run(self._all(at_once))
+        except Exception as error:
+            self.error = error
+
+    async def _all(self, at_once: int) -> None:
+        waiting = iter(self.targets)
+        resolve = _Resolver()
+        work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
+        watch = asyncio.create_task(self._watch(work))
+        ended = await asyncio.gather(*work, return_exceptions=True)
+        watch.cancel()
+        resolve.close()
+        for error in ended:
+            if isinstance(error, Exception):  # a cancelled task is none
+                raise error
+
+    async def _watch(self, work: list[asyncio.Task]) -> None:
+        while not self._stopped.is_set():
+            await asyncio.sleep(_TICK)
+        for task in work:
+            task.cancel()
+
+    async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
+        for target in waiting:
+            handshake = await self._look(target, resolve, legacy=False)
+            if handshake.problem in ("too-old", "alert"):
+                old = await self._look(target, resolve, legacy=True)
+                handshake = with_old_tls(handshake, old)
+            self.seen.append(self._judged(target, handshake))
+
+    async def _look(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:
+        begun = monotonic()
+        try:
+            async with asyncio.timeout(self.timeout):
+                plain = await _called(await resolve(target.address, target.port))
+        except (OSError, UnicodeError) as error:
+            seen = not_connected(target.name, error)
+        else:
+            with plain:
+                exchange = Exchange(reading_context(legacy), str(parse_name(target.name)))
+                seen = await self._talk(plain, exchange, target.name)
+        return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
+
+    async def _talk(self, plain: socket.socket, exchange: Exchange, name: str) -> Handshake:
+        try:
+            async with asyncio.timeout(self.timeout):
+                await _exchange(plain, exchange)
+        except OSError as error:
+            return exchange.ended(name, error)
+        return exchange.ended(name)
+
+    def _judged(self, target: Target, handshake: Handshake) -> Seen:
+        leaf, *issuers = handshake.chain or (None,)
+        if leaf is None and handshake.rule:
+            return Seen(target, handshake, judge(handshake, None))
+        # One object for each issuer: thousands of servers present the same.
+        shared = [self._issuers.setdefault(one, one) for one in issuers]
+        chain = (leaf, *shared) if leaf else ()
+        diagnosis = diagnose(chain, target.name, self.roots, self.at)
+        findings = (*judge(handshake, diagnosis), *self._besides(target, chain))
+        return Seen(target, replace(handshake, chain=chain), findings)
+
+    def _besides(self, target: Target, chain: Sequence[x509.Certificate]) -> Iterator[Finding]:
+        """What no client minds: another certificate than planned, and an end that is near."""
+        host = target.host or target.address
+        wanted = self.expected.get(target.host)
+        for leaf in chain[:1]:
+            if wanted and thumbprint(leaf) != wanted:
+                text = f"{host} presents {thumbprint(leaf)}, issued to it was {wanted}"
+                yield Finding("wrong-certificate-served", host, text)
+            validity = Reading(leaf).validity
+            if validity:
+                yield from ends_soon(host, validity[1], self.at)
+
+
+async def _called(places: Sequence[tuple[int, tuple]]) -> socket.socket:
+    """Connect to the first place that takes the call; OSError of the last one if none does."""
+    *others, last = places
+    for family, where in others:
+        with suppress(OSError):
+            return await _call(family, where)
+    return await _call(*last)
+
+
+async def _call(family: int, where: tuple) -> socket.socket:
+    plain = socket.socket(family, socket.SOCK_STREAM)
+    plain.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(plain, where)
+    except BaseException:  # cancelled, too
+        plain.close()
+        raise
+    return plain
+
+
+async def _exchange(plain: socket.socket, exchange: Exchange) -> None:
+    loop, done = asyncio.get_running_loop(), False
+    while not done:
+        try:
+            done = exchange.step()
+        finally:  # the server is told even why it is refused
+            if data := exchange.out():
+                with suppress(ConnectionError):
+                    await loop.sock_sendall(plain, data)
+        if not done:
+            exchange.hear(await loop.sock_recv(plain, 1 << 16))
+
+
+class _Resolver:
+    """Looks names up, each once, in threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_RESOLVERS)
+        self._known: dict[str, asyncio.Future] = {}
+
+    async def __call__(self, host: str, port: int) -> list[tuple[int, tuple]]:
+        """Return (family, socket address) of every place that a host name means."""
+        with suppress(ValueError):
+            if ip_address(host).version == 4:
+                return [(socket.AF_INET, (host, port))]
+        found = await asyncio.shield(self._known.get(host) or self._look_up(host))
+        return [(family, (where[0], port, *where[2:])) for family, *_, where in found]
+
+    def _look_up(self, host: str) -> asyncio.Future:
+        ask = (socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, *ask)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._known[host] = future
+        return future
+
+    def close(self) -> None:
+        """Leave look-ups that still wait for an answer to themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,147 @@
+"""What to look at: endpoints out of a site's table, a list, or what somebody types."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+from pathlib import Path
+
+from vmscert.names import parse_name
+from vmscert.reach import check_host, check_port, endpoint
+from vmscert.site import Site
+
+_MOST = 1 << 17  # endpoints in one list: a mistyped network must not fill the memory
+_RANGE = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One endpoint to look at; `host` is the computer of the site's table, if it comes from one."""
+
+    address: str
+    port: int
+    name: str
+    host: str = ""
+
+
+def site_targets(site: Site) -> list[Target]:
+    """Return every port of every server of a site, by each of its names."""
+    return [
+        Target(name, port, name, host.name)
+        for host in site.servers
+        for port, _group in host.ports
+        for name in host.names
+    ]
+
+
+def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
+    """Return what lines like these mean, each target once.
+
+    `rec-01`, `rec-01:7563`, `rec-01:7000-7010`, `10.0.0.1-20:443`, `10.0.0.0/28:443`, a URL, or
+    the path of a file of such lines, or of a CSV with the columns address, port and name. Lines
+    that begin with # and empty ones are passed over. ValueError names every line that is wrong.
+    """
+    found: dict[Target, None] = {}
+    faults = []
+    for where, text in _lines(texts):
+        try:
+            found.update(dict.fromkeys(_expanded(text, port)))
+        except ValueError as error:
+            faults.append(f"{where}{error}")
+        if len(found) > _MOST:
+            raise ValueError(f"More than {_MOST} endpoints: name a smaller network or port range")
+    if faults:
+        raise ValueError("\n".join(faults))
+    return list(found)
+
+
+def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (place, text): files are opened, all else is a target itself."""
+    for text in texts:
+        path = Path(text)
+        if _is_file(path):
+            yield from _of_file(path)
+        elif text.strip():
+            yield "", text.strip()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
+
+
+def _of_file(path: Path) -> Iterator[tuple[str, str]]:
+    data = path.read_bytes()
+    utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    lines = data.decode("utf-16" if utf16 else "utf-8-sig", "replace").splitlines()
+    head = lines[0].lower() if lines else ""
+    read = _rows(lines) if re.search(r"\baddress\b", head) else enumerate(lines, 1)
+    for number, line in read:
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield f"{path.name}, line {number}: ", line.strip()
+
+
+def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a CSV as `address:port name`."""
+    delimiter = max(";,\t", key=lines[0].count)
+    rows = csv.DictReader(io.StringIO("\n".join(lines)), delimiter=delimiter)
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    for row in rows:
+        address, port, name = ((row.get(key) or "").strip() for key in ("address", "port", "name"))
+        joined = f"[{address}]" if ":" in address else address
+        yield rows.line_num, f"{joined}:{port} {name}" if port else f"{joined} {name}"
+
+
+def _expanded(text: str, port: int) -> Iterator[Target]:
+    where, _, name = text.partition(" ")
+    host, ports = _ports(where, port)
+    for address in _addresses(host):
+        for one in ports:
+            yield Target(address, one, str(parse_name(name)) if name.strip() else address)
+
+
+def _ports(where: str, port: int) -> tuple[str, range]:
+    """Split off the ports: one, or a range of them."""
+    several = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where)
+    if several:
+        first, last = check_port(int(several[2])), check_port(int(several[3]))
+        if last < first:
+            raise ValueError(f"{where!r}: the range of ports runs backwards")
+        return several[1].strip("[]"), range(first, last + 1)
+    many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
+    if many:
+        return many[1], _single(check_port(int(many[2] or port)))
+    host, one = endpoint(where, port)
+    return host, _single(one)
+
+
+def _single(port: int) -> range:
+    return range(port, port + 1)
+
+
+def _addresses(host: str) -> Iterator[str]:
+    """Yield the addresses of `10.0.0.0/28` or `10.0.0.1-20`; of anything else, itself."""
+    if "/" in host:
+        network = ip_network(host, strict=False)
+        if network.num_addresses > _MOST:
+            raise ValueError(f"{host!r} has {network.num_addresses} addresses: name a smaller one")
+        yield from map(str, network.hosts())
+        return
+    several = _RANGE.fullmatch(host)
+    yield from _between(host, *several.groups()) if several else [check_host(host)]
+
+
+def _between(host: str, begin: str, last: str) -> Iterator[str]:
+    first = IPv4Address(begin)
+    kept = str(first).split(".")[: 4 - len(last.split("."))]
+    end = IPv4Address(".".join([*kept, last]))
+    if end < first:
+        raise ValueError(f"{host!r}: the range of addresses runs backwards")
+    if int(end) - int(first) > _MOST:
+        raise ValueError(f"{host!r} has {int(end) - int(first)} addresses: name a smaller range")
+    for number in range(int(first), int(end) + 1):
+        yield str(IPv4Address(number))
