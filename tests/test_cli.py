@@ -239,3 +239,15 @@ def test_survey_of_nothing_useful_is_one_sentence(given, tmp_path):
     ran = vmscert("survey", *given, folder=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_explain_takes_a_text_a_file_or_what_is_piped(tmp_path):
+    text = "The remote certificate is invalid ...: RemoteCertificateNameMismatch"
+    typed = vmscert("explain", text, folder=tmp_path)
+    assert (typed.returncode, "1. name-mismatch" in typed.stdout) == (0, True)
+    (tmp_path / "error.log").write_text(text, encoding="utf-8")
+    read = vmscert("explain", "error.log", "--json", folder=tmp_path)
+    assert json.loads(read.stdout)["causes"][0]["code"] == "name-mismatch"
+    assert vmscert("explain", "-2146762487", folder=tmp_path).returncode == 0
+    unknown = vmscert("explain", "nothing", "known", folder=tmp_path)
+    assert (unknown.returncode, unknown.stdout.count("•")) == (1, 3)

@@ -23,6 +23,7 @@ HOUSE = {
     "extensions": "",
     "subtrees": "",
     "paths": "extensions rules subtrees",
+    "symptoms": "facts reach rules",
     "revocation": "paths rules subtrees",
     "trust": "extensions names paths revocation rules subtrees",
     "expiry": "",
@@ -49,8 +50,8 @@ HOUSE = {
     "picture": "expiry facts site trust",
     "show": "facts picture site trust",
     "cli": (
-        "execute expiry facts files job ledger reach reading records site survey targets tls trust "
-        "verify windows"
+        "execute expiry facts files job ledger reach reading records site survey symptoms targets "
+        "tls trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -37,6 +37,7 @@ _HOMES = {
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
     "survey": "Seen Survey survey",
+    "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",

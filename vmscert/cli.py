@@ -252,6 +252,31 @@ def survey_command(
     raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
 
 
+@app.command(name="explain", context_settings={"ignore_unknown_options": True})
+def explain_command(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="The error's text, a file that holds it, or -.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what a pasted error means, and which check decides. Exit 1 if the text is unknown."""
+    from vmscert.symptoms import explain
+
+    given = " ".join(texts or [])
+    if given in ("", "-"):
+        if sys.stdin.isatty():
+            err.print("Paste the error, then press Ctrl-D (Windows: Ctrl-Z and Enter).")
+        given = sys.stdin.read()
+    elif len(texts or []) == 1 and _is_file(given):
+        given = Path(given).read_bytes().decode("utf-8", "replace")
+    answer = explain(given)
+    if as_json:
+        print(json.dumps(answer.as_dict(), indent=1))
+    else:
+        out.print(str(answer), soft_wrap=True, markup=False, highlight=False)
+    raise typer.Exit(NOTHING if answer.known else FOUND)
+
+
 @app.command(name="due")
 def due_command(
     paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, site folders.")],
@@ -406,6 +431,13 @@ def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], d
         return [], {}
     issued = {host: thumbprint(one) for host, one in records.current().items()}
     return [records.ca_certificate], issued
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
 
 
 def _bad(findings: Iterable[Finding]) -> bool:

@@ -24,6 +24,9 @@ class Rule:
     about: str  # "path": the certificates and who trusts them; "computer": what surrounds them
     severity: str  # "bad": clients refuse; "dubious": some refuse, or it will hurt later
     meaning: str
+    impact: str
+    diagnosis: str  # where to look to know that it is this
+    check: str  # what looks there: "connect", "check", "inventory", "due" or "site"
     remedy: str
     remedy_text: str
     source: str
