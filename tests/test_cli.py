@@ -116,7 +116,7 @@ def test_check_opens_a_pfx_with_a_password_that_is_on_no_command_line(files):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     wrong = vmscert("check", "good.pfx", folder=files, VMSCERT_PFX_PASSWORD="another password")
     assert wrong.returncode == 2
-    assert "good.pfx: the password is wrong" in wrong.stderr
+    assert "good.pfx: the password does not open it" in wrong.stderr
 
 
 @pytest.mark.parametrize(

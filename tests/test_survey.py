@@ -12,7 +12,7 @@ from loopback import HERE, server
 
 from vmscert.authority import SERVER
 from vmscert.simulate import serving
-from vmscert.survey import survey
+from vmscert.surveys import survey
 from vmscert.targets import Target
 from vmscert.windows import thumbprint
 

@@ -18,7 +18,9 @@ _HOMES = {
     "ledger": "Entry Ledger",
     "lesson": "expect self_test",
     "names": "parse_name",
-    "reading": "read_certificates",
+    "dissect": "Anatomy anatomy",
+    "pasted": "Binding",
+    "reading": "Document read read_certificates",
     "records": "Records read_pfx",
     "plans": (
         "connection_checks connection_findings connection_rows describe_ca due_servers "
@@ -36,7 +38,7 @@ _HOMES = {
     "simulate": "Computer ScriptError serving verify_simulated",
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
-    "survey": "Seen Survey survey",
+    "surveys": "Seen Survey survey",
     "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",
     "tls": "Handshake handshake",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -29,7 +29,8 @@ from vmscert.trust import Finding
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from vmscert.survey import Survey
+    from vmscert.reading import Document
+    from vmscert.surveys import Survey
     from vmscert.tls import Handshake
 
 app = typer.Typer(
@@ -56,6 +57,9 @@ RootsOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
+OnOption = Annotated[
+    str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -142,31 +146,40 @@ def run(
 
 @app.command()
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, folders, tables.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders of any kind; - for what is pasted.")
+    ],
     roots: RootsOption = None,
     name: NameOption = "",
+    on: OnOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="Show all fields.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with certificates, PFX files, a site's folder or its table."""
-    from vmscert.reading import check_path
+    """Say what something is, and everything that is wrong with it.
 
-    trusted = _roots(roots)
-    at = datetime.now(UTC)
-    answers = {str(path): check_path(path, trusted, name, at, _ask_pfx) for path in paths}
+    Certificates in any wrapping, PFX, P7B, requests, keys, revocation lists, inventories, a site's
+    folder or table, and what netsh, certutil or XProtect's configuration files say.
+    """
+    from vmscert.reading import check_path, in_use, judge_document, read
+
+    trusted, at = _roots(roots), _at(on)
+    pasted = {"-": read(sys.stdin.buffer.read())} if Path("-") in paths else {}
+    read_first = {str(path): read(path) for path in paths if path.suffix.lower() == ".crl"}
+    crls = [crl for document in read_first.values() for crl in document.crls]
+    answers = {
+        str(path): (pasted["-"], judge_document(pasted["-"], trusted, name, at, crls))
+        if str(path) == "-"
+        else check_path(path, trusted, name, at, _ask_pfx, crls)
+        for path in paths
+    }
     if as_json:
-        print(
-            json.dumps(
-                {
-                    path: {"about": about, "findings": [f.as_dict() for f in findings]}
-                    for path, (about, findings) in answers.items()
-                },
-                indent=1,
-            )
-        )
+        print(json.dumps({path: _as_dict(*answer) for path, answer in answers.items()}, indent=1))
     else:
-        for path, (about, findings) in answers.items():
-            _show_findings(path, about, findings)
-    raise typer.Exit(FOUND if any(findings for _, findings in answers.values()) else NOTHING)
+        for path, (document, findings) in answers.items():
+            _show_document(path, document, findings, everything)
+        for line in in_use(document for document, _ in answers.values()):
+            out.print(line, soft_wrap=True, markup=False)
+    raise typer.Exit(_how_it_went(answers.values()))
 
 
 @app.command()
@@ -221,7 +234,7 @@ def survey_command(
     Ctrl-C ends early and keeps what was found.
     """
     from vmscert.files import write_atomic
-    from vmscert.survey import survey
+    from vmscert.surveys import survey
     from vmscert.targets import read_targets, site_targets
 
     wanted = read_targets(targets or [])
@@ -280,14 +293,14 @@ def explain_command(
 @app.command(name="due")
 def due_command(
     paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, site folders.")],
-    on: Annotated[str, typer.Option(help="Seen from this day, YYYY-MM-DD; today if empty.")] = "",
+    on: OnOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Tell what expires when, soonest first."""
     from vmscert.expiry import due
     from vmscert.reading import labelled
 
-    at = _day(on) if on else datetime.now(UTC)
+    at = _at(on)
     rows = due([pair for path in paths for pair in labelled(path, _ask_pfx)], at)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1, default=iso))
@@ -404,14 +417,14 @@ def _show_verification(rows: list[dict], folder: Path) -> None:
     out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
 
 
-def _show_findings(path: str, about: str, findings: Iterable[Finding]) -> None:
+def _show_findings(path: str, about: str, findings: Iterable[Finding], more: bool = False) -> None:
     out.print(f"[b]{escape(path)}[/b]: {escape(about)}", soft_wrap=True)
     for finding in findings:
         colour = _COLOURS[finding.severity]
         out.print(f"  [{colour}]{finding.severity} {finding.code}[/{colour}]", end=" ")
         out.print(f"{finding.where}: {finding.detail}", soft_wrap=True, markup=False)
         out.print(f"    → {finding.rule.remedy_text} ({finding.rule.remedy})", soft_wrap=True)
-    if not findings:
+    if not findings and not more:
         out.print("  [green]nothing found[/green]")
 
 
@@ -476,15 +489,46 @@ def _show_survey(found: "Survey") -> None:
     out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
-def _ask_pfx(path: Path) -> str:
+def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
+    told = {"about": document.about, "problems": list(document.problems)}
+    return told | {"findings": [finding.as_dict() for finding in findings]}
+
+
+def _show_document(
+    path: str, document: "Document", findings: list[Finding], everything: bool
+) -> None:
+    from vmscert.dissect import anatomy
+
+    _show_findings(path, document.about, findings, bool(document.problems))
+    for problem in document.problems:
+        err.print(problem, style="red", soft_wrap=True, markup=False)
+    for key in document.keys:
+        out.print(f"  holds: {key}", soft_wrap=True, markup=False)
+    for certificate in document.certificates[: None if everything else 1]:
+        shown = anatomy(certificate)
+        rows = shown.fields if everything else shown.rows
+        for label, text in rows:
+            out.print(f"    {label:<22} {text}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _how_it_went(answers: "Iterable[tuple[Document, list[Finding]]]") -> int:
+    answers = list(answers)
+    if any(document.problems and not document.certificates for document, _ in answers):
+        return UNUSABLE
+    return (
+        FOUND if any(findings or document.problems for document, findings in answers) else NOTHING
+    )
+
+
+def _ask_pfx(name: str) -> str:
     given = os.environ.get("VMSCERT_PFX_PASSWORD")
     if given:
         return given
     if not sys.stdin.isatty():
         raise ValueError(
-            f"Nobody is there to type the password of {path.name}: set VMSCERT_PFX_PASSWORD"
+            f"Nobody is there to type the password of {name}: set VMSCERT_PFX_PASSWORD"
         )
-    return typer.prompt(f"Password of {path.name}", hide_input=True, err=True)
+    return typer.prompt(f"Password of {name}", hide_input=True, err=True)
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -497,7 +541,9 @@ def _setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _day(text: str) -> datetime:
+def _at(text: str) -> datetime:
+    if not text:
+        return datetime.now(UTC)
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:

@@ -423,7 +423,7 @@ def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
     """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
-    shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    shown = text if len(text) <= longest else f"{text[:longest]}…"
     return "".join(letter if letter.isprintable() else "�" for letter in shown)

@@ -1,105 +1,287 @@
-"""Reads what a technician has at hand: certificate files, PFX files, a site's folder, its table."""
+"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it.
 
-from collections.abc import Callable, Iterable
+Files, folders, pasted text: certificates in any wrapping, PFX, P7B, requests, keys, revocation
+lists, inventories, tables, and what Windows tools print.
+"""
+
+import binascii
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import NameOID
 
-from vmscert.authority import subject_names
 from vmscert.check import check_ca, check_site
+from vmscert.formats import Found, read_der, read_pem, unbase64
+from vmscert.pasted import Binding, read_pasted, thumbprints
+from vmscert.paths import Reading
 from vmscert.records import Records
 from vmscert.site import read_site
 from vmscert.trust import Finding, diagnose
+from vmscert.windows import parse_inventory, thumbprint
 
-AskPassword = Callable[[Path], str]
+AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
+_LARGEST = 64 << 20  # bytes; the largest log of a server
+_MOST_FILES = 1000  # in a folder
+_DEEPEST = 3  # base64 within base64
+# A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
+_HEX = re.compile(r"\s*(?:[0-9a-fA-F]{4,8}[ \t:]+)?((?:[0-9a-fA-F]{2}[ ,-]*)+)(?:\s\s.*)?")
 # What can't be judged of a certificate alone, when nobody says which CA the clients trust.
 _NEEDS_A_ROOT = {"untrusted-root", "missing-intermediate"}
 
 
-def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
-    """Return the certificates in a .cer, .crt, .pem or .pfx file, in their order.
+@dataclass(frozen=True)
+class Document:
+    """What something is, in a few words, and what it holds.
 
-    `ask` is called for the password of a PFX. Raises ValueError with one sentence for anything
-    else, FileNotFoundError for a path that leads nowhere.
+    `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
+    certificate; `thumbprints` are those named in a text. `problems` are sentences.
     """
+
+    about: str
+    certificates: tuple[x509.Certificate, ...] = ()
+    requests: tuple[x509.CertificateSigningRequest, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    keys: tuple[str, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    thumbprints: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
+    """Return what a file, a folder, or pasted text or bytes is; never raises for what it holds.
+
+    A text that names no file is taken as pasted. `ask` is called for a password that is needed.
+    ValueError only for a path that can't be read.
+    """
+    if isinstance(source, bytes):
+        return _of_bytes(source, "the pasted data", ask)
+    path = _path(source)
+    if path is None:
+        return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
+    if path.is_dir():
+        return _folder(path)
     try:
-        data = path.read_bytes()
+        if path.stat().st_size > _LARGEST:
+            return Document("a very large file", problems=(f"{path.name} is too large to be one",))
+        return _of_bytes(path.read_bytes(), path.name, ask)
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
-    if path.suffix.lower() in (".pfx", ".p12"):
-        return _from_pfx(path, data, ask(path))
-    try:
-        if b"-----BEGIN CERTIFICATE-----" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
-    except ValueError:
-        raise ValueError(
-            f"{path.name} holds no certificate that can be read: a .cer, .pem or .pfx is wanted"
-        ) from None
 
 
-def check_path(
-    path: Path, roots: Iterable[x509.Certificate], name: str, at: datetime, ask: AskPassword
-) -> tuple[str, list[Finding]]:
-    """Return what a path is, in a few words, and the findings about it."""
-    if path.is_dir():
-        return _check_folder(path, at)
-    if path.suffix.lower() == ".csv":
-        site = read_site(path)
-        return f"a site of {len(site)} computers, {len(site.connections)} connections", []
-    return _check_chain(read_certificates(path, ask), list(roots), name, at)
+def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
+    """Return the certificates in a file, in their order; ValueError in one sentence if none."""
+    found = read(path, ask)
+    if not found.certificates:
+        why = "; ".join(found.problems) or f"it is {found.about}"
+        raise ValueError(f"{path.name} holds no certificate that can be read: {why}")
+    return list(found.certificates)
 
 
 def labelled(path: Path, ask: AskPassword) -> list[tuple[str, x509.Certificate]]:
     """Return (label, certificate) for every certificate in a file or in a site's folder."""
-    if not path.is_dir():
-        return [(_label(one), one) for one in read_certificates(path, ask)]
-    records = Records(path)
-    return [("CA", records.ca_certificate), *records.current().items()]
+    if _is_site(path):
+        records = Records(path)
+        return [("CA", records.ca_certificate), *records.current().items()]
+    return [(_label(one), one) for one in read_certificates(path, ask)]
 
 
-def _check_folder(path: Path, at: datetime) -> tuple[str, list[Finding]]:
+def check_path(
+    path: Path,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    at: datetime,
+    ask: AskPassword,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> tuple[Document, list[Finding]]:
+    """Return what a path is, and the findings about it."""
+    if _is_site(path):
+        return _check_site(path, at)
+    if path.suffix.lower() == ".csv":
+        site = read_site(path)
+        about = f"a site of {len(site)} computers, {len(site.connections)} connections"
+        return Document(about), []
+    found = read(path, ask)
+    return found, judge_document(found, list(roots), name, at, crls)
+
+
+def judge_document(
+    found: Document,
+    roots: list[x509.Certificate],
+    name: str,
+    at: datetime,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> list[Finding]:
+    """Return the findings about the certificates of a document, taken as one server's chain."""
+    if not found.certificates:
+        return []
+    leaf = found.certificates[0]
+    one = Reading(leaf)
+    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
+        return check_ca(leaf, at)
+    wanted = name or (one.names[0] if one.names else _label(leaf))
+    lists = [*found.crls, *crls]
+    findings = diagnose(found.certificates, wanted, roots, at, crls=lists).findings
+    return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
+
+
+def _path(source: Path | str) -> Path | None:
+    """The path that a source means, None for pasted text."""
+    path = Path(source)
+    if isinstance(source, Path):
+        return path
+    if not source.strip():
+        return None
+    try:
+        return path if path.exists() else None
+    except (OSError, ValueError):  # no name that a file could have
+        return None
+
+
+def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
+    def password() -> str:
+        return ask(name) if ask else ""
+
+    if not data.strip():
+        return Document("empty", problems=(f"{name} is empty",))
+    found = read_der(data, password)
+    return _document(found, name) if found else _of_text(_decoded(data), name, password)
+
+
+def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) -> Document:
+    """What a text is: PEM, a list from Windows, an inventory, or one of them wrapped again."""
+    if found := read_pem(text, password):
+        return _document(found, name)
+    if pasted := read_pasted(text):
+        about, bindings = pasted
+        return Document(about, bindings=tuple(bindings), thumbprints=tuple(thumbprints(text)))
+    if text.lstrip().startswith("{"):
+        return _inventory(text, name)
+    for inner in (_unhex(text), unbase64(text)):
+        if found := read_der(inner, password):
+            return _document(found, name)
+        wrapped = _decoded(inner)
+        if depth < _DEEPEST and ((wrapped and wrapped.isprintable()) or "-----BEGIN" in wrapped):
+            return _of_text(wrapped, name, password, depth + 1)
+    return _unknown(text, name)
+
+
+def _document(found: Found, name: str) -> Document:
+    counted = Counter(found.kinds)
+    kinds = [kind if n == 1 else f"{n} times {_bare(kind)}" for kind, n in counted.items()]
+    problems = [f"{name}: {text}" for text in found.problems]
+    problems += list(_strangers(found, name))
+    return Document(
+        ", ".join(kinds),
+        tuple(found.certificates),
+        tuple(found.requests),
+        tuple(found.crls),
+        tuple(found.keys),
+        problems=tuple(problems),
+    )
+
+
+def _bare(kind: str) -> str:
+    return kind.removeprefix("an ").removeprefix("a ")
+
+
+def _strangers(found: Found, name: str) -> Iterator[str]:
+    """Tell of a private key that fits no certificate beside it."""
+    own = {Reading(one).spki for one in found.certificates}
+    for public in found.public_keys:
+        if own and public not in own:
+            yield f"{name}: the private key belongs to none of the certificates beside it"
+
+
+def _inventory(text: str, name: str) -> Document:
+    try:
+        stores = parse_inventory(text.encode())
+    except ValueError as error:
+        text = f"{name}: {error}. Run inventory.ps1 there again"
+        return Document("JSON that is no inventory", problems=(text,))
+    held = [*(one.certificate for one in stores.personal), *stores.root]
+    bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
+    about = f"the inventory of {stores.host}: {len(stores.personal)} certificates of its own, "
+    about += f"{len(stores.root)} trusted roots"
+    return Document(about, tuple(held), bindings=tuple(bindings))
+
+
+def _unknown(text: str, name: str) -> Document:
+    if "-----BEGIN" in text:
+        why = "a PEM block begins but does not end: copy it with its last line"
+        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
+    labels = thumbprints(text)
+    if labels:
+        return Document(f"text that names {len(labels)} thumbprints", thumbprints=tuple(labels))
+    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
+    return Document("something else", problems=(f"{name}: {why}",))
+
+
+def _decoded(data: bytes) -> str:
+    """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    if data[1:200:2].count(0) > len(data[:200]) // 3:
+        return data.decode("utf-16-le", "replace")
+    if data[:200:2].count(0) > len(data[:200]) // 3:
+        return data.decode("utf-16-be", "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _unhex(text: str) -> bytes:
+    """Return the bytes of a hex dump, with or without addresses; nothing if any line is none."""
+    lines = [_HEX.fullmatch(line) for line in text.splitlines() if line.strip()]
+    if not all(lines):
+        return b""
+    return binascii.unhexlify("".join(re.sub(r"[ ,-]", "", line[1]) for line in lines if line))
+
+
+def _folder(path: Path) -> Document:
+    """All files of a folder together, without asking; what is nothing of ours is passed over."""
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    found = [(one, read(one)) for one in files[:_MOST_FILES]]
+    ours = [(one, document) for one, document in found if document.about != "something else"]
+    kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
+    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+    documents = [document for _, document in ours]
+    return replace(_together(documents), about=f"a folder with {kinds or 'nothing known'}{more}")
+
+
+def _together(documents: list[Document]) -> Document:
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    return Document(
+        "", **{part: tuple(one for d in documents for one in getattr(d, part)) for part in parts}
+    )
+
+
+def _is_site(path: Path) -> bool:
+    return path.is_dir() and (path / "ca.cer").exists()
+
+
+def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     """A site's folder: its CA, and what computers reported against its table."""
     records = Records(path)
     findings = check_ca(records.ca_certificate, at)
     site = read_site(records.table)
     findings += check_site(site, records.inventories(), at)
-    return (
-        f"a site's folder: {len(site)} computers, {len(records.current())} certificates",
-        findings,
-    )
+    about = f"a site's folder: {len(site)} computers, {len(records.current())} certificates"
+    return Document(about), findings
 
 
-def _check_chain(
-    chain: list[x509.Certificate], roots: list[x509.Certificate], name: str, at: datetime
-) -> tuple[str, list[Finding]]:
-    leaf = chain[0]
-    names = subject_names(leaf)
-    if _is_root(leaf) and len(chain) == 1 and not names:
-        return f"a CA certificate, {_label(leaf)}", check_ca(leaf, at)
-    diagnosis = diagnose(chain, name or (names[0] if names else _label(leaf)), roots, at)
-    findings = [f for f in diagnosis.findings if roots or f.code not in _NEEDS_A_ROOT]
-    untold = "" if roots else "; which CA clients trust was not told (--root)"
-    return f"a certificate for {', '.join(names) or _label(leaf)}{untold}", findings
-
-
-def _from_pfx(path: Path, data: bytes, password: str) -> list[x509.Certificate]:
-    try:
-        _, leaf, others = pkcs12.load_key_and_certificates(data, password.encode())
-    except ValueError:
-        raise ValueError(f"{path.name}: the password is wrong, or the file is no PFX") from None
-    if leaf is None:
-        raise ValueError(f"{path.name} holds no certificate")
-    return [leaf, *others]
-
-
-def _is_root(certificate: x509.Certificate) -> bool:
-    return certificate.subject == certificate.issuer
+def in_use(documents: Iterable[Document]) -> Iterator[str]:
+    """Tie what is in use according to some documents to the certificates of all of them."""
+    documents = list(documents)
+    known = {thumbprint(one): _label(one) for d in documents for one in d.certificates}
+    for binding in (binding for d in documents for binding in d.bindings):
+        label = binding.thumbprint
+        if label and known:
+            yield f"{binding}: {known.get(label, 'no certificate that was given here')}"
+        else:
+            yield str(binding)
 
 
 def _label(certificate: x509.Certificate) -> str:
-    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(common[0].value) if common else f"serial {certificate.serial_number:X}"
+    return Reading(certificate).label.strip("'")

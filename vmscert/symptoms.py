@@ -164,10 +164,11 @@ def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
 
 @cache
 def _symptoms() -> list[Symptom]:
-    return [
-        Symptom(**row | {"rules": tuple(filter(None, row["rules"].split("|")))})
-        for row in facts("symptoms")
-    ]
+    return [_symptom(**row) for row in facts("symptoms")]
+
+
+def _symptom(rules: str, **row: str) -> Symptom:
+    return Symptom(rules=tuple(filter(None, rules.split("|"))), **row)
 
 
 def _plain(text: str) -> str:

@@ -164,11 +164,16 @@ def read_inventory(path: str | PathLike[str]) -> Stores:
     """
     path = Path(path)
     try:
-        return _stores(_json(path.read_bytes()))
+        return parse_inventory(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{path}: can't be read: {error.strerror}. Check the path") from None
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}. Run inventory.ps1 there again") from None
+
+
+def parse_inventory(data: bytes) -> Stores:
+    """Return what the bytes of an inventory say; ValueError with what is wrong with them."""
+    return _stores(_json(data))
 
 
 @cache

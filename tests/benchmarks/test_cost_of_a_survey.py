@@ -15,7 +15,7 @@ from cryptography import x509
 from endpoints import endpoints, name_of
 from measure import side_by_side
 
-from vmscert.survey import survey
+from vmscert.surveys import survey
 from vmscert.targets import Target
 
 pytestmark = pytest.mark.benchmark
@@ -27,7 +27,7 @@ import json, resource, sys
 import pandas
 from datetime import UTC, datetime
 from cryptography import x509
-from vmscert.survey import survey
+from vmscert.surveys import survey
 from vmscert.targets import Target
 import vmscert.check, vmscert.verify, asyncio, ssl
 root, places = json.loads(sys.stdin.read())
@@ -42,7 +42,7 @@ print(json.dumps([peak() - before, sum(one.trusted for one in found.seen)]))
 
 _SSLYZE = """
 import json, sys, time
-from sslyze import *
+from sslyze import Scanner, ScanCommand, ServerNetworkLocation, ServerScanRequest
 scanner = Scanner(concurrent_server_scans_limit=int(sys.argv[1]))
 places = json.loads(sys.stdin.read())
 begun = time.perf_counter()
