@@ -122,7 +122,7 @@ def test_check_opens_a_pfx_with_a_password_that_is_on_no_command_line(files):
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("letter.cer", "letter.cer holds no certificate"),
+        ("letter.cer", "letter.cer: it is no certificate"),
         ("nowhere.cer", "nowhere.cer can't be read"),
     ],
 )

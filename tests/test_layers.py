@@ -52,8 +52,12 @@ HOUSE = {
     "lesson": "authority reach runbook simulate tls",
     "plans": "deeds expiry job missing releases runbook site trust verify windows",
     "execute": "facts records",
-    "picture": "expiry facts site trust",
+    "drawing": "",
+    "picture": "drawing expiry facts site trust",
+    "troubles": "drawing paths surveys trust",
+    "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "show": "facts picture site trust",
+    "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
         "dissect execute expiry facts files job ledger reach reading records site surveys "
         "symptoms targets tls trust verify windows"
@@ -77,7 +81,11 @@ FILES = {
     "deeds",
     "runbook",
 }
-OTHER_WORDS = {"pandas": {"show", "plans", "surveys"}, "ipywidgets": {"show"}, "IPython": {"show"}}
+OTHER_WORDS = {
+    "pandas": {"show", "plans", "surveys"},
+    "ipywidgets": {"show", "forms"},
+    "IPython": {"show", "forms"},
+}
 
 
 def modules():

@@ -10,10 +10,12 @@ import pytest
 from nbclient import NotebookClient
 
 from vmscert.facts import NOTEBOOKS
+from vmscert.rules import RULES
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 RUNBOOKS = [path for path in PATHS if path.stem.startswith("1")]
 LESSONS = [path for path in PATHS if path.stem.startswith("0")]
+TROUBLES = [path for path in PATHS if path.stem.startswith("2")]
 # A check that decides whether the notebook goes on may follow the record: what was refused is kept.
 ORDER = re.compile(r"(parameters) (form) (precheck )+(look )*(act )*(verify )*(record )(verify )*$")
 
@@ -126,6 +128,26 @@ class TestEveryRunbook:
     def test_the_expectation_stands_before_each_check(self, path):
         text = "\n".join(prose(path))
         assert text.count("Expected:") >= 2
+
+
+@pytest.mark.parametrize("path", TROUBLES, ids=named)
+class TestEveryTroubleshooting:
+    def test_each_cell_says_what_it_is_for(self, path):
+        parts = [[tag for tag in tags(c) if tag != "nbval-ignore-output"] for c in code_cells(path)]
+        assert parts[0] == ["parameters"]
+        assert {part for (part,) in parts[1:]} <= {"form", "look", "keep"}
+
+    def test_its_outputs_are_not_compared_since_its_servers_are_new_each_time(self, path):
+        assert all("nbval-ignore-output" in tags(cell) for cell in code_cells(path))
+
+    def test_it_tells_where_to_go_from_here(self, path):
+        assert len(set(re.findall(r"\]\((2\d-[^)]+)\)", "\n".join(prose(path))))) >= 1
+
+
+def test_every_rule_is_explained_under_a_heading_of_its_own():
+    """Findings name rules; the heading is where a reader looks them up."""
+    text = prose(NOTEBOOKS / "21-from-symptom-to-cause.ipynb")
+    assert [rule.as_markdown() for rule in RULES.values()] == text[-len(RULES) :]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=named)

@@ -14,13 +14,14 @@ _HOMES = {
     "expiry": "Due due",
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",
+    "forms": "error_box look_form sieve",
     "job": "Job",
     "ledger": "Entry Ledger",
     "lesson": "expect self_test",
     "names": "parse_name",
     "dissect": "Anatomy anatomy",
     "pasted": "Binding",
-    "reading": "Document read read_certificates",
+    "reading": "Document read read_certificates read_roots",
     "records": "Records read_pfx",
     "plans": (
         "connection_checks connection_findings connection_rows describe_ca due_servers "
@@ -31,6 +32,7 @@ _HOMES = {
         "Errand ca_name create_ca due_certificates hand_over issue_certificates record "
         "renew_certificates verify_site walk"
     ),
+    "practice": "Look look practice_survey",
     "runbook": "Check open_runbook precheck verify_stage",
     "show": (
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
@@ -41,6 +43,7 @@ _HOMES = {
     "surveys": "Seen Survey survey",
     "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",
+    "troubles": "heat_map path_picture",
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",
     "verify": "Verification verify_connections",

@@ -223,7 +223,7 @@ def survey_command(
     site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
     folder: FolderOption = "",
     roots: RootsOption = None,
-    at_once: Annotated[int, typer.Option(min=1, max=500, help="Servers looked at together.")] = 200,
+    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = 600,
     timeout: TimeoutOption = TIMEOUT,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
     as_json: JsonOption = False,
@@ -428,10 +428,13 @@ def _show_findings(path: str, about: str, findings: Iterable[Finding], more: boo
         out.print("  [green]nothing found[/green]")
 
 
-def _roots(paths: Iterable[Path] | None) -> "list[x509.Certificate]":
-    from vmscert.reading import read_certificates
+def _roots(paths: list[Path] | None) -> "list[x509.Certificate]":
+    from vmscert.reading import read_roots
 
-    return [one for path in paths or () for one in read_certificates(path, _ask_pfx)]
+    found = [one for path in paths or () for one in read_roots(path, _ask_pfx)]
+    if paths and not found:
+        raise ValueError(f"{paths[0]} holds no CA certificate: name a .cer, .pem, .p7b or folder")
+    return found
 
 
 def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], dict[str, str]]":

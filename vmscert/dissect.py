@@ -46,7 +46,11 @@ def anatomy(certificate: x509.Certificate) -> Anatomy:
 
 
 def _table(rows: Rows) -> str:
-    cells = (f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>" for label, text in rows)
+    left = 'style="text-align: left"'
+    cells = (
+        f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
+        for label, text in rows
+    )
     return f"<table>{''.join(cells)}</table>"
 
 

@@ -4,23 +4,31 @@ Pure: the same input gives the same bytes. Host names are other people's input; 
 them.
 """
 
-import base64
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from html import escape
-from xml.etree import ElementTree
 
+from vmscert.drawing import (
+    BAD,
+    DUBIOUS,
+    INK,
+    LINE,
+    PAPER,
+    QUIET,
+    WIDTH,
+    Canvas,
+    Picture,
+    count,
+    fit,
+    pixels,
+)
 from vmscert.expiry import Due
 from vmscert.facts import facts
 from vmscert.site import Host, Site
 from vmscert.trust import OF_THE_CLIENT, Finding
 
-INK, QUIET, LINE, PAPER = "#1f2933", "#66727f", "#d8dee4", "#ffffff"
-BAD, DUBIOUS = "#c62828", "#a06000"
 # One for each certificate group in the table's order. White text on each has a contrast of 4.5 or
 # more (WCAG 2.2, 1.4.3), and none comes near the two alarms, also for the colour-blind.
 GROUP_COLOURS = ("#0072b2", "#00805e", "#a8327d", "#4b5563")
@@ -31,71 +39,10 @@ STATUS_COLOURS = {
     "critical": BAD,
     "expired": "#7a1c1c",
 }
-_FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
-_WIDTH = 900  # pixels, of a notebook's column in JupyterLab
-_NARROW, _WIDE = frozenset("fijlrtI.,:;'|!()[]- "), frozenset("mwMW@%…")
 _MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind
 _MOST_NAMES = 3  # names in one label; more are counted
 _MOST_CALLERS, _MOST_CALLED = 8, 3  # drawn apart when single links are broken; more are counted
 _MOST_BARS = 40  # in the timeline; the rest ends later and is counted
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An SVG that notebooks show, with words for those who can't see it."""
-
-    svg: str
-    alt: str
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        # An <img> is the one form that JupyterLab shows in a notebook it does not trust yet.
-        data = base64.b64encode(self.svg.encode()).decode("ascii")
-        source = f"data:image/svg+xml;base64,{data}"
-        image = f'<img alt="{escape(self.alt)}" style="max-width: 100%" src="{source}">'
-        return {"text/html": image, "text/plain": self.alt}
-
-
-class _Canvas:
-    def __init__(self, width: float, height: float, title: str):
-        self.root = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "viewBox": f"0 0 {width:g} {height:g}",
-                "width": f"{width:g}",
-                "height": f"{height:g}",
-                "font-family": _FONT,
-                "font-size": "12",
-                "role": "img",
-            },
-        )
-        ElementTree.SubElement(self.root, "title").text = _printable(title)
-        self.box(0, 0, width, height, fill=PAPER, radius=10)
-
-    def box(self, x, y, width, height, *, fill, radius=5.0, stroke="none") -> None:
-        self._add("rect", x=x, y=y, width=width, height=height, rx=radius, fill=fill, stroke=stroke)
-
-    def line(self, x1, y1, x2, y2, *, colour=LINE, width=1.0) -> None:
-        self._add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour, stroke_width=width)
-
-    def shape(self, points: str, colour: str) -> None:
-        self._add("polygon", points=points, fill=colour)
-
-    def text(self, x, y, words, *, colour=INK, size=12, anchor="start", bold=False) -> None:
-        weight = {"font_weight": "600"} if bold else {}
-        element = self._add("text", x=x, y=y, fill=colour, font_size=size, **weight)
-        element.set("text-anchor", anchor)
-        element.text = _printable(words)
-
-    def _add(self, tag: str, **attributes) -> ElementTree.Element:
-        written = {
-            name.replace("_", "-"): f"{value:g}" if isinstance(value, int | float) else value
-            for name, value in attributes.items()
-        }
-        return ElementTree.SubElement(self.root, tag, written)
-
-    def picture(self, alt: str) -> Picture:
-        return Picture(ElementTree.tostring(self.root, encoding="unicode"), _printable(alt))
 
 
 # The map: who signs (columns), who trusts (rows), where they meet (ports)
@@ -115,7 +62,7 @@ def site_map(
     """
     found = list(findings)
     grid = _grid(site, _marks(found), places)
-    canvas = _Canvas(max(grid.width, 700), grid.height, f"Who signs, who trusts: {site.name}")
+    canvas = Canvas(max(grid.width, 700), grid.height, f"Who signs, who trusts: {site.name}")
     _draw_ca(canvas, site, grid)
     for number, hosts in enumerate(grid.columns):
         _draw_server(canvas, hosts, grid, number)
@@ -126,8 +73,8 @@ def site_map(
     _draw_legend(canvas, 40, grid.height - 22)
     bad = sum(finding.severity == "bad" for finding in found)
     return canvas.picture(
-        f"Map of {site.name}: one CA signs for {_count(site.servers, 'server')} and is trusted by "
-        f"{_count(site.clients, 'computer')}, over {_count(site.connections, 'connection')}; "
+        f"Map of {site.name}: one CA signs for {count(site.servers, 'server')} and is trusted by "
+        f"{count(site.clients, 'computer')}, over {count(site.connections, 'connection')}; "
         f"{bad or 'no'} finding{'' if bad == 1 else 's'} that make clients refuse."
     )
 
@@ -183,7 +130,7 @@ class _Grid:
 
     @property
     def column_width(self) -> float:
-        return max(90, min(180, (_WIDTH - _LEFT - 20) / max(1, len(self.columns))))
+        return max(90, min(180, (WIDTH - _LEFT - 20) / max(1, len(self.columns))))
 
     @property
     def width(self) -> float:
@@ -273,11 +220,11 @@ def _draw_ca(canvas, site, grid) -> None:
     middle, arrow = 42, grid.width - 20
     canvas.line(184, middle, arrow - 6, middle, colour=INK, width=1.5)
     canvas.shape(f"{arrow},{middle} {arrow - 8},{middle - 4} {arrow - 8},{middle + 4}", INK)
-    canvas.text(_LEFT, middle - 8, f"signs for {_count(site.servers, 'server')}", colour=QUIET)
+    canvas.text(_LEFT, middle - 8, f"signs for {count(site.servers, 'server')}", colour=QUIET)
     bottom = grid.height - 52
     canvas.line(28, 66, 28, bottom - 6, colour=INK, width=1.5)
     canvas.shape(f"28,{bottom} 24,{bottom - 8} 32,{bottom - 8}", INK)
-    words = f"trusted by {_count(site.clients, 'computer')}"
+    words = f"trusted by {count(site.clients, 'computer')}"
     canvas.text(40, _TOP - 14, words, colour=QUIET)
 
 
@@ -285,7 +232,7 @@ def _draw_server(canvas, hosts, grid, number) -> None:
     width, x = grid.column_width, grid.x(number)
     colour = _colour(grid.marks.of(hosts), LINE)
     canvas.box(x + 4, 58, width - 8, _TOP - 66, fill="#f3f6f8", stroke=colour)
-    words = _fit(_label(hosts), width - 14, bold=True)
+    words = fit(_label(hosts), width - 14, bold=True)
     canvas.text(x + width / 2, 78, words, anchor="middle", bold=True)
     for line, words in enumerate(_role_lines(hosts[0].roles, int((width - 12) / 5.9))):
         canvas.text(x + width / 2, 96 + 15 * line, words, colour=QUIET, size=10, anchor="middle")
@@ -295,8 +242,8 @@ def _draw_client(canvas, hosts, grid, number) -> None:
     y, room = grid.y(number), _LEFT - 44 - 6
     canvas.line(40, y, grid.width - 16, y)
     names = ", ".join(host.name for host in hosts)
-    listed = len(hosts) <= _MOST_NAMES and _pixels(names, 12, bold=True) <= room
-    words = _fit(names if listed else _label(hosts), room, bold=True)
+    listed = len(hosts) <= _MOST_NAMES and pixels(names, 12, bold=True) <= room
+    words = fit(names if listed else _label(hosts), room, bold=True)
     canvas.text(44, y + 15, words, bold=True, colour=_colour(grid.marks.of(hosts), INK))
     roles = textwrap.shorten(", ".join(hosts[0].roles), 34, placeholder=" …")
     canvas.text(44, y + 28, roles, colour=QUIET, size=10)
@@ -329,7 +276,7 @@ def _draw_legend(canvas, x, y) -> None:
     for words, colour, radius in (*signs, ("refused", BAD, 2), ("dubious", DUBIOUS, 2)):
         canvas.box(x, y - 9, 12, 12, fill=colour, radius=radius)
         canvas.text(x + 17, y + 1, words, colour=QUIET, size=11)
-        x += 34 + _pixels(words, 11)
+        x += 34 + pixels(words, 11)
 
 
 def _worst(severities: Iterable[str]) -> str:
@@ -369,7 +316,7 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
     shown, rest = ordered[:_MOST_BARS], ordered[_MOST_BARS:]
     axis = _Axis(*_span(ordered, at))
     bottom = _FIRST_BAR + _BAR * (len(shown) + bool(rest))
-    canvas = _Canvas(_WIDTH, bottom + 22, "What ends when")
+    canvas = Canvas(WIDTH, bottom + 22, "What ends when")
     for tick in _months(axis.start, axis.end):
         x = axis.x(tick)
         canvas.line(x, _FIRST_BAR - 8, x, bottom + 6)
@@ -401,7 +348,7 @@ class _Axis:
 def _draw_bar(canvas, row: Due, axis: _Axis, y: float) -> None:
     x, tip, colour = axis.x(row.not_before), axis.x(row.not_after), STATUS_COLOURS[row.status]
     bold = row.label == "CA"
-    label = _fit(row.label, _BARS_FROM - 24, bold=bold)
+    label = fit(row.label, _BARS_FROM - 24, bold=bold)
     canvas.text(_BARS_FROM - 10, y + 14, label, anchor="end", bold=bold)
     canvas.box(x, y + 4, max(3, tip - x), 13, fill=colour, radius=3)
     if row.not_after > axis.end:
@@ -436,37 +383,3 @@ def _months(start: datetime, end: datetime) -> list[datetime]:
         for m in months
     ]
     return [day for day in days if start <= day <= end]
-
-
-# Text that fits
-
-
-def _fit(text: str, width: float, size: float = 12, bold: bool = False) -> str:
-    """Cut in the middle what is too wide: names differ at their ends."""
-    text, keep, fitting = _printable(text), len(text), text
-    while keep > 2 and _pixels(fitting, size, bold) > width:
-        keep -= 1
-        fitting = f"{text[: keep - keep // 2]}…{text[len(text) - keep // 2 :]}"
-    return fitting
-
-
-def _pixels(text: str, size: float, bold: bool = False) -> float:
-    """About how wide a text is drawn, rather too much than too little."""
-    return sum(map(_em, text)) * size * (1.12 if bold else 1)
-
-
-def _em(letter: str) -> float:
-    if letter in _NARROW:
-        return 0.41
-    if letter in _WIDE or unicodedata.east_asian_width(letter) in "WF":
-        return 1.0
-    return 0.78 if letter.isupper() else 0.64
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    """Without characters that XML does not allow."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

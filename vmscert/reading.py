@@ -81,6 +81,16 @@ def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
     return list(found.certificates)
 
 
+def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
+    """Return what clients are to trust: all certificates of a file, the CAs of a folder."""
+    if _is_site(path):
+        return [Records(path).ca_certificate]
+    found = read(path, ask)
+    if not path.is_dir():
+        return list(found.certificates)
+    return [one for one in found.certificates if Reading(one).is_ca or Reading(one).self_signed]
+
+
 def labelled(path: Path, ask: AskPassword) -> list[tuple[str, x509.Certificate]]:
     """Return (label, certificate) for every certificate in a file or in a site's folder."""
     if _is_site(path):
@@ -247,7 +257,10 @@ def _folder(path: Path) -> Document:
     kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
     documents = [document for _, document in ours]
-    return replace(_together(documents), about=f"a folder with {kinds or 'nothing known'}{more}")
+    if not ours:
+        why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
+        return Document("a folder", problems=(f"{path.name}: {why}",))
+    return replace(_together(documents), about=f"a folder with {kinds}{more}")
 
 
 def _together(documents: list[Document]) -> Document:

@@ -139,14 +139,14 @@ class SiteChoice:
         return f"Site: {self.site}; records in: {self.folder or _DEFAULT_FOLDER}"
 
     def _ipython_display_(self) -> None:
-        _display_with_words(self.form, self.form.children, lambda: {"text/plain": str(self)})
+        display_with_words(self.form, self.form.children, lambda: {"text/plain": str(self)})
 
 
 def choose_site(site: str, folder: str = "") -> SiteChoice:
     """Return a form to choose a site's table, set to the parameters of the notebook."""
     import ipywidgets as widgets
 
-    _show_errors_as_sentences()
+    show_errors_as_sentences()
     # As in the parameter cell, so that the two can be compared.
     tables = [f"data/sites/{path.name}" for path in sorted((DATA / "sites").glob("*.csv"))]
     names = [(Path(one).stem, one) for one in tables]
@@ -168,7 +168,7 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
     )
 
 
-def _show_errors_as_sentences() -> None:
+def show_errors_as_sentences() -> None:
     """In this notebook, an error of ours is the sentence it says, not thirty lines of Python."""
     from IPython.core.getipython import get_ipython
 
@@ -206,7 +206,7 @@ class EncryptionSwitches:
         }
 
     def _ipython_display_(self) -> None:
-        _display_with_words(self.form, self.form.children, self.shown)
+        display_with_words(self.form, self.form.children, self.shown)
 
 
 def encryption_switches(site: Site) -> EncryptionSwitches:
@@ -225,7 +225,7 @@ def encryption_switches(site: Site) -> EncryptionSwitches:
     return EncryptionSwitches(site, widgets.VBox(switches))
 
 
-def _display_with_words(form: Any, inputs: Iterable[Any], say: Callable[[], dict]) -> None:
+def display_with_words(form: Any, inputs: Iterable[Any], say: Callable[[], dict]) -> None:
     """Display a form, and below it what it says now: in exported HTML the form itself is blank."""
     from IPython.display import DisplayHandle, display
 

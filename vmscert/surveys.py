@@ -33,7 +33,8 @@ from vmscert.windows import thumbprint
 if TYPE_CHECKING:
     import pandas as pd
 
-AT_ONCE = 200  # endpoints; below the 512 sockets that Windows and the 1024 that Linux allow
+AT_ONCE = 600  # endpoints; more hold up less where many never answer, but take more memory
+_SPARE = 100  # files that a process has open besides, of those that it may have
 _RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
 _TICK = 0.1  # seconds between two reports of progress
 
@@ -145,7 +146,8 @@ def survey(
     Interrupting (Ctrl-C, or the kernel's stop button) returns what was seen until then.
     """
     run = _Run(list(targets), tuple(roots), at, expected or {}, timeout)
-    thread = threading.Thread(target=run.all, args=(at_once,), daemon=True)
+    many = max(1, min(at_once, _open_files() - _SPARE, len(run.targets)))
+    thread = threading.Thread(target=run.all, args=(many,), daemon=True)
     thread.start()
     interrupted = False
     try:
@@ -162,6 +164,16 @@ def survey(
     order = {target: place for place, target in enumerate(run.targets)}
     found = sorted(run.seen, key=lambda one: (one.trusted, order[one.target]))
     return Survey(tuple(found), at, interrupted)
+
+
+def _open_files() -> int:
+    """How many files and sockets this process may have open at the same time."""
+    try:
+        import resource
+    except ImportError:  # Windows counts otherwise: its event loop has no such limit
+        return 1 << 14
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 14 if limit == resource.RLIM_INFINITY else limit
 
 
 def _remedy(code: str, dubious: bool, seen: Sequence[Seen]) -> dict[str, Any]:

@@ -33,7 +33,10 @@ import vmscert.check, vmscert.verify, asyncio, ssl
 root, places = json.loads(sys.stdin.read())
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before = peak()
+def now():
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * resource.getpagesize() / 1024 / 1024
+before = now() if sys.platform == "linux" else peak()
 roots = x509.load_pem_x509_certificates(open(root, "rb").read())
 targets = [Target(a, p, f"rec-{n}.lyon.local") for n, (a, p) in enumerate(places)]
 found = survey(targets, roots, datetime.now(UTC))
@@ -121,8 +124,9 @@ def _scan(places, workers):
 
 def test_thirty_that_never_answer_do_not_hold_up_970_that_do(tmp_path):
     with endpoints(1000, tmp_path, delay=0.1, silent=30) as (root, places):
+        late = targets(places)[::-1]  # at the worst, the silent ones come last
         begun = perf_counter()
-        found = survey(targets(places), roots(root), datetime.now(UTC), timeout=3)
+        found = survey(late, roots(root), datetime.now(UTC), timeout=3)
         took = perf_counter() - begun
     problems = [one.handshake.problem for one in found.seen]
     print(f"\n970 answer after 0.1 s, 30 never: {took:.2f} s")

@@ -1,0 +1,208 @@
+"""Pictures for troubleshooting: the path with the faults on it, and servers against findings."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from vmscert.drawing import (
+    BAD,
+    DUBIOUS,
+    INK,
+    LINE,
+    PAPER,
+    QUIET,
+    WIDTH,
+    Canvas,
+    Picture,
+    count,
+    fit,
+)
+from vmscert.paths import Reading
+from vmscert.surveys import Survey
+from vmscert.trust import Diagnosis, Finding
+
+GOOD = "#2e7d5b"
+_COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}
+_BOX, _TALL, _BETWEEN, _LEFT, _MIDDLE = 300, 72, 30, 20, 350  # pixels
+_WRAPPER = textwrap.TextWrapper(92, max_lines=3, placeholder=" …", break_on_hyphens=False)
+_ENDINGS = {"untrusted-root", "root-recreated", "missing-intermediate", "no-certificate"}
+_MOST_ROWS, _CELL, _ROW = 40, 96, 26
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One box of the path, and the findings beside it; without a certificate it is a gap."""
+
+    one: Reading | None
+    where: str
+    findings: list[Finding]
+
+    @property
+    def height(self) -> float:
+        return max(_TALL, 8 + sum(22 + 15 * len(_wrapped(one)) for one in self.findings))
+
+
+def path_picture(diagnosis: Diagnosis, presented: Sequence[x509.Certificate] = ()) -> Picture:
+    """Draw the path from root to leaf, with each finding beside the certificate that it is about.
+
+    `presented` is what the server sent; what is not in the path stands below it.
+    """
+    steps = _steps(diagnosis)
+    unused = [Reading(one) for one in presented if one not in diagnosis.path]
+    height = 62 + sum(step.height + _BETWEEN for step in steps) + 22 * len(unused)
+    canvas = Canvas(WIDTH, height, "The path from the server's certificate to a root")
+    verdict = "trusted" if diagnosis.trusted else "refused"
+    canvas.text(_LEFT, 32, f"This server is {verdict}", size=16, bold=True)
+    y = 52.0
+    for step in steps:
+        _draw_step(canvas, step, presented, y)
+        y += step.height + _BETWEEN
+    for one in unused:
+        canvas.text(_LEFT, y, f"sent along, not needed: {one.label}", colour=QUIET)
+        y += 22
+    bad = [finding.code for finding in diagnosis.findings if finding.severity == "bad"]
+    return canvas.picture(
+        f"Path of {count(diagnosis.path, 'certificate')}, {verdict}; "
+        f"{', '.join(dict.fromkeys(bad)) or 'nothing'} makes clients refuse."
+    )
+
+
+def _steps(diagnosis: Diagnosis) -> list[_Step]:
+    """The boxes from the top down; a gap on top if nothing that is trusted stands there."""
+    found = diagnosis.findings
+    gap = [finding for finding in found if finding.code in _ENDINGS and finding.severity == "bad"]
+    left = [finding for finding in found if finding not in gap]
+    steps = [_Step(None, "root", gap)] if gap or not diagnosis.path else []
+    for place, certificate in reversed(list(enumerate(diagnosis.path))):
+        one = Reading(certificate)
+        where = "leaf" if place == 0 else "root" if _on_top(place, steps) else "intermediate"
+        about = [
+            finding for finding in left if finding not in gap and _is_about(finding, one, where)
+        ]
+        left = [finding for finding in left if finding not in about]
+        steps.append(_Step(one, where, about))
+    if steps:  # what names nothing in the path is told at its leaf
+        steps[-1].findings.extend(left)
+    return steps
+
+
+def _on_top(place: int, steps: Sequence[_Step]) -> bool:
+    return place > 0 and not steps
+
+
+def _is_about(finding: Finding, one: Reading, where: str) -> bool:
+    return finding.where == where and finding.detail.startswith(one.label)
+
+
+def _draw_step(
+    canvas: Canvas, step: _Step, presented: Sequence[x509.Certificate], y: float
+) -> None:
+    if step.one:
+        _draw_certificate(canvas, step, step.one, step.one.certificate in presented, y)
+    else:
+        _draw_gap(canvas, y)
+    _draw_findings(canvas, step.findings, y)
+    if step.where != "leaf":
+        foot, middle = y + step.height + _BETWEEN, _LEFT + _BOX / 2
+        canvas.line(middle, y + _TALL, middle, foot, colour=LINE, width=2)
+
+
+def _draw_gap(canvas: Canvas, y: float) -> None:
+    for start in range(_LEFT, _LEFT + _BOX, 12):  # a dashed frame
+        for edge in (y, y + _TALL):
+            canvas.line(start, edge, start + 6, edge, colour=BAD)
+    canvas.text(_LEFT + 14, y + 41, "no certificate that the client trusts", colour=BAD)
+
+
+def _draw_certificate(canvas: Canvas, step: _Step, one: Reading, sent: bool, y: float) -> None:
+    colour = _COLOURS[_worst([finding.severity for finding in step.findings])]
+    canvas.box(_LEFT, y, _BOX, _TALL, fill=PAPER, stroke=colour)
+    canvas.box(_LEFT, y, 6, _TALL, fill=colour, radius=2)
+    canvas.text(_LEFT + 16, y + 20, fit(one.label.strip("'"), _BOX - 30, bold=True), bold=True)
+    by = "sent by the server" if sent else "held by the client"
+    by = "trusted by the client" if step.where == "root" else by
+    canvas.text(_LEFT + 16, y + 38, f"{step.where}, {by}", colour=QUIET, size=11)
+    canvas.text(_LEFT + 16, y + 56, _dates(one), colour=INK, size=11)
+
+
+def _draw_findings(canvas: Canvas, findings: Sequence[Finding], y: float) -> None:
+    if not findings:
+        canvas.text(_MIDDLE, y + 40, "nothing wrong here", colour=GOOD)
+    top = y + 14
+    for finding in findings:
+        canvas.text(_MIDDLE, top, finding.code, colour=_COLOURS[finding.severity], bold=True)
+        for line in _wrapped(finding):
+            top += 15
+            canvas.text(_MIDDLE, top, line, size=11)
+        top += 22
+
+
+def _wrapped(finding: Finding) -> list[str]:
+    return _WRAPPER.wrap(finding.detail)
+
+
+def _worst(severities: Sequence[str]) -> str:
+    return "bad" if "bad" in severities else "dubious" if severities else ""
+
+
+def _dates(one: Reading) -> str:
+    if not one.validity:
+        return "dates that can't be read"
+    start, end = one.validity
+    return f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
+
+
+def heat_map(survey: Survey) -> Picture:
+    """Draw computers against findings: how many endpoints of each have each."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for one in survey.seen:
+        for code, severity in {(f.code, f.severity) for f in one.findings}:
+            cells.setdefault((_computer(one.target), code), []).append(severity)
+    hosts = sorted({_computer(one.target) for one in survey.seen})
+    codes = list(dict.fromkeys(row["finding"] for row in survey.remedies()))
+    shown = hosts[:_MOST_ROWS]
+    width = max(WIDTH, 220 + _CELL * len(codes))
+    canvas = Canvas(width, 90 + _ROW * len(shown) + 20, "Servers against findings")
+    _draw_headings(canvas, codes)
+    for number, host in enumerate(shown):
+        y = 78 + _ROW * number
+        canvas.text(200, y + 17, fit(host, 180), anchor="end")
+        for column, code in enumerate(codes):
+            _draw_cell(canvas, cells.get((host, code), []), 214 + _CELL * column, y)
+    if len(hosts) > len(shown):
+        canvas.text(
+            20, 100 + _ROW * len(shown), f"and {len(hosts) - len(shown)} more", colour=QUIET
+        )
+    return canvas.picture(_heat_words(survey, hosts, codes))
+
+
+def _computer(target) -> str:
+    return target.host or target.address
+
+
+def _draw_headings(canvas: Canvas, codes: Sequence[str]) -> None:
+    canvas.text(20, 30, "Endpoints with each finding", size=16, bold=True)
+    for column, code in enumerate(codes):
+        x = 214 + _CELL * column + (_CELL - 8) / 2
+        words = code.split("-")
+        half = (len(words) + 1) // 2
+        for line, part in enumerate(("-".join(words[:half]), "-".join(words[half:]))):
+            canvas.text(x, 52 + 14 * line, part, size=11, anchor="middle")
+
+
+def _draw_cell(canvas: Canvas, severities: Sequence[str], x: float, y: float) -> None:
+    fill = _COLOURS[_worst(severities)] if severities else "#eef1f4"
+    canvas.box(x, y, _CELL - 8, _ROW - 4, fill=fill, radius=3)
+    if severities:
+        middle = x + (_CELL - 8) / 2
+        canvas.text(middle, y + 16, str(len(severities)), colour=PAPER, anchor="middle", bold=True)
+
+
+def _heat_words(survey: Survey, hosts: Sequence[str], codes: Sequence[str]) -> str:
+    good = sum(one.trusted for one in survey.seen)
+    return (
+        f"{count(hosts, 'computer')}, {good} of {len(survey.seen)} endpoints verified; findings: "
+        f"{', '.join(codes) or 'none'}."
+    )
