@@ -35,7 +35,7 @@ HOUSE = {
     "records": "authority files ledger windows",
     "targets": "names reach site",
     "verify": "reach site tls trust windows",
-    "surveys": "check names paths reach targets tls trust verify windows",
+    "surveys": "check names paths reach site targets tls trust verify windows",
     "simulate": "authority files records releases site tls verify windows",
     "faults": "authority check fleet simulate site trust verify windows",
     "job": "facts keyfile records site",

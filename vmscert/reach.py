@@ -22,6 +22,8 @@ from vmscert.tls import (
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
 _PATIENCE = 0.3  # seconds to wait for a server that refuses after the handshake, as TLS 1.3 does
+# What an old server may answer to a client that offers TLS 1.2 and 1.3 only.
+MAYBE_OLD = ("too-old", "alert", "closed")
 _NAME_FAULTS = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
@@ -42,7 +44,7 @@ def connect(
     name = name or where[0]
     parse_name(name)
     seen = _look(where, client_context(roots), name, timeout)
-    if seen.problem in ("too-old", "alert"):
+    if seen.problem in MAYBE_OLD:
         return with_old_tls(seen, _look(where, reading_context(legacy=True), name, timeout))
     reading = reading_context(legacy=False)
     if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from ipaddress import ip_address
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ from cryptography import x509
 from vmscert.check import ends_soon
 from vmscert.names import parse_name
 from vmscert.paths import Reading
-from vmscert.reach import TIMEOUT, not_connected, told, with_old_tls
-from vmscert.targets import Target
+from vmscert.reach import MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
+from vmscert.site import Site
+from vmscert.targets import Target, as_targets
 from vmscert.tls import Exchange, Handshake, reading_context
 from vmscert.trust import RULES, Finding, diagnose
 from vmscert.verify import VERIFIED, judge, verdict
@@ -130,7 +132,7 @@ class Survey:
 
 
 def survey(
-    targets: Sequence[Target],
+    targets: Site | Iterable[Target | tuple[str, int] | str | Path],
     roots: Iterable[x509.Certificate],
     at: datetime,
     *,
@@ -141,11 +143,13 @@ def survey(
 ) -> Survey:
     """Look at all targets, as a client that trusts `roots` at the time `at`.
 
-    `expected` is computer → thumbprint that should be served there. `timeout` is in seconds, for
-    the call and again for the handshake. `progress(done, of)` is called ten times a second.
+    `targets` may be a site, or a mixture of targets, (address, port) pairs, lines such as
+    `rec-01:7000-7010`, and files of them. `expected` is computer → thumbprint that should be served
+    there. `timeout` is in seconds, for the call and again for the handshake; `progress(done, of)`
+    is called ten times a second.
     Interrupting (Ctrl-C, or the kernel's stop button) returns what was seen until then.
     """
-    run = _Run(list(targets), tuple(roots), at, expected or {}, timeout)
+    run = _Run(as_targets(targets), tuple(roots), at, expected or {}, timeout)
     many = max(1, min(at_once, _open_files() - _SPARE, len(run.targets)))
     thread = threading.Thread(target=run.all, args=(many,), daemon=True)
     thread.start()
@@ -232,7 +236,7 @@ class _Run:
     async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
         for target in waiting:
             handshake = await self._look(target, resolve, legacy=False)
-            if handshake.problem in ("too-old", "alert"):
+            if handshake.problem in MAYBE_OLD:
                 old = await self._look(target, resolve, legacy=True)
                 handshake = with_old_tls(handshake, old)
             self.seen.append(self._judged(target, handshake))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vmscert.names import parse_name
 from vmscert.reach import check_host, check_port, endpoint
-from vmscert.site import Site
+from vmscert.site import Site, read_site
 
 _MOST = 1 << 17  # endpoints in one list: a mistyped network must not fill the memory
 _RANGE = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9.]+)")
@@ -36,16 +36,35 @@ def site_targets(site: Site) -> list[Target]:
     ]
 
 
+def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) -> list[Target]:
+    """Return targets as they are, and what a site, (address, port) pairs, lines or files mean."""
+    if isinstance(given, Site):
+        return site_targets(given)
+    found: list[Target] = []
+    for one in [given] if isinstance(given, str | Path) else given:
+        match one:
+            case Target():
+                found.append(one)
+            case (address, port):
+                found.append(Target(check_host(address), check_port(port), check_host(address)))
+            case _:
+                found += read_targets([str(one)])
+    return found
+
+
 def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
     """Return what lines like these mean, each target once.
 
     `rec-01`, `rec-01:7563`, `rec-01:7000-7010`, `10.0.0.1-20:443`, `10.0.0.0/28:443`, a URL, or
-    the path of a file of such lines, or of a CSV with the columns address, port and name. Lines
-    that begin with # and empty ones are passed over. ValueError names every line that is wrong.
+    the path of a file of such lines, of a CSV with the columns address, port and name, or of a
+    site's table. Lines that begin with # and empty ones are passed over. ValueError names every
+    line that is wrong.
     """
-    found: dict[Target, None] = {}
+    texts = list(texts)
+    sites = [text for text in texts if _is_site(Path(text))]
+    found = dict.fromkeys(target for site in sites for target in site_targets(read_site(site)))
     faults = []
-    for where, text in _lines(texts):
+    for where, text in _lines(text for text in texts if text not in sites):
         try:
             found.update(dict.fromkeys(_expanded(text, port)))
         except ValueError as error:
@@ -72,6 +91,14 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # no name that a file could have
         return False
+
+
+def _is_site(path: Path) -> bool:
+    """Whether a file is a site's table: its first line names the column of roles."""
+    if not _is_file(path):
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        return bool(re.search(r"\broles\b", lines.readline(4096), re.IGNORECASE))
 
 
 def _of_file(path: Path) -> Iterator[tuple[str, str]]:
