@@ -223,7 +223,7 @@ def survey_command(
     site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
     folder: FolderOption = "",
     roots: RootsOption = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = 600,
+    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = 800,
     timeout: TimeoutOption = TIMEOUT,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
     as_json: JsonOption = False,

@@ -44,7 +44,7 @@ RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
 _CASES = {row["case"]: row for row in facts("clients")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One place that breaks a rule; `detail` is the evidence, in one sentence.
 

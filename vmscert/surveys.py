@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.check import ends_soon
 from vmscert.names import parse_name
@@ -35,7 +36,7 @@ from vmscert.windows import thumbprint
 if TYPE_CHECKING:
     import pandas as pd
 
-AT_ONCE = 600  # endpoints; more hold up less where many never answer, but take more memory
+AT_ONCE = 800  # endpoints; more are quicker where many never answer, but take more memory
 _SPARE = 100  # files that a process has open besides, of those that it may have
 _RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
 _TICK = 0.1  # seconds between two reports of progress
@@ -271,7 +272,9 @@ class _Run:
         chain = (leaf, *shared) if leaf else ()
         diagnosis = diagnose(chain, target.name, self.roots, self.at)
         findings = (*judge(handshake, diagnosis), *self._besides(target, chain))
-        return Seen(target, replace(handshake, chain=chain), findings)
+        # A certificate keeps all of it that was ever read; the copy has read nothing yet.
+        kept = (*(_copy(one) for one in chain[:1]), *chain[1:])
+        return Seen(target, replace(handshake, chain=kept), findings)
 
     def _besides(self, target: Target, chain: Sequence[x509.Certificate]) -> Iterator[Finding]:
         """What no client minds: another certificate than planned, and an end that is near."""
@@ -284,6 +287,10 @@ class _Run:
             validity = Reading(leaf).validity
             if validity:
                 yield from ends_soon(host, validity[1], self.at)
+
+
+def _copy(certificate: x509.Certificate) -> x509.Certificate:
+    return x509.load_der_x509_certificate(certificate.public_bytes(Encoding.DER))
 
 
 async def _called(places: Sequence[tuple[int, tuple]]) -> socket.socket:

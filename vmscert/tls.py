@@ -94,7 +94,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Handshake:
     """How one TLS handshake ended, as the client tells it.
 
