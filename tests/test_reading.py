@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -296,6 +297,23 @@ def test_what_can_not_be_read_is_told_in_one_sentence(data, why):
     problems = read(data).problems
     assert why in problems[0]
     assert all(len(problem.splitlines()) == 1 for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"{4dc3e181-e14b-4a21-b022-59fc669b0914} a-",
+        b"<a>",
+        b"MII",
+    ],
+    ids=["beginnings", "endless line", "nested", "base64"],
+)
+def test_what_repeats_without_an_end_is_read_in_a_moment(unit):
+    data = LABEL.encode() + b"\n" + unit * (300_000 // len(unit))
+    begun = time.perf_counter()
+    assert read(data).about
+    assert time.perf_counter() - begun < 5
 
 
 def vectors():

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.ledger import iso
-from vmscert.reach import TIMEOUT, spelled
+from vmscert.reach import AT_ONCE, TIMEOUT, spelled
 from vmscert.records import Records
 from vmscert.site import SiteError, find_table, read_site
 from vmscert.trust import Finding
@@ -164,8 +164,7 @@ def check(
 
     trusted, at = _roots(roots), _at(on)
     pasted = {"-": read(sys.stdin.buffer.read())} if Path("-") in paths else {}
-    read_first = {str(path): read(path) for path in paths if path.suffix.lower() == ".crl"}
-    crls = [crl for document in read_first.values() for crl in document.crls]
+    crls = [crl for path in paths if path.is_file() for crl in read(path).crls]
     answers = {
         str(path): (pasted["-"], judge_document(pasted["-"], trusted, name, at, crls))
         if str(path) == "-"
@@ -223,7 +222,7 @@ def survey_command(
     site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
     folder: FolderOption = "",
     roots: RootsOption = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = 800,
+    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = AT_ONCE,
     timeout: TimeoutOption = TIMEOUT,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
     as_json: JsonOption = False,
@@ -257,12 +256,7 @@ def survey_command(
         )
     if table:
         write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
-    if as_json:
-        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
-        print(json.dumps(about, indent=1, default=iso))
-    else:
-        _show_survey(found)
-    raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
+    _tell_survey(found, as_json)
 
 
 @app.command(name="explain", context_settings={"ignore_unknown_options": True})
@@ -464,6 +458,15 @@ def _what_was_seen(seen: "Handshake") -> str:
     if not seen.chain:
         return "no certificate was seen"
     return f"{seen.version}, {len(seen.chain)} certificates, asked for {seen.name}"
+
+
+def _tell_survey(found: "Survey", as_json: bool) -> None:
+    if as_json:
+        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
+        print(json.dumps(about, indent=1, default=iso))
+    else:
+        _show_survey(found)
+    raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
 
 
 def _show_survey(found: "Survey") -> None:

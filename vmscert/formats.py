@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
 Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
-_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+# A block ends before the next one begins, so that a file of beginnings is read in one pass.
+_PEM = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]+)-----((?:(?!-----BEGIN ).)*?)-----END \1-----", re.DOTALL
+)
 _HEADER = re.compile(r"^[A-Za-z0-9-]+:.*(?:\n[ \t].*)*", re.MULTILINE)
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
 # PKCS #12: a SEQUENCE that begins with version 3 and a ContentInfo, RFC 7292 section 4.

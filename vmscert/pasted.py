@@ -15,6 +15,7 @@ _GUID = re.compile(r"\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
 # 40 hexadecimal digits, in one piece or in pairs, as certutil, netsh and the dialog write them.
 _SHA1 = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}(?![ :]?[0-9a-fA-F])")
 _NUMBERED = re.compile(r"^=+ \w[^=]* \d+ =+\s*$", re.MULTILINE)  # certutil, in each language
+_LONGEST_LINE = 500  # letters; netsh writes less than a hundred
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 
 
@@ -57,7 +58,7 @@ def _netsh(text: str) -> Iterator[Binding]:
     """Each endpoint line begins a binding; the first thumbprint after it belongs to it."""
     place = None
     for line in text.splitlines():
-        found = _ENDPOINT.search(line)
+        found = _ENDPOINT.search(line[:_LONGEST_LINE])
         hashes = thumbprints(line)
         if found:
             place = found

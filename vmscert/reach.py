@@ -21,6 +21,7 @@ from vmscert.tls import (
 )
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
+AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
 _PATIENCE = 0.3  # seconds to wait for a server that refuses after the handshake, as TLS 1.3 does
 # What an old server may answer to a client that offers TLS 1.2 and 1.3 only.
 MAYBE_OLD = ("too-old", "alert", "closed")

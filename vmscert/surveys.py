@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from vmscert.check import ends_soon
 from vmscert.names import parse_name
 from vmscert.paths import Reading
-from vmscert.reach import MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
+from vmscert.reach import AT_ONCE, MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
 from vmscert.site import Site
 from vmscert.targets import Target, as_targets
 from vmscert.tls import Exchange, Handshake, reading_context
@@ -36,7 +36,6 @@ from vmscert.windows import thumbprint
 if TYPE_CHECKING:
     import pandas as pd
 
-AT_ONCE = 800  # endpoints; more are quicker where many never answer, but take more memory
 _SPARE = 100  # files that a process has open besides, of those that it may have
 _RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
 _TICK = 0.1  # seconds between two reports of progress

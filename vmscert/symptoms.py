@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
+from itertools import islice
 from typing import Any
 
 from vmscert.facts import facts
@@ -24,6 +25,7 @@ QUESTIONS = (
 )
 _MOST = 1 << 20  # letters from each end of a long log; a fault that repeats stands in both
 _QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u00ab\u00bb", '\'\'""""', "\0")
+_MOST_PLACES = 20  # of one text that are looked at; a log repeats its errors for hours
 _GENERIC = 4  # causes: a text with so many only supports what others point at
 _STAMP = re.compile(r"^[\s>|]*(?:\[?\d{4}-\d\d-\d\d[T ][\d:.,+]+Z?\]?)?[\s>|]*", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![0-9a-z])(?:0x)?([89][0-9a-f]{7})(?![0-9a-z])|(-?\d{9,10})")
@@ -142,7 +144,7 @@ def explain(text: str) -> Explanation:
     Line breaks, time stamps, case and quotes do not matter; of a long text, both ends are read.
     """
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
-    found = list(_longest(plain, _found(plain)))
+    found = list(_longest(_found(plain)))
     place = _place(plain)
     causes = [Cause(code, tuple(why), _check(RULES[code], place)) for code, why in _ranked(found)]
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
@@ -194,7 +196,8 @@ def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
     pattern = ".{0,200}?".join(map(re.escape, symptom.parts))
     before = r"(?<![a-z0-9_])" if symptom.parts[0][:1].isalnum() else ""
     after = r"(?![a-z0-9_])" if symptom.parts[-1][-1:].isalnum() else ""
-    return [match.span() for match in re.finditer(before + pattern + after, plain)]
+    found = re.finditer(before + pattern + after, plain)
+    return [match.span() for match in islice(found, _MOST_PLACES)]
 
 
 def _codes(plain: str) -> set[str]:
@@ -205,7 +208,7 @@ def _codes(plain: str) -> set[str]:
     } - {""}
 
 
-def _longest(plain: str, found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
+def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
     """Yield those that do not only stand within a longer one; one for each number."""
     kept = list(found)
     covered = [span for _, spans in kept for span in spans]
