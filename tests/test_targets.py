@@ -64,6 +64,13 @@ def test_all_wrong_lines_are_told_at_once_with_their_place(tmp_path):
     assert [line.partition(":")[0] for line in lines] == wrong
 
 
+def test_a_file_of_something_else_is_told_in_a_few_lines(tmp_path):
+    path = tmp_path / "noise"
+    path.write_text("no host!\n" * 1000, encoding="utf-8")
+    with pytest.raises(ValueError, match="and 980 lines more$"):
+        read_targets([str(path)])
+
+
 @pytest.mark.parametrize("text", ["10.0.0.0/8", "::/64", "10.0.0.1-11.0.0.1", "rec:9-1"])
 def test_a_range_that_was_mistyped_is_refused(text):
     with pytest.raises(ValueError, match=r"name a smaller|runs backwards"):

@@ -13,6 +13,7 @@ from vmscert.reach import check_host, check_port, endpoint
 from vmscert.site import Site, read_site
 
 _MOST = 1 << 17  # endpoints in one list: a mistyped network must not fill the memory
+_MOST_FAULTS = 20  # told at once; a file with more is none of ours
 _RANGE = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9.]+)")
 
 
@@ -72,7 +73,9 @@ def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
         if len(found) > _MOST:
             raise ValueError(f"More than {_MOST} endpoints: name a smaller network or port range")
     if faults:
-        raise ValueError("\n".join(faults))
+        more = len(faults) - _MOST_FAULTS
+        told = [*faults[:_MOST_FAULTS], *([f"and {more} lines more"] if more > 0 else [])]
+        raise ValueError("\n".join(told))
     return list(found)
 
 
