@@ -67,7 +67,7 @@ def test_all_wrong_lines_are_told_at_once_with_their_place(tmp_path):
 def test_a_file_of_something_else_is_told_in_a_few_lines(tmp_path):
     path = tmp_path / "noise"
     path.write_text("no host!\n" * 1000, encoding="utf-8")
-    with pytest.raises(ValueError, match="and 980 lines more$"):
+    with pytest.raises(ValueError, match=r"and 980 lines more$"):
         read_targets([str(path)])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from vmscert.facts import NOTEBOOKS
@@ -80,10 +81,16 @@ def _run(notebook: Any) -> str:
     # Encrypted between us and the kernel where the system can, and then without a warning.
     config = Config({"KernelManager": {"transport_encryption": "auto"}})
     place = {"metadata": {"path": str(NOTEBOOKS)}}
-    try:
-        NotebookClient(notebook, timeout=None, resources=place, config=config).execute()
-    except CellExecutionError as error:
-        return f"{error.evalue}" if error.ename == "Stop" else f"{error.ename}: {error.evalue}"
+    client = NotebookClient(notebook, timeout=None, resources=place, config=config)
+    with TemporaryFile() as murmur:  # a kernel that is told to end may complain of closed sockets
+        try:
+            client.execute(stderr=murmur)
+        except CellExecutionError as error:
+            return f"{error.evalue}" if error.ename == "Stop" else f"{error.ename}: {error.evalue}"
+        except Exception as error:  # of one that died, its last words are all there is
+            murmur.seek(0)
+            error.add_note(murmur.read().decode(errors="replace"))
+            raise
     return ""
 
 
