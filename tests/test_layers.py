@@ -59,8 +59,8 @@ HOUSE = {
     "show": "facts picture site trust",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files job ledger reach reading records site surveys "
-        "symptoms targets tls trust verify windows"
+        "dissect execute expiry facts files formats job ledger reach reading records site "
+        "surveys symptoms targets tls trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -71,7 +71,7 @@ KINDS = [
     ("a certificate", DER),
     ("2 times certificate", PEM),
     ("a P7B with 2 certificates", pkcs7.serialize_certificates([LEAF, CA], Encoding.DER)),
-    ("a P7B with 1 certificates", pkcs7.serialize_certificates([LEAF], Encoding.PEM)),
+    ("a P7B with 1 certificate", pkcs7.serialize_certificates([LEAF], Encoding.PEM)),
     ("a certificate request (CSR)", REQUEST),
     ("a revocation list (CRL)", revocation_list(MIDDLE).public_bytes(Encoding.DER)),
     ("a private key", key_as(PKCS8)),
@@ -259,7 +259,7 @@ def test_an_inventory_is_read():
     held = (Personal(LEAF, True),)
     stores = Stores("rec-01", at, root=(ROOT,), personal=held, bindings={"server": LABEL})
     document = read(write_inventory(stores))
-    assert document.about.startswith("the inventory of rec-01: 1 certificates")
+    assert document.about.startswith("the inventory of rec-01: 1 certificate of its own")
     assert document.certificates == (LEAF, ROOT)
     assert str(document.bindings[0]) == f"rec-01 uses certificate {LABEL} (server)"
 

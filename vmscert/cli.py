@@ -455,9 +455,11 @@ def _bad(findings: Iterable[Finding]) -> bool:
 
 
 def _what_was_seen(seen: "Handshake") -> str:
+    from vmscert.formats import counted
+
     if not seen.chain:
         return "no certificate was seen"
-    return f"{seen.version}, {len(seen.chain)} certificates, asked for {seen.name}"
+    return f"{seen.version}, {counted(seen.chain)}, asked for {seen.name}"
 
 
 def _tell_survey(found: "Survey", as_json: bool) -> None:

@@ -6,7 +6,7 @@ Each reader returns what it found, or nothing if the bytes are something else. N
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -129,7 +129,7 @@ def _bag(data: bytes) -> Found | None:
     several = _loaded(pkcs7.load_der_pkcs7_certificates, data)
     if several is None:
         return None
-    return Found([f"a P7B with {len(several)} certificates"], certificates=list(several))
+    return Found([f"a P7B with {counted(several)}"], certificates=list(several))
 
 
 def _private_key(data: bytes) -> Found | None:
@@ -158,6 +158,11 @@ def _openssh(body: str) -> Found:
 def _key_found(key: Any, text: str) -> Found:
     kind = f"{described(key)} {text}"
     return Found(["a private key"], keys=[kind], public_keys=[spki(key.public_key())])
+
+
+def counted(certificates: Collection[object]) -> str:
+    """Return how many certificates there are, in words."""
+    return f"{len(certificates)} certificate{'' if len(certificates) == 1 else 's'}"
 
 
 def described(key: Any) -> str:
@@ -198,7 +203,7 @@ def _encryption(data: bytes) -> str:
 
 def _of_bag(bag: Any, encryption: str) -> Found:
     held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
-    found = Found([f"a PFX ({encryption}) with {len(held)} certificates"], certificates=held)
+    found = Found([f"a PFX ({encryption}) with {counted(held)}"], certificates=held)
     if bag.key is None:
         found.problems.append("no server can use it without a private key: export it with its key")
         return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.check import check_ca, check_site
-from vmscert.formats import Found, read_der, read_pem, unbase64
+from vmscert.formats import Found, counted, read_der, read_pem, unbase64
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
@@ -214,8 +214,8 @@ def _inventory(text: str, name: str) -> Document:
         return Document("JSON that is no inventory", problems=(text,))
     held = [*(one.certificate for one in stores.personal), *stores.root]
     bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
-    about = f"the inventory of {stores.host}: {len(stores.personal)} certificates of its own, "
-    about += f"{len(stores.root)} trusted roots"
+    about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
+    about += f"{counted(stores.root)} in its trusted roots"
     return Document(about, tuple(held), bindings=tuple(bindings))
 
 
@@ -280,7 +280,7 @@ def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     findings = check_ca(records.ca_certificate, at)
     site = read_site(records.table)
     findings += check_site(site, records.inventories(), at)
-    about = f"a site's folder: {len(site)} computers, {len(records.current())} certificates"
+    about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
     return Document(about), findings
 
 

@@ -77,19 +77,13 @@ def _steps(diagnosis: Diagnosis) -> list[_Step]:
     steps = [_Step(None, "root", gap)] if gap or not diagnosis.path else []
     for place, certificate in reversed(list(enumerate(diagnosis.path))):
         one = Reading(certificate)
-        where = "leaf" if place == 0 else "root" if _on_top(place, steps) else "intermediate"
-        about = [
-            finding for finding in left if finding not in gap and _is_about(finding, one, where)
-        ]
+        where = "leaf" if place == 0 else "intermediate" if steps else "root"
+        about = [finding for finding in left if _is_about(finding, one, where)]
         left = [finding for finding in left if finding not in about]
         steps.append(_Step(one, where, about))
     if steps:  # what names nothing in the path is told at its leaf
         steps[-1].findings.extend(left)
     return steps
-
-
-def _on_top(place: int, steps: Sequence[_Step]) -> bool:
-    return place > 0 and not steps
 
 
 def _is_about(finding: Finding, one: Reading, where: str) -> bool:
