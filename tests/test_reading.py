@@ -410,3 +410,26 @@ def test_foreign_text_stays_text():
     assert "<script>" not in shown._repr_html_()
     assert "\x1b" not in str(shown)
     assert "\u202e" not in json.dumps(shown.rows, ensure_ascii=False)
+
+
+def test_a_file_that_is_locked_does_not_hide_the_others_of_its_folder(tmp_path, monkeypatch):
+    for name in ("a.cer", "b.cer"):
+        (tmp_path / name).write_bytes(LEAF.public_bytes(Encoding.DER))
+    opened = Path.read_bytes
+
+    def locked(path):
+        if path.name == "a.cer":
+            raise PermissionError(13, "Permission denied")
+        return opened(path)
+
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    document = read(tmp_path)
+    assert document.certificates == (LEAF,)
+    (problem,) = document.problems
+    assert "a.cer can't be read: Permission denied" in problem
+
+
+def test_a_key_of_openpgp_is_nothing_of_ours():
+    pgp = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINBGP\n-----END PGP PUBLIC KEY BLOCK-----\n"
+    assert read(pgp).about == "something else"
+    assert read(pgp + LEAF.public_bytes(Encoding.PEM)).about == "a certificate"

@@ -599,6 +599,13 @@ def test_an_issuer_whose_own_issuer_is_trusted_stands_below_a_root():
     assert codes(chain.diagnose()) == ["missing-intermediate"]
 
 
+def test_an_issuer_with_the_serial_number_zero_is_read_without_a_warning(recwarn):
+    """As old public roots have it; whoever checks a folder of roots wants no library's murmur."""
+    zero = x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(named(MIDDLE))], 0)
+    assert "malformed" not in Chain(leaf=server(MIDDLE, NAME).having(zero)).diagnose().codes
+    assert not recwarn.list
+
+
 def test_a_bad_extension_does_not_hide_the_others():
     chain = Chain(asks="elsewhere", leaf=server(MIDDLE, NAME).having(BROKEN))
     diagnosis = chain.diagnose()

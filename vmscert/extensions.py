@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Annotated
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -64,10 +65,12 @@ def read_extensions(certificate: x509.Certificate) -> tuple[Extensions, dict[str
 
     Raises what pyca raises when not even their list can be read.
     """
-    try:
-        return {one.oid: one for one in certificate.extensions}, {}
-    except Exception:  # pyca raises many kinds
-        return _one_by_one(certificate)
+    with catch_warnings():
+        simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
+        try:
+            return {one.oid: one for one in certificate.extensions}, {}
+        except Exception:  # pyca raises many kinds
+            return _one_by_one(certificate)
 
 
 def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:

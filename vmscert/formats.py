@@ -57,8 +57,8 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
 
 
 def read_pem(text: str, ask: Ask) -> Found | None:
-    """Return what all PEM blocks of a text hold, None if there is none."""
-    blocks = list(_PEM.finditer(text))
+    """Return what all PEM blocks of a text hold, None if there is none; OpenPGP's are not PEM."""
+    blocks = [block for block in _PEM.finditer(text) if not block[1].startswith("PGP ")]
     if not blocks:
         return None
     found = Found()

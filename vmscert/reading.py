@@ -5,11 +5,13 @@ lists, inventories, tables, and what Windows tools print.
 """
 
 import binascii
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
@@ -220,7 +222,7 @@ def _inventory(text: str, name: str) -> Document:
 
 
 def _unknown(text: str, name: str) -> Document:
-    if "-----BEGIN" in text:
+    if re.search("-----BEGIN (?!PGP )", text):
         why = "a PEM block begins but does not end: copy it with its last line"
         return Document("a damaged PEM file", problems=(f"{name}: {why}",))
     labels = thumbprints(text)
@@ -251,8 +253,7 @@ def _unhex(text: str) -> bytes:
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    files = sorted(one for one in path.rglob("*") if one.is_file())
-    found = [(one, read(one)) for one in files[:_MOST_FILES]]
+    found = [(one, _in_folder(one)) for one in islice(_files(path), _MOST_FILES)]
     ours = [(one, document) for one, document in found if document.about != "something else"]
     kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
@@ -261,6 +262,27 @@ def _folder(path: Path) -> Document:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
     return replace(_together(documents), about=f"a folder with {kinds}{more}")
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and below it, in order; what nobody may enter is passed over."""
+    for folder, below, names in os.walk(path):
+        below.sort()
+        yield from filter(_is_file, (Path(folder, name) for name in sorted(names)))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _in_folder(path: Path) -> Document:
+    try:
+        return read(path)
+    except ValueError as error:  # one locked file must not hide the others
+        return Document("a file that can't be read", problems=(str(error),))
 
 
 def _together(documents: list[Document]) -> Document:
