@@ -6,8 +6,13 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import settings
 
 from vmscert.authority import QUICK, create_authority, new_key
+
+# How long an example takes says something of the machine, not of what is tested.
+settings.register_profile("vmscert", deadline=None)
+settings.load_profile("vmscert")
 
 
 @pytest.fixture(scope="session")

@@ -380,7 +380,7 @@ def test_a_ca_that_an_old_script_made_still_signs(keys, key, now):
 # What others say
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(names=SOME_NAMES, other=HOSTS | st.ip_addresses().map(str))
 def test_a_client_accepts_a_server_by_each_of_its_names_and_by_no_other(ca, key, now, names, other):
     """Real handshakes, in memory."""

@@ -17,7 +17,7 @@ LINES = [
     Entry("2026-11-23T04:06:01Z", "12", "issue", "rec-2", "5F", "CD34", "2027-11-23T00:00:00Z"),
     Entry("2026-11-23T04:07:00Z", "13", "hand over", "pc-1", note="trust.ps1: to do"),
 ]
-ONE_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from vmscert.site import COLUMNS, SiteError, in_order, read_site
 
 WIDE = "".join(chr(ord(sign) + 0xFEE0) for sign in "10.0")  # as East Asian keyboards write it
 NETWORK_SERVICE = r"NT AUTHORITY\NETWORK SERVICE"
-ONE_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import tree_sitter
 import tree_sitter_powershell
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vmscert.authority import QUICK, create_authority
@@ -260,7 +260,6 @@ class TestScripts:
         assert strings(data).count(quote(value)) >= 3
 
     @given(text=values, names=st.lists(values, max_size=3))
-    @settings(deadline=None)
     def test_give_any_value_back_or_refuse_it(self, text, names):
         inputs = INPUTS["import"] | {"ComputerName": text, "Accounts": names}
         try:
