@@ -311,9 +311,9 @@ def test_what_can_not_be_read_is_told_in_one_sentence(data, why):
 )
 def test_what_repeats_without_an_end_is_read_in_a_moment(unit):
     data = LABEL.encode() + b"\n" + unit * (300_000 // len(unit))
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert read(data).about
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def vectors():

@@ -137,9 +137,9 @@ def test_no_list_however_damaged_makes_it_raise():
 def test_ten_thousand_entries_take_less_than_a_second():
     long = revocation_list(MIDDLE, *range(10_000, 20_000))
     sent, roots = Chain().parts()
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert diagnose(sent, NAME, roots, AT, crls=[long]).trusted
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 # PKITS, the test suite of NIST for RFC 5280, certificates and lists together.

@@ -91,10 +91,10 @@ def test_a_text_is_found_at_either_end_of_a_long_log():
 
 def test_a_log_that_repeats_its_errors_for_hours_is_read_in_a_moment():
     log = "certificate has expired; self-signed certificate in certificate chain\n" * 30_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     codes = {cause.code for cause in explain(log).causes}
     assert codes == {"expired", "untrusted-root"}
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @given(st.text(max_size=300))
