@@ -17,7 +17,8 @@ HOUSE = {
     "keyfile": "",
     "releases": "facts",
     "site": "facts names releases",
-    "authority": "keyfile names",
+    "teaching": "",
+    "authority": "keyfile names teaching",
     "windows": "facts",
     "tls": "authority names",
     "reach": "names tls",
@@ -31,7 +32,7 @@ HOUSE = {
     "expiry": "",
     "ledger": "files",
     "fleet": "authority keyfile",
-    "check": "authority expiry names site trust windows",
+    "check": "authority expiry names site teaching trust windows",
     "records": "authority files ledger windows",
     "targets": "names reach site",
     "verify": "reach site tls trust windows",
@@ -49,14 +50,19 @@ HOUSE = {
     "formats": "",
     "pasted": "facts",
     "reading": "check formats pasted paths records site trust windows",
-    "lesson": "authority reach runbook simulate tls",
+    "lesson": "authority reach runbook simulate teaching tls",
+    "textbook": "",
+    "der": "extensions",
+    "quizzes": "facts",
     "plans": "deeds expiry job missing releases runbook site trust verify windows",
     "execute": "facts records",
     "drawing": "",
     "picture": "drawing expiry facts site trust",
     "troubles": "drawing paths surveys trust",
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
+    "sketches": "der drawing",
     "show": "facts picture site trust",
+    "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
         "dissect execute expiry facts files formats job ledger reach reading records site "
@@ -83,8 +89,8 @@ FILES = {
 }
 OTHER_WORDS = {
     "pandas": {"show", "plans", "surveys"},
-    "ipywidgets": {"show", "forms"},
-    "IPython": {"show", "forms"},
+    "ipywidgets": {"show", "forms", "explorer"},
+    "IPython": {"show", "forms", "explorer"},
 }
 
 

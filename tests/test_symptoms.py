@@ -23,7 +23,7 @@ from vmscert.simulate import serving
 from vmscert.symptoms import QUESTIONS, explain
 
 ROWS = facts("symptoms")
-NOBODY_SAYS_IT = {"chain-order", "expires-soon", "name-not-portable"}
+NOBODY_SAYS_IT = {"chain-order", "expires-soon", "name-not-portable", "teaching-key"}
 
 
 # The table

@@ -9,15 +9,17 @@ from typing import Any
 # Where each public name lives. Modules load when a name of theirs is first used, so that
 # `import vmscert` costs next to nothing.
 _HOMES = {
-    "authority": "QUICK ROOT SERVER Authority Issued Profile create_authority request",
+    "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "check": "check_ca check_host check_site",
+    "der": "certificate_fields",
     "expiry": "Due due",
+    "explorer": "Explorer explore",
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",
     "forms": "error_box look_form sieve",
     "job": "Job",
     "ledger": "Entry Ledger",
-    "lesson": "expect self_test",
+    "lesson": "AT expect lesson_ca lesson_server milliseconds self_test",
     "names": "parse_name",
     "dissect": "Anatomy anatomy",
     "pasted": "Binding",
@@ -32,6 +34,7 @@ _HOMES = {
         "Errand ca_name create_ca due_certificates hand_over issue_certificates record "
         "renew_certificates verify_site walk"
     ),
+    "quizzes": "Quiz quiz",
     "practice": "Look look practice_survey",
     "runbook": "Check open_runbook precheck verify_stage",
     "show": (
@@ -41,9 +44,11 @@ _HOMES = {
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
     "surveys": "Seen Survey survey",
+    "sketches": "bars blocks_picture bytes_picture scatter",
     "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",
     "troubles": "heat_map path_picture",
+    "teaching": "is_teaching teaching_key",
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",
     "verify": "Verification verify_connections",

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.keyfile import decrypt_key, encrypt_key
 from vmscert.names import parse_name
+from vmscert.teaching import WORDS, is_teaching
 
 # Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
 BACKDATE = timedelta(days=1)
@@ -66,6 +67,8 @@ SERVER = Profile(
 )
 # Only for tests and lessons, where half a second for a root key is half a second too long.
 QUICK = Profile("root", 2048, ROOT.days, True, ROOT.key_usage)
+# Only for lessons: their handshakes have to succeed for as long as their CA is valid.
+LESSON = replace(SERVER, name="lesson", days=ROOT.days)
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,11 @@ class Authority:
 
         The first name that fits becomes the common name. A certificate never outlives its CA:
         where it would, it ends with the CA and `.capped` is true. Raises ValueError for no names,
-        a bad name, or an `at` at which the CA itself is not valid.
+        a bad name, an `at` at which the CA itself is not valid, or a teaching key, unless the CA
+        is one for teaching, too.
         """
         key = key or new_key(profile.key_bits)
+        self._refuse_teaching(key.public_key())
         certificate = self._certificate(names, key.public_key(), at, profile, serial)
         return Issued(certificate, key, self.issued.chain)
 
@@ -176,6 +181,7 @@ class Authority:
         """
         names = tuple(allowed)
         public_key = _acceptable_key(csr)
+        self._refuse_teaching(public_key)
         _refuse_strangers(csr, names)
         certificate = self._certificate(names, public_key, at, profile, None)
         return Issued(certificate, None, self.issued.chain)
@@ -193,6 +199,12 @@ class Authority:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
         return encrypt_key(self.key, password)
 
+    def _refuse_teaching(self, public_key: rsa.RSAPublicKey) -> None:
+        if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
+            raise ValueError(
+                "This key is for lessons: anybody can derive its private half. Make a new one"
+            )
+
     def _certificate(
         self,
         names: Iterable[str],
@@ -204,7 +216,7 @@ class Authority:
         general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
         if not general:
             raise ValueError("A server certificate needs at least one name: none was given")
-        subject = _server_subject(general)
+        subject = _marked(_server_subject(general), public_key)
         start, end = self._validity(at, profile)
         builder = _builder(subject, self.certificate.subject, public_key, start, end, serial)
         # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
@@ -240,6 +252,7 @@ def create_authority(
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name.strip())])
+    subject = _marked(subject, key.public_key())
     start = _aware(at) - BACKDATE
     end = start + timedelta(days=profile.days)
     builder = _builder(subject, subject, key.public_key(), start, end, serial)
@@ -248,11 +261,19 @@ def create_authority(
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
-    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair."""
+    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair.
+
+    A teaching CA is refused: it must never become a site's.
+    """
     issued = Issued(
         x509.load_der_x509_certificate(certificate), decrypt_key(encrypted_key, password)
     )
     authority = Authority(issued)
+    if is_teaching(authority.certificate.public_key()):
+        raise ValueError(
+            f"{authority.name!r} is a CA for lessons: anybody can derive its private key. Create "
+            "the site's own CA (11-create-the-ca-certificate)"
+        )
     if authority.key.public_key() != authority.certificate.public_key():
         raise ValueError(f"The key file does not belong to the certificate of {authority.name!r}")
     return authority
@@ -271,7 +292,8 @@ def request(
     """Return a certificate signing request (RFC 2986) for these names, and the key it is for."""
     key = key or new_key(SERVER.key_bits)
     general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
-    builder = x509.CertificateSigningRequestBuilder(_server_subject(general))
+    subject = _marked(_server_subject(general), key.public_key())
+    builder = x509.CertificateSigningRequestBuilder(subject)
     builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
     return builder.sign(key, hashes.SHA256()), key
 
@@ -303,6 +325,13 @@ def _server_subject(names: list[x509.GeneralName]) -> x509.Name:
     texts = [str(name.value) for name in sorted(names, key=lambda n: isinstance(n, x509.IPAddress))]
     fitting = [text for text in texts if len(text) <= LONGEST_COMMON_NAME][:1]
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text) for text in fitting])
+
+
+def _marked(subject: x509.Name, public_key: rsa.RSAPublicKey) -> x509.Name:
+    """Let the subject of a teaching key say what it is; nobody shall take it for a real one."""
+    if not is_teaching(public_key):
+        return subject
+    return x509.Name([*subject, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS)])
 
 
 def _builder(

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.authority import subject_names
 from vmscert.expiry import WARNING
 from vmscert.names import is_address
 from vmscert.site import Connection, Host, Site
+from vmscert.teaching import is_teaching
 from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
 from vmscert.windows import Personal, Stores, thumbprint
 
@@ -41,7 +43,8 @@ def check_site(site: Site, stores: Mapping[str, Stores], at: datetime) -> list[F
         if host.name in stores
         for finding in check_host(host, stores[host.name], at)
     ]
-    return list(dict.fromkeys([*silent, *servers, *_connections(site, stores, at)]))
+    taught = [finding for one in stores.values() for finding in _teaching_roots(one)]
+    return list(dict.fromkeys([*silent, *taught, *servers, *_connections(site, stores, at)]))
 
 
 def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
@@ -88,6 +91,16 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
                         yield _without_names(host)  # one cause, under however many names
                     else:
                         yield _placed(finding, connection, client)
+
+
+def _teaching_roots(stores: Stores) -> Iterator[Finding]:
+    for root in stores.root:
+        if is_teaching(_public_key(root)):
+            yield Finding(
+                "teaching-key",
+                stores.host,
+                f"{stores.host} trusts a CA for lessons, {thumbprint(root)}: remove it",
+            )
 
 
 def _placed(finding: Finding, connection: Connection, client: Stores) -> Finding:
@@ -187,11 +200,20 @@ def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Findin
             "root",
             f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
         )
-    key = certificate.public_key()
+    key = _public_key(certificate)
+    if is_teaching(key):
+        yield Finding("teaching-key", "root", "its modulus spells that it is a key for lessons")
     if isinstance(key, RSAPublicKey) and key.key_size < _STRONG_CA:
         yield Finding(
             "weak-key", "root", f"the CA's key has {key.key_size} bits; {_STRONG_CA} last ten years"
         )
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):  # an odd key, which is no RSA key of ours
+        return None
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

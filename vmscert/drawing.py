@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 INK, QUIET, LINE, PAPER = "#1f2933", "#66727f", "#d8dee4", "#ffffff"
 BAD, DUBIOUS = "#c62828", "#a06000"
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_TYPEWRITER = "ui-monospace, Consolas, 'DejaVu Sans Mono', monospace"
 WIDTH = 900  # pixels, of a notebook's column in JupyterLab
 _NARROW, _WIDE = frozenset("fijlrtI.,:;'|!()[]- "), frozenset("mwMW@%…")
 
@@ -62,6 +63,12 @@ class Canvas:
         weight = {"font_weight": "600"} if bold else {}
         element = self._add("text", x=x, y=y, fill=colour, font_size=size, **weight)
         element.set("text-anchor", anchor)
+        element.text = printable(words)
+
+    def typed(self, x, y, words, width, *, colour=INK, size=12.0) -> None:
+        """Write letters of one width, which fill `width` whatever fonts the reader has."""
+        element = self._add("text", x=x, y=y, fill=colour, font_size=size, font_family=_TYPEWRITER)
+        element.set("textLength", f"{width:g}")
         element.text = printable(words)
 
     def _add(self, tag: str, **attributes) -> ElementTree.Element:
