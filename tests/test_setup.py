@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 HOME = Path(__file__).parents[1]
 # Not surely on conda-forge, so pip brings them there too.
-ONLY_ON_PYPI = {"cryptography-vectors", "tree-sitter", "tree-sitter-powershell"}
+ONLY_ON_PYPI = {"cryptography-vectors", "playwright", "tree-sitter", "tree-sitter-powershell"}
 
 
 def text(name):

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -79,7 +80,8 @@ def lab(context: typer.Context) -> None:
         "--MappingKernelManager.transport_encryption=auto",
         *context.args,
     ]
-    raise typer.Exit(subprocess.call(command))
+    with tempfile.TemporaryDirectory() as folder:
+        raise typer.Exit(subprocess.call(command, env=os.environ | _no_news(Path(folder))))
 
 
 @app.command()
@@ -342,6 +344,16 @@ def main() -> None:
     except (SiteError, ValueError, OSError, RuntimeError) as error:
         err.print(str(error), style="red", soft_wrap=True, markup=False)
         sys.exit(UNUSABLE)
+
+
+def _no_news(folder: Path) -> dict[str, str]:
+    """The environment in which JupyterLab does not even ask whether it may fetch news."""
+    page = folder / "labconfig" / "page_config.json"
+    page.parent.mkdir()
+    disabled = {"@jupyterlab/apputils-extension:announcements": True}
+    page.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
+    known = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [known, str(folder)]))}
 
 
 def _own_notebooks() -> Path:
