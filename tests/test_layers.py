@@ -52,6 +52,9 @@ HOUSE = {
     "reading": "check formats pasted paths records site trust windows",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
+    "messages": "extensions paths",
+    "wire": "authority messages names tls",
+    "ladders": "drawing messages wire",
     "der": "extensions",
     "quizzes": "facts",
     "plans": "deeds expiry job missing releases runbook site trust verify windows",
@@ -62,6 +65,11 @@ HOUSE = {
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "sketches": "der drawing",
     "show": "facts picture site trust",
+    "chainfaults": "authority faults files reach rules simulate site tls trust verify",
+    "exam": (
+        "chainfaults dissect drawing facts files forms job paths practice rules show simulate trust"
+    ),
+    "examform": "chainfaults exam rules show",
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
@@ -71,7 +79,7 @@ HOUSE = {
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}
-NETWORK = {"reach", "simulate", "surveys"}
+NETWORK = {"chainfaults", "reach", "simulate", "surveys"}
 PROCESSES = {"cli"}
 FILES = {
     "facts",
@@ -89,8 +97,8 @@ FILES = {
 }
 OTHER_WORDS = {
     "pandas": {"show", "plans", "surveys"},
-    "ipywidgets": {"show", "forms", "explorer"},
-    "IPython": {"show", "forms", "explorer"},
+    "ipywidgets": {"show", "forms", "explorer", "examform"},
+    "IPython": {"show", "forms", "explorer", "examform"},
 }
 
 
@@ -150,7 +158,7 @@ def test_nobody_asks_the_clock_but_those_who_may(module):
 
 @pytest.mark.parametrize("module", sorted(set(modules()) - NETWORK))
 def test_nobody_opens_a_socket_but_those_who_may(module):
-    assert not {"socket", "urllib.request", "http.client", "requests"} & set(imported(module))
+    assert not {"socket", "socketserver", "urllib.request", "http.client", "requests"} & set(imported(module))
 
 
 @pytest.mark.parametrize("module", sorted(set(modules()) - PROCESSES))

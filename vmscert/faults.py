@@ -11,9 +11,9 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.authority import SERVER, Authority, Issued, create_authority
 from vmscert.check import check_site
@@ -23,6 +23,10 @@ from vmscert.site import Host, Site
 from vmscert.trust import Finding
 from vmscert.verify import Verification
 from vmscert.windows import Personal, Stores, thumbprint
+
+_SHA256 = bytes.fromhex("2a864886f70d01010b")  # sha256WithRSAEncryption, RFC 8017 appendix A.2.4
+_SHA1 = bytes.fromhex("2a864886f70d010105")  # sha1WithRSAEncryption, of the same length
+Kind = type[x509.ExtensionType]
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,10 @@ def expires_soon(lab: Lab) -> Lab:
 def name_mismatch(lab: Lab) -> Lab:
     """The certificate was issued to the name that the server had before it was renamed."""
     old = f"old-{lab.server.name}"
-    names = (f"{old}.{lab.server.domain}".rstrip("."), old)
-    issued = lab.authority.issue(*names, at=lab.at)
-    return lab.serving(lab.server, issued)
+    full = f"{old}.{lab.server.domain}".rstrip(".")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, full)])
+    names = x509.SubjectAlternativeName([x509.DNSName(full), x509.DNSName(old)])
+    return _remade(lab, subject=subject, having=names)
 
 
 @fault
@@ -137,42 +142,93 @@ def no_san(lab: Lab) -> Lab:
 @fault
 def wrong_eku(lab: Lab) -> Lab:
     """The certificate is for clients, not for servers."""
-    profile = replace(SERVER, extended_key_usage=(ExtendedKeyUsageOID.CLIENT_AUTH,))
-    return lab.serving(
-        lab.server, lab.authority.issue(*lab.server.names, at=lab.at, profile=profile)
-    )
+    return _remade(lab, having=x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
 
 
 @fault
 def weak_key(lab: Lab) -> Lab:
     """The RSA key has 1,024 bits."""
     key = rsa.generate_private_key(65537, 1024)
-    return lab.serving(lab.server, lab.authority.issue(*lab.server.names, at=lab.at, key=key))
+    return _changed(_remade(lab, key=key.public_key()), key=key)
 
 
 @fault
-def self_signed(lab: Lab) -> Lab:
-    """The server signed its certificate itself; no CA stands behind it."""
-    return _remade(lab, self_signed=True)
+def weak_signature(lab: Lab) -> Lab:
+    """The CA signed with SHA-1, as everybody did ten years ago."""
+    served = lab.served[lab.server.name]
+    return _changed(lab, certificate=_signed_with_sha1(served.certificate, lab.authority.key))
 
 
 @fault
 def bad_signature(lab: Lab) -> Lab:
     """One bit of the CA's signature was changed."""
-    issued = lab.served[lab.server.name]
-    der = bytearray(issued.certificate.public_bytes(Encoding.DER))
-    der[-1] ^= 1
-    return lab.serving(
-        lab.server, replace(issued, certificate=x509.load_der_x509_certificate(bytes(der)))
-    )
+    return _changed(lab, certificate=_damaged(lab.served[lab.server.name].certificate))
+
+
+@fault
+def unknown_critical_extension(lab: Lab) -> Lab:
+    """A critical extension asks of clients what none of them knows."""
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+    return _remade(lab, having=unknown, critical=True)
+
+
+@fault
+def malformed(lab: Lab) -> Lab:
+    """The extension that tells where the CA's certificate can be fetched is no valid DER."""
+    broken = x509.UnrecognizedExtension(x509.AuthorityInformationAccess.oid, b"not DER")
+    return _remade(lab, having=broken)
+
+
+@fault
+def profile(lab: Lab) -> Lab:
+    """The certificate does not say which of the CA's keys signed it."""
+    return _remade(lab, without=x509.AuthorityKeyIdentifier)
+
+
+@fault
+def leaf_is_ca(lab: Lab) -> Lab:
+    """The server's own certificate says that it is a CA."""
+    return _remade(lab, having=x509.BasicConstraints(True, None), critical=True)
+
+
+@fault
+def self_signed(lab: Lab) -> Lab:
+    """The server signed its certificate itself; no CA stands behind it."""
+    served = lab.served[lab.server.name]
+    assert served.key is not None
+    alone = remade(served.certificate, served.key, issuer=served.certificate.subject)
+    return _changed(lab, certificate=alone)
 
 
 @fault
 def too_long_for_phones(lab: Lab) -> Lab:
     """The mobile server's certificate is valid for three years."""
     mobile = next(host for host in lab.site.servers if "mobile server" in host.roles)
-    profile = replace(SERVER, days=1096)
-    return lab.serving(mobile, lab.authority.issue(*mobile.names, at=lab.at, profile=profile))
+    long = replace(SERVER, days=1096)
+    return lab.serving(mobile, lab.authority.issue(*mobile.names, at=lab.at, profile=long))
+
+
+# The CA
+
+
+@fault
+def issuer_not_ca(lab: Lab) -> Lab:
+    """The CA certificate says that it is no CA: it was made like one for a server."""
+    return _with_root(lab, x509.BasicConstraints(False, None))
+
+
+@fault
+def issuer_key_usage(lab: Lab) -> Lab:
+    """The CA certificate lets its key sign revocation lists only."""
+    no, crl_sign = False, True
+    only_lists = x509.KeyUsage(no, no, no, no, no, no, crl_sign, no, no)
+    return _with_root(lab, only_lists)
+
+
+@fault
+def name_constraint(lab: Lab) -> Lab:
+    """The CA may issue for names below example.org only, and this site is called otherwise."""
+    return _with_root(lab, x509.NameConstraints([x509.DNSName("example.org")], None))
 
 
 # The client
@@ -236,35 +292,94 @@ def _with_held(lab: Lab, **changes: Any) -> Lab:
     return lab.holding(lab.server, personal=tuple(replace(one, **changes) for one in held))
 
 
-def _remade(
-    lab: Lab,
+def _changed(lab: Lab, **changes: Any) -> Lab:
+    """Let the server serve what it has with one part replaced."""
+    return lab.serving(lab.server, replace(lab.served[lab.server.name], **changes))
+
+
+def _remade(lab: Lab, **changes: Any) -> Lab:
+    """Let the CA make the server's certificate again with one part changed."""
+    old = lab.served[lab.server.name].certificate
+    return _changed(lab, certificate=remade(old, lab.authority.key, **changes))
+
+
+def _with_root(lab: Lab, having: x509.ExtensionType) -> Lab:
+    """Change one extension of the CA certificate that all computers trust; its key stays."""
+    old = lab.authority.certificate
+    new = remade(old, lab.authority.key, having=having, critical=True)
+    stores = {
+        name: replace(one, root=tuple(new if root == old else root for root in one.root))
+        for name, one in lab.stores.items()
+    }
+    authority = Authority(replace(lab.authority.issued, certificate=new))
+    return replace(lab, authority=authority, stores=stores)
+
+
+# One thing of a certificate; pyca's builder writes none that is broken in itself, so those are
+# changed afterwards, byte by byte.
+
+
+def remade(
+    old: x509.Certificate,
+    signer: rsa.RSAPrivateKey,
+    *,
+    issuer: x509.Name | None = None,
+    subject: x509.Name | None = None,
+    key: rsa.RSAPublicKey | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
-    without: type[x509.ExtensionType] | None = None,
-    self_signed: bool = False,
-) -> Lab:
-    """Make the server's certificate again with one part changed, and serve it."""
-    issued = lab.served[lab.server.name]
-    old, key = issued.certificate, issued.key
-    assert key is not None
+    without: Kind | None = None,
+    having: x509.ExtensionType | None = None,
+    critical: bool = False,
+) -> x509.Certificate:
+    """Make a certificate again with some parts changed, signed by `signer`.
+
+    Key identifiers follow the keys. `without` is a kind of extension to leave out, `having` one
+    to put in, in place of its like. ValueError if pyca can't read the old one's extensions.
+    """
+    public = key or old.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
     builder = x509.CertificateBuilder(
-        issuer_name=old.subject if self_signed else old.issuer,
-        subject_name=old.subject,
-        public_key=key.public_key(),
+        issuer_name=issuer or old.issuer,
+        subject_name=subject or old.subject,
+        public_key=public,
         serial_number=x509.random_serial_number(),
         not_valid_before=start or old.not_valid_before_utc,
         not_valid_after=end or old.not_valid_after_utc,
-        extensions=[
-            extension
-            for extension in old.extensions
-            if not (without and isinstance(extension.value, without))
-        ],
     )
-    if self_signed:
-        own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-        kept = [e for e in old.extensions if not isinstance(e.value, x509.AuthorityKeyIdentifier)]
-        builder._extensions = [*kept, x509.Extension(own.oid, False, own)]
-    signer = key if self_signed else lab.authority.key
-    return lab.serving(
-        lab.server, replace(issued, certificate=builder.sign(signer, hashes.SHA256()))
-    )
+    identifiers = _key_identifiers(public, signer.public_key())
+    left_out = {one.oid for one in (without, having) if one}
+    for one in old.extensions:
+        if one.oid not in left_out:
+            builder = builder.add_extension(identifiers.get(one.oid) or one.value, one.critical)
+    if having:
+        builder = builder.add_extension(having, critical)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _key_identifiers(
+    own: rsa.RSAPublicKey, issuers: rsa.RSAPublicKey
+) -> dict[x509.ObjectIdentifier, x509.ExtensionType]:
+    return {
+        x509.SubjectKeyIdentifier.oid: x509.SubjectKeyIdentifier.from_public_key(own),
+        x509.AuthorityKeyIdentifier.oid: x509.AuthorityKeyIdentifier.from_issuer_public_key(
+            issuers
+        ),
+    }
+
+
+def _damaged(certificate: x509.Certificate) -> x509.Certificate:
+    """Change the last bit, which belongs to the signature."""
+    der = bytearray(certificate.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return x509.load_der_x509_certificate(bytes(der))
+
+
+def _signed_with_sha1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> x509.Certificate:
+    """Sign again with SHA-1, which pyca's builder refuses: the algorithm is changed by hand."""
+    old = certificate.tbs_certificate_bytes
+    body = old.replace(_SHA256, _SHA1)
+    signature = signer.sign(body, padding.PKCS1v15(), hashes.SHA1())
+    der = certificate.public_bytes(Encoding.DER)
+    der = der.replace(old, body).replace(_SHA256, _SHA1)
+    return x509.load_der_x509_certificate(der.replace(certificate.signature, signature))

@@ -9,6 +9,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from vmscert.authority import LESSON, QUICK, Authority, Issued, create_authority
 from vmscert.reach import connect
 from vmscert.runbook import Check
@@ -63,14 +65,17 @@ def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
     return create_authority(name, AT, QUICK, teaching_key(word or name), serial=1)
 
 
-def lesson_server(ca: Authority, *names: str, **changes: Any) -> Issued:
+def lesson_server(
+    ca: Authority, *names: str, key: rsa.RSAPrivateKey | None = None, **changes: Any
+) -> Issued:
     """Return a server certificate for lessons, the same in every run.
 
-    `changes` are arguments of `Authority.issue` that shall differ: `at`, `profile`, `key`.
+    Its key belongs to the first name unless given; `changes` are other arguments of
+    `Authority.issue`, such as `at` and `profile`.
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
-    usual = {"at": AT, "profile": LESSON, "key": teaching_key(names[0]), "serial": serial}
-    return ca.issue(*names, **(usual | changes))
+    usual = {"at": AT, "profile": LESSON, "serial": serial}
+    return ca.issue(*names, key=key or teaching_key(names[0]), **(usual | changes))
 
 
 def milliseconds(work: Callable[[], object], times: int = 5) -> float:

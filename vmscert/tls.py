@@ -191,11 +191,17 @@ class Exchange:
         return (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
 
 
-def handshake(issued: Issued, roots: Iterable[x509.Certificate], name: str) -> Handshake:
-    """Let a client that trusts only `roots` call a server by `name`, in memory: no socket."""
+def handshake(
+    issued: Issued, roots: Iterable[x509.Certificate], name: str, *, verify: bool = True
+) -> Handshake:
+    """Let a client that trusts only `roots` call a server by `name`, in memory: no socket.
+
+    Without `verify` the client takes whatever certificate it is shown, as careless programs do.
+    """
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = server_context(issued).wrap_bio(to_server, to_client, server_side=True)
-    client = Exchange(client_context(roots), str(parse_name(name)))
+    context = client_context(roots) if verify else reading_context(legacy=False)
+    client = Exchange(context, str(parse_name(name)))
     try:
         for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
             client.step()
@@ -239,14 +245,19 @@ def server_context(issued: Issued) -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=64)  # a context costs more than a handshake; a site has few sets of roots
-def _client_context(roots: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
+def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
+    """Return the same settings, not shared with anybody, to be changed further."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
     context.hostname_checks_common_name = False
-    if roots:
-        context.load_verify_locations(cadata=b"".join(c.public_bytes(Encoding.DER) for c in roots))
+    if trusted := b"".join(one.public_bytes(Encoding.DER) for one in roots):
+        context.load_verify_locations(cadata=trusted)
     return context
+
+
+@lru_cache(maxsize=64)  # a context costs more than a handshake; a site has few sets of roots
+def _client_context(roots: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
+    return own_client_context(roots)
 
 
 @lru_cache(maxsize=2)

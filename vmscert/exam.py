@@ -1,0 +1,470 @@
+"""A gallery of broken servers to diagnose, and an exam drawn from it.
+
+Every stand is a real server on loopback with something wrong. What is wrong there is never looked
+up: the stand is called when it opens, and what the handshake and `diagnose` find is the right
+answer. Numbers are dealt by a seed, so that a trainer can draw the same exam again.
+"""
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from itertools import combinations, islice
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from cryptography import x509
+
+from vmscert.chainfaults import SEEN, Call, Server, Stand, broken, call, chosen, healthy_stand, pem
+from vmscert.dissect import anatomy
+from vmscert.drawing import BAD, LINE, PAPER, QUIET, Canvas, Picture, fit
+from vmscert.facts import HOME, facts
+from vmscert.files import write_atomic
+from vmscert.forms import shown_look
+from vmscert.job import records_folder
+from vmscert.paths import Reading, moment
+from vmscert.practice import Look
+from vmscert.rules import RULES
+from vmscert.show import Table, table
+from vmscert.simulate import LOOPBACK
+from vmscert.trust import Diagnosis
+
+_FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
+_MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
+_WHERE = {
+    "leaf": "the server's own certificate",
+    "intermediate": "a CA between the server and the root",
+    "root": "the root, or who trusts it",
+}
+
+
+class Words(str):
+    """A text that a notebook shows as it is, without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self)}</p>"
+
+
+class Command(Words):
+    """A line for a terminal."""
+
+    def _repr_html_(self) -> str:
+        return f'<p><code style="overflow-wrap: anywhere">{escape(self)}</code></p>'
+
+
+# What a trainee sees
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the kit's tools show of a stand, without a verdict: that is left to the trainee."""
+
+    about: str
+    call: Call
+
+    @property
+    def sent(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that the server sent, in their order."""
+        return self.call.handshake.chain
+
+    @property
+    def trusted(self) -> tuple[x509.Certificate, ...]:
+        """The CA certificates that the client trusts."""
+        return self.call.stand.roots
+
+    def lines(self) -> list[str]:
+        """What was asked, what the client says, and the revocation lists that it holds."""
+        return [self.about, self._said(), *map(_about_list, self.call.stand.crls)]
+
+    def _said(self) -> str:
+        seen = self.call.handshake
+        if seen.rule:
+            told = filter(None, (seen.error, seen.hint))
+            return f"This client gives up: {'. '.join(told)}."
+        spoken = f"They speak {seen.version}, {seen.cipher}."
+        if not seen.ok:
+            return f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
+        lists = ", but looks into no revocation list" if self.call.stand.crls else ""
+        return f"This client accepts the server{lists}. Others may refuse it. {spoken}"
+
+    def certificates(self) -> Iterator[tuple[str, x509.Certificate]]:
+        """What the server sent and what the client trusts, each with the words for that."""
+        for number, one in enumerate(self.sent, 1):
+            yield f"Sent as number {number}", one
+        for one in self.trusted:
+            yield "Trusted by the client", one
+
+    def __repr__(self) -> str:
+        told = [f"{place}\n{anatomy(one)}" for place, one in self.certificates()]
+        return "\n\n".join(["\n".join(self.lines()), *told])
+
+    def _repr_html_(self) -> str:
+        lines = (f"<p>{escape(line)}</p>" for line in self.lines())
+        certificates = (
+            f"<details><summary>{place}: {escape(Reading(one).label)}</summary>"
+            f"{anatomy(one)._repr_html_()}</details>"
+            for place, one in self.certificates()
+        )
+        return "".join([*lines, self._picture(), *certificates])
+
+    def _picture(self) -> str:
+        if self.call.diagnosis is None:
+            return ""
+        drawn = way_up(self.call.diagnosis, self.sent, self.trusted)
+        return drawn._repr_mimebundle_()["text/html"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What is wrong at a stand: the path with its faults, and a table of findings."""
+
+    look: Look
+
+    def _repr_html_(self) -> str:
+        return shown_look(self.look)["text/html"]
+
+    def __repr__(self) -> str:
+        return shown_look(self.look)["text/plain"]
+
+
+def _about_list(crl: x509.CertificateRevocationList) -> str:
+    start, end = crl.last_update_utc, crl.next_update_utc
+    until = moment(end) if end else "any day"
+    serials = ", ".join(f"{entry.serial_number:X}" for entry in crl) or "none"
+    return (
+        f"The client holds a revocation list of {crl.issuer.rfc4514_string()}, from "
+        f"{moment(start)} to {until}. Serial numbers on it: {serials}."
+    )
+
+
+_TALL, _STEP, _WIDE = 46, 64, 430  # pixels: a box, from one box to the next, and its width
+
+
+def way_up(
+    diagnosis: Diagnosis,
+    presented: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+) -> Picture:
+    """Draw the way that a client finds from the server's certificate upwards; it judges nothing."""
+    path = [Reading(one) for one in reversed(diagnosis.path)]
+    boxes = path if diagnosis.path and diagnosis.path[-1] in roots else [None, *path]
+    unused = [f"trusted, but not on the way: {Reading(one).label}" for one in roots]
+    unused = [text for text, one in zip(unused, roots, strict=True) if one not in diagnosis.path]
+    canvas = Canvas(900, 30 + _STEP * len(boxes) + 22 * len(unused), "The way up from the server")
+    for place, one in enumerate(boxes):
+        _draw_step(canvas, 16 + _STEP * place, one, _held(one, presented))
+        if place:
+            middle, top = 20 + _WIDE / 2, 16 + _STEP * place
+            canvas.line(middle, top - _STEP + _TALL, middle, top, width=2)
+    for place, text in enumerate(unused):
+        canvas.text(20, 24 + _STEP * len(boxes) + 22 * place, text, colour=QUIET)
+    labels = [one.label if one else "nobody that the client trusts" for one in reversed(boxes)]
+    return canvas.picture(f"The way up: {', then '.join(labels)}.")
+
+
+def _held(one: Reading | None, presented: Sequence[x509.Certificate]) -> str:
+    if one is None:
+        return ""
+    if one.certificate in presented:
+        return f"sent as number {presented.index(one.certificate) + 1}"
+    return "trusted by the client"
+
+
+def _draw_step(canvas: Canvas, y: float, one: Reading | None, held: str) -> None:
+    if one is None:
+        for start in range(20, 20 + _WIDE, 12):  # a dashed frame
+            canvas.line(start, y, start + 6, y, colour=BAD)
+            canvas.line(start, y + _TALL, start + 6, y + _TALL, colour=BAD)
+        canvas.text(36, y + 28, "here the client finds nobody that it trusts", colour=BAD)
+        return
+    canvas.box(20, y, _WIDE, _TALL, fill=PAPER, stroke=LINE)
+    canvas.text(36, y + 20, fit(one.label.strip("'"), _WIDE - 30, bold=True), bold=True)
+    issued = f"issued by {'itself' if one.self_signed else one.issuer_label}"
+    canvas.text(36, y + 37, fit(issued, _WIDE - 30, 11), size=11)
+    canvas.text(36 + _WIDE, y + 28, held, colour=QUIET)
+
+
+# The gallery
+
+
+@dataclass
+class _Opened:
+    """One stand with its server, and how far a trainee has come with it."""
+
+    first: Call  # when it was opened: what it showed is the right answer
+    file: Path
+    points: dict[str, int] = field(default_factory=dict)
+    tried: bool = False
+    helped: bool = False
+    shown: bool = False
+    level: int = 0  # of the hints to the fault that is to be found next
+
+    @property
+    def right(self) -> set[str]:
+        return self.first.codes
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(self.right - set(self.points))
+
+    @property
+    def worth(self) -> int:
+        if self.shown:
+            return 0
+        return _LATER if self.tried or self.helped else _FIRST
+
+    def credit(self, codes: set[str]) -> None:
+        """Give points for what was not found before."""
+        self.points |= dict.fromkeys(codes - set(self.points), self.worth)
+        self.level = 0
+
+
+class Gallery:
+    """Numbered stands, each with a server that runs until `close()`, and the trainee's score.
+
+    `with` closes it, too; the end of the program does in any case.
+    """
+
+    def __init__(self, stands: Iterable[Stand], folder: str | Path = "") -> None:
+        self._exit = ExitStack()
+        parent = Path(folder or records_folder(Path("gallery-of-faults")))
+        parent.mkdir(parents=True, exist_ok=True)
+        place = TemporaryDirectory(prefix="stands-", dir=parent)
+        self._folder = Path(self._exit.enter_context(place))
+        self._stands = {number: self._open(number, stand) for number, stand in enumerate(stands, 1)}
+
+    def _open(self, number: int, stand: Stand) -> _Opened:
+        port = self._exit.enter_context(Server(stand)).port
+        file = self._folder / f"stand-{number:02}.pem"
+        write_atomic(file, pem(stand.roots))
+        if stand.crls:
+            write_atomic(file.with_suffix(".crl"), pem(stand.crls))
+        return _Opened(call(stand, port), file)
+
+    def __enter__(self) -> "Gallery":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the servers and remove the files with the CA certificates."""
+        self._exit.close()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the stands."""
+        return tuple(self._stands)
+
+    def __len__(self) -> int:
+        return len(self._stands)
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def __repr__(self) -> str:
+        return repr(self._table())
+
+    def _table(self) -> Table:
+        return table(
+            {
+                "stand": number,
+                "address": f"{LOOPBACK}:{one.first.port}",
+                "clients ask for": one.first.stand.name,
+                "state": self._state(one),
+            }
+            for number, one in self._stands.items()
+        )
+
+    def _state(self, one: _Opened) -> str:
+        if not one.left:
+            return "solved"
+        return f"{len(one.points)} found" if one.points else "tried" if one.tried else "open"
+
+    def _at(self, number: int) -> _Opened:
+        if number not in self._stands:
+            raise ValueError(f"There is no stand {number}: they are 1 to {len(self)}")
+        return self._stands[number]
+
+    def where(self, number: int) -> Words:
+        """Say where a stand is, and by which name its clients ask for it."""
+        one = self._at(number)
+        return Words(
+            f"Stand {number}: {LOOPBACK}:{one.first.port}, asked for {one.first.stand.name}"
+        )
+
+    def command(self, number: int, windows: bool = os.name == "nt") -> Command:
+        """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
+
+        For Linux, or for cmd and PowerShell of Windows, which has no /dev/null.
+        """
+        one = self._at(number)
+        name, file = one.first.stand.name, _near(one.file)
+        words = [
+            "openssl",
+            "s_client",
+            "-connect",
+            f"{LOOPBACK}:{one.first.port}",
+            "-servername",
+            name,
+        ]
+        words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
+        if one.first.stand.crls:
+            words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
+        if windows:
+            return Command("echo Q | " + " ".join(f'"{w}"' if " " in w else w for w in words))
+        return Command(shlex.join(words) + " </dev/null")
+
+    def look(self, number: int) -> Sight:
+        """Call a stand now, and show what the client sees; the verdict is left to you."""
+        one = self._at(number)
+        return Sight(self.where(number), call(one.first.stand, one.first.port))
+
+    def answer(self, number: int, *codes: str) -> Words:
+        """Say what is wrong at a stand, with one rule code or several; ValueError for no code."""
+        one = self._at(number)
+        given = {chosen(code, RULES) for code in codes}
+        if not given:
+            return Words('Your turn: name what is wrong, as in gallery.answer(1, "expired").')
+        wrong = sorted(given - one.right)
+        if not wrong:
+            one.credit(given)
+        one.tried = True
+        return Words(_not_yet(wrong, one.right) if wrong else _right(one))
+
+    def hint(self, number: int) -> Words:
+        """Say where to look; asked again, what kind of fault it is. It costs a point, once."""
+        one = self._at(number)
+        if not one.left:
+            return Words("This stand is solved.")
+        one.helped, one.level = True, one.level + 1
+        code = one.left[0]
+        return Words(RULES[code].diagnosis if one.level == 1 else _second_hint(one.first, code))
+
+    def solution(self, number: int) -> Solution:
+        """Show what is wrong and what to do; what was not found yet gives no points any more."""
+        self._at(number).shown = True
+        seen = self.look(number).call
+        found = Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
+        return Solution(found)
+
+    def score(self) -> Words:
+        """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""
+        stands = self._stands.values()
+        points = sum(sum(one.points.values()) for one in stands)
+        most = sum(_FIRST * len(one.right) for one in stands)
+        solved = sum(not one.left for one in stands)
+        return Words(f"{points} of {most} points; {solved} of {len(self)} stands solved.")
+
+    def sheet(self) -> Table:
+        """Return the answer sheet, for the trainer."""
+        return table(
+            {
+                "stand": number,
+                "rule": code,
+                "meaning": RULES[code].meaning,
+                "what to do": f"{RULES[code].remedy_text} ({RULES[code].remedy})",
+            }
+            for number, one in self._stands.items()
+            for code in sorted(one.right)
+        )
+
+
+def _second_hint(seen: Call, code: str) -> str:
+    finding = next(one for one in seen.findings if one.code == code)
+    where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
+    who = "Most" if finding.severity == "bad" else "Some"
+    return f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
+
+
+def _near(file: Path) -> Path:
+    """Return the path as seen from here, which is short where it lies here or within the kit."""
+    file = file.resolve()
+    if any(file.is_relative_to(place) for place in (Path.cwd(), HOME)):
+        with suppress(ValueError):  # Windows: on another drive than we are
+            return Path(os.path.relpath(file))
+    return file
+
+
+def _right(one: _Opened) -> str:
+    if not one.left:
+        return "Right." if len(one.right) == 1 else f"Right: {', '.join(sorted(one.right))}."
+    found = ", ".join(sorted(one.points))
+    return f"Right so far: {found}. {len(one.left)} more to find at this stand."
+
+
+def _not_yet(wrong: Iterable[str], right: Iterable[str]) -> str:
+    return "Not yet. " + " ".join(f"It is not {code}: {_correction(code, right)}" for code in wrong)
+
+
+def _correction(answered: str, right: Iterable[str]) -> str:
+    """Return what fits this confusion; where it is a new one, how to see that it is not that."""
+    hints = {(row["answered"], row["right"]): row["hint"] for row in facts("confusions")}
+    fitting = [hints[answered, code] for code in sorted(right) if (answered, code) in hints]
+    return fitting[0] if fitting else f"check it yourself. {RULES[answered].diagnosis}"
+
+
+def open_gallery(
+    names: Iterable[str | Sequence[str]] | None = None,
+    *,
+    at: datetime,
+    seed: int | None = None,
+    folder: str | Path = "",
+) -> Gallery:
+    """Open a stand for each fault, all that a TLS client sees if none is named.
+
+    Several names together, `("expired", "no-san")`, are one stand with several faults. Without a
+    seed the numbers are dealt anew each time. In `folder`, by default one beside the records
+    of sites, the CA certificates lie while it is open. `at` is the present time, since OpenSSL's
+    clock can't be set. ValueError for names that are no faults, or that hide each other.
+    """
+    dealt = [(one,) if isinstance(one, str) else tuple(one) for one in names or SEEN]
+    Random(seed).shuffle(dealt)
+    sound = healthy_stand(at)
+    return Gallery([broken(sound, *one) for one in dealt], folder)
+
+
+def draw_exam(
+    seed: int, count: int = 10, composed: int = 3, *, at: datetime, folder: str | Path = ""
+) -> Gallery:
+    """Draw an exam of `count` stands, of which `composed` have two faults that both show.
+
+    The same seed draws the same faults in the same order, on any computer; keys are new each
+    time. No fault comes twice where there are enough. ValueError for more than there are.
+    """
+    if not (0 <= composed <= min(count, _MOST_PAIRS) and count - composed <= len(SEEN)):
+        raise ValueError(
+            f"{count} stands, {composed} of them with two faults, can't be drawn: there are "
+            f"{len(SEEN)} stands with one fault and {_MOST_PAIRS} with two"
+        )
+    random, sound = Random(seed), healthy_stand(at)
+    pairs = dict(islice(_pairs(random, sound), composed))
+    free = [name for name in SEEN if not any(name in pair for pair in pairs)]
+    alone = random.sample(free if len(free) >= count - composed else SEEN, count - composed)
+    stands = [*pairs.values(), *(broken(sound, name) for name in alone)]
+    random.shuffle(stands)
+    return Gallery(stands, folder)
+
+
+def _pairs(random: Random, sound: Stand) -> Iterator[tuple[tuple[str, str], Stand]]:
+    """Yield two faults and the stand that shows both, no fault twice."""
+    pairs, taken = list(combinations(SEEN, 2)), set[str]()
+    random.shuffle(pairs)
+    for pair in pairs:
+        if taken.isdisjoint(pair):
+            with suppress(ValueError):  # one hides the other
+                yield pair, broken(sound, *pair)
+                taken.update(pair)
+
+
+def answer_sheet(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> Table:
+    """Return the answers to an exam, for the trainer: drawn anew, looked at, and closed."""
+    with draw_exam(seed, count, composed, at=at) as exam:
+        return exam.sheet()
