@@ -25,7 +25,6 @@ NO_NETWORK = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HERE}"
 # Where Jupyter and IPython keep things: in the copy's folder, each in one of its own.
 KEPT = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
         "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")  # fmt: skip
-SETTINGS = {"apputils-extension/notification": {"fetchNews": "false"}}
 
 DO = """async ([command, given]) => {
     await jupyterapp.commands.execute(command, given)
@@ -69,14 +68,10 @@ def _places():
 
 
 @contextmanager
-def jupyterlab(folder, settings=SETTINGS):
+def jupyterlab(folder):
     """Run `vmscert lab` on a copy of the kit in `folder`; yield the address to visit."""
     for name in ("vmscert", "data", "notebooks"):
         shutil.copytree(HOME / name, folder / name, ignore=_of_a_reader)
-    for name, values in settings.items():
-        file = folder / f"JUPYTERLAB_SETTINGS_DIR/@jupyterlab/{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values), encoding="utf-8")
     server = _start(folder)
     told = _told(server, folder)
     try:

@@ -12,11 +12,18 @@ from vmscert.facts import NOTEBOOKS
 SWITCH = ".widget-checkbox input"
 SLIDER = ".widget-slider .noUi-handle"
 
-WHOLE = ["00-start-here", "06-who-talks-to-whom"]
+WHOLE = ["00-start-here", "01-a-key-pair", "05-a-handshake", "06-who-talks-to-whom"]
 # notebook, what a reader moves in it, and how many of them there are
-MOVED = [("06-who-talks-to-whom", SWITCH, 3)]
+MOVED = [
+    ("01-a-key-pair", SLIDER, 2),
+    ("05-a-handshake", SLIDER, 1),
+    ("06-who-talks-to-whom", SWITCH, 3),
+]
 # notebook, a wrong answer to its first exercise, and the hint to it
-WRONG = [("06-who-talks-to-whom", "answer = 'vms-mob-01'", "that it passes on to phones")]
+WRONG = [
+    ("01-a-key-pair", "answer = 125", "You took the modulus"),
+    ("06-who-talks-to-whom", "answer = 'vms-mob-01'", "that it passes on to phones"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +127,16 @@ def test_a_wrong_answer_gets_its_hint_and_the_solution_below_is_right(lab, api, 
     api.expect(solution).to_be_hidden()
     notebook.cell(number + 2).locator("summary").click()
     api.expect(notebook.answer(number, solution.inner_text())).to_contain_text("Right.")
+
+
+def test_no_question_of_jupyterlab_lies_over_the_page(lab, api):
+    lab.ran(WHOLE[0])
+    api.expect(lab.page.locator(".jp-Dialog, .Toastify__toast")).to_have_count(0)
+
+
+def test_a_choice_of_a_quiz_answers_when_it_is_opened(lab, api):
+    notebook = lab.ran(WHOLE[0])
+    choice = notebook.panel.locator(".jp-OutputArea-output details").first
+    api.expect(choice.locator("p")).to_be_hidden()
+    choice.locator("summary").click()
+    api.expect(choice.locator("p")).to_contain_text(re.compile("Right|Not yet"))

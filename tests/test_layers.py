@@ -158,7 +158,9 @@ def test_nobody_asks_the_clock_but_those_who_may(module):
 
 @pytest.mark.parametrize("module", sorted(set(modules()) - NETWORK))
 def test_nobody_opens_a_socket_but_those_who_may(module):
-    assert not {"socket", "socketserver", "urllib.request", "http.client", "requests"} & set(imported(module))
+    assert not {"socket", "socketserver", "urllib.request", "http.client", "requests"} & set(
+        imported(module)
+    )
 
 
 @pytest.mark.parametrize("module", sorted(set(modules()) - PROCESSES))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -71,7 +72,7 @@ def notebook_code():
     for path in (HOME / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-        yield "\n".join(line for line in "\n".join(code).splitlines() if line[:1] not in "%!")
+        yield TransformerManager().transform_cell("\n".join(code))  # %magic and !programs
 
 
 def test_every_library_that_the_kit_imports_is_declared(project):

@@ -285,3 +285,15 @@ def test_a_name_that_a_lesson_told_is_known_in_those_after_it_and_not_in_itself(
 def test_a_lesson_resolves_every_acronym_at_or_before_its_first_use(path):
     found = unresolved(prose(path), WORDS, known_in(path))
     assert not found, "\n" + "\n".join(found)
+
+
+def test_the_glossary_of_the_trainers_page_is_the_table():
+    page = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    columns = ("term", "stands_for", "french", "meaning", "lesson")
+    lines = [" | ".join(row[column].replace("|", " or ") for column in columns) for row in WORDS]
+    assert page.split("|---|---|---|---|---|\n")[-1] == "".join(f"| {line} |\n" for line in lines)
+
+
+def test_the_trainers_page_names_every_lesson():
+    page = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in LESSONS if f"]({path.name})" not in page] == []
