@@ -226,7 +226,7 @@ def test_the_configuration_of_a_recording_server_is_read():
     assert (binding.port, binding.thumbprint) == (7563, LABEL)
 
 
-@pytest.mark.parametrize(("enabled", "label"), [("true", LABEL), ("false", "")])
+@pytest.mark.parametrize(("enabled", "label"), [("true", LABEL), ("false", "")], ids=["on", "off"])
 def test_the_endpoints_of_an_event_server_are_read(enabled, label):
     text = f"""<ServiceEndpoints><CertificateEnabled>{enabled}</CertificateEnabled>
       <CertificateHash>{LABEL}</CertificateHash></ServiceEndpoints>"""
@@ -249,7 +249,11 @@ CertUtil: -store-Befehl wurde erfolgreich ausgeführt."""
     assert read(text).thumbprints == (LABEL,)
 
 
-@pytest.mark.parametrize("text", [f"\u200e{LABEL.lower()}", bytes.fromhex(LABEL).hex(" "), LABEL])
+@pytest.mark.parametrize(
+    "text",
+    [f"\u200e{LABEL.lower()}", bytes.fromhex(LABEL).hex(" "), LABEL],
+    ids=["dialog", "spaced", "plain"],
+)
 def test_a_thumbprint_is_read_whatever_was_copied_along(text):
     assert read(text).about == f"the thumbprint {LABEL}"
 
