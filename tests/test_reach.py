@@ -121,7 +121,7 @@ def test_a_server_that_speaks_tls_1_1_at_most_is_too_old_but_read(issued, ca):
         seen = connect(HERE, port, [ca.certificate], NAME)
     assert (seen.ok, seen.rule, seen.version) == (False, "tls-too-old", "TLSv1.1")
     assert seen.chain == (issued.certificate,)
-    assert "TLSv1.1" in seen.hint
+    assert "speaks no TLS that current clients accept (TLSv1.1, " in seen.error
 
 
 def test_a_server_with_old_ciphers_only_is_too_old_but_read(issued, ca):

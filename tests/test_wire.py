@@ -162,15 +162,15 @@ def test_the_hellos_tell_what_is_offered_and_what_is_chosen(recorded):
     assert hello == {
         "asks for": NAME,
         "offers": "TLS 1.3, TLS 1.2",
-        "sends": "its half of ECDHE (X25519)",
+        "sends": "its half of ECDHE (secp256r1)",
         "knows": "9 cipher suites",
-        "ECDHE groups": "X25519",
+        "ECDHE groups": "secp256r1",
         "accepts signatures by": "RSA-PSS, RSA PKCS #1, ECDSA, EdDSA",
     }
     assert recorded["TLS 1.3"].first("ServerHello").facts == {
         "chooses": "TLS 1.3",
         "cipher suite": "TLS_AES_256_GCM_SHA384",
-        "sends": "its half of ECDHE (X25519)",
+        "sends": "its half of ECDHE (secp256r1)",
     }
     chosen = recorded["RSA"].first("ServerHello").facts
     assert chosen == {"chooses": "TLS 1.2", "cipher suite": "TLS_RSA_WITH_AES_256_GCM_SHA384"}
@@ -188,7 +188,7 @@ def test_what_the_hellos_tell_is_what_openssl_agreed_on(recorded):
 def test_where_the_secret_comes_from_is_told_of_both_key_exchanges(recorded):
     halves = recorded["TLS 1.2"]
     assert halves.first("ServerKeyExchange").facts == {
-        "sends": "its half of ECDHE (X25519)",
+        "sends": "its half of ECDHE (secp256r1)",
         "signs": "this half and both random numbers",
         "with": "rsa_pss_rsae_sha256",
     }
@@ -339,7 +339,7 @@ def test_the_halves_of_ecdhe_are_new_each_time_while_the_certificate_stays(
 ):
     one, other = recorded[mode], called(issued, ca, mode)
     halves = {*key_shares(one).values(), *key_shares(other).values()}
-    assert [len(half) for half in halves] == [32, 32, 32, 32]  # of X25519, RFC 7748
+    assert [len(half) for half in halves] == [65, 65, 65, 65]  # of secp256r1: 04, x, y
     assert one.result.chain == other.result.chain
     for sender, half in key_shares(one).items():
         assert half in one.wire[sender]

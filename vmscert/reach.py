@@ -46,7 +46,8 @@ def connect(
     parse_name(name)
     seen = _look(where, client_context(roots), name, timeout)
     if seen.problem in MAYBE_OLD:
-        return with_old_tls(seen, _look(where, reading_context(legacy=True), name, timeout))
+        old = _look(where, reading_context(legacy=True), name, timeout)
+        return with_old_tls(seen, old, where)
     reading = reading_context(legacy=False)
     if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
         bare = _look(where, reading, name, timeout)
@@ -164,13 +165,13 @@ def _hear_the_answer(plain: socket.socket, exchange: Exchange) -> None:
         return  # nothing, or what a healthy session begins or ends with
 
 
-def with_old_tls(seen: Handshake, old: Handshake) -> Handshake:
-    """Say what an older client would have seen, if that came further."""
+def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Handshake:
+    """Say what an older client would have been served, if that came further."""
     if not old.chain:
         return seen
-    hint = f"An older client would be served with {old.version}, {old.cipher}"
-    seen = seen.stopped("too-old", seen.error)
-    return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher, hint=hint)
+    seen = seen.stopped("too-old", f"{old.version}, {old.cipher}")
+    seen = told(seen, where, TIMEOUT, seen.seconds)
+    return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
 
 
 def _without_a_name(seen: Handshake, bare: Handshake) -> Handshake:

@@ -238,7 +238,7 @@ class _Run:
             handshake = await self._look(target, resolve, legacy=False)
             if handshake.problem in MAYBE_OLD:
                 old = await self._look(target, resolve, legacy=True)
-                handshake = with_old_tls(handshake, old)
+                handshake = with_old_tls(handshake, old, (target.address, target.port))
             self.seen.append(self._judged(target, handshake))
 
     async def _look(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:

@@ -248,6 +248,7 @@ def server_context(issued: Issued) -> ssl.SSLContext:
 def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     """Return the same settings, not shared with anybody, to be changed further."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python would go lower
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
     context.hostname_checks_common_name = False
     if trusted := b"".join(one.public_bytes(Encoding.DER) for one in roots):
@@ -269,6 +270,7 @@ def reading_context(legacy: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if legacy:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("ALL:@SECLEVEL=0")

@@ -261,7 +261,7 @@ def _restrict(context: ssl.SSLContext, version: str, key_exchange: str) -> ssl.S
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = _VERSIONS[version]
     context.set_ciphers(_SUITES[version, key_exchange])
-    context.set_ecdh_curve("X25519")
+    context.set_ecdh_curve("prime256v1")  # Python before 3.11.4 knows no X25519 here
     return context
 
 
