@@ -1,5 +1,6 @@
 """What notebooks show: whole words, true pictures, and one line where they stop."""
 
+import re
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -239,6 +240,13 @@ class TestTable:
         for text in (repr(shown), shown._repr_html_()):
             assert "x" * 80 in text
             assert "y" * 80 in text
+
+    def test_a_key_identifier_in_a_long_text_may_break_and_alone_may_not(self):
+        identifier = "0123456789ABCDEF" * 2 + "01234567"
+        shown = table([{"text": f"was signed with the key {identifier}", "key": identifier}])
+        text, alone = re.findall(r"<td style=[^>]*>", shown._repr_html_())
+        assert "overflow-wrap: anywhere" in text
+        assert "white-space: nowrap" in alone
 
     def test_markup_in_a_cell_is_escaped(self):
         assert "<script>" not in table([{"a": "<script>"}])._repr_html_()

@@ -51,8 +51,10 @@ class Table:
         if self.frame.empty:
             return f"<p>{self.empty}</p>"
         html = self.frame.to_html(index=False, border=0)
-        # Short texts stay on one line: a host name broken at its hyphen can't be read.
+        # Short texts stay on one line: a host name broken at its hyphen can't be read. In long ones
+        # a key identifier may break, or the last column would be off the page.
         html = re.sub(r"<t([dh])>(?=[^<]{1,40}<)", f'<t\\1 {_LEFT} white-space: nowrap">', html)
+        html = re.sub(r"<td>(?=[^<]*[0-9A-F]{30})", f'<td {_LEFT} overflow-wrap: anywhere">', html)
         return re.sub(r"<t([dh])>", f'<t\\1 {_LEFT} white-space: normal">', html)
 
     def __repr__(self) -> str:
