@@ -65,7 +65,7 @@ HOUSE = {
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "sketches": "der drawing",
     "show": "facts picture site trust",
-    "chainfaults": "authority faults files reach rules simulate site tls trust verify",
+    "chainfaults": "authority faults reach rules simulate site tls trust verify",
     "exam": (
         "chainfaults dissect drawing facts files forms job paths practice rules show simulate trust"
     ),

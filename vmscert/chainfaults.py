@@ -13,29 +13,21 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import permutations
-from pathlib import Path
-from secrets import token_hex
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import QUICK, SERVER, Issued, create_authority, new_key
 from vmscert.faults import GALLERY, Lab, healthy, remade
-from vmscert.files import write_atomic
 from vmscert.reach import connect
 from vmscert.rules import RULES
-from vmscert.simulate import LOOPBACK, _greet, _wake
+from vmscert.simulate import LOOPBACK, greet, wake
 from vmscert.site import read_site
-from vmscert.tls import Handshake
+from vmscert.tls import Handshake, load_certificate
 from vmscert.trust import Diagnosis, Finding, diagnose
 from vmscert.verify import judge
 
@@ -307,23 +299,18 @@ class Server(socketserver.ThreadingTCPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands; called by socketserver in a thread of its own."""
-        _greet(request, self._context)
+        greet(request, self._context)
 
     def __exit__(self, *_: object) -> None:
         if self._open:
             self._open = False
-            _wake(self.socket)
+            wake(self.socket)
             self._thread.join(timeout=1)
         self.server_close()
 
 
 def _context(issued: Issued, answers: str) -> ssl.SSLContext:
-    """Return the settings of a server that serves what current ones refuse, too.
-
-    OpenSSL loads keys from files only: the key lies there encrypted, with a password of its own,
-    for the moment of loading.
-    """
-    assert issued.key is not None
+    """Return the settings of a server that serves what current ones refuse, too."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
     if answers == "old TLS":
@@ -331,14 +318,7 @@ def _context(issued: Issued, answers: str) -> ssl.SSLContext:
             simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
             context.maximum_version = ssl.TLSVersion.TLSv1_1
-    password = token_hex()
-    encryption = BestAvailableEncryption(password.encode())
-    key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "server.key")
-        write_atomic(file, pem(sent) + key)
-        context.load_cert_chain(file, password=password)
+    load_certificate(context, issued)
     return context
 
 

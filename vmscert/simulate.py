@@ -145,7 +145,7 @@ def serving(ports: Mapping[int, Issued | None]) -> Iterator[dict[int, int]]:
         finally:
             stop.set()
             for listener in listeners.values():
-                _wake(listener)
+                wake(listener)
 
 
 def _listen() -> socket.socket:
@@ -164,10 +164,10 @@ def _serve(
             if stop.is_set():
                 plain.close()
             else:
-                threads.submit(_greet, plain, context)
+                threads.submit(greet, plain, context)
 
 
-def _greet(plain: socket.socket, context: ssl.SSLContext | None) -> None:
+def greet(plain: socket.socket, context: ssl.SSLContext | None) -> None:
     """Shake hands and hang up; what the client makes of it is the client's to tell."""
     plain.settimeout(10)
     with plain, suppress(OSError):
@@ -179,7 +179,8 @@ def _greet(plain: socket.socket, context: ssl.SSLContext | None) -> None:
             tls.recv(1)  # wait for the client to leave: a reset would swallow the handshake
 
 
-def _wake(listener: socket.socket) -> None:
+def wake(listener: socket.socket) -> None:
+    """Call a server that waits for a call, so that it sees that it is to end."""
     with suppress(OSError):
         socket.create_connection(listener.getsockname(), timeout=1).close()
 

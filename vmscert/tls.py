@@ -227,13 +227,22 @@ def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
 def server_context(issued: Issued) -> ssl.SSLContext:
     """Return the settings of a server that presents this certificate and its intermediates.
 
+    ValueError without its private key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_certificate(context, issued)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, issued: Issued) -> None:
+    """Let a server present this certificate and its intermediates; ValueError without its key.
+
     OpenSSL loads keys from files only: the key lies there encrypted, with a password of its own,
     for the moment of loading.
     """
     if issued.key is None:
         raise ValueError("A server can't run without its private key, which is not here")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
     password = secrets.token_hex()
     encryption = BestAvailableEncryption(password.encode())
@@ -242,7 +251,6 @@ def server_context(issued: Issued) -> ssl.SSLContext:
         file = Path(folder, "server.pem")
         file.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in sent) + key)
         context.load_cert_chain(file, password=password)
-    return context
 
 
 def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
