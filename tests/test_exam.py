@@ -13,10 +13,11 @@ import pytest
 from cryptography import x509
 
 from vmscert.chainfaults import SEEN, broken, healthy_stand
-from vmscert.exam import Command, Gallery, Words, answer_sheet, draw_exam, open_gallery, way_up
+from vmscert.exam import Gallery, answer_sheet, draw_exam, open_gallery
 from vmscert.examform import exam_form
 from vmscert.facts import facts
 from vmscert.rules import RULES
+from vmscert.sights import Command, Words, way_up
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SEED = 24
@@ -257,6 +258,8 @@ def test_a_slip_of_the_pen_is_one_sentence_and_costs_nothing(pair):
         gallery.answer(one, "expird")
     with pytest.raises(ValueError, match="There is no stand 3: they are 1 to 2"):
         gallery.answer(3, "expired")
+    with pytest.raises(ValueError, match="'7' is not the code of a fault"):
+        gallery.answer(one, 7)
     gallery.answer(one, "expired")
     assert gallery.score().startswith("2 of 6 points")
 
@@ -360,6 +363,11 @@ def test_an_exam_that_cannot_be_drawn_is_refused_in_one_sentence(count, composed
 def test_an_unknown_fault_is_refused_before_any_server_runs():
     with pytest.raises(ValueError, match="Did you mean 'expired'"):
         open_gallery(["expierd"], at=NOW)
+
+
+def test_one_fault_may_be_named_without_a_list():
+    with open_gallery("expired", at=NOW) as gallery:
+        assert gallery.look(1).call.codes == {"expired"}
 
 
 # The form

@@ -66,10 +66,9 @@ HOUSE = {
     "sketches": "der drawing",
     "show": "facts picture site trust",
     "chainfaults": "authority faults reach rules simulate site tls trust verify",
-    "exam": (
-        "chainfaults dissect drawing facts files forms job paths practice rules show simulate trust"
-    ),
-    "examform": "chainfaults exam rules show",
+    "sights": "chainfaults dissect drawing forms paths practice trust",
+    "exam": "chainfaults facts files job practice rules show sights simulate",
+    "examform": "chainfaults exam rules show sights",
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (

@@ -66,6 +66,11 @@ def test_a_lesson_certificate_is_accepted_by_its_names_and_by_no_other():
     assert not handshake(recorder, [ca.certificate], "vms-rec-02").ok
 
 
+def test_a_server_without_a_name_is_told():
+    with pytest.raises(ValueError, match="name"):
+        lesson_server(lesson_ca())
+
+
 def test_a_client_that_verifies_nothing_takes_any_certificate():
     recorder = lesson_server(lesson_ca(), "vms-rec-01")
     assert not handshake(recorder, [], "vms-rec-02").ok

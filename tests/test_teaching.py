@@ -28,6 +28,12 @@ def test_a_key_has_its_size_and_spells_in_its_modulus_that_it_is_for_lessons(wor
     assert is_teaching(public)
 
 
+@pytest.mark.parametrize("bits", [-16, 0, 512, 1000])
+def test_a_size_that_holds_no_mark_or_no_whole_primes_is_told(bits):
+    with pytest.raises(ValueError, match=f"can't have {bits} bits: take 1024"):
+        teaching_key("word", bits)
+
+
 def test_a_word_gives_the_same_key_each_time_and_another_word_another_key():
     first = teaching_key("root")
     teaching_key.cache_clear()

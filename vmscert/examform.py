@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmscert.chainfaults import SEEN
-from vmscert.exam import Gallery, Words
+from vmscert.exam import Gallery
 from vmscert.rules import RULES
 from vmscert.show import show_errors_as_sentences
+from vmscert.sights import Words
 
 _LABEL = {"description_width": "60px"}
 _ROWS = 9  # choices that are seen at once

@@ -75,7 +75,7 @@ def lesson_server(
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
     usual = {"at": AT, "profile": LESSON, "serial": serial}
-    return ca.issue(*names, key=key or teaching_key(names[0]), **(usual | changes))
+    return ca.issue(*names, key=key or teaching_key("".join(names[:1])), **(usual | changes))
 
 
 def milliseconds(work: Callable[[], object], times: int = 5) -> float:
