@@ -224,6 +224,7 @@ class TestExercises:
             check = notebook.cells[number + 1]
             assert tags(check)[0] == "check"
             assert check.metadata.jupyter.source_hidden
+            assert check.source.startswith("# Checks your answer\n")  # a folded cell shows that
         assert 2 <= len(found) == len(verdicts(notebook))
         assert all(verdict.startswith("Your turn") for verdict in verdicts(notebook))
 
