@@ -22,19 +22,10 @@ from hypothesis import strategies as st
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.facts import DATA, facts
+from vmscert.inventory import read_inventory, write_inventory
 from vmscert.releases import pfx_encryption, release
-from vmscert.windows import (
-    Personal,
-    Stores,
-    account,
-    principal,
-    quote,
-    read_inventory,
-    script,
-    script_inputs,
-    thumbprint,
-    write_inventory,
-)
+from vmscert.scripts import quote, script, script_inputs
+from vmscert.windows import Personal, Stores, account, principal, thumbprint
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -57,7 +57,8 @@ _HOMES = {
     "trust": "RULES Diagnosis Finding Rule diagnose",
     "verify": "Verification verify_connections",
     "wire": "Recording capture key_shares open_recording signed_by_server",
-    "windows": "Personal Stores read_inventory thumbprint write_inventory",
+    "inventory": "read_inventory write_inventory",
+    "windows": "Personal Stores thumbprint",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -22,10 +22,11 @@ from vmscert.ledger import Entry, iso
 from vmscert.missing import MISSING, missing_ca, missing_certificates
 from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption
+from vmscert.scripts import script
 from vmscert.simulate import Computer, ScriptError, verify_simulated
 from vmscert.site import Host, in_order
 from vmscert.verify import Verification, verify_connections
-from vmscert.windows import principal, script, thumbprint
+from vmscert.windows import principal, thumbprint
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)

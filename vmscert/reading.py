@@ -18,12 +18,13 @@ from cryptography import x509
 
 from vmscert.check import check_ca, check_site
 from vmscert.formats import Found, counted, read_der, read_pem, unbase64
+from vmscert.inventory import parse_inventory
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
 from vmscert.site import read_site
 from vmscert.trust import Finding, diagnose
-from vmscert.windows import parse_inventory, thumbprint
+from vmscert.windows import thumbprint
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
 _LARGEST = 64 << 20  # bytes; the largest log of a server

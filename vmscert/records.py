@@ -27,8 +27,9 @@ from filelock import FileLock, Timeout
 
 from vmscert.authority import Authority, Issued, load_authority
 from vmscert.files import sweep, write_atomic, write_once
+from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
-from vmscert.windows import Stores, read_inventory, thumbprint, write_inventory
+from vmscert.windows import Stores, thumbprint
 
 _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"

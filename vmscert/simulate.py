@@ -19,19 +19,14 @@ from cryptography import x509
 
 from vmscert.authority import Issued
 from vmscert.files import write_atomic
+from vmscert.inventory import read_inventory, write_inventory
 from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption
+from vmscert.scripts import script_inputs
 from vmscert.site import Host, Site
 from vmscert.tls import server_context
 from vmscert.verify import Verification, verify_connections
-from vmscert.windows import (
-    Personal,
-    Stores,
-    read_inventory,
-    script_inputs,
-    thumbprint,
-    write_inventory,
-)
+from vmscert.windows import Personal, Stores, thumbprint
 
 LOOPBACK = "127.0.0.1"
 _SYSTEM = ("NT AUTHORITY\\SYSTEM", "BUILTIN\\Administrators")  # who reads a new machine key
