@@ -10,6 +10,7 @@ from typing import Any
 # `import vmscert` costs next to nothing.
 _HOMES = {
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
+    "carrying": "Errand hand_over walk",
     "check": "check_ca check_host check_site",
     "der": "certificate_fields",
     "chainfaults": "SEEN",
@@ -35,8 +36,8 @@ _HOMES = {
         "who_serves_what who_trusts_whom"
     ),
     "deeds": (
-        "Errand ca_name create_ca due_certificates hand_over issue_certificates record "
-        "renew_certificates verify_site walk"
+        "ca_name create_ca due_certificates issue_certificates receive record "
+        "renew_certificates sign_requests verify_site"
     ),
     "quizzes": "Quiz quiz",
     "practice": "Look look practice_survey",
@@ -44,7 +45,7 @@ _HOMES = {
     "show": (
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
     ),
-    "simulate": "Computer ScriptError serving verify_simulated",
+    "simulate": "serving verify_simulated",
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
     "surveys": "Seen Survey survey",
@@ -55,6 +56,7 @@ _HOMES = {
     "teaching": "is_teaching teaching_key",
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",
+    "visits": "Computer ScriptError Trouble",
     "verify": "Verification verify_connections",
     "wire": "Recording capture key_shares open_recording signed_by_server",
     "inventory": "read_inventory write_inventory",

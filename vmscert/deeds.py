@@ -1,46 +1,33 @@
-"""What the runbooks do: each deed once, doing only what is missing.
+"""What the runbooks do on the laptop: each deed once, doing only what is missing.
 
-A run that was stopped at any point is continued by the next one. On a real site people carry the
-hand-over folders to the computers; in a rehearsal simulated computers read the same folders.
+A run that was stopped at any point is continued by the next one. What people carry to the
+computers, and what comes back, is in `carrying`.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.authority import ROOT, SERVER, Issued, create_authority
+from vmscert.authority import ROOT, SERVER, Authority, Issued, Profile, create_authority
+from vmscert.carrying import simulated
 from vmscert.expiry import Due, due
-from vmscert.facts import facts
 from vmscert.fleet import issue_all
 from vmscert.job import Job
-from vmscert.ledger import Entry, iso
-from vmscert.missing import MISSING, missing_ca, missing_certificates
+from vmscert.ledger import iso
+from vmscert.missing import missing_ca, missing_certificates
 from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption
-from vmscert.scripts import script
-from vmscert.simulate import Computer, ScriptError, verify_simulated
-from vmscert.site import Host, in_order
+from vmscert.simulate import verify_simulated
+from vmscert.site import CSR, PFX, Host
+from vmscert.trust import diagnose
 from vmscert.verify import Verification, verify_connections
-from vmscert.windows import principal, thumbprint
+from vmscert.visits import Computer
+from vmscert.windows import thumbprint
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
-
-
-@dataclass(frozen=True)
-class Errand:
-    """One visit to one computer: who goes, with which folder of the site's, how it ended."""
-
-    host: str
-    owner: str
-    folder: str
-    script: str
-    result: str
 
 
 def create_ca(
@@ -66,9 +53,49 @@ def ca_name(job: Job) -> str:
 def issue_certificates(
     job: Job, *, days: int = SERVER.days, key_bits: int = SERVER.key_bits
 ) -> list[dict[str, str]]:
-    """Issue a certificate to every server that has none for its names; return one row for each."""
+    """Issue a certificate with a new key to every server that needs one; return one row for each.
+
+    Servers that make their own keys are left to `sign_requests`.
+    """
     with job.records.lock():  # looked at inside: a second run that waited finds it done
-        return list(_issue(job, missing_certificates(job), "issue", days, key_bits))
+        missing = (n for n in missing_certificates(job) if job.site[n].enrolment == PFX)
+        return list(_issue(job, missing, "issue", days, key_bits))
+
+
+def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
+    """Answer every request that came back: the key stays on its computer. One row for each.
+
+    The table decides which names the certificate carries; a request that asks for others, or
+    whose key is weak, is refused, and its row says why.
+    """
+    with job.records.lock():
+        waiting = [
+            (host, csr)
+            for host in job.site.servers
+            if host.enrolment == CSR and (csr := job.records.request(host.name)) is not None
+        ]
+        if not waiting:
+            return []
+        authority = job.records.authority(job.secret("CA"))
+        profile = replace(SERVER, days=days)
+        return [_signed(job, authority, host, csr, profile) for host, csr in waiting]
+
+
+def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str, str]:
+    """Keep what another CA answered to a server's request: its certificate and the CAs above.
+
+    ValueError if the certificate is not for the key of the request, or if a client that trusts
+    the root would find anything wrong with it under any name of the table.
+    """
+    found = list(answer)
+    csr = job.records.request(host)
+    mine = [one for one in found if csr is not None and one.public_key() == csr.public_key()]
+    if not mine:
+        raise ValueError(f"No certificate here fits the request of {host}: bring the CA's answer")
+    issued = Issued(mine[0], None, tuple(one for one in found if one not in mine))
+    issued = replace(issued, issuers=_path_above(job, host, issued))
+    job.records.save_signed(host, issued, at=job.at, runbook=job.number, action="receive")
+    return _issued_row(host, issued, "the key stays there")
 
 
 def renew_certificates(
@@ -76,46 +103,14 @@ def renew_certificates(
 ) -> list[dict[str, str]]:
     """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
     with job.records.lock():
-        return list(_issue(job, hosts, "renew", days, key_bits))
+        mine = (name for name in hosts if job.site[name].enrolment == PFX)
+        return list(_issue(job, mine, "renew", days, key_bits))
 
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:
     """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
     ca = [("CA", job.records.ca_certificate)]
     return due([*ca, *job.records.current().items()], on)
-
-
-def hand_over(job: Job, name: str) -> list[Errand]:
-    """Prepare the folders for one script ("trust", "import", "enable"); return the errands.
-
-    Only computers where something is missing are on the list, in the order in which encryption
-    may be switched on.
-    """
-    number = _NUMBER_OF[name]
-    errands = []
-    with job.records.lock():
-        missing = MISSING[number](job)
-        for host in in_order(host for host in job.site if host.name in missing):
-            folder = job.records.hand_over(host.name, _FILES[name](job, host))
-            carried = folder.relative_to(job.records.folder).as_posix()
-            errands.append(Errand(host.name, host.owner, carried, f"{name}.ps1", "to do"))
-        _note_errands(job, "hand over", errands)
-    return errands
-
-
-def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
-    """In a rehearsal, let the simulated computers run the scripts and report back.
-
-    On a real site nothing is done: people carry the folders and bring the inventory files to
-    `inventory/`; the errands come back as they are.
-    """
-    errands = list(errands)
-    if not job.rehearsal:
-        return errands
-    with job.records.lock():
-        done = [replace(errand, result=_visit(job, errand)) for errand in errands]
-        _note_errands(job, "simulated", done)
-    return done
 
 
 def verify_site(job: Job) -> list[Verification]:
@@ -159,99 +154,63 @@ def _issue(
             name, issued, password, encryption,
             at=job.at, runbook=job.number, action=action,
         )  # fmt: skip
-        yield _issued_row(name, issued, encryption)
+        yield _issued_row(name, issued, f"in a PFX, {encryption}")
 
 
-def _issued_row(name: str, issued: Issued, encryption: str) -> dict[str, str]:
+def _signed(
+    job: Job,
+    authority: Authority,
+    host: Host,
+    csr: x509.CertificateSigningRequest,
+    profile: Profile,
+) -> dict[str, str]:
+    try:
+        issued = authority.sign(csr, host.names, job.at, profile)
+    except ValueError as error:
+        return {"server": host.name, "names": "", "until": f"refused: {error}"}
+    job.records.save_signed(host.name, issued, at=job.at, runbook=job.number)
+    return _issued_row(host.name, issued, "the key stays there")
+
+
+def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, ...]:
+    """The CAs above an answer, nearest first; ValueError with all that a client would find."""
+    roots = [one for one in issued.issuers if one.subject == one.issuer]
+    if not roots:
+        raise ValueError(f"The answer for {host} lacks the root: add the CA's root certificate")
+    for name in job.site[host].names:
+        diagnosis = diagnose(issued.chain, name, roots, job.at)
+        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
+            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
+    return tuple(diagnosis.path[1:])
+
+
+def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
     end = issued.certificate.not_valid_after_utc
     return {
         "server": name,
         "names": ", ".join(issued.names),
         "until": f"{end:%Y-%m-%d}" + (" (ends with the CA)" if issued.capped else ""),
-        "PFX": encryption,
+        "private key": key,
         "thumbprint": thumbprint(issued.certificate),
     }
 
 
-def _trust_files(job: Job, host: Host) -> dict[str, bytes]:
-    ca = job.records.ca_certificate
-    der = ca.public_bytes(Encoding.DER)
-    inputs = {
-        "ComputerName": host.name,
-        "CaThumbprint": thumbprint(ca),
-        "CaSha256": hashlib.sha256(der).hexdigest(),
-    }
-    return {"ca.cer": der, "trust.ps1": script("trust", **inputs), **_inventory(host)}
-
-
-def _import_files(job: Job, host: Host) -> dict[str, bytes]:
-    path = job.records.pfx_paths()[host.name]
-    pfx = path.read_bytes()
-    certificate = job.records.current()[host.name]
-    inputs = {
-        "ComputerName": host.name,
-        "PfxFile": path.name,
-        "PfxSha256": hashlib.sha256(pfx).hexdigest(),
-        "Thumbprint": thumbprint(certificate),
-        "FriendlyName": Issued(certificate, None).friendly_name,
-        "Accounts": list(map(principal, host.accounts)),
-    }
-    return {path.name: pfx, "import.ps1": script("import", **inputs), **_inventory(host)}
-
-
-def _enable_files(job: Job, host: Host) -> dict[str, bytes]:
-    guids = {row["group"]: row["guid"] for row in facts("xprotect/certificate-groups")}
-    inputs = {
-        "ComputerName": host.name,
-        "Thumbprint": thumbprint(job.records.current()[host.name]),
-        "Groups": list(host.groups),
-        "GroupIds": [guids[group] for group in host.groups],
-    }
-    return {"enable.ps1": script("enable", **inputs), **_inventory(host)}
-
-
-def _inventory(host: Host) -> dict[str, bytes]:
-    return {"inventory.ps1": script("inventory", ComputerName=host.name)}
-
-
-_NUMBER_OF = {"trust": "13", "import": "14", "enable": "15"}
-_FILES = {"trust": _trust_files, "import": _import_files, "enable": _enable_files}
-
-
-def _disk(job: Job) -> Path:
-    return job.records.folder / "simulated"
-
-
-def _visit(job: Job, errand: Errand) -> str:
-    """What a person does at a computer: run the script, bring the inventory back."""
-    computer = Computer(job.site[errand.host], _disk(job))
-    try:
-        password = job.secret("PFX") if errand.script == "import.ps1" else ""
-        computer.run(job.records.folder / errand.folder / errand.script, job.at, password)
-    except ScriptError as error:
-        return f"failed: {error}"
-    job.records.save_inventory(computer.stores(job.at))
-    return "done"
-
-
 def _served(job: Job, host: Host) -> dict[int, Issued | None]:
-    """Port → what the simulated computer serves there: the PFX that was imported and bound."""
-    computer = Computer(host, _disk(job))
+    """Port → what the simulated computer serves there: what was imported and bound."""
+    computer = simulated(job, host)
     bindings = computer.stores(job.at).bindings
-    opened = {
-        label: read_pfx(computer.pfx(label), job.secret("PFX"), job.records.ca_certificate)
-        for label in set(bindings.values())
-    }
+    opened = {label: _opened(job, computer, label) for label in set(bindings.values())}
     return {port: opened.get(bindings.get(group, "")) for port, group in host.ports}
 
 
-def _note_errands(job: Job, action: str, errands: Iterable[Errand]) -> None:
-    job.records.note_all(
-        Entry(
-            iso(job.at), job.number, action, errand.host, note=f"{errand.script}: {errand.result}"
-        )
-        for errand in errands
-    )
+def _opened(job: Job, computer: Computer, label: str) -> Issued | None:
+    """A certificate of a simulated computer with its key: from the PFX, or made there."""
+    if computer.pfx(label).exists():
+        return read_pfx(computer.pfx(label), job.secret("PFX"), job.records.ca_certificate)
+    stores = computer.stores(job.at)
+    held = stores.find(label)
+    key = computer.key(held.certificate) if held else None
+    return Issued(held.certificate, key, stores.intermediate) if held and key else None
 
 
 def _one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:

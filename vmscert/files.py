@@ -1,7 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
 import secrets
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 _PRIVATE = (".key", ".pfx")
@@ -46,7 +48,23 @@ def write_once(path: Path, data: bytes) -> None:
     write_atomic(path, data)
 
 
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder with these files: it appears whole, or not at all, and is never added to.
+
+    The caller holds the lock of the folder above. Raises FileExistsError where one is already.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists: a finished folder is never changed")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
+    try:
+        for name, data in files.items():
+            write_atomic(draft / name, data)
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
     """Remove drafts that a killed run left behind; the caller holds the folder's lock."""
-    for draft in folder.rglob(".*.draft"):
-        draft.unlink(missing_ok=True)
+    for draft in list(folder.rglob(".*.draft")):
+        shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)

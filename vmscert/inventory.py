@@ -29,6 +29,8 @@ def write_inventory(stores: Stores) -> bytes:
         "personal": list(map(_written, stores.personal)),
         "user_personal": list(map(_written, stores.user_personal)),
         "bindings": dict(sorted(stores.bindings.items())),
+        "request": stores.request,
+        "intermediate": list(map(_encoded, stores.intermediate)),
     }
     return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -85,6 +87,8 @@ def _stores(data: Any) -> Stores:
         personal=_personal(data, "personal"),
         user_personal=_personal(data, "user_personal"),
         bindings=_bindings(_get(data, "bindings", dict)),
+        request=data.get("request", ""),
+        intermediate=_certificates(data, "intermediate") if "intermediate" in data else (),
     )
 
 

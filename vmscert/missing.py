@@ -1,12 +1,15 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from cryptography import x509
 
 from vmscert.authority import is_signed_by, subject_names
 from vmscert.job import Job
-from vmscert.site import Host
+from vmscert.releases import pfx_encryption, pfx_encryption_of
+from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.windows import thumbprint
 
 
@@ -22,20 +25,24 @@ def missing_certificates(job: Job) -> dict[str, str]:
     return {name: reason for name, reason in found.items() if reason}
 
 
-def missing_trust(job: Job) -> dict[str, str]:
-    """Runbook 13: the CA certificate in LocalMachine\\Root of every client and server."""
-    ca, stores = job.records.ca_certificate, job.records.inventories()
+def missing_requests(job: Job) -> dict[str, str]:
+    """Runbook 12: a request from every server that makes its own key and has no certificate."""
     return {
-        host.name: "the CA certificate" if host.name in stores else "no inventory came back"
-        for host in job.site.clients
-        if host.name not in stores or ca not in stores[host.name].root
+        name: reason
+        for name, reason in missing_certificates(job).items()
+        if job.site[name].enrolment != PFX and job.records.request(name) is None
     }
 
 
+def missing_trust(job: Job) -> dict[str, str]:
+    """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
+    return {name: what for name, what in _lacking_roots(job) if not job.site[name].ports}
+
+
 def missing_imports(job: Job) -> dict[str, str]:
-    """Runbook 14: certificate and readable private key in LocalMachine\\My of every server."""
+    """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
     current, stores = job.records.current(), job.records.inventories()
-    found = {}
+    found = {name: what for name, what in _lacking_roots(job) if job.site[name].ports}
     for host in job.site.servers:
         label = thumbprint(current[host.name]) if host.name in current else ""
         held = stores[host.name].find(label) if host.name in stores else None
@@ -61,6 +68,47 @@ def missing_encryption(job: Job) -> dict[str, str]:
     return found
 
 
+def missing_retirement(job: Job) -> dict[str, str]:
+    """Runbook 17, days later: servers that still hold certificates which were replaced."""
+    current, stores = job.records.current(), job.records.inventories()
+    found = {}
+    for host in job.site.servers:
+        if host.name in stores and host.name in current:
+            old = [one for one in job.records.superseded(host.name) if stores[host.name].find(one)]
+            if old and thumbprint(current[host.name]) in stores[host.name].bindings.values():
+                found[host.name] = f"{len(old)} certificates that were replaced are still there"
+    return found
+
+
+def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → the roots of all servers that it calls, and of its own certificate."""
+    current = job.records.current()
+    root = {
+        host.name: job.records.issuers(host.name)[-1]
+        if host.name in current
+        else job.records.ca_certificate
+        for host in job.site.servers
+        if host.name in current or host.enrolment != THIRD_PARTY
+    }
+    called = defaultdict(set, {host.name: {host.name} for host in job.site.servers})
+    for connection in job.site.connections:
+        called[connection.client].add(connection.server)
+    return {
+        host.name: tuple(dict.fromkeys(root[name] for name in root if name in called[host.name]))
+        for host in job.site.clients
+    }
+
+
+def _lacking_roots(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield (computer, what it lacks) where a CA certificate is missing."""
+    stores = job.records.inventories()
+    for name, roots in needed_roots(job).items():
+        if name not in stores:
+            yield name, "no inventory came back"
+        elif not set(roots) <= set(stores[name].root):
+            yield name, "the CA certificate"
+
+
 def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
     """Why this server needs a certificate, or nothing."""
     if certificate is None:
@@ -69,10 +117,37 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= job.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
-    ca = job.records.ca_certificate
-    return "" if is_signed_by(certificate, ca) else "its certificate is of another CA"
+    if host.enrolment == THIRD_PARTY:
+        return ""  # looked at when it came back
+    if not is_signed_by(certificate, job.records.ca_certificate):
+        return "its certificate is of another CA"
+    return _unopenable(job, host)
 
 
+def _unopenable(job: Job, host: Host) -> str:
+    """Why this server's Windows can't open the PFX that was made for it, or nothing."""
+    path = job.records.pfx_paths().get(host.name)
+    wanted = pfx_encryption(host.windows)
+    if path is None or wanted != "3DES" or pfx_encryption_of(path.read_bytes()) == wanted:
+        return ""
+    return f"its PFX can't be opened by {host.windows}"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One visit to a computer: what is run there, and who still needs it."""
+
+    command: str
+    needed: Callable[[Job], dict[str, str]]
+
+
+PHASES = {
+    "request": Phase("request.ps1", missing_requests),
+    "trust": Phase("install.ps1", missing_trust),
+    "import": Phase("install.ps1", missing_imports),
+    "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption),
+    "retire": Phase("install.ps1 -Phase Retire", missing_retirement),
+}
 MISSING: dict[str, Callable[[Job], dict[str, str]]] = {
     "11": missing_ca,
     "12": missing_certificates,

@@ -10,7 +10,10 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What Markdown would take for more than a letter: anywhere, before punctuation, at the beginning.
+_SPECIAL = re.compile(
+    r"([`*_\[\]<>|&~]|\\(?=[!-/:-@\[-`{-~]|$)|^[#+=>-]|(?<=^\d)[.)]|(?<=^\d\d)[.)])"
+)
 # The policy says it to the browser too: this page loads nothing and runs nothing.
 _FRAME = """<!DOCTYPE html>
 <html lang="{lang}">
@@ -41,7 +44,8 @@ pre { white-space: pre-wrap; border: 1px solid #bbb; padding: .6rem .8rem; }
 pre code { background: none; padding: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .94em; }
 th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertical-align: top; }
-th { background: #f3f3f3; } svg { display: block; max-width: 100%; height: auto; }
+td:first-child code { white-space: nowrap; } th { background: #f3f3f3; }
+svg { display: block; max-width: 100%; height: auto; }
 blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; }
 @page { size: A4; margin: 18mm; }
 @media print {
@@ -85,7 +89,7 @@ def page(
 
 def plain(text: str) -> Markdown:
     """Return Markdown that shows this text as it is, in one line, also in a table's cell."""
-    return Markdown(_PUNCTUATION.sub(r"\\\1", " ".join(text.split())))
+    return Markdown(_SPECIAL.sub(r"\\\1", " ".join(text.split())))
 
 
 def literal(text: str) -> Markdown:

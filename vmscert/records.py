@@ -3,7 +3,8 @@
     ca.cer                             public; goes to every computer
     ca.key                             PKCS #8, encrypted; goes nowhere
     servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
-    hand-over/<host>/                  what one person carries to one computer
+    hand-over/<host>/<date>/           what one person carries to one computer; never changed
+    requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes
@@ -26,14 +27,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
 from vmscert.authority import Authority, Issued, load_authority
-from vmscert.files import sweep, write_atomic, write_once
+from vmscert.files import sweep, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
 from vmscert.windows import Stores, thumbprint
 
 _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
-_ISSUED = ("issue", "renew")
+_ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
+_SIGNED = ("sign", "receive")  # for a key that never left its computer
 
 
 class Records:
@@ -169,47 +171,109 @@ class Records:
             write_once(path, pfx)
         return path
 
+    def save_signed(
+        self, host: str, issued: Issued, *, at: datetime, runbook: str = "12", action: str = "sign"
+    ) -> Path:
+        """Record and write a certificate whose key is on its computer, with the CAs above it."""
+        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.cer"
+        above = "".join(one.public_bytes(Encoding.PEM).decode() for one in issued.issuers)
+        with self.lock():
+            self.note(runbook, action, issued.certificate, host=host, at=at, note="key stays there")
+            write_once(path.with_suffix(".issuers.pem"), above.encode())
+            write_once(path, issued.certificate.public_bytes(Encoding.DER))
+        return path
+
     def current(self) -> dict[str, x509.Certificate]:
         """Return host → the newest certificate that was issued and is complete on disk."""
         return {
-            host: x509.load_der_x509_certificate(path.with_suffix(".cer").read_bytes())
-            for host, path in self.pfx_paths().items()
+            host: x509.load_der_x509_certificate(path.read_bytes())
+            for host, path in self.certificate_paths().items()
+        }
+
+    def certificate_paths(self) -> dict[str, Path]:
+        """Return host → the file of its newest complete certificate, in the ledger's order."""
+        return {
+            entry.host: self._file(entry)
+            for entry in self.ledger.entries()
+            if entry.action in (*_ISSUED, *_SIGNED) and self._is_complete(entry)
         }
 
     def pfx_paths(self) -> dict[str, Path]:
-        """Return host → the PFX of its newest complete certificate, in the ledger's order."""
-        found = {}
-        for entry in self.ledger.entries():
-            path = self.folder / "servers" / entry.host / f"{entry.thumbprint}.pfx"
-            if entry.action in _ISSUED and path.exists() and path.with_suffix(".cer").exists():
-                found[entry.host] = path
-        return found
+        """Return host → the PFX of its newest complete certificate, where the key is kept here."""
+        found = {host: path.with_suffix(".pfx") for host, path in self.certificate_paths().items()}
+        return {host: path for host, path in found.items() if path.exists()}
+
+    def issuers(self, host: str) -> tuple[x509.Certificate, ...]:
+        """Return the CAs above a server's newest certificate, nearest first, root last."""
+        path = self.certificate_paths()[host].with_suffix(".issuers.pem")
+        if not path.exists():
+            return (self.ca_certificate,)
+        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+
+    def superseded(self, host: str) -> tuple[str, ...]:
+        """Return the thumbprints of a server's older certificates, oldest first."""
+        labels = [
+            entry.thumbprint
+            for entry in self.ledger.entries()
+            if entry.host == host and entry.action in (*_ISSUED, *_SIGNED)
+            if self._is_complete(entry)
+        ]
+        return tuple(dict.fromkeys(labels[:-1]))
 
     def abandoned(self) -> tuple[Entry, ...]:
-        """Return certificates that a killed run recorded but whose key never reached a file."""
+        """Return certificates that a killed run recorded but that never became complete files."""
         entries = self.ledger.entries()
         told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
         return tuple(
             entry
             for entry in entries
-            if entry.action in _ISSUED
+            if entry.action in (*_ISSUED, *_SIGNED)
             and entry.thumbprint not in told
-            and not (self.folder / "servers" / entry.host / f"{entry.thumbprint}.pfx").exists()
+            and not self._is_complete(entry)
         )
+
+    def _file(self, entry: Entry) -> Path:
+        return self.folder / "servers" / entry.host / f"{entry.thumbprint}.cer"
+
+    def _is_complete(self, entry: Entry) -> bool:
+        path = self._file(entry)
+        key = entry.action in _SIGNED or path.with_suffix(".pfx").exists()
+        return key and path.exists()
 
     # What goes out and what comes back
 
-    def hand_over(self, host: str, files: Mapping[str, bytes]) -> Path:
-        """Put files into the folder that one person carries to one computer; list their SHA-256."""
-        folder = self.folder / "hand-over" / host
+    def hand_over(self, host: str, files: Mapping[str, bytes], at: datetime) -> Path:
+        """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
         with self.lock():
-            for name, data in files.items():
-                write_atomic(folder / name, data)
-            if any(name.endswith(".pfx") for name in files):
-                for old in set(folder.glob("*.pfx")) - {folder / name for name in files}:
-                    old.unlink()  # a copy: the original stays in servers/
-            _list_sums(folder)
+            folder = _free(self.folder / "hand-over" / host / f"{at:%Y-%m-%d}")
+            write_folder(folder, {**files, "SHA256SUMS": _sums(files)})
         return folder
+
+    def handed_over(self, host: str) -> Path | None:
+        """Return the newest folder that was made for a computer."""
+        found = (self.folder / "hand-over" / host).glob("????-??-??*")
+        return max(found, key=lambda path: (path.name[:10], int(path.name[11:] or 1)), default=None)
+
+    def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
+        """Keep what a computer asks for; the newest request replaces the one before."""
+        with self.lock():
+            write_atomic(self._request(host), csr.public_bytes(Encoding.PEM))
+
+    def request(self, host: str) -> x509.CertificateSigningRequest | None:
+        """Return what a computer asks for, if its request came back and is not answered yet."""
+        path = self._request(host)
+        csr = x509.load_pem_x509_csr(path.read_bytes()) if path.exists() else None
+        return None if csr is None or self.is_answered(host, csr) else csr
+
+    def is_answered(self, host: str, csr: x509.CertificateSigningRequest) -> bool:
+        """Tell whether a certificate for the key of this request was issued already."""
+        key = csr.public_key()
+        paths = (self.folder / "servers" / host).glob("*.cer")
+        made = (x509.load_der_x509_certificate(path.read_bytes()) for path in paths)
+        return any(one.public_key() == key for one in made)
+
+    def _request(self, host: str) -> Path:
+        return self.folder / "requests" / f"{host}.req"
 
     def save_inventory(self, stores: Stores) -> None:
         """Keep what a computer reported; the newest report replaces the one before."""
@@ -259,10 +323,15 @@ class Records:
 
 
 def _list_sums(folder: Path) -> None:
-    """Write SHA256SUMS, as `sha256sum --check` reads it."""
-    listed = sorted(path for path in folder.iterdir() if path.name != "SHA256SUMS")
-    sums = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed)
-    write_atomic(folder / "SHA256SUMS", "".join(sums).encode())
+    listed = (path for path in folder.iterdir() if path.name != "SHA256SUMS")
+    sums = _sums({path.name: path.read_bytes() for path in listed})
+    write_atomic(folder / "SHA256SUMS", sums)
+
+
+def _sums(files: Mapping[str, bytes]) -> bytes:
+    """The hash of each file, as `sha256sum --check` reads it."""
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    return "".join(lines).encode()
 
 
 def _free(path: Path) -> Path:

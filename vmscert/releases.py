@@ -5,6 +5,8 @@ import re
 
 from vmscert.facts import facts
 
+# pbeWithSHA1And3-KeyTripleDES-CBC, RFC 7292 appendix C: what every Windows can open
+_OID_3DES = bytes.fromhex("060a2a864886f70d010c0103")
 _BUILD = re.compile(r", build (\d+)$")  # how inventory.ps1 ends the name of the release
 
 
@@ -32,6 +34,17 @@ def pfx_encryption(text: str) -> str:
     A computer whose release is not said counts as a current one. Raises ValueError like `release`.
     """
     return release(text)["pfx"] if text.strip() else "AES-256"
+
+
+def pfx_encryption_of(pfx: bytes) -> str:
+    """Return "AES-256" or "3DES": how a PFX that this kit wrote is encrypted."""
+    return "3DES" if _OID_3DES in pfx else "AES-256"
+
+
+def least_build(encryption: str) -> str:
+    """Return the first build of Windows that opens a PFX with this encryption; "0" for any."""
+    builds = [row["build"] for row in facts("windows/releases") if row["pfx"] == encryption]
+    return "0" if encryption == "3DES" else min(filter(None, builds), key=int)
 
 
 def _release_key(text: str) -> str:

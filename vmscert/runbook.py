@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vmscert.deeds import create_ca, hand_over, issue_certificates, walk
+from vmscert.carrying import hand_over, walk
+from vmscert.deeds import create_ca, issue_certificates, sign_requests
 from vmscert.job import EXAMPLE, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
@@ -67,6 +68,13 @@ def verify_stage(job: Job) -> list[Check]:
     ]
 
 
+def _issue(job: Job) -> None:
+    """Every way to a certificate that a rehearsal has: in a PFX, or for a key made there."""
+    issue_certificates(job)
+    walk(job, hand_over(job, "request"))
+    sign_requests(job)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A runbook that leaves a state behind: which, and how a rehearsal gets there."""
@@ -81,22 +89,26 @@ STAGES = {
     "12": Stage(
         "12-create-server-certificates",
         "every server has a certificate with its names",
-        issue_certificates,
+        lambda job: (
+            issue_certificates(job),
+            walk(job, hand_over(job, "request")),
+            sign_requests(job),
+        ),
     ),
     "13": Stage(
         "13-trust-the-ca-on-clients",
-        "every computer trusts the CA",
+        "every computer that is no server trusts the CA",
         lambda job: walk(job, hand_over(job, "trust")),
     ),
     "14": Stage(
         "14-import-server-certificates",
-        "every server holds its certificate, and its service can read the key",
+        "every server trusts the CA and holds its certificate, and its service can read the key",
         lambda job: walk(job, hand_over(job, "import")),
     ),
     "15": Stage(
         "15-enable-encryption",
         "every server encrypts with its certificate",
-        lambda job: walk(job, hand_over(job, "enable")),
+        lambda job: walk(job, hand_over(job, "encrypt")),
     ),
 }
 

@@ -5,17 +5,21 @@ The kit changes no Windows computer itself: it fills in a script, and a person r
 
 import codecs
 import re
+import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
-from vmscert.facts import DATA
+from vmscert.facts import DATA, facts
 
 # Control, format (with the bidi signs), surrogate, line and paragraph separator: what hides text.
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _CURLY = "\u2018\u2019\u201a\u201b"  # PowerShell takes them for the straight single quote
 _INPUTS = re.compile(r"(?<=^# inputs: begin\n).*?(?=^# inputs: end\n)", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^# inputs: begin\n(.*?)# inputs: end\n", re.MULTILINE | re.DOTALL)
 _PART = re.compile(r"^# part: ([a-z-]+)\n", re.MULTILINE)
+_FACTS = re.compile(r"^# facts: (\w+) ([a-z/-]+) (\w+) (\w+)\n", re.MULTILINE)
+_STEP = re.compile(r"^ *Invoke-Step -In '(\w+)' -Name '([a-z-]+)' ", re.MULTILINE)
 _LITERAL = r"'(?:[^']|'')*'"
 _INPUT = re.compile(rf"\$([A-Za-z]\w*) = (?:({_LITERAL})|@\(((?:{_LITERAL}(?:, {_LITERAL})*)?)\))")
 
@@ -34,14 +38,15 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def script(name: str, **inputs: str | Sequence[str]) -> bytes:
-    """Return data/windows/<name>.ps1 with its inputs filled in, ready to be carried to Windows.
+def script(name: str, steps: Sequence[str] = (), /, **inputs: str | Sequence[str]) -> bytes:
+    """Return data/windows/<name>.ps1 with these steps and inputs, ready to be carried to Windows.
 
-    The inputs are texts, or lists of texts, with the names that the template gives them. Only its
-    inputs block changes. UTF-8 with BOM and CRLF, because Windows PowerShell 5.1 reads a file
-    without BOM in the code page of the computer. Raises ValueError for wrong or unsafe inputs.
+    `steps` are names of data/windows/steps.csv. The inputs are texts, or lists of texts, with the
+    names that the template and its steps give them; nothing else of the script changes. UTF-8 with
+    BOM and CRLF, because Windows PowerShell 5.1 reads a file without BOM in the code page of the
+    computer. Raises ValueError for wrong or unsafe inputs.
     """
-    template = _template(name)
+    template = _assembled(name, tuple(steps))
     wanted = _read_inputs(template)
     if {key: isinstance(value, str) for key, value in inputs.items()} != {
         key: isinstance(value, str) for key, value in wanted.items()
@@ -52,16 +57,28 @@ def script(name: str, **inputs: str | Sequence[str]) -> bytes:
     return codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode()
 
 
+def steps_for(name: str, kinds: Collection[str]) -> list[dict[str, str]]:
+    """Return the rows of data/windows/steps.csv that a script has for these kinds of computers."""
+    rows = (row for row in facts("windows/steps") if name in row["script"].split("|"))
+    return [row for row in rows if row["kind"] in kinds]
+
+
+def script_takes(name: str, steps: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the inputs that a script with these steps takes."""
+    return tuple(_read_inputs(_assembled(name, tuple(steps))))
+
+
+def script_steps(data: bytes) -> list[tuple[str, str]]:
+    """Return (phase, step) of every step that a filled script runs, in its order."""
+    return _STEP.findall(_text(data))
+
+
 def script_inputs(data: bytes) -> dict[str, str | list[str]]:
     """Return the inputs of a filled script, exactly as PowerShell would read them.
 
     Raises ValueError where the inputs block is missing or holds more than literals.
     """
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise ValueError("The script is not UTF-8: make it again") from None
-    return _read_inputs(text)
+    return _read_inputs(_text(data))
 
 
 def refuse_hiding(text: str) -> None:
@@ -71,13 +88,72 @@ def refuse_hiding(text: str) -> None:
         raise ValueError(f"{text!r} holds the invisible character U+{ord(hiding):04X}: remove it")
 
 
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError("The script is not UTF-8: make it again") from None
+
+
 @cache
-def _template(name: str) -> str:
-    folder = DATA / "windows"
-    text = (folder / f"{name}.ps1").read_text(encoding="utf-8-sig")
-    return _PART.sub(
-        lambda part: (folder / "parts" / f"{part[1]}.ps1").read_text(encoding="utf-8-sig"), text
-    )
+def _assembled(name: str, steps: tuple[str, ...]) -> str:
+    """A template with its steps, and with each part and each input that these need, once."""
+    rows = {row["step"]: row for row in facts("windows/steps")}
+    checks = [_run(rows[step]) for step in steps if rows[step]["phase"] == "Check"]
+    deeds = [_run(rows[step]) for step in steps if rows[step]["phase"] != "Check"]
+    text = _read(name)
+    text = text.replace("# steps: functions\n", "\n".join(_read(f"steps/{one}") for one in steps))
+    text = text.replace("# steps: checks\n", "".join(checks))
+    text = text.replace("    # steps: deeds\n", textwrap.indent("".join(deeds), "    "))
+    return _one_inputs_block(_with_facts(_with_parts(text)))
+
+
+def _run(row: Mapping[str, str]) -> str:
+    """The lines that run one step, with what to do where it fails."""
+    call = f"Invoke-Step -In {quote(row['phase'])} -Name {quote(row['step'])}"
+    deed = _function(_read(f"steps/{row['step']}"))
+    return f"{call} -Deed {{ {deed} }} -Remedy {quote(row['remedy'])}\n"
+
+
+def _function(text: str) -> str:
+    """The name of the function that the file of a step declares."""
+    return re.findall(r"^function (Step-\w+)", text, re.MULTILINE)[0]
+
+
+def _with_parts(text: str) -> str:
+    """Put each part where it is named first."""
+    seen: set[str] = set()
+
+    def fill(part: re.Match) -> str:
+        again = part[1] in seen
+        seen.add(part[1])
+        return "" if again else _read(f"parts/{part[1]}") + "\n"
+
+    return re.sub(r"\n{3,}", "\n\n", _PART.sub(fill, text))
+
+
+def _with_facts(text: str) -> str:
+    """Write a table of data/ as a hashtable where a part asks for it."""
+
+    def fill(asked: re.Match) -> str:
+        name, table, key, value = asked.groups()
+        lines = (f"    {quote(row[key])} = {quote(row[value])}\n" for row in facts(table))
+        return f"${name} = @{{\n{''.join(lines)}}}\n"
+
+    return _FACTS.sub(fill, text)
+
+
+def _one_inputs_block(text: str) -> str:
+    """Gather the inputs of all steps in the first block, and take the other blocks away."""
+    first, *rest = _BLOCK.split(text)  # text, inputs, text, inputs … text
+    lines = dict.fromkeys(line for block in rest[::2] for line in block.split("\n")[:-1])
+    block = "\n".join(["# inputs: begin", *lines, "# inputs: end", ""])
+    return first + block + "".join(rest[1::2])
+
+
+@cache
+def _read(name: str) -> str:
+    return (DATA / "windows" / f"{name}.ps1").read_text(encoding="utf-8-sig")
 
 
 def _literal(value: str | Sequence[str]) -> str:

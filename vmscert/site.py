@@ -23,6 +23,7 @@ COLUMNS = (
     "addresses",
     "roles",
     "account",
+    "enrolment",
     "windows",
     "leave_off",
     "owner",
@@ -32,6 +33,9 @@ _REQUIRED = ("name", "roles")
 _FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells are read kindly
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
 _LONGEST_SENTENCE = 1000  # letters, when a cell holds a whole file
+# How a server comes to its certificate: the CA makes the key and sends it in a PFX; or the server
+# makes its key and sends a request, to the site's CA or to another one.
+ENROLMENTS = PFX, CSR, THIRD_PARTY = ("pfx", "csr", "third party")
 _ABSENT = "none"  # the name of the row that declares client kinds this site does not have
 
 
@@ -49,6 +53,7 @@ class Host:
     left_off: frozenset[str] = frozenset()
     owner: str = ""
     notes: str = ""
+    enrolment: str = PFX
 
     @property
     def fqdn(self) -> str:
@@ -82,6 +87,13 @@ class Host:
         rows = (row for row in facts("xprotect/components") if row["role"] in self.roles)
         served = (row["account"] for row in rows if row["serves_tls"] == "yes" and row["account"])
         return tuple(dict.fromkeys(served))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The Windows services of this computer that serve TLS, as far as their names are known."""
+        rows = (row for row in facts("xprotect/components") if row["serves_tls"] == "yes")
+        mine = (row["service"] for row in rows if row["role"] in self.roles and row["service"])
+        return tuple(dict.fromkeys(mine))
 
 
 @dataclass(frozen=True)
@@ -312,6 +324,7 @@ class _Reader:
             addresses=self.addresses(line, row["addresses"]),
             roles=tuple(roles),
             account=row["account"],
+            enrolment=self.enrolment(line, row["enrolment"]),
             windows=self.windows(line, row["windows"]),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
@@ -361,6 +374,10 @@ class _Reader:
         except ValueError as error:
             self.say(line, str(error))
             return text
+
+    def enrolment(self, line: int, text: str) -> str:
+        known = self.known(line, "enrolment", [text.lower()] if text else [], ENROLMENTS)
+        return known[0] if known else PFX
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
         for alias in filter(is_address, _list(text)):

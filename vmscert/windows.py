@@ -28,6 +28,16 @@ class Personal:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """What the install script noted of one step, in its words; a spoilt line is in `detail`."""
+
+    at: str
+    step: str
+    result: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Stores:
     """What one Windows computer holds at one moment; `at` is an aware datetime.
 
@@ -44,6 +54,9 @@ class Stores:
     personal: tuple[Personal, ...] = ()
     user_personal: tuple[Personal, ...] = ()
     bindings: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
+    intermediate: tuple[x509.Certificate, ...] = ()
+    request: str = ""
 
     def find(self, label: str) -> Personal | None:
         """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""

@@ -1,0 +1,45 @@
+<#
+.SYNOPSIS
+    Prepares this computer for encrypted XProtect communication, step by step.
+.DESCRIPTION
+    The page README.html beside this script lists every step with what it changes, how it ends and
+    how to undo it. Each step looks first: what is there already stays as it is, so the script can
+    run twice without harm. It notes how things were (before.json, for undo.ps1), writes what it did
+    into log.jsonl, and ends with an inventory: one file, named after the computer and .json. Bring
+    that file back.
+.PARAMETER Phase
+    Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
+    encryption on, and Retire removes certificates that were replaced: both only when the plan says
+    that it is their turn.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param(
+    [ValidateSet('Prepare', 'Encrypt', 'Retire')]
+    [string]$Phase = 'Prepare'
+)
+
+# inputs: begin
+# inputs: end
+
+$Phases = @('Check', $Phase)
+
+# part: run
+
+# steps: functions
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+# steps: checks
+
+try {
+    # steps: deeds
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}

@@ -1,0 +1,47 @@
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
+function Get-Sid {
+    param([string]$Account)
+    if ($Account -like 'S-1-*') {
+        return $Account
+    }
+    if ($Account -eq 'LocalSystem') {
+        return 'S-1-5-18'
+    }
+    try {
+        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
+        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    }
+    catch {
+        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
+    }
+}
+
+# The accounts that the named services of this computer run as; a service that is not here has none.
+function Get-ServiceAccount {
+    param([string[]]$Names)
+    foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
+        if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
+            $Service.StartName
+        }
+    }
+}
+
+# Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
+function Grant-KeyRead {
+    param([string]$Path, [string]$Account)
+    $Sid = Get-Sid -Account $Account
+    if (@(Get-KeyReader -Path $Path) -contains $Sid) {
+        return ('{0} may read the private key already' -f $Account)
+    }
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Let {0} read the private key' -f $Account))) {
+        return ('{0} may not read the private key yet' -f $Account)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = Get-Acl -LiteralPath $Path
+    $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
+        throw ('{0} still may not read {1}.' -f $Account, $Path)
+    }
+    '{0} may read the private key now' -f $Account
+}

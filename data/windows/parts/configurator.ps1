@@ -1,0 +1,69 @@
+# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# facts: Meanings windows/exit-codes code meaning
+
+# Whether this computer holds a certificate with its key, and trusts it itself.
+function Test-Trusted {
+    param([string]$Label)
+    if (-not (Test-Held -Label $Label)) {
+        return $false
+    }
+    $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
+    $Chain.ChainPolicy.RevocationMode = 'NoCheck'
+    $Chain.Build((Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Label)))
+}
+
+# Runs Server Configurator to its end: exit code and text.
+function Invoke-ServerConfigurator {
+    param([string]$Arguments)
+    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+    $Program = Get-ChildItem -Path $Programs | Select-Object -First 1
+    if (-not $Program) {
+        throw 'Server Configurator is not installed here.'
+    }
+    $Version = [version]('{0}.{1}' -f $Program.VersionInfo.FileMajorPart, $Program.VersionInfo.FileMinorPart)
+    if ($Version -lt [version]'20.3') {
+        throw ('Server Configurator {0} has no command line: it came with 2020 R3 (20.3).' -f $Version)
+    }
+    $Start = [System.Diagnostics.ProcessStartInfo]::new($Program.FullName, $Arguments)
+    $Start.UseShellExecute = $false
+    $Start.RedirectStandardOutput = $true
+    $Process = [System.Diagnostics.Process]::Start($Start)
+    $Text = $Process.StandardOutput.ReadToEnd()
+    $Process.WaitForExit()
+    @{
+        Code = [string]$Process.ExitCode
+        Text = $Text
+    }
+}
+
+# The certificate groups that this computer has, as Server Configurator lists them.
+function Get-GroupList {
+    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+}
+
+# Lets a certificate group use a certificate, or none when the label is empty, and reads back what
+# the servers really use.
+function Set-GroupCertificate {
+    param([string]$Group, [string]$Id, [string]$Label)
+    $Before = [string](Get-CertificateInUse)[$Group]
+    if ($Before -eq $Label) {
+        return ('{0} uses {1} already' -f $Group, $Label)
+    }
+    $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
+    if (-not $Label) {
+        $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
+    }
+    if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
+        return ('{0} uses {1} still' -f $Group, $Before)
+    }
+    Add-Before -What $Group -Was $Before
+    $Run = Invoke-ServerConfigurator -Arguments $Arguments
+    $Meaning = $Meanings[$Run.Code]
+    if (-not $Meaning) {
+        $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    }
+    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
+        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    }
+    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+}

@@ -1,0 +1,32 @@
+# Puts a carried certificate into a store of the computer, never into that of a user.
+function Add-ToStore {
+    param([string]$Store, [string]$File, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if (Test-Path -LiteralPath $InStore) {
+        return ('{0} is in LocalMachine\{1} already' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Add {0}' -f $File))) {
+        return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
+    }
+    Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    if (-not (Test-Path -LiteralPath $InStore)) {
+        throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
+    }
+    '{0} is in LocalMachine\{1} now' -f $Label, $Store
+}
+
+# Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
+function Remove-FromStore {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+        return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
+        return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
+    }
+    Remove-Item -LiteralPath $InStore
+    '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
+}

@@ -1,0 +1,36 @@
+<#
+.SYNOPSIS
+    Makes a private key on this computer, and a request for a certificate that fits it.
+.DESCRIPTION
+    The key never leaves this computer; the request holds its public half only. It is named after
+    the computer and .req, and the inventory with which this script ends carries a copy of it. Bring
+    the inventory back, one file, named after the computer and .json.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File request.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param()
+
+# inputs: begin
+# inputs: end
+
+$Phases = @('Check', 'Request')
+
+# part: run
+
+# steps: functions
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+# steps: checks
+
+try {
+    # steps: deeds
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}

@@ -1,0 +1,216 @@
+"""Simulated Windows computers follow the folders that people carry, and fail where Windows fails."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from vmscert import Computer, ScriptError, Trouble, open_runbook
+from vmscert.carrying import hand_over, simulated, walk
+from vmscert.facts import DATA, facts
+from vmscert.files import write_atomic
+from vmscert.inventory import write_inventory
+from vmscert.scripts import script_steps
+from vmscert.visits import STEPS
+from vmscert.windows import Personal, thumbprint
+
+EXAMPLE = DATA / "sites" / "example.csv"
+PASSWORD = "for rehearsals only"
+REC = "vms-rec-01"
+ROWS = {row["step"]: row for row in facts("windows/steps")}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A rehearsal in which every folder is made, and nobody has walked yet."""
+    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path_factory.mktemp("visits"))
+    for phase in ("trust", "import"):
+        hand_over(job, phase)
+    return job
+
+
+def holding(computer, job, **stores):
+    """The computer, after others put something into its stores."""
+    found = replace(computer.stores(job.at), **stores)
+    write_atomic(computer.state, write_inventory(found))
+    return computer
+
+
+@pytest.fixture
+def at(packed, tmp_path):
+    """A computer with an empty disk, and the folder that is carried there."""
+
+    def computer(host, **trouble):
+        here = Computer(packed.site[host], tmp_path / "disks", Trouble(**trouble))
+
+        def run(phase="Prepare", script="install", password=PASSWORD):
+            path = packed.records.handed_over(host) / f"{script}.ps1"
+            here.run(path, packed.at, password, phase)
+            return here.stores(packed.at)
+
+        return run
+
+    return computer
+
+
+def test_every_step_of_the_table_is_simulated_and_written_as_powershell():
+    written = {path.stem for path in (DATA / "windows" / "steps").glob("*.ps1")}
+    assert set(ROWS) == set(STEPS) == written
+
+
+def test_a_computer_does_the_steps_that_its_script_names_in_their_order(packed, at):
+    data = (packed.records.handed_over(REC) / "install.ps1").read_bytes()
+    wanted = [name for phase, name in script_steps(data) if phase in ("Check", "Prepare")]
+    assert [line.step for line in at(REC)().log] == wanted
+    assert wanted[-1] == "key-access"
+
+
+def test_a_client_is_asked_for_nothing_that_only_servers_need(packed, at):
+    steps = [line.step for line in at("vms-pc-01")().log]
+    assert {ROWS[name]["kind"] for name in steps} == {"every"}
+    files = {path.name for path in packed.records.handed_over("vms-pc-01").iterdir()}
+    assert files == {"ca.cer", "install.ps1", "undo.ps1", "inventory.ps1", "README.html",
+                     "README.md", "SHA256SUMS"}  # fmt: skip
+
+
+def test_a_server_trusts_the_ca_and_holds_a_key_that_its_service_reads(packed, at):
+    stores = at("vms-rec-02")()
+    assert stores.root == (packed.records.ca_certificate,)
+    (held,) = stores.personal
+    assert held.certificate == packed.records.current()["vms-rec-02"]
+    assert held.readable_by(packed.site["vms-rec-02"].accounts[0])
+
+
+def test_encryption_binds_every_group_that_the_roles_need(packed, at):
+    run = at(REC)
+    run()
+    label = thumbprint(packed.records.current()[REC])
+    assert run("Encrypt").bindings == dict.fromkeys(packed.site[REC].groups, label)
+
+
+def test_each_script_twice_is_the_same_as_once(at):
+    run = at(REC)
+    first = [replace(run(phase), log=()) for phase in ("Prepare", "Encrypt")][-1]
+    again = [replace(run(phase), log=()) for phase in ("Prepare", "Encrypt")][-1]
+    assert first == again
+
+
+def test_undo_leaves_a_computer_as_it_was(at):
+    run = at(REC)
+    run()
+    run("Encrypt")
+    stores = run(script="undo")
+    assert (stores.root, stores.personal, stores.bindings) == ((), (), {})
+
+
+def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
+    """Group Policy had brought the CA already: it stays when this folder's changes are undone."""
+    folder = packed.records.handed_over(REC)
+    here = holding(
+        Computer(packed.site[REC], tmp_path), packed, root=(packed.records.ca_certificate,)
+    )
+    here.run(folder / "install.ps1", packed.at, PASSWORD)
+    here.run(folder / "undo.ps1", packed.at)
+    stores = here.stores(packed.at)
+    assert (stores.root, stores.personal) == ((packed.records.ca_certificate,), ())
+
+
+BROKEN = {
+    "administrator": ({"elevated": False}, "Prepare", "Administrator rights are missing"),
+    "right-computer": ({"name": "vms-rec-09"}, "Prepare", "this computer is vms-rec-09"),
+    "right-time": ({"clock": 400}, "Prepare", "400 seconds off"),
+    "right-windows": ({"windows": "Windows Server 2016"}, "Prepare", "call the password wrong"),
+    "import-certificate": ({"password": "not it"}, "Prepare", "password is not correct"),
+    "key-access": ({"unknown_accounts": ("S-1-5-20",)}, "Prepare", "is unknown on vms-rec-01"),
+    "enable-encryption": ({}, "Encrypt", "does not hold the certificate"),
+}
+
+
+@pytest.mark.parametrize("step", BROKEN)
+def test_a_computer_that_is_broken_at_a_step_stops_there_and_names_the_remedy(at, step):
+    trouble, phase, why = BROKEN[step]
+    with pytest.raises(ScriptError, match=f"^Step {step}: .*{why}") as stopped:
+        at(REC, **trouble)(phase)
+    assert str(stopped.value).endswith(ROWS[step]["remedy"])
+
+
+@pytest.mark.parametrize("code", ["-1", "-2", "-3", "-4", "1", "10000", "20000", "77"])
+def test_server_configurator_that_did_nothing_is_told_in_words(at, code):
+    run = at(REC, configurator=code)
+    run()
+    known = {row["code"]: row["meaning"] for row in facts("windows/exit-codes")}
+    meaning = re.escape(known.get(code, "nobody knows what"))
+    with pytest.raises(ScriptError, match=f"answered {code}: {meaning}"):
+        run("Encrypt")
+
+
+@pytest.mark.parametrize("code", ["100", "100000", "200000", "300000"])
+def test_server_configurator_that_complained_but_did_it_is_believed_by_what_is_seen(at, code):
+    run = at(REC, configurator=code)
+    run()
+    stores = run("Encrypt")
+    assert len(stores.bindings) == 2
+    assert f"answered {code}" in stores.log[-1].detail
+
+
+def test_a_clock_before_the_folder_was_made_is_wrong_whoever_else_answers(at):
+    with pytest.raises(ScriptError, match="before this folder was made"):
+        at("vms-ms-01", clock=-3600)()
+
+
+def test_a_file_that_changed_on_the_way_is_refused(packed, at, tmp_path):
+    folder = packed.records.handed_over(REC)
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    here = Computer(packed.site[REC], tmp_path / "disk")
+    (tmp_path / "ca.cer").write_bytes((folder / "ca.cer").read_bytes() + b"\0")
+    with pytest.raises(ScriptError, match=r"ca\.cer has changed since it was made"):
+        here.run(tmp_path / "install.ps1", packed.at, PASSWORD)
+    (tmp_path / "ca.cer").unlink()
+    with pytest.raises(ScriptError, match=r"ca\.cer is missing beside this script"):
+        here.run(tmp_path / "install.ps1", packed.at, PASSWORD)
+    assert here.stores(packed.at).root == ()
+
+
+def test_an_old_folder_does_not_bring_an_old_certificate_back(packed, tmp_path):
+    """The computer got a newer certificate meanwhile; the folder on the old stick refuses."""
+    later = packed.at.replace(year=packed.at.year + 1)
+    newer = packed.records.authority(PASSWORD).issue(*packed.site[REC].names, at=later)
+    held = (Personal(newer.certificate, True),)
+    here = holding(Computer(packed.site[REC], tmp_path), packed, personal=held)
+    with pytest.raises(ScriptError, match="Step newest-certificate: A newer certificate"):
+        here.run(packed.records.handed_over(REC) / "install.ps1", packed.at, PASSWORD)
+
+
+def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
+    """The CSR way: request, sign, accept; no file of the site's folder holds the key."""
+    host = "vms-mob-01"
+    assert host not in packed.records.pfx_paths()
+    here = simulated(packed, packed.site[host])
+    run = packed.records.handed_over(host)
+    assert {path.name for path in run.iterdir()} >= {f"{host}.cer", "accept.ps1"}
+    here.run(run / "install.ps1", packed.at)
+    (held,) = here.stores(packed.at).personal
+    assert held.has_key
+    assert here.key(held.certificate).public_key() == held.certificate.public_key()
+
+
+def test_a_certificate_for_a_key_that_is_gone_is_refused(at):
+    with pytest.raises(ScriptError, match="found no private key that fits it.*request.ps1"):
+        at("vms-mob-01")()
+
+
+def test_a_failed_visit_is_an_errand_that_says_so_and_still_brings_the_log(packed):
+    errands = walk(packed, hand_over(packed, "trust"), {"vms-pc-02": Trouble(elevated=False)})
+    ended = {errand.host: errand.result for errand in errands}
+    assert ended["vms-pc-02"].startswith("failed: Step administrator")
+    assert ended["vms-pc-01"] == "done"
+    log = packed.records.inventories()["vms-pc-02"].log
+    assert [(line.step, line.result) for line in log] == [("administrator", "failed")]
+
+
+def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed):
+    paths = list((packed.records.folder / "hand-over").rglob("*.pfx"))
+    assert {path.parent.parent.name for path in paths} == {path.stem for path in paths}
+    keys = [one.public_key().public_numbers().n for one in packed.records.current().values()]
+    assert len(set(keys)) == len(keys) == 5

@@ -1,0 +1,160 @@
+"""What goes to which computer, and what comes back: the stretch that people walk.
+
+`hand_over()` prepares the folders, people carry them, `take_back()` reads what they bring. In a
+rehearsal `walk()` lets simulated computers follow the same folders.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography import x509
+
+from vmscert.handover import made_at, pack
+from vmscert.job import Job
+from vmscert.ledger import Entry, iso
+from vmscert.load import Load
+from vmscert.missing import PHASES, needed_roots
+from vmscert.scripts import script_inputs
+from vmscert.site import PFX, Host, in_order
+from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
+from vmscert.windows import Stores
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One visit to one computer: who goes, with which folder, to run what, how it ended."""
+
+    host: str
+    owner: str
+    folder: str
+    command: str
+    result: str
+
+
+def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[Errand]:
+    """Prepare the folders for "request", "trust", "import", "encrypt" or "retire"; return errands.
+
+    For the computers that still need this, or for those named, in the order in which encryption
+    may be switched on. A folder that is as it should be stays; else there will be a new one, and
+    the old one is left alone.
+    """
+    with job.records.lock():
+        wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
+        chosen = [host for host in in_order(job.site) if host.name in wanted]
+        errands = [_errand(job, phase, load) for load in loads(job, chosen, phase == "request")]
+        _note(job, "hand over", errands)
+    return errands
+
+
+def walk(
+    job: Job, errands: Iterable[Errand], troubles: Mapping[str, Trouble] | None = None
+) -> list[Errand]:
+    """In a rehearsal, let the simulated computers run the scripts and report back.
+
+    `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
+    folders, and bring back what `take_back()` reads; the errands come back as they are.
+    """
+    errands = list(errands)
+    if not job.rehearsal:
+        return errands
+    with job.records.lock():
+        done = [
+            replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
+            for one in errands
+        ]
+        _note(job, "simulated", done)
+    return done
+
+
+def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
+    """Return what is to be carried to each of these computers now, and nothing that it can spare.
+
+    With `asks` a server that makes its own key is to ask for a new certificate.
+    """
+    records, roots = job.records, needed_roots(job)
+    current, pfx = records.current(), records.pfx_paths()
+    found = []
+    for host in hosts:
+        certificate = None if asks else current.get(host.name)
+        above = records.issuers(host.name) if certificate else ()
+        found.append(
+            Load(
+                host=host,
+                site=job.site.name,
+                made=job.at,
+                roots=roots.get(host.name, ()),
+                certificate=certificate,
+                intermediates=tuple(one for one in above if one.subject != one.issuer),
+                pfx=pfx[host.name].read_bytes() if certificate and host.name in pfx else b"",
+                asks=asks and host.enrolment != PFX,
+                superseded=records.superseded(host.name) if certificate else (),
+                clock_source=_clock(job, host),
+            )
+        )
+    return found
+
+
+def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
+    """Return the simulated computer that stands for a host in a rehearsal."""
+    return Computer(host, job.records.folder / "simulated", trouble)
+
+
+def take_inventory(job: Job, stores: Stores) -> None:
+    """Keep what a computer reported, and the request for a certificate that came with it."""
+    job.records.save_inventory(stores)
+    if stores.request:
+        csr = x509.load_pem_x509_csr(stores.request.encode())
+        if not job.records.is_answered(stores.host, csr):
+            job.records.save_request(stores.host, csr)
+
+
+def _errand(job: Job, phase: str, load: Load) -> Errand:
+    folder = _folder(job, load).relative_to(job.records.folder).as_posix()
+    return Errand(load.host.name, load.host.owner, folder, PHASES[phase].command, "to do")
+
+
+def _folder(job: Job, load: Load) -> Path:
+    """The newest folder of a computer if it is as it should be, else a new one."""
+    newest = job.records.handed_over(load.host.name)
+    if newest is not None and _is_as_it_should_be(newest, load):
+        return newest
+    return job.records.hand_over(load.host.name, pack(load), job.at)
+
+
+def _is_as_it_should_be(folder: Path, load: Load) -> bool:
+    made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
+    files = pack(replace(load, made=made))
+    there = {path.name: path for path in folder.iterdir() if path.name != "SHA256SUMS"}
+    return set(there) == set(files) and all(
+        there[name].read_bytes() == data for name, data in files.items()
+    )
+
+
+def _clock(job: Job, host: Host) -> str:
+    """The computer whose clock this one is compared with: the management server."""
+    first = next((one for one in job.site if "management server" in one.roles), host)
+    return "" if first.name == host.name else first.fqdn
+
+
+def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
+    """What a person does at a computer: run the script, bring the inventory back."""
+    host = job.site[errand.host]
+    computer = simulated(job, host, trouble)
+    name, _, phase = errand.command.partition(" -Phase ")
+    password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
+    try:
+        script = job.records.folder / errand.folder / name
+        computer.run(script, job.at, password, phase or "Prepare")
+        result = "done"
+    except ScriptError as error:
+        result = f"failed: {error}"
+    take_inventory(job, computer.stores(job.at))
+    return result
+
+
+def _note(job: Job, action: str, errands: Iterable[Errand]) -> None:
+    job.records.note_all(
+        Entry(iso(job.at), job.number, action, one.host, note=f"{one.command}: {one.result}")
+        for one in errands
+    )

@@ -1,0 +1,114 @@
+"""The folder that one person carries to one computer: its files, and nothing that it doesn't need.
+
+`pack()` makes them from a `Load`, the same bytes for the same load, so that a folder that is there
+already can be compared with what it should be.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.authority import Issued
+from vmscert.certreq import request_inf
+from vmscert.facts import facts
+from vmscert.leaflet import leaflet
+from vmscert.load import Load
+from vmscert.pages import faces
+from vmscert.releases import least_build, pfx_encryption_of
+from vmscert.scripts import script, script_takes, steps_for
+from vmscert.windows import principal, thumbprint
+
+Inputs = dict[str, str | list[str]]
+
+
+def pack(load: Load) -> dict[str, bytes]:
+    """Return file name → bytes of the folder for one computer; no password stands in any of them.
+
+    ValueError when a value of the table can't go into a script.
+    """
+    inputs = _inputs(load)
+    files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
+    files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
+    if load.asks:
+        files["request.inf"] = request_inf(load.host.names)
+        files["request.ps1"] = _script("request", _hashed(inputs, files), {"every", "request"})
+    if "csr" in load.kinds:
+        files["accept.ps1"] = _script("accept", _hashed(inputs, files), load.kinds)
+    files["install.ps1"] = _script("install", _hashed(inputs, files), load.kinds)
+    return files | faces("README", leaflet(load), f"{load.host.name}: certificates for XProtect")
+
+
+def made_at(install: Mapping[str, str | list[str]]) -> datetime:
+    """Return when a folder was made, from the inputs of its install.ps1."""
+    return datetime.fromisoformat(str(install["Made"]))
+
+
+def _certificates(load: Load) -> dict[str, bytes]:
+    """The certificates of the folder, each in a file with a plain name."""
+    name, files = load.host.name, {}
+    files |= {_numbered("ca", n): _der(one) for n, one in enumerate(load.roots)}
+    files |= {_numbered("intermediate", n): _der(one) for n, one in enumerate(load.intermediates)}
+    if load.pfx:
+        files[f"{name}.pfx"] = load.pfx
+    elif load.certificate is not None:
+        files[f"{name}.cer"] = _der(load.certificate)
+    return files
+
+
+def _numbered(stem: str, number: int) -> str:
+    return f"{stem}.cer" if number == 0 else f"{stem}-{number + 1}.cer"
+
+
+def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
+    """A script with the steps that these kinds need, and those of the inputs that it takes."""
+    steps = [row["step"] for row in steps_for(name, kinds or set())]
+    return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+
+
+def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
+    """The inputs with the SHA-256 of every file that lies beside the script."""
+    hashes = [hashlib.sha256(data).hexdigest().upper() for data in files.values()]
+    return inputs | {"Files": list(files), "Hashes": hashes}
+
+
+def _inputs(load: Load) -> Inputs:
+    """Everything that a script of this computer may ask for."""
+    host, groups = load.host, {row["group"]: row for row in facts("xprotect/certificate-groups")}
+    inputs: Inputs = {
+        "ComputerName": host.name,
+        "Made": load.made.isoformat(),
+        "ClockSource": load.clock_source,
+        "CaFiles": [_numbered("ca", n) for n in range(len(load.roots))],
+        "CaThumbprints": list(map(thumbprint, load.roots)),
+        "IntermediateFiles": [_numbered("intermediate", n) for n in range(len(load.intermediates))],
+        "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
+        "RequestFile": f"{host.name}.req",
+        "Groups": list(host.groups),
+        "GroupIds": [groups[group]["guid"] for group in host.groups],
+        "GroupReleases": [groups[group]["since"] for group in host.groups],
+        "Superseded": list(load.superseded),
+    }
+    return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
+
+
+def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
+    name = Issued(certificate, None).friendly_name
+    return {
+        "Thumbprint": thumbprint(certificate),
+        "NotBefore": certificate.not_valid_before_utc.isoformat(),
+        "FriendlyName": name,
+        "NamePrefix": name.rpartition(" until ")[0] + " until ",
+        "PfxFile": f"{load.host.name}.pfx",
+        "CertificateFile": f"{load.host.name}.cer",
+        "Windows": load.host.windows or "a current Windows",
+        "LeastBuild": least_build(pfx_encryption_of(load.pfx)) if load.pfx else "0",
+        "Accounts": list(map(principal, load.host.accounts)),
+        "Services": list(load.host.services),
+    }
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)

@@ -1,0 +1,42 @@
+"""What is to be carried to one computer."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from vmscert.site import Host
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be carried to one computer, made at one time.
+
+    `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
+    where the private key waits on the computer itself; as long as it has none, it is to make a
+    request if `asks` is true. `superseded` are thumbprints of its older certificates.
+    """
+
+    host: Host
+    site: str
+    made: datetime
+    roots: tuple[x509.Certificate, ...]
+    certificate: x509.Certificate | None = None
+    intermediates: tuple[x509.Certificate, ...] = ()
+    pfx: bytes = b""
+    asks: bool = False
+    superseded: tuple[str, ...] = ()
+    clock_source: str = ""
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of steps that this computer needs, as data/windows/steps.csv names them."""
+        found = {
+            "every": True,
+            "server": self.certificate is not None,
+            "pfx": bool(self.pfx),
+            "csr": self.certificate is not None and not self.pfx,
+            "chain": bool(self.intermediates),
+            "superseded": bool(self.superseded),
+        }
+        return {kind for kind, holds in found.items() if holds}

@@ -1,0 +1,413 @@
+"""Simulated Windows computers: they read the very folders that a person would carry.
+
+A simulated computer reads which steps a script has from the script itself, and does each of them
+as `@step` says: no step of a script is without one, and no step here is in no script. It fails
+where Windows is known to fail, and where somebody breaks it on purpose.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.authority import is_signed_by, request, subject_names
+from vmscert.certreq import wanted_names
+from vmscert.facts import facts
+from vmscert.files import write_atomic, write_once
+from vmscert.inventory import read_inventory, write_inventory
+from vmscert.keyfile import decrypt_key, encrypt_key
+from vmscert.ledger import iso
+from vmscert.records import read_pfx
+from vmscert.releases import pfx_encryption, pfx_encryption_of
+from vmscert.scripts import script_inputs, script_steps
+from vmscert.site import Host
+from vmscert.windows import LogLine, Personal, Stores, account, principal, thumbprint
+
+_SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine
+_FIVE_MINUTES = 300  # seconds
+_KEY_PASSWORD = "a key that never leaves its simulated computer"
+_ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
+# Of Server Configurator: it answers with one of these although it did what it was told.
+_BOUND_ANYWAY = {"0", "100", "100000", "200000", "300000"}
+
+
+class ScriptError(Exception):
+    """A script stopped on a simulated computer; the text is what a person would read there."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a computer, or with the person at it; nothing, unless said.
+
+    `clock` is how many seconds its clock is ahead, `configurator` what Server Configurator answers.
+    """
+
+    elevated: bool = True
+    name: str = ""
+    windows: str = ""
+    clock: int = 0
+    password: str = ""
+    unknown_accounts: tuple[str, ...] = ()
+    configurator: str = "0"
+
+
+HEALTHY = Trouble()
+
+
+@dataclass
+class Visit:
+    """One run of one script on one computer; the steps change what it holds."""
+
+    host: Host
+    trouble: Trouble
+    folder: Path
+    inputs: Mapping[str, str | list[str]]
+    stores: Stores
+    before: dict[str, str]
+    disk: Path
+    password: str
+    at: datetime
+    log: list[LogLine] = field(default_factory=list)
+
+    def text(self, name: str) -> str:
+        """One input of the script."""
+        return str(self.inputs[name])
+
+    def each(self, *names: str) -> list[tuple[str, ...]]:
+        """Several lists of inputs side by side."""
+        return list(zip(*(self.inputs[name] for name in names), strict=True))
+
+    @property
+    def held(self) -> Personal | None:
+        """The certificate of this folder, if the computer holds it with its private key."""
+        found = self.stores.find(self.text("Thumbprint"))
+        return found if found and found.has_key else None
+
+    def hold(self, held: Personal) -> None:
+        """Put a certificate into LocalMachine\\My, in place of the same one."""
+        others = (p for p in self.stores.personal if p.certificate != held.certificate)
+        self.stores = replace(self.stores, personal=(*others, held))
+
+    def drop(self, label: str) -> None:
+        """Take a certificate out of LocalMachine\\My, with its key."""
+        kept = (p for p in self.stores.personal if thumbprint(p.certificate) != label)
+        self.stores = replace(self.stores, personal=tuple(kept))
+
+
+Step = Callable[[Visit], str]
+STEPS: dict[str, Step] = {}
+
+
+def step(do: Step) -> Step:
+    """Let simulated computers do this where a script has a step of this name."""
+    STEPS[do.__name__.replace("_", "-")] = do
+    return do
+
+
+class Computer:
+    """One simulated Windows computer; its disk is a folder of the rehearsal."""
+
+    def __init__(self, host: Host, disk: Path, trouble: Trouble = HEALTHY):
+        self.host, self.trouble = host, trouble
+        self._disk = disk / host.name
+        self.state = self._disk / "state.json"
+        self._before = self._disk / "before.json"
+
+    def stores(self, at: datetime) -> Stores:
+        """Return what the computer holds, as its inventory would say at this time."""
+        if self.state.exists():
+            return replace(read_inventory(self.state), at=at)
+        return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
+
+    def run(self, script: Path, at: datetime, password: str = "", phase: str = "Prepare") -> None:
+        """Run a script of a folder; ScriptError with step and remedy where the real one stops.
+
+        `phase` is that of install.ps1; each other script has one phase only, and any name will do.
+        """
+        phase = _ONLY_PHASE.get(script.stem, phase)
+        data = script.read_bytes()
+        before = json.loads(self._before.read_bytes()) if self._before.exists() else {}
+        visit = Visit(
+            self.host, self.trouble, script.parent, script_inputs(data), self.stores(at), before,
+            self._disk, self.trouble.password or password, at,
+        )  # fmt: skip
+        try:
+            for kind, name in script_steps(data):
+                if kind in ("Check", phase):
+                    self._do(name, visit)
+        finally:
+            stores = replace(visit.stores, log=(*visit.stores.log, *visit.log))
+            write_atomic(self._before, json.dumps(visit.before, indent=1).encode())
+            write_atomic(self.state, write_inventory(stores))
+
+    def pfx(self, label: str) -> Path:
+        """Return where the private key of this thumbprint is kept, still inside its PFX."""
+        return self._disk / f"{label}.pfx"
+
+    def key(self, certificate: x509.Certificate) -> RSAPrivateKey | None:
+        """Return the private key of a certificate, if request.ps1 made it here."""
+        return _made_key(self._disk, certificate)
+
+    def _do(self, name: str, visit: Visit) -> None:
+        """Do one step, and note in the log how it ended."""
+        try:
+            detail, result = STEPS[name](visit), "done"
+        except ScriptError as error:
+            detail, result = str(error), "failed"
+        visit.log.append(LogLine(iso(visit.at), name, result, detail))
+        if result == "failed":
+            remedy = next(r["remedy"] for r in facts("windows/steps") if r["step"] == name)
+            raise ScriptError(f"Step {name}: {detail} What to do: {remedy}")
+
+
+# Checks
+
+
+@step
+def administrator(visit: Visit) -> str:
+    """Whether the person opened PowerShell as administrator."""
+    if not visit.trouble.elevated:
+        raise ScriptError("Administrator rights are missing.")
+    return "PowerShell runs as administrator"
+
+
+@step
+def right_computer(visit: Visit) -> str:
+    """Whether the folder was carried to its own computer."""
+    here, wanted = visit.trouble.name or visit.host.name, visit.text("ComputerName")
+    if here != wanted:
+        raise ScriptError(f"This folder is for {wanted}, but this computer is {here}.")
+    return f"this computer is {here}"
+
+
+@step
+def right_time(visit: Visit) -> str:
+    """Whether the clock is right, to five minutes."""
+    now, made = visit.at + timedelta(seconds=visit.trouble.clock), visit.text("Made")
+    if now < datetime.fromisoformat(made) - timedelta(seconds=_FIVE_MINUTES):
+        raise ScriptError(f"The clock of {visit.host.name} says {iso(now)}, before this folder "
+                          f"was made ({made}).")  # fmt: skip
+    source = visit.text("ClockSource")
+    if not source:
+        return f"it is {iso(now)} here; no other clock answered, so compare that with your watch"
+    if abs(visit.trouble.clock) > _FIVE_MINUTES:
+        raise ScriptError(f"The clock of {visit.host.name} is {visit.trouble.clock} seconds off "
+                          f"that of {source}.")  # fmt: skip
+    return f"the clock is {visit.trouble.clock} seconds off that of {source}"
+
+
+@step
+def right_windows(visit: Visit) -> str:
+    """Whether this Windows opens the PFX, as far as the release tells."""
+    windows = visit.stores.windows
+    if int(visit.text("LeastBuild")) and pfx_encryption(windows) == "3DES":
+        raise ScriptError(f"{windows} on {visit.host.name} can not open this PFX file, which was "
+                          f"made for {visit.text('Windows')}: it would call the password "
+                          f"wrong.")  # fmt: skip
+    return f"{windows or 'this Windows'} can open the PFX file"
+
+
+@step
+def carried_files(visit: Visit) -> str:
+    """Whether every file is as it was made."""
+    for name, digest in visit.each("Files", "Hashes"):
+        path = visit.folder / name
+        if not path.exists():
+            raise ScriptError(f"{name} is missing beside this script.")
+        if hashlib.sha256(path.read_bytes()).hexdigest().upper() != digest:
+            raise ScriptError(f"{name} has changed since it was made: its SHA-256 is another one.")
+    return f"{len(visit.inputs['Files'])} files are as they were made"
+
+
+@step
+def newest_certificate(visit: Visit) -> str:
+    """Whether a newer certificate of this computer is here already."""
+    mine = datetime.fromisoformat(visit.text("NotBefore"))
+    for held in visit.stores.personal:
+        newer = held.certificate.not_valid_before_utc > mine
+        if newer and visit.host.fqdn in subject_names(held.certificate):
+            label = thumbprint(held.certificate)
+            raise ScriptError(f"A newer certificate is here already: {label}.")
+    return "no newer certificate is here"
+
+
+# Deeds
+
+
+@step
+def trust_root(visit: Visit) -> str:
+    """Put the CAs into LocalMachine\\Root."""
+    for name, label in visit.each("CaFiles", "CaThumbprints"):
+        one = _certificate(visit.folder / name)
+        if one not in visit.stores.root:
+            visit.before.setdefault(f"Root {label}", "absent")
+            visit.stores = replace(visit.stores, root=(*visit.stores.root, one))
+    return f"{', '.join(visit.inputs['CaThumbprints'])} is in LocalMachine\\Root"
+
+
+@step
+def intermediates(visit: Visit) -> str:
+    """Put the CAs between server and root into LocalMachine\\CA."""
+    for name, _label in visit.each("IntermediateFiles", "IntermediateThumbprints"):
+        one = _certificate(visit.folder / name)
+        if one not in visit.stores.intermediate:
+            visit.stores = replace(visit.stores, intermediate=(*visit.stores.intermediate, one))
+    return f"{', '.join(visit.inputs['IntermediateThumbprints'])} is in LocalMachine\\CA"
+
+
+@step
+def import_certificate(visit: Visit) -> str:
+    """Open the PFX with the password that somebody typed; Windows before AES calls it wrong."""
+    label = visit.text("Thumbprint")
+    if visit.held:
+        return f"{label} is in LocalMachine\\My already, with its private key"
+    path = visit.folder / visit.text("PfxFile")
+    old = pfx_encryption(visit.stores.windows) == "3DES"
+    if old and pfx_encryption_of(path.read_bytes()) != "3DES":
+        raise ScriptError("The specified network password is not correct.")
+    try:
+        issued = read_pfx(path, visit.password)
+    except ValueError:
+        raise ScriptError("The specified network password is not correct.") from None
+    visit.before.setdefault(f"My {label}", "absent")
+    write_atomic(visit.disk / f"{label}.pfx", path.read_bytes())
+    visit.hold(Personal(issued.certificate, True, _SYSTEM))
+    return f"{label} is in LocalMachine\\My now, with its private key"
+
+
+@step
+def make_request(visit: Visit) -> str:
+    """Make a key that stays, and a request that goes, with the names of request.inf."""
+    name, path = visit.text("RequestFile"), visit.disk / f"request-{visit.folder.name}.key"
+    if path.exists():
+        return f"{name} is there already"
+    csr, key = request(*wanted_names((visit.folder / "request.inf").read_bytes()))
+    write_once(path, encrypt_key(key, _KEY_PASSWORD))
+    visit.stores = replace(visit.stores, request=csr.public_bytes(Encoding.PEM).decode())
+    return f"{name} is made; its private key stays on {visit.host.name}"
+
+
+@step
+def accept_certificate(visit: Visit) -> str:
+    """Join the certificate with the key that waits for it, if the computer trusts its CA."""
+    label, name = visit.text("Thumbprint"), visit.text("CertificateFile")
+    if visit.held:
+        return f"{label} is in LocalMachine\\My already, with its private key"
+    certificate = _certificate(visit.folder / name)
+    if _made_key(visit.disk, certificate) is None:
+        raise ScriptError(f"{name} found no private key that fits it.")
+    visit.before.setdefault(f"My {label}", "absent")
+    visit.hold(Personal(certificate, True, _SYSTEM))
+    return f"{label} is in LocalMachine\\My now, with its private key"
+
+
+@step
+def name_certificate(visit: Visit) -> str:
+    """Give the certificate the name that Server Configurator shows."""
+    return f"Server Configurator lists it as {visit.text('FriendlyName')}"
+
+
+@step
+def key_access(visit: Visit) -> str:
+    """Let the accounts of the services read the private key."""
+    held = visit.held
+    if held is None:
+        return "there is no private key yet"
+    unknown = set(map(account, visit.trouble.unknown_accounts))
+    for one in visit.inputs["Accounts"]:
+        if account(one) in unknown:
+            raise ScriptError(f"The account {one} is unknown on {visit.host.name}.")
+        held = replace(held, readers=tuple(dict.fromkeys((*held.readers, principal(one)))))
+    visit.hold(held)
+    return "; ".join(f"{one} may read the private key now" for one in visit.inputs["Accounts"])
+
+
+@step
+def enable_encryption(visit: Visit) -> str:
+    """Let Server Configurator bind the certificate, and look at what it really did."""
+    label = visit.text("Thumbprint")
+    if visit.held is None or not _trusted(visit.stores, visit.held.certificate):
+        raise ScriptError(f"{visit.host.name} does not hold the certificate {label} with its "
+                          f"private key, or does not trust it.")  # fmt: skip
+    return "; ".join(_configure(visit, group, label) for group in visit.inputs["Groups"])
+
+
+@step
+def remove_superseded(visit: Visit) -> str:
+    """Remove the certificates that were replaced, unless something still uses them."""
+    for old in visit.inputs["Superseded"]:
+        if old in visit.stores.bindings.values() or visit.held is None:
+            raise ScriptError(f"{old} is still in use, or its successor "
+                              f"{visit.text('Thumbprint')} is not here.")  # fmt: skip
+        visit.drop(old)
+    return f"{', '.join(visit.inputs['Superseded'])} is removed"
+
+
+# The way back
+
+
+@step
+def undo_encryption(visit: Visit) -> str:
+    """Let each group use what it used before."""
+    changed = [group for group in visit.inputs["Groups"] if group in visit.before]
+    told = [_configure(visit, group, visit.before[group]) for group in changed]
+    return "; ".join(told) or "nothing was changed"
+
+
+@step
+def undo_certificate(visit: Visit) -> str:
+    """Remove the certificate if it was not there before."""
+    label = visit.text("Thumbprint")
+    if visit.before.get(f"My {label}") != "absent":
+        return f"{label} stays as it is in LocalMachine\\My"
+    if label in visit.stores.bindings.values():
+        raise ScriptError(f"{label} is still in use.")
+    visit.drop(label)
+    return f"{label} is no longer in LocalMachine\\My"
+
+
+@step
+def undo_trust(visit: Visit) -> str:
+    """Remove the CAs that were not there before."""
+    new = {one for one in visit.inputs["CaThumbprints"] if f"Root {one}" in visit.before}
+    kept = tuple(one for one in visit.stores.root if thumbprint(one) not in new)
+    visit.stores = replace(visit.stores, root=kept)
+    return f"{', '.join(sorted(new)) or 'nothing'} is no longer in LocalMachine\\Root"
+
+
+def _configure(visit: Visit, group: str, label: str) -> str:
+    """What Server Configurator does for one group, and what is seen afterwards."""
+    code, bindings = visit.trouble.configurator, dict(visit.stores.bindings)
+    visit.before.setdefault(group, bindings.get(group, ""))
+    meanings = {row["code"]: row["meaning"] for row in facts("windows/exit-codes")}
+    answer = f"Server Configurator answered {code}: {meanings.get(code, 'nobody knows what')}"
+    if code in _BOUND_ANYWAY:
+        bindings[group] = label
+        kept = {one: used for one, used in bindings.items() if used}
+        visit.stores = replace(visit.stores, bindings=kept)
+    if visit.stores.bindings.get(group, "") != label:
+        raise ScriptError(f"{group} is not seen to use {label}. {answer}.")
+    return f"{group} uses {label} now; {answer}"
+
+
+def _trusted(stores: Stores, certificate: x509.Certificate) -> bool:
+    """Whether a path leads to a root of this computer, over the CAs that it knows."""
+    known = [*stores.root, *stores.intermediate]
+    above = next((one for one in known if is_signed_by(certificate, one)), None)
+    return above is not None and (above in stores.root or _trusted(stores, above))
+
+
+def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:
+    """The private key of a certificate, if the computer with this disk made it."""
+    made = (decrypt_key(path.read_bytes(), _KEY_PASSWORD) for path in disk.glob("request-*.key"))
+    return next((key for key in made if key.public_key() == certificate.public_key()), None)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_der_x509_certificate(path.read_bytes())
