@@ -16,6 +16,7 @@ HOUSE = {
     "files": "",
     "keyfile": "",
     "releases": "facts",
+    "pages": "",
     "site": "facts names releases",
     "teaching": "",
     "authority": "keyfile names teaching",
