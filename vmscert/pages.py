@@ -10,7 +10,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What Markdown reads as its own: anywhere, and at the start of a line.
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|&~]|:(?=//)|^[#+=-])")
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 # The policy says it to the browser too: this page loads nothing and runs nothing.
 _FRAME = """<!DOCTYPE html>
 <html lang="{lang}">
@@ -85,7 +87,8 @@ def page(
 
 def plain(text: str) -> Markdown:
     """Return Markdown that shows this text as it is, in one line, also in a table's cell."""
-    return Markdown(_PUNCTUATION.sub(r"\\\1", " ".join(text.split())))
+    line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return Markdown(_NUMBERED.sub(r"\1\\\2", line))
 
 
 def literal(text: str) -> Markdown:
