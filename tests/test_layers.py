@@ -22,6 +22,7 @@ HOUSE = {
     "authority": "keyfile names teaching",
     "windows": "facts",
     "scripts": "facts",
+    "rollout": "facts pages scripts site windows",
     "inventory": "scripts windows",
     "tls": "authority names",
     "reach": "names tls",
@@ -75,7 +76,7 @@ HOUSE = {
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files formats job ledger reach reading records site "
+        "dissect execute expiry facts files formats job ledger reach reading records rollout site "
         "surveys symptoms targets tls trust verify windows"
     ),
 }

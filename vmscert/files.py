@@ -1,7 +1,9 @@
 """Files that are written whole or not at all."""
 
+import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 _PRIVATE = (".key", ".pfx")
@@ -44,6 +46,12 @@ def write_once(path: Path, data: bytes) -> None:
             return
         raise FileExistsError(f"{path} exists: it is never overwritten. Move it away yourself")
     write_atomic(path, data)
+
+
+def sha256sums(files: Mapping[str, bytes]) -> bytes:
+    """Return the SHA-256 list of these files, as `sha256sum --check` reads it."""
+    digests = ((hashlib.sha256(files[name]).hexdigest(), name) for name in sorted(files))
+    return "".join(f"{digest}  {name}\n" for digest, name in digests).encode()
 
 
 def sweep(folder: Path) -> None:

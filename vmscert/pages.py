@@ -40,7 +40,7 @@ li { margin: .35rem 0; } ol, ul { padding-left: 1.6rem; }
 code, pre { font-family: Consolas, ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; }
 code { overflow-wrap: anywhere; background: #f3f3f3; padding: 0 .2em; }
 pre { white-space: pre-wrap; border: 1px solid #bbb; padding: .6rem .8rem; }
-pre code { background: none; padding: 0; }
+pre code { background: none; padding: 0; } td code { overflow-wrap: break-word; }
 table { border-collapse: collapse; width: 100%; font-size: .94em; }
 th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertical-align: top; }
 th { background: #f3f3f3; } svg { display: block; max-width: 100%; height: auto; }
