@@ -193,10 +193,11 @@ def _phones(ca: x509.Certificate, site: Site, at: datetime) -> str:
     servers = [host for host in site if "mobile streaming media" in host.groups]
     names = ", ".join(literal(name) for host in servers for name in (host.fqdn, *host.aliases))
     parts = [
-        f"# Phones that watch {plain(site.name)}",
+        f"# Phones and the CA of {plain(site.name)}",
         f"A phone must trust the CA of the mobile server ({names}) before the app connects. A "
         "mobile server with a certificate of a public CA needs nothing of this page.",
-        _about(ca, at),
+        f"{literal(ca_name(ca))} is valid until {ca.not_valid_after_utc:%Y-%m-%d}. This page was "
+        f"made on {at:%Y-%m-%d}; what is marked (unconfirmed) was read in no source.",
         "## Compare before you trust",
         "Whoever can make you install another CA can read along. Compare this fingerprint with "
         "what the phone shows, pair by pair, or scan the code with a second device.",
@@ -229,12 +230,13 @@ def _missed(site: Site) -> str:
 
 
 def _way(name: str, ca: x509.Certificate, block: str = "") -> str:
-    """The section of one way: its steps, what is to be typed, and what else to know."""
+    """The section of one way: what to know first, its steps, what to type, what else to know."""
     rows = _ways()[name]
     told = {"ca": literal(ca_name(ca))}
     done = steps(_told(row, told) for row in rows if row["step"].isdigit())
+    first = "\n>\n".join(f"> {_told(row, told)}" for row in rows if row["step"] == "first")
     notes = "\n".join(f"- {_told(row, told)}" for row in rows if row["step"] == "note")
-    return "\n\n".join(filter(None, [f"## {name}", done, block, notes]))
+    return "\n\n".join(filter(None, [f"## {name}", first, done, block, notes]))
 
 
 def _told(row: Mapping[str, str], told: Mapping[str, str]) -> str:
