@@ -140,6 +140,19 @@ def test_check_reads_a_site_table_and_a_site_folder(site_folder):
     assert folder.returncode == 0, folder.stdout + folder.stderr
 
 
+def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_path):
+    ran = vmscert("roll-out", EXAMPLE, "--folder", site_folder, "--to", "out", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "README.html" in ran.stdout
+    sums = (tmp_path / "out" / "SHA256SUMS").read_text(encoding="utf-8").split()
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert sorted([*sums[1::2], "SHA256SUMS"]) == names
+    assert (tmp_path / "out" / "ca.cer").read_bytes() == (site_folder / "ca.cer").read_bytes()
+    again = vmscert("roll-out", EXAMPLE, "--folder", site_folder, "--to", "out", folder=tmp_path)
+    assert again.returncode == 2
+    assert "not an empty folder" in again.stderr
+
+
 def test_due_lists_the_ca_and_every_server_soonest_first(site_folder):
     ran = vmscert("due", site_folder, "--json", folder=site_folder)
     rows = json.loads(ran.stdout)

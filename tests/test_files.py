@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vmscert.files import sweep, write_atomic, write_once
+from vmscert.files import sha256sums, sweep, write_atomic, write_once
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps rights in the folder")
 
@@ -93,3 +93,9 @@ def test_sweeping_removes_the_drafts_of_a_killed_run_and_nothing_else(tmp_path):
     sweep(tmp_path)
     left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(left) == sorted(kept)
+
+
+def test_a_list_of_sums_is_sorted_and_names_each_file():
+    listed = sha256sums({"b": b"", "a": b"x"}).decode().splitlines()
+    assert [line.split("  ")[1] for line in listed] == ["a", "b"]
+    assert listed[1].startswith("e3b0c44298fc1c149afbf4c8996fb924")

@@ -26,6 +26,7 @@ HOUSE = {
     "load": "site",
     "leaflet": "load pages scripts",
     "handover": "authority certreq facts leaflet load pages releases scripts windows",
+    "rollout": "facts pages scripts site windows",
     "inventory": "scripts windows",
     "tls": "authority names",
     "reach": "names tls",
@@ -79,7 +80,7 @@ HOUSE = {
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files formats job ledger reach reading records site "
+        "dissect execute expiry facts files formats job ledger reach reading records rollout site "
         "surveys symptoms targets tls trust verify windows"
     ),
 }

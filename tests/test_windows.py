@@ -51,6 +51,13 @@ INPUTS: dict[str, dict] = {
         ],
     },
     "inventory": {"ComputerName": "vms-rec-01"},
+    "roll-out": {
+        "UsualAction": "Add",
+        "CaName": "Example VMS root 2026",
+        "CaSha256": DIGEST,
+        "CaThumbprint": LABEL,
+        "CaCertificate": "MIIDMTCCAhmgAwIBAgIU",
+    },
 }
 SCRIPTS = sorted(INPUTS)
 HOSTILE = [
@@ -314,13 +321,17 @@ class TestEveryScript:
 
     def test_starts_with_its_checks_and_can_be_tried_without_harm(self, name):
         text = script(name, **INPUTS[name]).decode("utf-8-sig")
-        assert "[CmdletBinding(SupportsShouldProcess)]\r\nparam()\r\n" in text
+        assert "[CmdletBinding(SupportsShouldProcess)]\r\nparam(" in text
         deeds = ["Import-Certificate -", "Import-PfxCertificate -", "Set-Acl -", "WriteAllText("]
+        deeds += ["$Store.Add(", "$Store.Remove("]
         places = [text.find(deed) for deed in (*deeds, "/enableencryption /")]
-        assert 0 < text.find("IsInRole(") < text.find("-notcontains $ComputerName")
+        last_check = "-notcontains $ComputerName"
+        if "ComputerName" not in INPUTS[name]:  # for any computer
+            last_check = "-notcontains $Action"
+        assert 0 < text.find("IsInRole(") < text.find(last_check)
         assert max(places) > 0
         for place in filter(lambda place: place > 0, places):
-            assert text.find("-notcontains $ComputerName") < text.rfind("ShouldProcess(", 0, place)
+            assert text.find(last_check) < text.rfind("ShouldProcess(", 0, place)
 
 
 @pytest.mark.parametrize(

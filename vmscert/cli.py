@@ -1,4 +1,4 @@
-"""The command `vmscert`: lab, rehearse, run, check, connect, survey, due, records."""
+"""The command `vmscert`: lab, rehearse, run, check, connect, survey, roll-out, due, records."""
 
 import io
 import json
@@ -284,6 +284,30 @@ def explain_command(
     else:
         out.print(str(answer), soft_wrap=True, markup=False, highlight=False)
     raise typer.Exit(NOTHING if answer.known else FOUND)
+
+
+@app.command(name="roll-out")
+def roll_out_command(
+    site: Annotated[str, typer.Argument(help="The site's table.")],
+    to: Annotated[Path, typer.Option("--to", help="A new folder for the files.")],
+    folder: FolderOption = "",
+) -> None:
+    """Make the folder with which an administrator brings the CA certificate to all computers.
+
+    For Group Policy, PowerShell Remoting, Intune, Configuration Manager, and for phones.
+    """
+    from vmscert.files import sha256sums, write_once
+    from vmscert.job import records_folder
+    from vmscert.rollout import roll_out_files
+
+    path = find_table(site)
+    records = Records(folder or records_folder(path))
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ValueError(f"{to} exists and is not an empty folder: name a new one")
+    files = roll_out_files(records.ca_certificate, read_site(path), datetime.now(UTC))
+    for name, data in {**files, "SHA256SUMS": sha256sums(files)}.items():
+        write_once(to / name, data)
+    out.print(f"Read {escape(str(to / 'README.html'))} first.", soft_wrap=True)
 
 
 @app.command(name="due")

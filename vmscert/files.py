@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -62,6 +63,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def sha256sums(files: Mapping[str, bytes]) -> bytes:
+    """Return the SHA-256 list of these files, as `sha256sum --check` reads it."""
+    digests = ((hashlib.sha256(files[name]).hexdigest(), name) for name in sorted(files))
+    return "".join(f"{digest}  {name}\n" for digest, name in digests).encode()
 
 
 def sweep(folder: Path) -> None:

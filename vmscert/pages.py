@@ -10,10 +10,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-# What Markdown would take for more than a letter: anywhere, before punctuation, at the beginning.
-_SPECIAL = re.compile(
-    r"([`*_\[\]<>|&~]|\\(?=[!-/:-@\[-`{-~]|$)|^[#+=>-]|(?<=^\d)[.)]|(?<=^\d\d)[.)])"
-)
+# What Markdown reads as its own: anywhere, and at the start of a line.
+_SPECIAL = re.compile(r"([`*_\[\]<>|&~]|\\(?=[!-/:-@\[-`{-~]|$)|:(?=//)|^[#+=-])")
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 # The policy says it to the browser too: this page loads nothing and runs nothing.
 _FRAME = """<!DOCTYPE html>
 <html lang="{lang}">
@@ -41,7 +40,7 @@ li { margin: .35rem 0; } ol, ul { padding-left: 1.6rem; }
 code, pre { font-family: Consolas, ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; }
 code { overflow-wrap: anywhere; background: #f3f3f3; padding: 0 .2em; }
 pre { white-space: pre-wrap; border: 1px solid #bbb; padding: .6rem .8rem; }
-pre code { background: none; padding: 0; }
+pre code { background: none; padding: 0; } td code { overflow-wrap: break-word; }
 table { border-collapse: collapse; width: 100%; font-size: .94em; }
 th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertical-align: top; }
 td:first-child code { white-space: nowrap; } th { background: #f3f3f3; }
@@ -89,7 +88,8 @@ def page(
 
 def plain(text: str) -> Markdown:
     """Return Markdown that shows this text as it is, in one line, also in a table's cell."""
-    return Markdown(_SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return Markdown(_NUMBERED.sub(r"\1\\\2", line))
 
 
 def literal(text: str) -> Markdown:

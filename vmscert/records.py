@@ -14,7 +14,6 @@ Files are the state, the ledger is the story. Everything is written whole, under
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
 from vmscert.authority import Authority, Issued, load_authority
-from vmscert.files import sweep, write_atomic, write_folder, write_once
+from vmscert.files import sha256sums, sweep, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
 from vmscert.windows import Stores, thumbprint
@@ -246,7 +245,7 @@ class Records:
         """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
         with self.lock():
             folder = _free(self.folder / "hand-over" / host / f"{at:%Y-%m-%d}")
-            write_folder(folder, {**files, "SHA256SUMS": _sums(files)})
+            write_folder(folder, {**files, "SHA256SUMS": sha256sums(files)})
         return folder
 
     def handed_over(self, host: str) -> Path | None:
@@ -324,14 +323,8 @@ class Records:
 
 def _list_sums(folder: Path) -> None:
     listed = (path for path in folder.iterdir() if path.name != "SHA256SUMS")
-    sums = _sums({path.name: path.read_bytes() for path in listed})
+    sums = sha256sums({path.name: path.read_bytes() for path in listed})
     write_atomic(folder / "SHA256SUMS", sums)
-
-
-def _sums(files: Mapping[str, bytes]) -> bytes:
-    """The hash of each file, as `sha256sum --check` reads it."""
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    return "".join(lines).encode()
 
 
 def _free(path: Path) -> Path:

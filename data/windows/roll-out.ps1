@@ -1,0 +1,127 @@
+<#
+.SYNOPSIS
+    Makes any computer trust the CA certificate of a video management system.
+.DESCRIPTION
+    Carries the certificate inside, needs no file beside it and writes none: for PowerShell
+    Remoting, Intune and Configuration Manager. Add puts the certificate into LocalMachine\Root,
+    where every user and every service of a computer looks. Detect only looks, and ends with 1
+    where the certificate is missing. Remove undoes Add. Every action may be repeated. One line
+    says how it went; the exit code is 0, or 1 where that line says what is wrong.
+.PARAMETER Action
+    Add, Detect or Remove. It has a place, so that Invoke-Command -ArgumentList can give it.
+.EXAMPLE
+    Invoke-Command -ComputerName vms-pc-01 -FilePath .\trust.ps1 -ArgumentList Detect
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File trust.ps1 -WhatIf
+    Says what it would do here, and changes nothing.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param(
+    [Parameter(Position = 0)]
+    [string]$Action = ''
+)
+
+# inputs: begin
+$UsualAction = ''
+$CaName = ''
+$CaSha256 = ''
+$CaThumbprint = ''
+$CaCertificate = ''
+# inputs: end
+
+# The certificate that this script carries, unchanged since the script was written.
+function Get-CarriedCertificate {
+    $Bytes = [System.Convert]::FromBase64String($CaCertificate)
+    $Digest = [System.Security.Cryptography.SHA256]::Create().ComputeHash($Bytes)
+    $Found = [System.BitConverter]::ToString($Digest).Replace('-', '')
+    if ($Found -ne $CaSha256) {
+        throw ('the script has changed: the SHA-256 of its certificate is {0}. Take it from its folder again.' -f $Found)
+    }
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new([byte[]]$Bytes)
+    if ($Certificate.Thumbprint -ne $CaThumbprint) {
+        throw ('the script has changed: the thumbprint of its certificate is {0}. Take it from its folder again.' -f $Certificate.Thumbprint)
+    }
+    $Certificate
+}
+
+# The root store of the computer, never that of a user.
+function Open-RootStore {
+    param([string]$Access)
+    $Place = [System.Security.Cryptography.X509Certificates.StoreLocation]::LocalMachine
+    $Name = [System.Security.Cryptography.X509Certificates.StoreName]::Root
+    $Store = [System.Security.Cryptography.X509Certificates.X509Store]::new($Name, $Place)
+    $Store.Open([System.Security.Cryptography.X509Certificates.OpenFlags]$Access)
+    $Store
+}
+
+function Test-Trust {
+    $Store = Open-RootStore -Access 'ReadOnly'
+    $Kind = [System.Security.Cryptography.X509Certificates.X509FindType]::FindByThumbprint
+    $Found = $Store.Certificates.Find($Kind, $CaThumbprint, $false).Count
+    $Store.Close()
+    $Found -gt 0
+}
+
+function Assert-Administrator {
+    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw 'administrator rights are missing. Run the script as administrator, or as SYSTEM.'
+    }
+}
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+$Code = 0
+$Result = 'nothing was changed.'
+try {
+    # Checks.
+    if (-not $Action) {
+        $Action = $UsualAction
+    }
+    if (@('Add', 'Detect', 'Remove') -notcontains $Action) {
+        throw ('the action {0} is unknown. Write Add, Detect or Remove.' -f $Action)
+    }
+    $Certificate = Get-CarriedCertificate
+    $Wanted = $Action -ne 'Remove'
+
+    # Act.
+    if ((Test-Trust) -eq $Wanted) {
+        $Result = 'nothing to do.'
+    }
+    elseif ($Action -ne 'Detect' -and $PSCmdlet.ShouldProcess('LocalMachine\Root', ('{0} {1}' -f $Action, $CaName))) {
+        Assert-Administrator
+        $Store = Open-RootStore -Access 'ReadWrite'
+        if ($Wanted) {
+            $Store.Add($Certificate)
+        }
+        else {
+            $Store.Remove($Certificate)
+        }
+        $Store.Close()
+        $Result = 'done.'
+
+        # Verify.
+        if ((Test-Trust) -ne $Wanted) {
+            throw 'Windows did not keep the change. Look for a policy that forbids or brings this root.'
+        }
+    }
+
+    # Tell.
+    if (Test-Trust) {
+        $State = 'trusts'
+    }
+    else {
+        $State = 'does not trust'
+        $Code = [int]($Action -eq 'Detect')
+    }
+    Write-Output ('{0} {1} the CA certificate {2} ({3}): {4}' -f $env:COMPUTERNAME, $State, $CaName, $CaThumbprint, $Result)
+}
+catch {
+    $Code = 1
+    Write-Output ('{0} failed: {1}' -f $env:COMPUTERNAME, $_.Exception.Message)
+}
+
+# Over PowerShell Remoting nobody waits for an exit code, and exit would end the session.
+if ($Host.Name -ne 'ServerRemoteHost') {
+    exit $Code
+}
