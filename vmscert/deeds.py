@@ -143,7 +143,7 @@ def _issue(
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
     _one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
-    orders = {name: job.site[name].names for name in hosts}
+    orders = {name: job.site[name].issued_names for name in hosts}
     if not orders:
         return
     profile = replace(SERVER, key_bits=key_bits, days=days)

@@ -44,7 +44,7 @@ def plan_certificates(job: Job) -> list[Row]:
     return [
         {
             "server": host.name,
-            "names": host.names,
+            "names": host.issued_names,
             "Windows": host.windows or "not in the table",
             "PFX": pfx_encryption(host.windows),
             "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
