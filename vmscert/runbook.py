@@ -6,19 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vmscert.deeds import create_ca, hand_over, issue_certificates, walk
-from vmscert.job import EXAMPLE, Job, records_folder
+from vmscert.job import EXAMPLE, Check, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.site import find_table, read_site
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
-
-    what: str
-    ok: bool
-    todo: str = ""
 
 
 def open_runbook(

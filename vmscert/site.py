@@ -157,6 +157,14 @@ class Site:
         return tuple(Connection(*key, *_merge(rows)) for key, rows in found.items())
 
     @cached_property
+    def callers(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(server, certificate group) → the computers that call there."""
+        found: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        for connection in self.connections:
+            found[connection.server, connection.group][connection.client] = None
+        return {called: tuple(clients) for called, clients in found.items()}
+
+    @cached_property
     def servers(self) -> tuple[Host, ...]:
         """The computers that need a server certificate."""
         return tuple(host for host in self.hosts if host.ports)
