@@ -167,8 +167,11 @@ def plan(
     if as_json:
         steps = (switch_off if off else switch_on)(described)
         print(json.dumps([_step(described, step) for step in steps], indent=1))
-        return
-    rows = plan_switching(described, off)
+    else:
+        _show_plan(plan_switching(described, off))
+
+
+def _show_plan(rows: list[dict[str, object]]) -> None:
     table = Table(*_SHORT, box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(escape(_cell(row[heading])) for heading in _SHORT))
