@@ -2,13 +2,14 @@
 
 import csv
 import io
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
 from vmscert.site import COLUMNS, Host, Site
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(column for column in COLUMNS if column != "cluster")  # it may be left out
 # name, domain, aliases, addresses, roles, account, windows, leave_off, owner, notes
 MANAGEMENT = "ms,lyon.local,vms,10.0.0.1,management server|event server|log server,,,,IT,"
 RECORDER = "rec-1,lyon.local,,10.0.0.2,recording server,,Windows Server 2022,,IT,"
@@ -43,12 +44,12 @@ def as_csv(site, delimiter=",", end="\r\n", quoting=csv.QUOTE_MINIMAL):
     writer.writerow(COLUMNS)
     writer.writerows(map(_row, site))
     if site.absent:
-        writer.writerow(["none", "", "", "", "|".join(sorted(site.absent)), *[""] * 5])
+        writer.writerow(["none", "", "", "", "", "|".join(sorted(site.absent)), *[""] * 5])
     return text.getvalue()
 
 
 def _row(host):
-    lists = map("|".join, (host.aliases, host.addresses, host.roles))
+    lists = map("|".join, (host.aliases, host.cluster, host.addresses, host.roles))
     left_off = "|".join(sorted(host.left_off))
     rest = (host.account, host.windows, left_off, host.owner, host.notes)
     return [host.name, host.domain, *lists, *rest]
@@ -70,22 +71,31 @@ _HTTPS_ROLES = [row["role"] for row in facts("xprotect/components") if row["http
 
 @st.composite
 def sites(draw):
-    """A site without faults: a management server, up to five others, no name or address twice."""
+    """A site without faults: a management server or a cluster of two, and up to five others."""
     count = draw(st.integers(1, 6))
-    names = iter(draw(st.lists(_LABEL, min_size=2 * count, max_size=2 * count, unique=True)))
+    many = 2 * count + 2
+    names = iter(draw(st.lists(_LABEL, min_size=many, max_size=many, unique=True)))
     addresses = iter(draw(st.lists(_ADDRESS, min_size=count, max_size=count, unique=True)))
     first = ["management server"]
     hosts = tuple(
         draw(_hosts(next(names), next(names), next(addresses), first if not i else []))
         for i in range(count)
     )
+    if draw(st.booleans()):
+        hosts = (*_cluster(hosts[0], next(names), next(names)), *hosts[1:])
     missing = GUIDE_CLIENTS - {role for host in hosts for role in host.roles}
     return Site("lyon", hosts, frozenset(missing))
 
 
+def _cluster(host, name, shared):
+    """A computer and a second node beside it."""
+    node = replace(host, cluster=(shared,))
+    return node, replace(node, name=name, aliases=(), addresses=())
+
+
 @st.composite
 def _hosts(draw, name, alias, address, first):
-    known = [role for role in _HTTPS_ROLES if role in ROLES]
+    known = [role for role in _HTTPS_ROLES if role in ROLES and role != "management server"]
     more = draw(st.lists(st.sampled_from(known), min_size=not first, max_size=3, unique=True))
     roles = tuple(dict.fromkeys((*first, *more)))
     served = {group for _, group in Host(name, roles=roles).ports} - {"server"}

@@ -106,6 +106,25 @@ def test_group_identifiers_are_guids():
     assert all(guid.fullmatch(text) for text in column("certificate-groups", "guid"))
 
 
+def test_what_waits_for_what_speaks_of_roles_and_groups_that_exist_and_agrees_with_the_order():
+    order = {row["role"]: row for row in facts("xprotect/encryption-order")}
+    switched = {
+        r["group"]: r["switched_on"].split("|") for r in facts("xprotect/certificate-groups")
+    }
+    for row in facts("xprotect/switching"):
+        assert row["role"] in switched[row["group"]]
+        first, then = order[row["waits_for"]], order.get(row["role"])
+        assert then is None or int(first[row["switch"]]) < int(then[row["switch"]])
+
+
+def test_every_role_that_is_switched_has_a_downtime():
+    switched = {
+        role for text in column("certificate-groups", "switched_on") for role in text.split("|")
+    }
+    assert sorted(column("downtimes", "role")) == sorted(switched)
+    assert all(int(text) > 0 for text in column("downtimes", "minutes"))
+
+
 def test_whoever_serves_tls_is_switched_on_somewhere_and_has_a_place_in_the_order():
     serving = {
         row["role"]

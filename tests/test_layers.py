@@ -49,6 +49,7 @@ HOUSE = {
     "faults": "authority check fleet simulate site trust verify windows",
     "job": "facts keyfile records site",
     "missing": "authority job site windows",
+    "switching": "facts job site",
     "deeds": (
         "authority expiry facts fleet job ledger missing records releases scripts simulate site "
         "verify windows"
@@ -65,7 +66,7 @@ HOUSE = {
     "ladders": "drawing messages wire",
     "der": "extensions",
     "quizzes": "facts",
-    "plans": "deeds expiry job missing releases runbook site trust verify windows",
+    "plans": "deeds expiry job missing releases site switching trust verify windows",
     "execute": "facts records",
     "drawing": "",
     "picture": "drawing expiry facts site trust",
@@ -80,8 +81,8 @@ HOUSE = {
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files formats job ledger reach reading records rollout site "
-        "surveys symptoms targets tls trust verify windows"
+        "dissect execute expiry facts files formats job ledger plans reach reading records rollout "
+        "site surveys switching symptoms targets tls trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from dataclasses import replace
 from zipfile import ZipFile
 
 import pytest
@@ -234,13 +235,112 @@ def test_encryption_is_switched_on_at_the_management_server_before_its_recorders
     assert names.index("ms") < names.index("rec-1") < names.index("mob") < names.index("pc")
 
 
-def test_the_nodes_of_a_cluster_share_an_alias_and_an_address(read):
-    nodes = [
-        f"ms-{i},lyon.local,vms,10.0.0.{i}|10.0.0.9,{roles},,,,,"
-        for i, roles in enumerate(["management server|log server", "log server|management server"])
+# A table with a cluster
+
+
+CLUSTER_HEADER = f"{HEADER},cluster"
+NODES = (
+    "ms-1,lyon.local,vms-old,10.0.0.1,management server|log server,,,,,,vms|10.0.0.9",
+    "ms-2,lyon.local,,10.0.0.2,log server|management server,,,,,,10.0.0.9|VMS",
+)
+OTHERS = ("es,,,,event server,,,,,", without())
+
+
+def clustered(*nodes):
+    return "\n".join((CLUSTER_HEADER, *nodes, *OTHERS, ""))
+
+
+def test_the_nodes_of_a_cluster_share_its_names_and_addresses(read):
+    site = read(clustered(*NODES))
+    assert {"vms", "10.0.0.9"} <= set(site["ms-1"].names) & set(site["ms-2"].names)
+    assert site.nodes(site["ms-1"]) == (site["ms-1"], site["ms-2"])
+    assert site.nodes(site["es"]) == (site["es"],)
+
+
+def test_a_node_is_issued_the_names_of_the_cluster_and_of_all_nodes(read):
+    site = read(clustered(*NODES))
+    node = site["ms-2"]
+    assert node.names == ("ms-2.lyon.local", "ms-2", "10.0.0.2", "10.0.0.9", "vms")
+    others = ("ms-1.lyon.local", "ms-1", "vms-old", "10.0.0.1")
+    assert node.issued_names == (*node.names, *others)
+    assert set(site["ms-1"].issued_names) == set(node.issued_names)
+
+
+def test_without_a_cluster_a_computer_is_issued_the_names_by_which_it_is_called(lyon):
+    assert all(host.issued_names == host.names for host in lyon)
+
+
+def test_a_site_that_loses_a_node_forgets_its_names(read):
+    site = read(clustered(*NODES))
+    assert "ms-2" not in replace(site, hosts=site.hosts[:1])["ms-1"].issued_names
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sentences"),
+    [
+        pytest.param(
+            NODES[:1],
+            ["line 2: ms-1 is the only node of cluster 'vms': add the other nodes, with the same "
+             "'cluster'"],
+            id="one node",
+        ),
+        pytest.param(
+            (NODES[0], NODES[1].replace("|VMS", "")),
+            ["line 3: the cluster of ms-2 and ms-1 is written differently on line 2: write "
+             "'vms|10.0.0.9' on both"],
+            id="other names",
+        ),
+        pytest.param(
+            (NODES[0], NODES[1].replace("log server|", "")),
+            ["line 3: ms-2 and ms-1 on line 2 are nodes of one cluster, but serve different roles: "
+             "write the same server roles on both"],
+            id="other roles",
+        ),
+        pytest.param(
+            tuple(node.lower().replace("vms|", "es|").replace("|vms", "|es") for node in NODES),
+            ["line 4: 'es' is the name of a cluster and of one computer, see ms-1 on line 2: the "
+             "cluster needs names of its own, in 'cluster' of each node"],
+            id="the name of a computer",
+        ),
+        pytest.param(
+            (NODES[0].replace("vms-old", "vms"), NODES[1]),
+            ["line 3: 'vms' is the name of a cluster and of one computer, see ms-1 on line 2: the "
+             "cluster needs names of its own, in 'cluster' of each node"],
+            id="an alias",
+        ),
+        pytest.param(
+            (NODES[0], NODES[1].replace(".2,", ".1,")),
+            ["line 3: duplicate address '10.0.0.1': ms-1 on line 2 has it"],
+            id="an address of a node",
+        ),
+        pytest.param(
+            (NODES[0], NODES[1].replace("VMS", "v m s")),
+            ["line 3: 'v m s' is not a host name: look at 'v m s' (allowed are letters, digits and "
+             "inner hyphens, 1 to 63 of them)",
+             "line 3: the cluster of ms-2 and ms-1 is written differently on line 2: write "
+             "'vms|10.0.0.9' on both"],
+            id="no name",
+        ),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_is_none_is_told(faults, nodes, sentences):
+    assert faults(clustered(*nodes)) == [f"lyon.csv, {sentence}" for sentence in sentences]
+
+
+def test_two_management_servers_are_a_cluster_or_two_sites(faults):
+    told = faults(clustered(*(node.rpartition(",")[0] for node in NODES)))
+    assert told == [
+        "lyon.csv, line 3: ms-2 is a management server, as ms-1 on line 2 is: if they are a "
+        "cluster, write its name into 'cluster' of both; else give each site its own table"
     ]
-    site = read(lines(*nodes, without(), "es,,,,event server,,,,,"))
-    assert site["ms-0"].aliases == site["ms-1"].aliases == ("vms",)
+
+
+def test_an_alias_of_two_like_servers_is_told_where_a_cluster_belongs(faults):
+    nodes = (node.rpartition(",")[0].replace("local,,", "local,vms-old,") for node in NODES)
+    assert faults(clustered(*nodes))[0] == (
+        "lyon.csv, line 3: duplicate name 'vms-old': ms-1 on line 2 has it. If they are nodes of a "
+        "cluster, write it into 'cluster' of both"
+    )
 
 
 # What is told about a table that can't be used

@@ -106,9 +106,8 @@ def test_undo_leaves_a_computer_as_it_was(at):
 def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
     """Group Policy had brought the CA already: it stays when this folder's changes are undone."""
     folder = packed.records.handed_over(REC)
-    here = holding(
-        Computer(packed.site[REC], tmp_path), packed, root=(packed.records.ca_certificate,)
-    )
+    trusted = (packed.records.ca_certificate,)
+    here = holding(Computer(packed.site[REC], tmp_path), packed, root=trusted)
     here.run(folder / "install.ps1", packed.at, PASSWORD)
     here.run(folder / "undo.ps1", packed.at)
     stores = here.stores(packed.at)

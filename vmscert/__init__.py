@@ -21,7 +21,7 @@ _HOMES = {
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",
     "forms": "error_box look_form sieve",
-    "job": "Job",
+    "job": "Check Job",
     "ladders": "ladder",
     "ledger": "Entry Ledger",
     "lesson": "AT expect lesson_ca lesson_server milliseconds self_test",
@@ -32,8 +32,8 @@ _HOMES = {
     "records": "Records read_pfx",
     "plans": (
         "connection_checks connection_findings connection_rows describe_ca due_servers "
-        "plan_certificates plan_encryption plan_imports record_verification renewal_view "
-        "who_serves_what who_trusts_whom"
+        "plan_certificates plan_encryption plan_imports plan_switching record_verification "
+        "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
     "deeds": (
         "ca_name create_ca due_certificates issue_certificates receive record "
@@ -41,7 +41,7 @@ _HOMES = {
     ),
     "quizzes": "Quiz quiz",
     "practice": "Look look practice_survey",
-    "runbook": "Check open_runbook precheck verify_stage",
+    "runbook": "open_runbook precheck verify_stage",
     "show": (
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
     ),
@@ -50,6 +50,7 @@ _HOMES = {
     "reach": "connect",
     "surveys": "Seen Survey survey",
     "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
+    "switching": "Step callers ready switch_off switch_on too_early",
     "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",
     "troubles": "heat_map path_picture",

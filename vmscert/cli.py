@@ -1,4 +1,4 @@
-"""The command `vmscert`: lab, rehearse, run, check, connect, survey, roll-out, due, records."""
+"""The command `vmscert`: lab, rehearse, run, plan, check, connect, survey, roll-out, due, …"""
 
 import io
 import json
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from vmscert.reading import Document
+    from vmscert.site import Site
     from vmscert.surveys import Survey
+    from vmscert.switching import Step
     from vmscert.tls import Handshake
 
 app = typer.Typer(
@@ -47,6 +49,8 @@ out = Console()
 err = Console(stderr=True)
 
 NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes of check, due and records verify
+_SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
+_LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
 _MOST_ROWS = 100  # connections shown in a terminal; all of them are in verification.csv
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
             "warning": "yellow", "plan": "cyan", "ok": "green"}  # fmt: skip
@@ -144,6 +148,51 @@ def run(
     with err.status(runbook):
         kept = execute(runbook, parameters, records, datetime.now(UTC))
     out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
+
+
+@app.command()
+def plan(
+    site: Annotated[str, typer.Argument(help="The site's table.")] = "data/sites/example.csv",
+    off: Annotated[bool, typer.Option("--off", help="Switch encryption off instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Number the steps in which encryption is switched on: what each costs, and what it waits for.
+
+    Downtimes are estimates; how sure the order is stands in every line.
+    """
+    from vmscert.plans import plan_switching
+    from vmscert.switching import switch_off, switch_on
+
+    described = read_site(find_table(site))
+    if as_json:
+        steps = (switch_off if off else switch_on)(described)
+        print(json.dumps([_step(described, step) for step in steps], indent=1))
+    else:
+        _show_plan(plan_switching(described, off))
+
+
+def _show_plan(rows: list[dict[str, object]]) -> None:
+    table = Table(*_SHORT, box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(escape(_cell(row[heading])) for heading in _SHORT))
+    out.print(table)
+    for row in rows:
+        out.print(f"[b]Step {row['step']}[/b]")
+        for heading in _LONG:
+            if row[heading]:
+                out.print(f"  {heading}: {row[heading]}.", soft_wrap=True, markup=False)
+
+
+def _step(site: "Site", step: "Step") -> dict[str, Any]:
+    from vmscert.switching import too_early
+
+    told = asdict(step)
+    del told["reasons"]
+    return told | {"waits_for": step.waits_for, "too_early": too_early(site, step, ())}
+
+
+def _cell(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 @app.command()

@@ -138,7 +138,7 @@ def _issue(
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
     _one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
-    orders = {name: job.site[name].names for name in hosts}
+    orders = {name: job.site[name].issued_names for name in hosts}
     if not orders:
         return
     profile = replace(SERVER, key_bits=key_bits, days=days)
@@ -165,7 +165,7 @@ def _signed(
     profile: Profile,
 ) -> dict[str, str]:
     try:
-        issued = authority.sign(csr, host.names, job.at, profile)
+        issued = authority.sign(csr, host.issued_names, job.at, profile)
     except ValueError as error:
         return {"server": host.name, "names": "", "until": f"refused: {error}"}
     job.records.save_signed(host.name, issued, at=job.at, runbook=job.number)
@@ -177,7 +177,7 @@ def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, 
     roots = [one for one in issued.issuers if one.subject == one.issuer]
     if not roots:
         raise ValueError(f"The answer for {host} lacks the root: add the CA's root certificate")
-    for name in job.site[host].names:
+    for name in job.site[host].issued_names:
         diagnosis = diagnose(issued.chain, name, roots, job.at)
         if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
             raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")

@@ -92,7 +92,7 @@ def fault(make: Fault) -> Fault:
 
 def healthy(site: Site, authority: Authority, at: datetime) -> Lab:
     """Return the site as it should be after runbooks 11 to 15."""
-    orders = {host.name: host.names for host in site.servers}
+    orders = {host.name: host.issued_names for host in site.servers}
     served = dict(issue_all(authority, orders, at))
     roots = (authority.certificate,)
     stores = {host.name: Stores(host.name, at, host.windows, root=roots) for host in site.clients}
@@ -205,7 +205,7 @@ def too_long_for_phones(lab: Lab) -> Lab:
     """The mobile server's certificate is valid for three years."""
     mobile = next(host for host in lab.site.servers if "mobile server" in host.roles)
     long = replace(SERVER, days=1096)
-    return lab.serving(mobile, lab.authority.issue(*mobile.names, at=lab.at, profile=long))
+    return lab.serving(mobile, lab.authority.issue(*mobile.issued_names, at=lab.at, profile=long))
 
 
 # The CA
@@ -283,7 +283,7 @@ def not_encrypted(lab: Lab) -> Lab:
 @fault
 def wrong_certificate_served(lab: Lab) -> Lab:
     """The service was not restarted and still serves another certificate of the same CA."""
-    other = lab.authority.issue(*lab.server.names, at=lab.at)
+    other = lab.authority.issue(*lab.server.issued_names, at=lab.at)
     return replace(lab, served={**lab.served, lab.server.name: other})
 
 

@@ -33,7 +33,7 @@ def pack(load: Load) -> dict[str, bytes]:
     files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
     if load.asks:
-        files["request.inf"] = request_inf(load.host.names)
+        files["request.inf"] = request_inf(load.host.issued_names)
         files["request.ps1"] = _script("request", _hashed(inputs, files), {"every", "request"})
     if "csr" in load.kinds:
         files["accept.ps1"] = _script("accept", _hashed(inputs, files), load.kinds)

@@ -56,6 +56,15 @@ class Job:
         return _ask(what, new)
 
 
+@dataclass(frozen=True)
+class Check:
+    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
+
+    what: str
+    ok: bool
+    todo: str = ""
+
+
 def records_folder(site: Path) -> Path:
     """Return where a site's records lie unless another folder is named.
 

@@ -113,7 +113,7 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
     """Why this server needs a certificate, or nothing."""
     if certificate is None:
         return "no certificate yet"
-    if set(subject_names(certificate)) != set(host.names):
+    if set(subject_names(certificate)) != set(host.issued_names):
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= job.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"

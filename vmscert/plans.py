@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
-from vmscert.job import Job
-from vmscert.missing import missing_certificates
+from vmscert.job import Check, Job
+from vmscert.missing import missing_certificates, missing_trust
 from vmscert.releases import pfx_encryption
-from vmscert.runbook import Check
 from vmscert.site import Site, in_order
+from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
 from vmscert.trust import Finding
 from vmscert.verify import VERIFIED, Verification
 from vmscert.windows import thumbprint
@@ -44,7 +44,7 @@ def plan_certificates(job: Job) -> list[Row]:
     return [
         {
             "server": host.name,
-            "names": host.names,
+            "names": host.issued_names,
             "Windows": host.windows or "not in the table",
             "PFX": pfx_encryption(host.windows),
             "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
@@ -95,6 +95,70 @@ def plan_encryption(job: Job) -> list[Row]:
         }
         for step, host in enumerate(in_order(job.site.servers), start=1)
     ]
+
+
+def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
+    """Each step in which encryption is switched on, or off: what it costs, and why not earlier."""
+    site = given.site if isinstance(given, Job) else given
+    return [
+        {
+            "step": step.number,
+            "server": step.host or "all clients",
+            "switch": step.groups or ("trust the CA",),
+            "downtime": f"{step.minutes} min{_unless_confirmed(step.minutes_sure)}",
+            "stands still": step.dark,
+            "after": _spans(step.waits_for),
+            "if it came too early": "; ".join(too_early(site, step, ())),
+            "besides": "; ".join(step.also),
+            "this order is": step.sure,
+        }
+        for step in (switch_off if off else switch_on)(site)
+    ]
+
+
+def switching_checks(job: Job) -> list[Check]:
+    """What keeps the steps that are still to do, or that nothing does.
+
+    A server is ready when all that call it hold the CA certificate, as their inventories say; the
+    steps are taken in their order.
+    """
+    trusting = {host.name for host in job.site.clients} - set(missing_trust(job))
+    to_do = [step for step in switch_on(job.site) if step.number in _unswitched(job)]
+    checks = [
+        check
+        for step in to_do
+        for check in ready(job.site, step, trusting, range(step.number))
+        if not check.ok
+    ]
+    servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
+    return checks or [Check(f"all that call {servers} hold the CA certificate", True)]
+
+
+def _unswitched(job: Job) -> set[int]:
+    """The numbers of the steps whose groups are not all bound to the newest certificates."""
+    current, stores = job.records.current(), job.records.inventories()
+    left = set()
+    for step in switch_on(job.site):
+        bindings = stores[step.host].bindings if step.host in stores else {}
+        label = thumbprint(current[step.host]) if step.host in current else ""
+        if step.number != TRUST and any(bindings.get(group) != label for group in step.groups):
+            left.add(step.number)
+    return left
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """Step numbers as people write them: 0, 2-5."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return ", ".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in spans)
+
+
+def _unless_confirmed(sure: str) -> str:
+    return "" if sure == "confirmed" else f" ({sure})"
 
 
 def who_serves_what(site: Site) -> list[Row]:

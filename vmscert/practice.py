@@ -127,5 +127,5 @@ def _troubled(lab: Lab) -> Lab:
     renamed, ending, plain = (*others, *[lab.server] * 3)[:3]
     lab = lab.serving(renamed, lab.authority.issue(f"old-{renamed.name}", at=lab.at))
     short = replace(SERVER, days=10)
-    lab = lab.serving(ending, lab.authority.issue(*ending.names, at=lab.at, profile=short))
+    lab = lab.serving(ending, lab.authority.issue(*ending.issued_names, at=lab.at, profile=short))
     return lab.holding(plain, bindings={})

@@ -7,19 +7,10 @@ from pathlib import Path
 
 from vmscert.carrying import hand_over, walk
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
-from vmscert.job import EXAMPLE, Job, records_folder
+from vmscert.job import EXAMPLE, Check, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.site import find_table, read_site
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
-
-    what: str
-    ok: bool
-    todo: str = ""
 
 
 def open_runbook(

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -20,6 +20,7 @@ COLUMNS = (
     "name",
     "domain",
     "aliases",
+    "cluster",
     "addresses",
     "roles",
     "account",
@@ -54,6 +55,8 @@ class Host:
     owner: str = ""
     notes: str = ""
     enrolment: str = PFX
+    cluster: tuple[str, ...] = ()  # names and addresses that it shares with the other nodes
+    fellows: tuple[str, ...] = ()  # the names of the other nodes; the site fills them in
 
     @property
     def fqdn(self) -> str:
@@ -63,7 +66,17 @@ class Host:
     @property
     def names(self) -> tuple[str, ...]:
         """Every name and address by which a client may call this computer, full name first."""
+        return tuple(dict.fromkeys((*self.own_names, *self.cluster)))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names and addresses that no other computer has, full name first."""
         return tuple(dict.fromkeys((self.fqdn, self.name, *self.aliases, *self.addresses)))
+
+    @property
+    def issued_names(self) -> tuple[str, ...]:
+        """What its certificate must carry: its names, and those of the other nodes of a cluster."""
+        return tuple(dict.fromkeys((*self.names, *self.fellows)))
 
     @cached_property
     def ports(self) -> tuple[tuple[int, str], ...]:
@@ -116,6 +129,9 @@ class Site:
     hosts: tuple[Host, ...]
     absent: frozenset[str] = frozenset()  # client kinds declared not to exist here
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hosts", tuple(map(self._with_fellows, self.hosts)))
+
     def __getitem__(self, name: str) -> Host:
         return self._by_name[name]
 
@@ -129,6 +145,17 @@ class Site:
     def _by_name(self) -> dict[str, Host]:
         return {host.name: host for host in self.hosts}
 
+    def nodes(self, host: Host) -> tuple[Host, ...]:
+        """The nodes of a computer's cluster, itself among them; without a cluster it is alone."""
+        shared = set(host.cluster)
+        return tuple(one for one in self.hosts if shared & set(one.cluster)) if shared else (host,)
+
+    def _with_fellows(self, host: Host) -> Host:
+        if not host.cluster:
+            return host
+        others = (one.own_names for one in self.nodes(host) if one.name != host.name)
+        return replace(host, fellows=tuple(name for names in others for name in names))
+
     @cached_property
     def connections(self) -> tuple[Connection, ...]:
         """Every encrypted connection of the site, also those that stay inside one computer."""
@@ -140,6 +167,14 @@ class Site:
                         key = (client.name, server.name, int(row["port"]), row["group"])
                         found[key].append(row)
         return tuple(Connection(*key, *_merge(rows)) for key, rows in found.items())
+
+    @cached_property
+    def callers(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """(server, certificate group) → the computers that call there."""
+        found: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        for connection in self.connections:
+            found[connection.server, connection.group][connection.client] = None
+        return {called: tuple(clients) for called, clients in found.items()}
 
     @cached_property
     def servers(self) -> tuple[Host, ...]:
@@ -219,6 +254,7 @@ def read_site(path: str | Path) -> Site:
         role for line, row in rows if _declares_absent(row) for role in reader.roles(line, row)
     )
     reader.check_twins(hosts)
+    reader.check_clusters(hosts)
     site = Site(path.stem, tuple(host for _, host in hosts), absent)
     reader.check_site(site, hosts)
     reader.stop_if_faulty()
@@ -321,6 +357,7 @@ class _Reader:
             name=self.name(line, row["name"], roles),
             domain=self.domain(line, row["domain"]),
             aliases=self.aliases(line, row["aliases"]),
+            cluster=tuple(self.parsed(line, name) for name in _list(row["cluster"])),
             addresses=self.addresses(line, row["addresses"]),
             roles=tuple(roles),
             account=row["account"],
@@ -411,10 +448,39 @@ class _Reader:
             for name in host.names if host.name else ():
                 first, other = seen.setdefault(name, (line, host))
                 if other is not host and not _may_share(name, host, other):
-                    what = "address" if is_address(name) else "name"
-                    self.say(
-                        line, f"duplicate {what} {name!r}: {other.name} on line {first} has it"
-                    )
+                    self.say(line, _twins(name, host, other, first))
+
+    def check_clusters(self, hosts: list[tuple[int, Host]]) -> None:
+        """Complain about clusters of one node, and about nodes that differ from the first one."""
+        nodes: dict[str, list[tuple[int, Host]]] = defaultdict(list)
+        for line, host in hosts:
+            for name in host.cluster:
+                nodes[name].append((line, host))
+        for line, host in hosts:
+            others = [one for name in host.cluster for one in nodes[name] if one[1] is not host]
+            first, other = min(others, key=lambda one: one[0], default=(line, host))
+            if host.cluster and not others:
+                self.say(
+                    line,
+                    f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other "
+                    f"nodes, with the same 'cluster'",
+                )
+            elif first < line:
+                self.check_node(line, host, first, other)
+
+    def check_node(self, line: int, host: Host, first: int, other: Host) -> None:
+        if set(host.cluster) != set(other.cluster):
+            self.say(
+                line,
+                f"the cluster of {host.name} and {other.name} is written differently on line "
+                f"{first}: write {'|'.join(other.cluster)!r} on both",
+            )
+        if _serving(host) != _serving(other):
+            self.say(
+                line,
+                f"{host.name} and {other.name} on line {first} are nodes of one cluster, but serve "
+                f"different roles: write the same server roles on both",
+            )
 
     def check_site(self, site: Site, hosts: list[tuple[int, Host]]) -> None:
         if not hosts:
@@ -433,8 +499,20 @@ class _Reader:
             )
         for role in sorted(site.absent & roles):
             self.say(None, f"{role!r} has a line, and the line '{_ABSENT}' says there is none")
+        self.check_managers([one for one in hosts if "management server" in one[1].roles])
         for line, host in hosts:
             self.check_https(line, host, site)
+
+    def check_managers(self, managers: list[tuple[int, Host]]) -> None:
+        for line, host in managers[1:]:
+            first, other = managers[0]
+            if not set(host.cluster) & set(other.cluster):
+                self.say(
+                    line,
+                    f"{host.name} is a management server, as {other.name} on line {first} is: if "
+                    f"they are a cluster, write its name into 'cluster' of both; else give each "
+                    f"site its own table",
+                )
 
     def check_https(self, line: int, host: Host, site: Site) -> None:
         """A client that can't speak HTTPS loses every port that speaks nothing else."""
@@ -556,11 +634,32 @@ def _guide_clients() -> set[str]:
 
 
 def _may_share(name: str, one: Host, other: Host) -> bool:
-    """The nodes of a cluster share an alias and an address, but neither's own name."""
+    """The nodes of a cluster share its names and addresses, and nothing else."""
     if one.name == other.name:
         return name not in (one.name, *one.aliases, *one.addresses)  # the short name says it all
-    cluster = set(one.aliases) & set(other.aliases) and set(one.roles) == set(other.roles)
-    return bool(cluster) and name not in (one.name, other.name)
+    cluster = name in one.cluster and name in other.cluster
+    return cluster and name not in (*one.own_names, *other.own_names)
+
+
+def _twins(name: str, host: Host, other: Host, line: int) -> str:
+    """Say that a name of this computer is also one of another, on that line."""
+    what = "address" if is_address(name) else "name"
+    if name in (*host.cluster, *other.cluster):
+        return (
+            f"{name!r} is the {what} of a cluster and of one computer, see {other.name} on line "
+            f"{line}: the cluster needs {what}s of its own, in 'cluster' of each node"
+        )
+    way_out = (
+        ". If they are nodes of a cluster, write it into 'cluster' of both"
+        if set(host.aliases) & set(other.aliases) and _serving(host) == _serving(other)
+        else ""
+    )
+    return f"duplicate {what} {name!r}: {other.name} on line {line} has it{way_out}"
+
+
+def _serving(host: Host) -> set[str]:
+    rows = facts("xprotect/components")
+    return {row["role"] for row in rows if row["serves_tls"] == "yes"} & set(host.roles)
 
 
 def _merge(rows: list[dict[str, str]]) -> tuple[tuple[str, ...], bool]:

@@ -28,13 +28,17 @@ class Target:
 
 
 def site_targets(site: Site) -> list[Target]:
-    """Return every port of every server of a site, by each of its names."""
-    return [
-        Target(name, port, name, host.name)
+    """Return every port of every server of a site, by each of its names.
+
+    A cluster's name is no computer's: whichever node is active answers.
+    """
+    found = (
+        Target(name, port, name, "" if name in host.cluster else host.name)
         for host in site.servers
         for port, _group in host.ports
         for name in host.names
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) -> list[Target]:
