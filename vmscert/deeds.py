@@ -211,7 +211,7 @@ def _enable_files(job: Job, host: Host) -> dict[str, bytes]:
 
 
 def _inventory(host: Host) -> dict[str, bytes]:
-    return {"inventory.ps1": script("inventory", ComputerName=host.name)}
+    return {"inventory.ps1": script("inventory", ComputerName=host.name, ClockSource="")}
 
 
 _NUMBER_OF = {"trust": "13", "import": "14", "enable": "15"}

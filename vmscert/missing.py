@@ -23,12 +23,12 @@ def missing_certificates(job: Job) -> dict[str, str]:
 
 
 def missing_trust(job: Job) -> dict[str, str]:
-    """Runbook 13: the CA certificate in LocalMachine\\Root of every client and server."""
+    """Runbook 13: the CA certificate among the roots that every client and server trusts."""
     ca, stores = job.records.ca_certificate, job.records.inventories()
     return {
         host.name: "the CA certificate" if host.name in stores else "no inventory came back"
         for host in job.site.clients
-        if host.name not in stores or ca not in stores[host.name].root
+        if host.name not in stores or ca not in stores[host.name].trusted
     }
 
 

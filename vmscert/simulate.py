@@ -87,7 +87,7 @@ class Computer:
         held = stores.find(label)
         if held is None or not held.has_key:
             raise ScriptError(f"LocalMachine\\My holds no certificate {label} with a private key")
-        if not any(root.subject == held.certificate.issuer for root in stores.root):
+        if not any(root.subject == held.certificate.issuer for root in stores.trusted):
             raise ScriptError("Server Configurator ended with -4: the chain is not trusted here")
         bindings = dict(stores.bindings) | dict.fromkeys(inputs["Groups"], label)
         return replace(stores, bindings=bindings)
