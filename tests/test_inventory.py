@@ -164,7 +164,7 @@ class TestInventory:
             "detail": "Access\r\n is\u200e denied",
         }
         data = json.loads(write_inventory(stores())) | {"log": [json.dumps(line), " "]}
-        assert told(data).log == (LogLine("1", "trust", "failed", "Access denied ."),)
+        assert told(data).log == (LogLine("1", "trust", "failed", "Access is denied"),)
 
     @pytest.mark.parametrize("text", ['{"at": "1", "st', "[]", '{"at": 1}', "[" * 100_000])
     def test_keeps_a_line_of_the_log_that_a_stopped_run_left_half_written(self, text):

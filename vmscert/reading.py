@@ -302,7 +302,7 @@ def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     records = Records(path)
     findings = check_ca(records.ca_certificate, at)
     site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at)
+    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
     about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
     return Document(about), findings
 

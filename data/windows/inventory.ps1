@@ -4,8 +4,9 @@
 .DESCRIPTION
     Reads the certificate stores, who may read the private keys (never the keys themselves), the
     certificates in use, the services of XProtect, names, addresses, clock and TLS settings. It asks
-    the computer ClockSource for its time, if one is named. It changes nothing, and writes one file
-    beside itself: the name of the computer and .json. Bring that file back.
+    the computer ClockSource for its time, if one is named. The user's own stores are those of
+    whoever runs it. It changes nothing, and writes one file beside itself: the name of the computer
+    and .json. Bring that file back.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
@@ -97,7 +98,7 @@ $Inventory = [ordered]@{
     clock_source = $ClockSource
     clock_offset = Get-ClockOffset -Source $ClockSource
     windows = '{0}, build {1}' -f $System.Caption.Trim(), $System.BuildNumber
-    names = @(Get-OwnName | Select-Object -Unique)
+    names = @(Get-OwnName)
     addresses = @(Get-OwnAddress)
     root = @(Get-Encoded -Certificates @(Get-ComputerRoot))
     third_party_root = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\AuthRoot'))

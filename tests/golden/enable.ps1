@@ -74,7 +74,7 @@ function Get-RegistryValue {
 # What an XProtect server wrote into its configuration file, or what it uses without one.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
-    if ($Path -and (Test-Path -LiteralPath $Path)) {
+    if (Test-Path -LiteralPath $Path) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
             return $Found.Node.InnerText
         }
@@ -82,19 +82,28 @@ function Get-Setting {
     $Default
 }
 
-# The configuration files of the XProtect servers. The registry names the program of the mobile
-# server, and its configuration file lies beside that.
+# The configuration files of the XProtect servers. That of the mobile server lies beside its
+# program, which the registry names, or names the folder of.
 function Get-ConfigurationFile {
     $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
-    if ($Mobile) {
-        $Mobile = '{0}.config' -f $Mobile
+    if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
+        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
     @{
         Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
         Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
         Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-        Mobile = $Mobile
+        Mobile = '{0}.config' -f $Mobile
     }
+}
+
+# The certificate of the mobile server: its configuration says address and port.
+function Get-MobileCertificate {
+    param($Https, [string]$File)
+    $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
+    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
 # The certificates that the XProtect services really use: certificate group -> thumbprint.
@@ -110,10 +119,7 @@ function Get-CertificateInUse {
             $InUse['server'] = $Found
         }
     }
-    $Mobile = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
-    $Port = Get-Setting -Path $Files.Mobile -XPath ($Mobile -f 'Port') -Default '8082'
-    $Address = Get-Setting -Path $Files.Mobile -XPath ($Mobile -f 'Ip') -Default '+'
-    $Found = Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
+    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
     if ($Found) {
         $InUse['mobile streaming media'] = $Found
     }

@@ -4,8 +4,9 @@
 .DESCRIPTION
     Reads the certificate stores, who may read the private keys (never the keys themselves), the
     certificates in use, the services of XProtect, names, addresses, clock and TLS settings. It asks
-    the computer ClockSource for its time, if one is named. It changes nothing, and writes one file
-    beside itself: the name of the computer and .json. Bring that file back.
+    the computer ClockSource for its time, if one is named. The user's own stores are those of
+    whoever runs it. It changes nothing, and writes one file beside itself: the name of the computer
+    and .json. Bring that file back.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
@@ -90,7 +91,7 @@ function Get-RegistryValue {
 # What an XProtect server wrote into its configuration file, or what it uses without one.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
-    if ($Path -and (Test-Path -LiteralPath $Path)) {
+    if (Test-Path -LiteralPath $Path) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
             return $Found.Node.InnerText
         }
@@ -98,19 +99,28 @@ function Get-Setting {
     $Default
 }
 
-# The configuration files of the XProtect servers. The registry names the program of the mobile
-# server, and its configuration file lies beside that.
+# The configuration files of the XProtect servers. That of the mobile server lies beside its
+# program, which the registry names, or names the folder of.
 function Get-ConfigurationFile {
     $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
-    if ($Mobile) {
-        $Mobile = '{0}.config' -f $Mobile
+    if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
+        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
     @{
         Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
         Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
         Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-        Mobile = $Mobile
+        Mobile = '{0}.config' -f $Mobile
     }
+}
+
+# The certificate of the mobile server: its configuration says address and port.
+function Get-MobileCertificate {
+    param($Https, [string]$File)
+    $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
+    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
 # The certificates that the XProtect services really use: certificate group -> thumbprint.
@@ -126,10 +136,7 @@ function Get-CertificateInUse {
             $InUse['server'] = $Found
         }
     }
-    $Mobile = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
-    $Port = Get-Setting -Path $Files.Mobile -XPath ($Mobile -f 'Port') -Default '8082'
-    $Address = Get-Setting -Path $Files.Mobile -XPath ($Mobile -f 'Ip') -Default '+'
-    $Found = Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
+    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
     if ($Found) {
         $InUse['mobile streaming media'] = $Found
     }
@@ -390,7 +397,7 @@ $Inventory = [ordered]@{
     clock_source = $ClockSource
     clock_offset = Get-ClockOffset -Source $ClockSource
     windows = '{0}, build {1}' -f $System.Caption.Trim(), $System.BuildNumber
-    names = @(Get-OwnName | Select-Object -Unique)
+    names = @(Get-OwnName)
     addresses = @(Get-OwnAddress)
     root = @(Get-Encoded -Certificates @(Get-ComputerRoot))
     third_party_root = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\AuthRoot'))
