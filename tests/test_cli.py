@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -153,6 +154,20 @@ def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_
     assert "not an empty folder" in again.stderr
 
 
+def test_check_finds_in_a_site_folder_what_only_the_inventories_tell(site_folder, tmp_path):
+    """Here a clock that is wrong, and a Windows older than the PFX that was issued for it."""
+    copy = tmp_path / "site"
+    shutil.copytree(site_folder, copy)
+    file = copy / "inventory" / "vms-rec-01.json"
+    old = "Microsoft Windows Server 2016 Standard, build 14393"
+    told = json.loads(file.read_text("utf-8")) | {"windows": old, "clock_offset": -900.0}
+    file.write_text(json.dumps(told), "utf-8")
+    ran = vmscert("check", copy, folder=tmp_path)
+    assert ran.returncode == 1
+    assert "clock-off" in ran.stdout
+    assert "pfx-too-new-for-windows" in ran.stdout
+
+
 def test_due_lists_the_ca_and_every_server_soonest_first(site_folder):
     ran = vmscert("due", site_folder, "--json", folder=site_folder)
     rows = json.loads(ran.stdout)
@@ -169,7 +184,6 @@ def test_due_seen_from_next_year_finds_what_is_ending(site_folder):
 
 
 def test_records_verify_finds_a_changed_line(site_folder, tmp_path):
-    import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(site_folder, copy)

@@ -338,6 +338,16 @@ def test_a_pfx_opens_with_its_password_only(lyon, issue, keys):
         read_pfx(lyon.pfx_paths()["rec-1"], "another password")
 
 
+def test_the_ledger_tells_how_the_newest_pfx_of_each_server_is_encrypted(lyon, issue, ca):
+    save(lyon, "rec-1", issue("rec-1"))
+    late = (ca.certificate.not_valid_after_utc - AT).days - 1  # its certificate ends with the CA
+    save(lyon, "rec-2", issue("rec-2", days=late))
+    assert lyon.pfx_encryptions() == {"rec-1": "AES-256", "rec-2": "AES-256"}
+    lyon.save("rec-1", issue("rec-1", days=1), PFX_PASSWORD, "3DES", at=AT, action="renew")
+    lyon.note("14", "looked at", lyon.current()["rec-1"], at=AT, host="rec-1", note="by hand")
+    assert lyon.pfx_encryptions() == {"rec-1": "3DES", "rec-2": "AES-256"}
+
+
 def test_a_file_that_is_no_pfx_is_told(tmp_path):
     (tmp_path / "a.pfx").write_bytes(b"no PFX")
     with pytest.raises(ValueError, match=r"a\.pfx: the password is wrong, or the file is not a"):

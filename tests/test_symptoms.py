@@ -23,7 +23,10 @@ from vmscert.simulate import serving
 from vmscert.symptoms import QUESTIONS, explain
 
 ROWS = facts("symptoms")
-NOBODY_SAYS_IT = {"chain-order", "expires-soon", "name-not-portable", "teaching-key"}
+NOBODY_SAYS_IT = {
+    *("chain-order", "clock-off", "expires-soon", "name-not-portable"),
+    *("root-twice", "superseded-left", "teaching-key"),
+}
 
 
 # The table

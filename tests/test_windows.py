@@ -3,9 +3,7 @@
 `python tests/test_windows.py` writes the golden scripts anew: read what changed before you keep it.
 """
 
-import base64
 import csv
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +20,6 @@ from hypothesis import strategies as st
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.facts import DATA, facts
-from vmscert.inventory import read_inventory, write_inventory
 from vmscert.releases import pfx_encryption, release
 from vmscert.scripts import quote, script, script_inputs
 from vmscert.windows import Personal, Stores, account, principal, thumbprint
@@ -50,7 +47,7 @@ INPUTS: dict[str, dict] = {
             "549df21d-047c-456b-958e-99e65dd8b3ec",
         ],
     },
-    "inventory": {"ComputerName": "vms-rec-01"},
+    "inventory": {"ComputerName": "vms-rec-01", "ClockSource": "vms-mgmt-01"},
     "roll-out": {
         "UsualAction": "Add",
         "CaName": "Example VMS root 2026",
@@ -85,24 +82,10 @@ def certificate(name: str = "vms-rec-01") -> x509.Certificate:
     return create_authority(name, AT, QUICK).certificate
 
 
-def stores(**changes) -> Stores:
-    held = Personal(certificate(), True, ("S-1-5-18", "EXAMPLE\\Jérôme"))
-    label = thumbprint(certificate())
-    return Stores(
-        **{
-            "host": "vms-rec-01",
-            "at": AT,
-            "windows": "Microsoft Windows Server 2022 Standard, build 20348",
-            "root": (certificate("root"),),
-            "personal": (held,),
-            "user_personal": (Personal(certificate("user"), False),),
-            "bindings": {"streaming media": label, "server": label},
-            **changes,
-        }
-    )
-
-
 class TestThumbprint:
+    held = Personal(certificate(), True)
+    stores = Stores("vms-rec-01", AT, personal=(held,))
+
     def test_looks_as_windows_shows_it(self):
         """The SHA-1 of the certificate, 40 upper-case hex digits without blanks."""
         assert thumbprint(certificate()) == certificate().fingerprint(hashes.SHA1()).hex().upper()
@@ -111,11 +94,12 @@ class TestThumbprint:
         """The dialog of Windows shows blanks and an invisible U+200E before the digits."""
         label = thumbprint(certificate())
         pasted = "\u200e" + " ".join(label.lower()[i : i + 2] for i in range(0, 40, 2))
-        assert stores().find(pasted) == stores().personal[0]
-        assert stores().find(LABEL) is None
+        assert self.stores.find(pasted) == self.held
+        assert self.stores.find(LABEL) is None
 
     def test_does_not_find_what_lies_in_the_store_of_a_user(self):
-        assert stores().find(thumbprint(certificate("user"))) is None
+        of_a_user = Stores("vms-rec-01", AT, user_personal=(self.held,))
+        assert of_a_user.find(thumbprint(certificate())) is None
 
 
 class TestReleases:
@@ -380,96 +364,6 @@ class TestScriptFacts:
         text = script("import", **INPUTS["import"])
         assert b"-Exportable" not in text
         assert b"-AsSecureString" in text
-
-    def test_the_address_of_a_binding_is_found_in_any_language(self):
-        """The two patterns of the script, tried here on the output of two Windows languages."""
-        text = script("inventory", **INPUTS["inventory"]).decode("utf-8-sig")
-        address, digest = re.findall(r"\$Line -match '(.*)'\)", text)
-        lines = [
-            "    IP:port                      : 0.0.0.0:9000",
-            f"    Hachage du certificat        : {LABEL.lower()}",
-            "    ID de l'application          : {84430eb7-847c-422d-aa00-7915cd0d7a65}",
-            "    Revocation Freshness Time    : 0",
-            "    IP:port                      : [::]:9001",
-            f"    Zertifikathash               : {LABEL}",
-        ]
-        assert [m[1] for line in lines if (m := re.search(address, line))] == ["9000", "9001"]
-        assert [bool(re.search(digest, line)) for line in lines] == [
-            False,
-            True,
-            False,
-            False,
-            False,
-            True,
-        ]
-
-
-class TestInventory:
-    def test_is_read_back_as_it_was_written(self, tmp_path):
-        path = tmp_path / "vms-rec-01.json"
-        path.write_bytes(write_inventory(stores()))
-        assert read_inventory(path) == stores()
-
-    def test_is_the_same_for_the_same_stores(self):
-        other = stores(bindings=dict(sorted(stores().bindings.items())))
-        assert write_inventory(stores()) == write_inventory(other)
-
-    def test_has_the_keys_that_the_script_writes(self):
-        text = script("inventory", **INPUTS["inventory"]).decode("utf-8-sig")
-        written = re.findall(
-            r"^    (?:        )?(\w+) = ", text.split("$Inventory =")[1], re.MULTILINE
-        )
-        assert written == list(json.loads(write_inventory(stores())))
-        assert re.findall(r"^            (\w+) = ", text, re.MULTILINE)[-3:] == list(
-            json.loads(write_inventory(stores()))["personal"][0]
-        )
-
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
-    def test_is_read_in_every_encoding_of_powershell(self, encoding, tmp_path):
-        path = tmp_path / "vms-rec-01.json"
-        path.write_bytes(write_inventory(stores()).decode().encode(encoding))
-        assert read_inventory(path) == stores()
-
-    @pytest.mark.parametrize(
-        ("changes", "reason"),
-        [
-            ({"vmscert_inventory": 2}, "version 2, not 1"),
-            ({"host": None}, "'host' is missing"),
-            ({"host": 7}, "wrong value for 'host'"),
-            ({"host": "vms\u202e01"}, "U\\+202E"),
-            ({"host": "vms\ud800"}, "U\\+D800"),
-            ({"at": "yesterday"}, "wrong value for 'at'"),
-            ({"at": "2026-11-23T12:00:00"}, "wrong value for 'at'"),
-            ({"root": "x"}, "wrong value for 'root'"),
-            ({"root": ["*"]}, "broken certificate in 'root'"),
-            ({"root": [7]}, "broken certificate in 'root'"),
-            ({"root": [base64.b64encode(b"0").decode()]}, "broken certificate in 'root'"),
-            ({"personal": ["x"]}, "'certificate' is missing"),
-            ({"personal": [{"certificate": "", "has_key": True, "readers": []}]}, "broken"),
-            ({"bindings": {"server": "12"}}, "wrong thumbprint for 'server'"),
-        ],
-    )
-    def test_that_is_broken_is_refused_in_one_sentence(self, changes, reason, tmp_path):
-        data = json.loads(write_inventory(stores())) | changes
-        path = tmp_path / "vms-rec-01.json"
-        path.write_text(
-            json.dumps({key: value for key, value in data.items() if value is not None})
-        )
-        with pytest.raises(
-            ValueError, match=rf"^vms-rec-01\.json: .*{reason}.*inventory\.ps1 there again$"
-        ):
-            read_inventory(path)
-
-    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff\xff", b"[" * 100_000])
-    def test_that_is_no_inventory_is_refused(self, data, tmp_path):
-        path = tmp_path / "vms-rec-01.json"
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"is not JSON|is not a complete inventory"):
-            read_inventory(path)
-
-    def test_that_is_not_there_is_refused(self, tmp_path):
-        with pytest.raises(ValueError, match="can't be read: No such file"):
-            read_inventory(tmp_path / "nobody.json")
 
 
 @cache

@@ -61,7 +61,7 @@ _HOMES = {
     "verify": "Verification verify_connections",
     "wire": "Recording capture key_shares open_recording signed_by_server",
     "inventory": "read_inventory write_inventory",
-    "windows": "Personal Stores thumbprint",
+    "windows": "LogLine Personal Service Stores thumbprint",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

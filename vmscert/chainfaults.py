@@ -61,7 +61,7 @@ class Stand:
     @property
     def roots(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates that the client trusts."""
-        return (*self.lab.stores[self.lab.client.name].root, *self.others)
+        return (*self.lab.stores[self.lab.client.name].trusted, *self.others)
 
 
 WireFault = Callable[[Stand], Stand]

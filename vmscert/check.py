@@ -5,6 +5,7 @@ talk to the server, and its private key is readable by the service account. What
 comes from their inventory files, real or simulated; the answer is a list of findings.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,9 +15,18 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from vmscert.authority import subject_names
+from vmscert.computers import (
+    Chain,
+    accounts,
+    check_computer,
+    check_roots,
+    dns_names,
+    misplaced,
+    presented,
+    serving,
+    superseded,
+)
 from vmscert.expiry import WARNING
-from vmscert.names import is_address
 from vmscert.site import Connection, Host, Site
 from vmscert.teaching import is_teaching
 from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
@@ -26,25 +36,31 @@ _PHONES = timedelta(days=825)  # Apple's limit for TLS servers, support page 103
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
-def check_site(site: Site, stores: Mapping[str, Stores], at: datetime) -> list[Finding]:
-    """Return every finding about a site: its servers first, then each connection.
+def check_site(
+    site: Site,
+    stores: Mapping[str, Stores],
+    at: datetime,
+    pfx: Mapping[str, str] | None = None,
+) -> list[Finding]:
+    """Return every finding about a site: its computers and servers first, then each connection.
 
     `stores` is host name → what that computer holds. A computer without an entry has not
-    reported; nothing is assumed of it.
+    reported; nothing is assumed of it. `pfx` is host name → encryption of the PFX issued for it.
     """
+    reported = [host for host in site.clients if host.name in stores]
     silent = [
         Finding("not-reachable", host.name, f"no inventory of {host.name} has come back")
         for host in site.clients
         if host.name not in stores
     ]
-    servers = [
-        finding
-        for host in site.servers
-        if host.name in stores
-        for finding in check_host(host, stores[host.name], at)
-    ]
     taught = [finding for one in stores.values() for finding in _teaching_roots(one)]
-    return list(dict.fromkeys([*silent, *taught, *servers, *_connections(site, stores, at)]))
+    found = [*silent, *taught]
+    for host in reported:
+        held = stores[host.name]
+        found += check_computer(site, host, held, (pfx or {}).get(host.name, ""))
+        found += check_host(host, held, at)
+    found += _connections(site, stores, at)
+    return list(dict.fromkeys(found))
 
 
 def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
@@ -59,7 +75,8 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
             findings.append(
                 Finding("not-encrypted", host.name, f"{group} is not switched on on {host.name}")
             )
-        findings += _key(host, held)
+        findings += _key(host, stores, held)
+        findings += superseded(host, stores, held.certificate)
         findings += _outlook(host, held.certificate, group, at)
     return list(dict.fromkeys(findings))
 
@@ -69,32 +86,44 @@ def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
     return list(_ca_findings(certificate, at))
 
 
-def serving(host: Host, stores: Stores, group: str) -> Personal | None:
-    """Return what this computer serves in a certificate group: the bound one, else the best."""
-    bound = stores.bindings.get(group)
-    if bound:
-        return stores.find(bound)
-    mine = [held for held in stores.personal if host.fqdn in _names(held.certificate)]
-    return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
-
-
 def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iterator[Finding]:
-    judge = cache(lambda leaf, name, roots: diagnose([leaf], name, roots, at).findings)
-    for connection in site.connections:
-        client, server = stores.get(connection.client), stores.get(connection.server)
-        host = site[connection.server]
-        held = serving(host, server, connection.group) if server else None
-        if client and held:
+    judge = cache(lambda chain, name, roots: diagnose(chain, name, roots, at).findings)
+    met: dict[str, dict[Chain, None]] = defaultdict(dict)
+    for connection, chain in _served(site, stores):
+        met[connection.server][chain] = None
+        client, host = stores.get(connection.client), site[connection.server]
+        if client:
+            met[connection.client][chain] = None
             for name in host.names:
-                for finding in judge(held.certificate, name, client.root):
-                    if finding.code in ("name-mismatch", "no-san") and not _names(held.certificate):
-                        yield _without_names(host)  # one cause, under however many names
-                    else:
-                        yield _placed(finding, connection, client)
+                for finding in judge(chain, name, client.trusted):
+                    yield _told(finding, connection, host, client, chain)
+    for name, chains in met.items():
+        yield from check_roots(site[name], stores[name], chains)
+
+
+def _served(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, Chain]]:
+    """Every connection whose server is known to hold a certificate, and what it presents."""
+    seen = cache(lambda server, group: _presented(site[server], stores.get(server), group))
+    for connection in site.connections:
+        if chain := seen(connection.server, connection.group):
+            yield connection, chain
+
+
+def _presented(host: Host, stores: Stores | None, group: str) -> Chain:
+    held = serving(host, stores, group) if stores else None
+    return presented(held.certificate, stores) if stores and held else ()
+
+
+def _told(
+    finding: Finding, connection: Connection, host: Host, client: Stores, chain: Chain
+) -> Finding:
+    if finding.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
+        return _without_names(host)  # one cause, under however many names
+    return _placed(finding, connection, client, chain)
 
 
 def _teaching_roots(stores: Stores) -> Iterator[Finding]:
-    for root in stores.root:
+    for root in stores.trusted:
         if is_teaching(_public_key(root)):
             yield Finding(
                 "teaching-key",
@@ -103,16 +132,16 @@ def _teaching_roots(stores: Stores) -> Iterator[Finding]:
             )
 
 
-def _placed(finding: Finding, connection: Connection, client: Stores) -> Finding:
+def _placed(finding: Finding, connection: Connection, client: Stores, chain: Chain) -> Finding:
     """Say of which computer a finding speaks, and see a root in the wrong store for what it is."""
     if finding.code not in OF_THE_CLIENT:
         return replace(finding, where=connection.server)
-    if finding.code == "untrusted-root" and client.user_root:
+    if finding.code == "untrusted-root" and (place := misplaced(client, chain)):
         return Finding(
             "wrong-store",
             connection.client,
-            f"{connection.client} holds a root in CurrentUser\\Root, where no service sees it: "
-            f"it belongs in LocalMachine\\Root",
+            f"{connection.client} holds the CA certificate in {place}, where no service trusts "
+            f"it: it belongs in LocalMachine\\Root",
         )
     detail = finding.detail
     if finding.code == "untrusted-root":
@@ -130,7 +159,7 @@ def _without_names(host: Host) -> Finding:
 
 
 def _without_certificate(host: Host, stores: Stores) -> Finding:
-    if any(host.fqdn in _names(held.certificate) for held in stores.user_personal):
+    if any(host.fqdn in dns_names(held.certificate) for held in stores.user_personal):
         return Finding(
             "wrong-store",
             host.name,
@@ -142,14 +171,14 @@ def _without_certificate(host: Host, stores: Stores) -> Finding:
     )
 
 
-def _key(host: Host, held: Personal) -> Iterator[Finding]:
+def _key(host: Host, stores: Stores, held: Personal) -> Iterator[Finding]:
     label = thumbprint(held.certificate)
     if not held.has_key:
         yield Finding(
             "key-missing", host.name, f"certificate {label} on {host.name} has no private key"
         )
         return
-    for account in host.accounts:
+    for account in accounts(host, stores):
         if not held.readable_by(account):
             yield Finding(
                 "key-not-readable",
@@ -221,7 +250,3 @@ def _is_ca(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    return [name.lower() for name in subject_names(certificate) if not is_address(name)]

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vmscert.authority import SERVER, Authority, Issued, create_authority
 from vmscert.check import check_site
 from vmscert.fleet import issue_all
+from vmscert.releases import pfx_encryption
 from vmscert.simulate import verify_simulated
 from vmscert.site import Host, Site
 from vmscert.trust import Finding
@@ -41,7 +42,8 @@ class Lab:
 
     def check(self) -> list[Finding]:
         """Return what an inventory of all computers would show."""
-        return check_site(self.site, self.stores, self.at)
+        pfx = {host.name: pfx_encryption(host.windows) for host in self.site.servers}
+        return check_site(self.site, self.stores, self.at, pfx)
 
     def verify(self) -> list[Verification]:
         """Make every connection over real TLS on loopback."""
@@ -253,6 +255,24 @@ def wrong_store(lab: Lab) -> Lab:
     return lab.holding(lab.client, root=(), user_root=(lab.authority.certificate,))
 
 
+@fault
+def disallowed(lab: Lab) -> Lab:
+    """Somebody put the CA certificate of one client among those that Windows is never to trust."""
+    return lab.holding(lab.client, disallowed=(lab.authority.certificate,))
+
+
+@fault
+def root_twice(lab: Lab) -> Lab:
+    """A user of one client installed the CA certificate again, for himself."""
+    return lab.holding(lab.client, user_root=(lab.authority.certificate,))
+
+
+@fault
+def clock_off(lab: Lab) -> Lab:
+    """The clock of one client is an hour ahead, as after a change of the time zone by hand."""
+    return lab.holding(lab.client, clock_offset=3600.0, clock_source="the management server")
+
+
 # The server computer
 
 
@@ -278,6 +298,22 @@ def key_not_readable(lab: Lab) -> Lab:
 def not_encrypted(lab: Lab) -> Lab:
     """The certificate is there, but nobody switched encryption on."""
     return lab.holding(lab.server, bindings={})
+
+
+@fault
+def superseded_left(lab: Lab) -> Lab:
+    """After a renewal nobody removed the certificate that was there before."""
+    new = lab.served[lab.server.name].certificate
+    start, end = new.not_valid_before_utc, lab.at + timedelta(days=20)
+    old = remade(new, lab.authority.key, start=start - timedelta(days=377), end=end)
+    held = Personal(old, True, lab.server.accounts)
+    return lab.holding(lab.server, personal=(held, *lab.stores[lab.server.name].personal))
+
+
+@fault
+def pfx_too_new_for_windows(lab: Lab) -> Lab:
+    """The table names a newer Windows than the computer has, and so its PFX uses AES."""
+    return lab.holding(lab.server, windows="Microsoft Windows Server 2016 Standard, build 14393")
 
 
 @fault

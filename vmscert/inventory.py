@@ -3,7 +3,11 @@
 import base64
 import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,27 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.scripts import refuse_hiding
-from vmscert.windows import Personal, Stores
+from vmscert.windows import LogLine, Personal, Service, Stores
 
-INVENTORY_VERSION = 1
+INVENTORY_VERSION = 2
 
 
 def write_inventory(stores: Stores) -> bytes:
     """Return the inventory of a computer as JSON, the same bytes for the same stores."""
-    data = {
-        "vmscert_inventory": INVENTORY_VERSION,
-        "host": stores.host,
-        "at": stores.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "windows": stores.windows,
-        "root": list(map(_encoded, stores.root)),
-        "user_root": list(map(_encoded, stores.user_root)),
-        "personal": list(map(_written, stores.personal)),
-        "user_personal": list(map(_written, stores.user_personal)),
-        "bindings": dict(sorted(stores.bindings.items())),
-        "request": stores.request,
-        "intermediate": list(map(_encoded, stores.intermediate)),
-    }
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(_data(stores), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_inventory(path: str | PathLike[str]) -> Stores:
@@ -53,6 +44,37 @@ def read_inventory(path: str | PathLike[str]) -> Stores:
 def parse_inventory(data: bytes) -> Stores:
     """Return what the bytes of an inventory say; ValueError with what is wrong with them."""
     return _stores(_json(data))
+
+
+def _data(stores: Stores) -> dict[str, Any]:
+    return {
+        "vmscert_inventory": INVENTORY_VERSION,
+        "host": stores.host,
+        "at": stores.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "clock_source": stores.clock_source,
+        "clock_offset": stores.clock_offset,
+        "windows": stores.windows,
+        "names": list(stores.names),
+        "addresses": list(stores.addresses),
+        "root": list(map(_encoded, stores.root)),
+        "third_party_root": list(map(_encoded, stores.third_party_root)),
+        "user_root": list(map(_encoded, stores.user_root)),
+        "intermediate": list(map(_encoded, stores.intermediate)),
+        "disallowed": list(map(_encoded, stores.disallowed)),
+        "personal": list(map(_written, stores.personal)),
+        "user_personal": list(map(_written, stores.user_personal)),
+        "bindings": _sorted(stores.bindings),
+        "https": _sorted(stores.https),
+        "registered": _sorted(stores.registered),
+        "services": list(map(asdict, stores.services)),
+        "tls": _sorted(stores.tls),
+        "request": stores.request,
+        "log": [json.dumps(asdict(line), ensure_ascii=False) for line in stores.log],
+    }
+
+
+def _sorted(mapping: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(mapping.items()))
 
 
 def _encoded(certificate: x509.Certificate) -> str:
@@ -86,21 +108,80 @@ def _stores(data: Any) -> Stores:
         user_root=_certificates(data, "user_root"),
         personal=_personal(data, "personal"),
         user_personal=_personal(data, "user_personal"),
-        bindings=_bindings(_get(data, "bindings", dict)),
-        request=data.get("request", ""),
-        intermediate=_certificates(data, "intermediate") if "intermediate" in data else (),
+        bindings=_thumbprints(data, "bindings"),
+        third_party_root=_of_others(data, "third_party_root"),
+        intermediate=_of_others(data, "intermediate"),
+        disallowed=_of_others(data, "disallowed"),
+        https=_thumbprints(data, "https"),
+        services=tuple(map(_service, _list(data, "services"))),
+        names=_texts(data, "names"),
+        addresses=_texts(data, "addresses"),
+        registered=_mapping(data, "registered"),
+        clock_offset=_offset(data, "clock_offset"),
+        clock_source=_get(data, "clock_source", str),
+        tls=_mapping(data, "tls"),
+        request=_get(data, "request", str, hiding=True).strip(),
+        log=tuple(_log_line(line) for line in _texts(data, "log", hiding=True) if line.strip()),
     )
 
 
-def _get(data: Any, key: str, kind: type) -> Any:
+def _get(data: Any, key: str, kind: type, hiding: bool = False) -> Any:
     """One value of a JSON object, of the right kind and with nothing hidden in its text."""
     if not isinstance(data, dict) or key not in data:
         raise ValueError(f"is not a complete inventory: {key!r} is missing")
     if type(data[key]) is not kind:
         raise ValueError(f"has a wrong value for {key!r}: {str(data[key])[:40]!r}")
-    if kind is str:
+    if kind is str and not hiding:
         refuse_hiding(data[key])
     return data[key]
+
+
+def _list(data: Any, key: str) -> list[Any]:
+    """A list; ConvertTo-Json may write one of no or one value as null or as that value."""
+    found = data.get(key, ...) if isinstance(data, dict) else ...
+    if found is None or isinstance(found, str | dict):
+        return [] if found is None else [found]
+    return _get(data, key, list)
+
+
+def _mapping(data: Any, key: str) -> dict[str, str]:
+    found = _get(data, key, dict)
+    for name in found:
+        refuse_hiding(name)
+    return {name: _get(found, name, str) for name in found}
+
+
+def _texts(data: Any, key: str, hiding: bool = False) -> tuple[str, ...]:
+    return tuple(_get({key: text}, key, str, hiding) for text in _list(data, key))
+
+
+def _offset(data: dict[str, Any], key: str) -> float | None:
+    """Seconds, which ConvertTo-Json may write without a decimal point; null if not measured."""
+    if data.get(key, ...) is None:
+        return None
+    found = _get(data, key, int if type(data.get(key)) is int else float)
+    if not isfinite(found):
+        raise ValueError(f"has a wrong value for {key!r}: {found}")
+    return found
+
+
+def _service(entry: Any) -> Service:
+    return Service(*(_get(entry, part.name, str) for part in fields(Service)))
+
+
+def _log_line(text: str) -> LogLine:
+    """One line of the install script's log; what a stopped run left half written is kept whole."""
+    try:
+        entry = json.loads(text)
+        parts = [_get(entry, part.name, str, hiding=True) for part in fields(LogLine)]
+    except (ValueError, RecursionError):
+        parts = ["", "", "unreadable", text]
+    return LogLine(*map(_in_one_line, parts))
+
+
+def _in_one_line(text: str) -> str:
+    """Windows' messages have several lines, and a log hides nothing in them."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _time(text: str) -> datetime:
@@ -114,7 +195,16 @@ def _time(text: str) -> datetime:
 
 
 def _certificates(data: Any, key: str) -> tuple[x509.Certificate, ...]:
-    return tuple(_certificate(text, key) for text in _get(data, key, list))
+    return tuple(_certificate(text, key) for text in _list(data, key))
+
+
+def _of_others(data: Any, key: str) -> tuple[x509.Certificate, ...]:
+    """The certificates that others put into a store; an odd one, which is not ours, is left out."""
+    found = []
+    for text in _texts(data, key):
+        with suppress(ValueError):
+            found.append(_certificate(text, key))
+    return tuple(found)
 
 
 def _certificate(text: Any, where: str) -> x509.Certificate:
@@ -129,15 +219,15 @@ def _personal(data: Any, key: str) -> tuple[Personal, ...]:
         Personal(
             _certificate(_get(entry, "certificate", str), key),
             _get(entry, "has_key", bool),
-            tuple(_get({"readers": name}, "readers", str) for name in _get(entry, "readers", list)),
+            _texts(entry, "readers"),
         )
-        for entry in _get(data, key, list)
+        for entry in _list(data, key)
     )
 
 
-def _bindings(data: dict[str, Any]) -> dict[str, str]:
-    labels = {group: _get(data, group, str).upper() for group in data}
-    for group, label in labels.items():
+def _thumbprints(data: Any, key: str) -> dict[str, str]:
+    labels = {place: label.upper() for place, label in _mapping(data, key).items()}
+    for place, label in labels.items():
         if not re.fullmatch("[0-9A-F]{40}", label):
-            raise ValueError(f"has a wrong thumbprint for {group!r}: {label[:50]!r}")
+            raise ValueError(f"has a wrong thumbprint for {place!r}: {label[:50]!r}")
     return labels

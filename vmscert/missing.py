@@ -105,7 +105,7 @@ def _lacking_roots(job: Job) -> Iterator[tuple[str, str]]:
     for name, roots in needed_roots(job).items():
         if name not in stores:
             yield name, "no inventory came back"
-        elif not set(roots) <= set(stores[name].root):
+        elif not set(roots) <= set(stores[name].trusted):
             yield name, "the CA certificate"
 
 

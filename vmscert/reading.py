@@ -215,10 +215,10 @@ def _inventory(text: str, name: str) -> Document:
     except ValueError as error:
         text = f"{name}: {error}. Run inventory.ps1 there again"
         return Document("JSON that is no inventory", problems=(text,))
-    held = [*(one.certificate for one in stores.personal), *stores.root]
+    held = [*(one.certificate for one in stores.personal), *stores.trusted]
     bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
     about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
-    about += f"{counted(stores.root)} in its trusted roots"
+    about += f"{counted(stores.trusted)} in its trusted roots"
     return Document(about, tuple(held), bindings=tuple(bindings))
 
 
@@ -302,7 +302,7 @@ def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     records = Records(path)
     findings = check_ca(records.ca_certificate, at)
     site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at)
+    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
     about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
     return Document(about), findings
 

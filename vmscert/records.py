@@ -219,6 +219,13 @@ class Records:
         ]
         return tuple(dict.fromkeys(labels[:-1]))
 
+    def pfx_encryptions(self) -> dict[str, str]:
+        """Return host → encryption of the PFX of its newest complete certificate."""
+        issued = (entry for entry in self.ledger.entries() if entry.action in _ISSUED)
+        noted = {entry.thumbprint: entry.note.split(",")[0] for entry in issued}
+        paths = self.pfx_paths().items()
+        return {host: noted[path.stem].removeprefix("PFX ") for host, path in paths}
+
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
         entries = self.ledger.entries()

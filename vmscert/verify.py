@@ -46,7 +46,7 @@ def verify_connections(
 ) -> Iterator[Verification]:
     """Make every connection of the site by every name of its server, as its client would.
 
-    Each handshake trusts only what the client's `LocalMachine\\Root` holds according to `stores`.
+    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`.
     `expected` is server → thumbprint that should be served; by a cluster's name any node may
     answer. `endpoint` tells where a name leads (by default to itself). Results come in the order
     of the site's connections.
@@ -77,7 +77,7 @@ def _verify(
     right: frozenset[str],
 ) -> Verification:
     client = stores.get(connection.client)
-    roots = client.root if client else ()
+    roots = client.trusted if client else ()
     seen = connect(*endpoint(connection, name), roots, name)
     verdict, detail = _verdict(seen, roots, right, at)
     return Verification(

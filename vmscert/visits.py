@@ -143,6 +143,9 @@ class Computer:
                     self._do(name, visit)
         finally:
             stores = replace(visit.stores, log=(*visit.stores.log, *visit.log))
+            if source := str(visit.inputs.get("ClockSource", "")):
+                offset = float(self.trouble.clock)
+                stores = replace(stores, clock_source=source, clock_offset=offset)
             write_atomic(self._before, json.dumps(visit.before, indent=1).encode())
             write_atomic(self.state, write_inventory(stores))
 
@@ -398,9 +401,9 @@ def _configure(visit: Visit, group: str, label: str) -> str:
 
 def _trusted(stores: Stores, certificate: x509.Certificate) -> bool:
     """Whether a path leads to a root of this computer, over the CAs that it knows."""
-    known = [*stores.root, *stores.intermediate]
+    known = [*stores.trusted, *stores.intermediate]
     above = next((one for one in known if is_signed_by(certificate, one)), None)
-    return above is not None and (above in stores.root or _trusted(stores, above))
+    return above is not None and (above in stores.trusted or _trusted(stores, above))
 
 
 def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:

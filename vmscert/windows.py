@@ -28,6 +28,16 @@ class Personal:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A Windows service of XProtect: its account is a SID where that is well known, else a name."""
+
+    name: str
+    display: str
+    account: str
+    state: str
+
+
+@dataclass(frozen=True)
 class LogLine:
     """What the install script noted of one step, in its words; a spoilt line is in `detail`."""
 
@@ -43,7 +53,12 @@ class Stores:
 
     `root` is LocalMachine\\Root and `personal` LocalMachine\\My; `user_root` and `user_personal`
     are those of CurrentUser, where no service looks. `bindings` is certificate group → thumbprint
-    of the certificate in use; a group that is not encrypted is not in it.
+    of the certificate in use; a group that is not encrypted is not in it. `third_party_root` is
+    LocalMachine\\AuthRoot, `intermediate` CA and `disallowed` Disallowed. `https` is "address:port"
+    → thumbprint of what Windows serves there, `registered` is component → address at which it looks
+    for the management server. `clock_offset` is in seconds, ahead of `clock_source`, None where
+    nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was changed.
+    `request` is the PEM text of a request for a certificate, if one was made there.
     """
 
     host: str
@@ -54,9 +69,24 @@ class Stores:
     personal: tuple[Personal, ...] = ()
     user_personal: tuple[Personal, ...] = ()
     bindings: Mapping[str, str] = field(default_factory=dict)
-    log: tuple[LogLine, ...] = ()
+    third_party_root: tuple[x509.Certificate, ...] = ()
     intermediate: tuple[x509.Certificate, ...] = ()
+    disallowed: tuple[x509.Certificate, ...] = ()
+    https: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    registered: Mapping[str, str] = field(default_factory=dict)
+    clock_offset: float | None = None
+    clock_source: str = ""
+    tls: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
     request: str = ""
+
+    @property
+    def trusted(self) -> tuple[x509.Certificate, ...]:
+        """The roots that every user and service of this computer trusts, from both stores."""
+        return self.root + self.third_party_root
 
     def find(self, label: str) -> Personal | None:
         """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""

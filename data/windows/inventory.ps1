@@ -2,9 +2,11 @@
 .SYNOPSIS
     Writes down which certificates this computer holds, trusts and uses.
 .DESCRIPTION
-    Reads the certificate stores, who may read the private keys (never the keys themselves), and
-    the certificates in use. It changes nothing, and writes one file beside itself: the name of the
-    computer and .json. Bring that file back.
+    Reads the certificate stores, who may read the private keys (never the keys themselves), the
+    certificates in use, the services of XProtect, names, addresses, clock and TLS settings. It asks
+    the computer ClockSource for its time, if one is named. The user's own stores are those of
+    whoever runs it. It changes nothing, and writes one file beside itself: the name of the computer
+    and .json. Bring that file back.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
@@ -13,25 +15,20 @@ param()
 
 # inputs: begin
 $ComputerName = ''
+$ClockSource = ''
 # inputs: end
 
 # part: private-key
 
 # part: certificate-in-use
 
-# A well-known SID stays a SID, which means the same in every language; other accounts get a name.
-function Get-AccountName {
-    param([string]$Sid)
-    if ($Sid -notlike 'S-1-5-21-*') {
-        return $Sid
-    }
-    try {
-        [System.Security.Principal.SecurityIdentifier]::new($Sid).Translate([System.Security.Principal.NTAccount]).Value
-    }
-    catch {
-        $Sid
-    }
-}
+# part: certificate-stores
+
+# part: services
+
+# part: tls-settings
+
+# part: clock
 
 # The accounts that may read the private key of a certificate.
 function Get-Reader {
@@ -46,14 +43,6 @@ function Get-Reader {
     }
     catch {
         Write-Warning ('The private key of {0} could not be read: {1}' -f $Certificate.Subject, $_.Exception.Message)
-    }
-}
-
-# The certificates of a store, as base64 of their DER bytes.
-function Get-Trusted {
-    param([string]$Store)
-    foreach ($Certificate in @(Get-ChildItem -LiteralPath $Store)) {
-        [System.Convert]::ToBase64String($Certificate.RawData)
     }
 }
 
@@ -73,22 +62,66 @@ function Get-Personal {
     }
 }
 
+# The names that this computer gives itself: of Windows, of the network, and the full one.
+function Get-OwnName {
+    $Network = [System.Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+    $env:COMPUTERNAME
+    [System.Net.Dns]::GetHostName()
+    ('{0}.{1}' -f $Network.HostName, $Network.DomainName).TrimEnd('.')
+}
+
+# The IP addresses of this computer.
+function Get-OwnAddress {
+    foreach ($Card in @(Get-CimInstance -ClassName Win32_NetworkAdapterConfiguration)) {
+        if ($Card.IPEnabled) {
+            $Card.IPAddress
+        }
+    }
+}
+
+# What the install script noted, line by line, if it ran here.
+function Get-LogLine {
+    $Log = Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'
+    if (Test-Path -LiteralPath $Log) {
+        [System.IO.File]::ReadAllLines($Log)
+    }
+}
+
+# The request for a certificate that request.ps1 made here, as text.
+function Get-Request {
+    $Request = Join-Path -Path $PSScriptRoot -ChildPath ('{0}.req' -f $ComputerName)
+    if (Test-Path -LiteralPath $Request) {
+        [System.IO.File]::ReadAllText($Request)
+    }
+}
+
 # part: checks
 
-# Read. The view of a user's roots shows those of the computer too: only the rest are the user's.
+# Read.
 $System = Get-CimInstance -ClassName Win32_OperatingSystem
-$Root = @(Get-Trusted -Store 'Cert:\LocalMachine\Root')
-$UserRoot = @(Get-Trusted -Store 'Cert:\CurrentUser\Root' | Where-Object -FilterScript { $Root -notcontains $_ })
 $Inventory = [ordered]@{
-    vmscert_inventory = 1
+    vmscert_inventory = 2
     host = $ComputerName
     at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+    clock_source = $ClockSource
+    clock_offset = Get-ClockOffset -Source $ClockSource
     windows = '{0}, build {1}' -f $System.Caption.Trim(), $System.BuildNumber
-    root = $Root
-    user_root = $UserRoot
+    names = @(Get-OwnName)
+    addresses = @(Get-OwnAddress)
+    root = @(Get-Encoded -Certificates @(Get-ComputerRoot))
+    third_party_root = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\AuthRoot'))
+    user_root = @(Get-Encoded -Certificates @(Get-UserRoot))
+    intermediate = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\CA'))
+    disallowed = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\Disallowed'))
     personal = @(Get-Personal -Store 'Cert:\LocalMachine\My')
     user_personal = @(Get-Personal -Store 'Cert:\CurrentUser\My')
     bindings = Get-CertificateInUse
+    https = Get-HttpCertificate
+    registered = Get-RegisteredAddress
+    services = @(Get-XProtectService)
+    tls = Get-TlsSetting
+    request = [string](Get-Request)
+    log = @(Get-LogLine)
 }
 
 # Write.

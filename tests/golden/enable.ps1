@@ -35,54 +35,102 @@ $Meanings = @{
     '200000' = 'a code without a published meaning, seen in runs that had worked'
 }
 
-# The certificates that Windows itself serves HTTPS with: port -> thumbprint. Address and hash are
+# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
 # found by their form, because the labels beside them are in the language of this Windows.
 function Get-HttpCertificate {
-    $Thumbprints = @{}
-    $Port = ''
+    $Thumbprints = [ordered]@{}
+    $Place = ''
     foreach ($Line in @(netsh http show sslcert)) {
-        if ($Line -match '\s\S+:(\d{1,5})\s*$') {
-            $Port = $Matches[1]
+        if ($Line -match '\s(\S+:\d{1,5})\s*$') {
+            $Place = $Matches[1]
         }
-        elseif ($Line -match '\b[0-9A-Fa-f]{40}\b') {
-            $Thumbprints[$Port] = $Matches[0].ToUpperInvariant()
+        elseif ($Place -and $Line -match '\b[0-9A-Fa-f]{40}\b') {
+            $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
         }
     }
     $Thumbprints
 }
 
-# What an XProtect server wrote into its configuration file, or nothing.
-function Get-Setting {
-    param([string]$File, [string]$XPath)
-    $Path = Join-Path -Path $env:ProgramData -ChildPath $File
-    if (Test-Path -LiteralPath $Path) {
-        foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
-            $Found.Node.InnerText
+# The thumbprint served on a port: at this address if it is bound there, else at any.
+function Get-PortCertificate {
+    param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    $Wanted = '{0}:{1}' -f $Address, $Port
+    if ($Https.Contains($Wanted)) {
+        return $Https[$Wanted]
+    }
+    foreach ($Place in $Https.Keys) {
+        if ($Place.EndsWith((':{0}' -f $Port))) {
+            return $Https[$Place]
         }
     }
 }
 
-# The certificates that the XProtect services really use: certificate group -> thumbprint.
-function Get-CertificateInUse {
-    $Http = Get-HttpCertificate
-    $InUse = @{}
-    foreach ($Port in @('9001', '9000')) {
-        if ($Http.ContainsKey($Port)) {
-            $InUse['server'] = $Http[$Port]
+# A value in the registry of this computer, or nothing.
+function Get-RegistryValue {
+    param([string]$Key, [string]$Name)
+    [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
+}
+
+# What an XProtect server wrote into its configuration file, or what it uses without one.
+function Get-Setting {
+    param([string]$Path, [string]$XPath, [string]$Default = '')
+    if (Test-Path -LiteralPath $Path) {
+        foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
+            return $Found.Node.InnerText
         }
     }
-    if ($Http.ContainsKey('8082')) {
-        $InUse['mobile streaming media'] = $Http['8082']
+    $Default
+}
+
+# The configuration files of the XProtect servers. That of the mobile server lies beside its
+# program, which the registry names, or names the folder of.
+function Get-ConfigurationFile {
+    $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
+    if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
+        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
-    $MediaFile = 'Milestone\XProtect Recording Server\RecorderConfig.xml'
-    $Media = Get-Setting -File $MediaFile -XPath '/recorderconfig/webserver/encryption/@certificateHash'
+    @{
+        Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
+        Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
+        Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
+        Mobile = '{0}.config' -f $Mobile
+    }
+}
+
+# The certificate of the mobile server: its configuration says address and port.
+function Get-MobileCertificate {
+    param($Https, [string]$File)
+    $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
+    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint.
+function Get-CertificateInUse {
+    $Https = Get-HttpCertificate
+    $Files = Get-ConfigurationFile
+    $InUse = @{}
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    foreach ($Port in @($Recording, $Management)) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Found) {
+            $InUse['server'] = $Found
+        }
+    }
+    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
+    if ($Found) {
+        $InUse['mobile streaming media'] = $Found
+    }
+    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
     if ($Media -match '^[0-9A-Fa-f]{40}$') {
-        $InUse['streaming media'] = ([string]$Media).ToUpperInvariant()
+        $InUse['streaming media'] = $Media.ToUpperInvariant()
     }
-    $EventsFile = 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-    $Events = Get-Setting -File $EventsFile -XPath '//*[local-name()="CertificateEnabled"]'
-    if ($Events -eq 'true' -and $Http.ContainsKey('22331')) {
-        $InUse['event server'] = $Http['22331']
+    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Events -eq 'true' -and $Found) {
+        $InUse['event server'] = $Found
     }
     $InUse
 }

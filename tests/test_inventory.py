@@ -1,0 +1,221 @@
+"""What a Windows computer answers: what inventory.ps1 reads, writes, and how it is read back."""
+
+import base64
+import json
+import re
+from datetime import UTC, datetime
+from functools import cache
+
+import pytest
+from cryptography import x509
+
+from vmscert.authority import QUICK, create_authority
+from vmscert.inventory import parse_inventory, read_inventory, write_inventory
+from vmscert.scripts import script
+from vmscert.windows import LogLine, Personal, Service, Stores, thumbprint
+
+AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LABEL = "0123456789ABCDEF0123456789ABCDEF01234567"
+SCRIPT = script("inventory", ComputerName="vms-rec-01", ClockSource="").decode("utf-8-sig")
+
+
+@cache
+def certificate(name: str = "vms-rec-01") -> x509.Certificate:
+    return create_authority(name, AT, QUICK).certificate
+
+
+def stores(**changes) -> Stores:
+    """What a computer may answer, with something of everything."""
+    held = Personal(certificate(), True, ("S-1-5-18", "EXAMPLE\\Jérôme"))
+    label = thumbprint(certificate())
+    return Stores(
+        **{
+            "host": "vms-rec-01",
+            "at": AT,
+            "windows": "Microsoft Windows Server 2022 Standard, build 20348",
+            "root": (certificate("root"),),
+            "personal": (held,),
+            "user_personal": (Personal(certificate("user"), False),),
+            "bindings": {"streaming media": label, "server": label},
+            "third_party_root": (certificate("third"),),
+            "user_root": (certificate("root"),),
+            "intermediate": (certificate("middle"),),
+            "disallowed": (certificate("bad"),),
+            "https": {"0.0.0.0:9001": label, "[::]:443": LABEL},
+            "services": (Service("MilestoneRS", "XProtect Rec\u00e9", "S-1-5-20", "Running"),),
+            "names": ("VMS-REC-01", "vms-rec-01.example.local"),
+            "addresses": ("10.10.0.21", "fe80::1"),
+            "registered": {"recording server": "https://vms-mgmt-01:443/"},
+            "clock_offset": -1.5,
+            "clock_source": "vms-mgmt-01",
+            "tls": {"TLS 1.2 Server": "on", "TLS 1.0 Server": "off"},
+            "log": (LogLine("2026-11-23T11:59:00Z", "trust", "done", "it\u2019s there"),),
+            **changes,
+        }
+    )
+
+
+class TestInventory:
+    def test_is_read_back_as_it_was_written(self, tmp_path):
+        path = tmp_path / "vms-rec-01.json"
+        path.write_bytes(write_inventory(stores()))
+        assert read_inventory(path) == stores()
+
+    def test_is_the_same_for_the_same_stores(self):
+        other = stores(bindings=dict(sorted(stores().bindings.items())))
+        assert write_inventory(stores()) == write_inventory(other)
+
+    def test_has_the_keys_that_the_script_writes(self):
+        """In the same order, so that files of both can be compared by eye."""
+        data = json.loads(write_inventory(stores()))
+        keys = re.findall(r"^    (\w+) = ", SCRIPT.split("$Inventory =")[1], re.MULTILINE)
+        assert keys == list(data)
+        assert keys_written_by("Get-Personal") == list(data["personal"][0])
+        assert keys_written_by("Get-XProtectService") == list(data["services"][0])
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+    def test_is_read_in_every_encoding_of_powershell(self, encoding, tmp_path):
+        path = tmp_path / "vms-rec-01.json"
+        path.write_bytes(write_inventory(stores()).decode().encode(encoding))
+        assert read_inventory(path) == stores()
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"vmscert_inventory": 1}, "version 1, not 2"),
+            ({"host": ...}, "'host' is missing"),
+            ({"host": None}, "wrong value for 'host'"),
+            ({"host": 7}, "wrong value for 'host'"),
+            ({"host": "vms\u202e01"}, "U\\+202E"),
+            ({"host": "vms\ud800"}, "U\\+D800"),
+            ({"at": "yesterday"}, "wrong value for 'at'"),
+            ({"at": "2026-11-23T12:00:00"}, "wrong value for 'at'"),
+            ({"root": 7}, "wrong value for 'root'"),
+            ({"root": ...}, "'root' is missing"),
+            ({"root": "*"}, "broken certificate in 'root'"),
+            ({"root": ["*"]}, "broken certificate in 'root'"),
+            ({"root": [7]}, "broken certificate in 'root'"),
+            ({"root": [base64.b64encode(b"0").decode()]}, "broken certificate in 'root'"),
+            ({"personal": ["x"]}, "'certificate' is missing"),
+            ({"personal": [{"certificate": "", "has_key": True, "readers": []}]}, "broken"),
+            ({"personal": [{"certificate": "", "has_key": 1, "readers": []}]}, "broken"),
+            ({"bindings": {"server": "12"}}, "wrong thumbprint for 'server'"),
+            ({"bindings": []}, "wrong value for 'bindings'"),
+            ({"https": {"0.0.0.0:443": None}}, "wrong value for '0\\.0\\.0\\.0:443'"),
+            ({"https": {"0\u202e:443": LABEL}}, "U\\+202E"),
+            ({"disallowed": [7]}, "wrong value for 'disallowed'"),
+            ({"services": ["x"]}, "'name' is missing"),
+            ({"services": [{"name": "x", "display": "", "account": None}]}, "'account'"),
+            ({"names": [7]}, "wrong value for 'names'"),
+            ({"addresses": ["10.0.0.1\u200b"]}, "U\\+200B"),
+            ({"clock_offset": "1"}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": True}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": float("nan")}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": ...}, "'clock_offset' is missing"),
+            ({"tls": {"TLS 1.2 Server": 1}}, "wrong value for 'TLS 1.2 Server'"),
+            ({"log": [{}]}, "wrong value for 'log'"),
+        ],
+    )
+    def test_that_is_broken_is_refused_in_one_sentence(self, changes, reason, tmp_path):
+        data = json.loads(write_inventory(stores())) | changes
+        path = tmp_path / "vms-rec-01.json"
+        path.write_text(json.dumps({key: value for key, value in data.items() if value is not ...}))
+        with pytest.raises(
+            ValueError, match=rf"^vms-rec-01\.json: .*{reason}.*inventory\.ps1 there again$"
+        ):
+            read_inventory(path)
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff\xff", b"[" * 100_000])
+    def test_that_is_no_inventory_is_refused(self, data, tmp_path):
+        path = tmp_path / "vms-rec-01.json"
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"is not JSON|is not a complete inventory"):
+            read_inventory(path)
+
+    def test_may_write_a_list_of_none_or_one_as_powershell_does(self):
+        """ConvertTo-Json unwraps what nobody kept in an array."""
+        data = json.loads(write_inventory(stores()))
+        for key in ("root", "personal", "names", "services", "log"):
+            alone = data | {key: data[key][0]}
+            assert len(getattr(told(alone), key)) == 1
+            assert getattr(told(data | {key: None}), key) == ()
+        data["personal"][0]["readers"] = "S-1-5-20"
+        assert told(data).personal[0].readers == ("S-1-5-20",)
+
+    def test_leaves_out_an_odd_certificate_that_windows_or_others_put_there(self):
+        """One of hundreds that this kit can't read must not hide the rest."""
+        data = json.loads(write_inventory(stores()))
+        for key in ("third_party_root", "intermediate", "disallowed"):
+            data[key].append(base64.b64encode(b"0").decode())
+        assert told(data) == stores()
+
+    def test_trusts_the_roots_of_both_stores_of_the_computer(self):
+        assert stores().trusted == (certificate("root"), certificate("third"))
+
+    def test_knows_of_no_clock_that_nobody_compared(self):
+        assert told(json.loads(write_inventory(stores(clock_offset=None)))).clock_offset is None
+        assert told(json.loads(write_inventory(stores(clock_offset=3)))).clock_offset == 3
+
+    def test_tells_the_log_of_the_install_script_in_one_line_a_step(self):
+        line = {
+            "at": "1",
+            "step": "trust",
+            "result": "failed",
+            "detail": "Access\r\n is\u200e denied",
+        }
+        data = json.loads(write_inventory(stores())) | {"log": [json.dumps(line), " "]}
+        assert told(data).log == (LogLine("1", "trust", "failed", "Access is denied"),)
+
+    @pytest.mark.parametrize("text", ['{"at": "1", "st', "[]", '{"at": 1}', "[" * 100_000])
+    def test_keeps_a_line_of_the_log_that_a_stopped_run_left_half_written(self, text):
+        data = json.loads(write_inventory(stores())) | {"log": [text]}
+        assert told(data).log == (LogLine("", "", "unreadable", text),)
+
+    def test_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="can't be read: No such file"):
+            read_inventory(tmp_path / "nobody.json")
+
+
+class TestScript:
+    def test_finds_address_and_thumbprint_of_a_binding_in_any_language(self):
+        """The two patterns of the script, tried here on the output of two Windows languages."""
+        address, digest = re.findall(r"\$Line -match '(.*)'\)", SCRIPT)
+        lines = [
+            "    IP:port                      : 0.0.0.0:9000",
+            f"    Hachage du certificat        : {LABEL.lower()}",
+            "    ID de l'application          : {84430eb7-847c-422d-aa00-7915cd0d7a65}",
+            "    Revocation Freshness Time    : 0",
+            "    IP:port                      : [::]:9001",
+            f"    Zertifikathash               : {LABEL}",
+            "    Hostname:port                : vms-mgmt-01.example.local:443",
+        ]
+        found = [m[1] for line in lines if (m := re.search(address, line))]
+        assert found == ["0.0.0.0:9000", "[::]:9001", "vms-mgmt-01.example.local:443"]
+        assert [n for n, line in enumerate(lines) if re.search(digest, line)] == [1, 5]
+
+    def test_writes_one_file_and_changes_nothing_else(self):
+        assert SCRIPT.count("WriteAllText(") == 1
+        deeds = re.findall(r"\b(?:Set|New|Remove|Add|Import|Start|Stop|Invoke)-\w+", SCRIPT)
+        assert deeds == ["Set-StrictMode"]
+        assert not re.search(r"\.(Add|Delete|SetValue|Export)\(", SCRIPT)
+
+    def test_reads_no_private_key(self):
+        """It asks for the key's object only to know in which file the key lies."""
+        assert "Export" not in SCRIPT
+        assert SCRIPT.count("GetRSAPrivateKey(") == 1
+        assert not re.search(r"ReadAll(Text|Bytes)|Get-Content", SCRIPT)
+
+    def test_reads_ports_where_the_products_keep_them_and_falls_back_to_the_usual_ones(self):
+        for port in ("9001", "9000", "8082"):
+            assert re.search(rf"Get-Setting .* -Default '{port}'", SCRIPT)
+
+
+def told(data: dict) -> Stores:
+    """What an inventory of this data says."""
+    return parse_inventory(json.dumps(data).encode())
+
+
+def keys_written_by(function: str) -> list[str]:
+    """The keys of the one ordered table that a function of the script returns."""
+    body = SCRIPT.split(f"function {function} ")[1].split("\r\n}")[0]
+    return re.findall(r"^ +(\w+) = ", body.split("[ordered]@{")[1], re.MULTILINE)
