@@ -203,7 +203,10 @@ class TestScript:
         """It asks for the key's object only to know in which file the key lies."""
         assert "Export" not in SCRIPT
         assert SCRIPT.count("GetRSAPrivateKey(") == 1
-        assert not re.search(r"ReadAll(Text|Bytes)|Get-Content", SCRIPT)
+        assert re.findall(r"ReadAll\w+\(.*\)|Get-Content", SCRIPT) == [
+            "ReadAllLines($Log)",
+            "ReadAllText($Request)",
+        ]
 
     def test_reads_ports_where_the_products_keep_them_and_falls_back_to_the_usual_ones(self):
         for port in ("9001", "9000", "8082"):

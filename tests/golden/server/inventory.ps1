@@ -15,7 +15,7 @@ param()
 
 # inputs: begin
 $ComputerName = 'vms-rec-01'
-$ClockSource = 'vms-mgmt-01'
+$ClockSource = 'vms-ms-01.example.local'
 # inputs: end
 
 # The file of a certificate's private key, or nothing when this computer's own key folders do not
@@ -376,6 +376,14 @@ function Get-LogLine {
     }
 }
 
+# The request for a certificate that request.ps1 made here, as text.
+function Get-Request {
+    $Request = Join-Path -Path $PSScriptRoot -ChildPath ('{0}.req' -f $ComputerName)
+    if (Test-Path -LiteralPath $Request) {
+        [System.IO.File]::ReadAllText($Request)
+    }
+}
+
 # Checks: administrator, right computer.
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
@@ -411,6 +419,7 @@ $Inventory = [ordered]@{
     registered = Get-RegisteredAddress
     services = @(Get-XProtectService)
     tls = Get-TlsSetting
+    request = [string](Get-Request)
     log = @(Get-LogLine)
 }
 

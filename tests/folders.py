@@ -1,0 +1,82 @@
+"""Folders of four kinds of computers, the same in every run, and what they look like.
+
+`python tests/folders.py` writes the golden files anew: read what changed before you keep it.
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from vmscert.handover import pack
+from vmscert.lesson import lesson_ca, lesson_server
+from vmscert.load import Load
+from vmscert.rollout import roll_out_files
+from vmscert.site import Host, Site
+
+GOLDEN = Path(__file__).parent / "golden"
+MADE = datetime(2026, 11, 26, 22, tzinfo=UTC)
+CLOCK = "vms-ms-01.example.local"
+SERVER = Host(
+    "vms-rec-01", "example.local", addresses=("10.10.0.21",), roles=("recording server",),
+    account="EXAMPLE\\svc-vms$", windows="Windows Server 2022", owner="IT operations",
+)  # fmt: skip
+CLIENT = Host("vms-pc-01", "example.local", roles=("smart client",), windows="Windows 11")
+READ = {  # what somebody read before it was kept; what the others hold is among it
+    "server": ("install.ps1", "undo.ps1", "inventory.ps1", "README.md"),
+    "asking": ("request.ps1", "request.inf", "README.md"),
+    "answered": ("accept.ps1", "README.md"),
+    "client": ("install.ps1", "README.md"),
+    "roll-out": ("trust.ps1", "README.md"),
+}
+
+
+@cache
+def loads():
+    """A server with a PFX and one with a key of its own, first asking, then answered; a client."""
+    ca, between = lesson_ca("Example VMS root 2026"), lesson_ca("Example VMS issuing CA")
+    issued = lesson_server(ca, *SERVER.names)
+    about = {"host": SERVER, "site": "example", "made": MADE, "roots": (ca.certificate,)}
+    about["clock_source"] = CLOCK
+    return {
+        "server": Load(
+            **about, certificate=issued.certificate, pfx=b"a PFX is new each time",
+            superseded=("0123456789ABCDEF0123456789ABCDEF01234567",),
+        ),
+        "asking": Load(**about, asks=True),
+        "answered": Load(
+            **about, certificate=issued.certificate, intermediates=(between.certificate,)
+        ),
+        "client": Load(**about | {"host": CLIENT}),
+    }  # fmt: skip
+
+
+@cache
+def folders():
+    """Kind of folder → file name → bytes."""
+    found = {kind: pack(load) for kind, load in loads().items()}
+    site = Site("example", (SERVER, CLIENT))
+    ca = lesson_ca("Example VMS root 2026").certificate
+    return found | {"roll-out": roll_out_files(ca, site, MADE)}
+
+
+def files(*endings):
+    """`kind/name` → bytes of every file with one of these endings."""
+    return {
+        f"{kind}/{name}": data
+        for kind, folder in folders().items()
+        for name, data in folder.items()
+        if name.endswith(endings)
+    }
+
+
+def read():
+    """`kind/name` → bytes of what is kept as a golden file."""
+    return {
+        f"{kind}/{name}": folders()[kind][name] for kind, names in READ.items() for name in names
+    }
+
+
+if __name__ == "__main__":
+    for path, data in read().items():
+        (GOLDEN / path).parent.mkdir(parents=True, exist_ok=True)
+        (GOLDEN / path).write_bytes(data)

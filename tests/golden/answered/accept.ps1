@@ -1,0 +1,333 @@
+﻿<#
+.SYNOPSIS
+    Joins the certificate that the CA made with the private key that waits on this computer.
+.DESCRIPTION
+    Only this part of install.ps1, for a computer that trusts the CA already. It ends with an
+    inventory: bring it back.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File accept.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param()
+
+# inputs: begin
+$ComputerName = 'vms-rec-01'
+$Made = '2026-11-26T22:00:00+00:00'
+$ClockSource = 'vms-ms-01.example.local'
+$Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE', '700A00828AFA2D93AFF6099CCEFB4CE596159F7C30A3FD091E65A777BDD67EFE')
+$NotBefore = '2026-03-01T09:00:00+00:00'
+$NamePrefix = 'VMS vms-rec-01.example.local until '
+$CertificateFile = 'vms-rec-01.cer'
+$Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
+$FriendlyName = 'VMS vms-rec-01.example.local until 2036-03-01'
+$Accounts = @('EXAMPLE\svc-vms$')
+$Services = @('Milestone XProtect Recording Server')
+# inputs: end
+
+$Phases = @('Check', 'Prepare')
+
+# One line of the log, which the inventory brings back.
+function Add-LogLine {
+    param([string]$Step, [string]$Result, [string]$Detail)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Line = [ordered]@{
+        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        step = $Step
+        result = $Result
+        detail = $Detail
+    }
+    $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+}
+
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+function Invoke-Step {
+    param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
+    if ($Phases -notcontains $In) {
+        return
+    }
+    try {
+        $Detail = @(& $Deed) -join '; '
+    }
+    catch {
+        $Detail = $_.Exception.Message
+        Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
+        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+    }
+    Add-LogLine -Step $Name -Result 'done' -Detail $Detail
+    Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+function Step-Administrator {
+    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw 'Administrator rights are missing.'
+    }
+    'PowerShell runs as administrator'
+}
+
+function Step-RightComputer {
+    $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
+    if ($Names -notcontains $ComputerName.Split('.')[0]) {
+        throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    'this computer is {0}' -f $ComputerName
+}
+
+# The seconds by which this clock is ahead of another computer's, or null. The web server there
+# tells its time, to the second, with every answer; nothing is fetched from it.
+function Get-ClockOffset {
+    param([string]$Source)
+    $Offset = $null
+    $Client = [System.Net.Sockets.TcpClient]::new()
+    try {
+        if ($Source -and $Client.ConnectAsync($Source, 80).Wait(3000)) {
+            $Said = Read-HttpDate -Client $Client -Source $Source
+            if ($Said) {
+                $Offset = [System.Math]::Round(([System.DateTimeOffset]::UtcNow - $Said).TotalSeconds, 1)
+            }
+        }
+    }
+    catch {
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+    }
+    finally {
+        $Client.Dispose()
+    }
+    $Offset
+}
+
+# The time in the first answer of a web server, or nothing.
+function Read-HttpDate {
+    param($Client, [string]$Source)
+    $Stream = $Client.GetStream()
+    $Stream.ReadTimeout = 3000
+    $Request = 'HEAD / HTTP/1.1{0}Host: {1}{0}Connection: close{0}{0}' -f [System.Environment]::NewLine, $Source
+    $Bytes = [System.Text.Encoding]::ASCII.GetBytes($Request)
+    $Stream.Write($Bytes, 0, $Bytes.Length)
+    $Reader = [System.IO.StreamReader]::new($Stream)
+    $Header = $Reader.ReadLine()
+    while ($Header) {
+        if ($Header -match '^Date: *(.+)$') {
+            return [System.DateTimeOffset]::ParseExact($Matches[1].Trim(), 'r', [System.Globalization.CultureInfo]::InvariantCulture)
+        }
+        $Header = $Reader.ReadLine()
+    }
+}
+
+function Step-RightTime {
+    $Now = [System.DateTimeOffset]::UtcNow
+    $Then = [System.DateTimeOffset]::Parse($Made, [System.Globalization.CultureInfo]::InvariantCulture)
+    if ($Now -lt $Then.AddMinutes(-5)) {
+        throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
+    }
+    $Offset = Get-ClockOffset -Source $ClockSource
+    if ($null -eq $Offset) {
+        return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
+    }
+    if ([System.Math]::Abs($Offset) -gt 300) {
+        throw ('The clock of {0} is {1} seconds off that of {2}.' -f $ComputerName, $Offset, $ClockSource)
+    }
+    'the clock is {0} seconds off that of {1}' -f $Offset, $ClockSource
+}
+
+function Step-CarriedFile {
+    foreach ($File in $Files) {
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+        if (-not (Test-Path -LiteralPath $Path)) {
+            throw ('{0} is missing beside this script.' -f $File)
+        }
+        if ((Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $Hashes[[array]::IndexOf($Files, $File)]) {
+            throw ('{0} has changed since it was made: its SHA-256 is another one.' -f $File)
+        }
+    }
+    '{0} files are as they were made' -f $Files.Count
+}
+
+function Step-NewestCertificate {
+    $Mine = [System.DateTimeOffset]::Parse($NotBefore, [System.Globalization.CultureInfo]::InvariantCulture).UtcDateTime
+    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
+        if ($Certificate.FriendlyName.StartsWith($NamePrefix) -and $Certificate.NotBefore.ToUniversalTime() -gt $Mine) {
+            throw ('A newer certificate is here already: {0}, {1}.' -f $Certificate.FriendlyName, $Certificate.Thumbprint)
+        }
+    }
+    'no newer certificate is here'
+}
+
+# What install.ps1 noted before it changed something: what -> how it was.
+function Get-Before {
+    $Noted = @{}
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    if (Test-Path -LiteralPath $Path) {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = [string]$Property.Value
+        }
+    }
+    $Noted
+}
+
+# Notes how something was, once: a second run must not take its own change for the old state.
+function Add-Before {
+    param([string]$What, [string]$Was)
+    $Noted = Get-Before
+    if (-not $Noted.ContainsKey($What)) {
+        $Noted[$What] = $Was
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    }
+}
+
+# Whether LocalMachine\My holds a certificate with its private key.
+function Test-Held {
+    param([string]$Label)
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
+    (Test-Path -LiteralPath $InStore) -and (Get-Item -LiteralPath $InStore).HasPrivateKey
+}
+
+# The private key was made here by request.ps1; Windows finds it by the public key.
+function Step-AcceptCertificate {
+    if (Test-Held -Label $Thumbprint) {
+        return ('{0} is in LocalMachine\My already, with its private key' -f $Thumbprint)
+    }
+    if (-not $PSCmdlet.ShouldProcess('LocalMachine\My', ('Accept {0}' -f $CertificateFile))) {
+        return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
+    }
+    Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
+    $Answer = @(certreq -accept -machine (Join-Path -Path $PSScriptRoot -ChildPath $CertificateFile)) -join ' '
+    if (-not (Test-Held -Label $Thumbprint)) {
+        throw ('{0} found no private key that fits it: {1}.' -f $CertificateFile, $Answer)
+    }
+    '{0} is in LocalMachine\My now, with its private key' -f $Thumbprint
+}
+
+function Step-NameCertificate {
+    if (-not (Test-Held -Label $Thumbprint)) {
+        return 'there is no certificate to name yet'
+    }
+    $Certificate = Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint)
+    if ($Certificate.FriendlyName -ne $FriendlyName -and $PSCmdlet.ShouldProcess($Thumbprint, ('Name it {0}' -f $FriendlyName))) {
+        $Certificate.FriendlyName = $FriendlyName
+    }
+    'Server Configurator lists it as {0}' -f $Certificate.FriendlyName
+}
+
+# The file of a certificate's private key, or nothing when this computer's own key folders do not
+# hold it. Windows has two kinds of keys: CNG keys lie in Keys, CAPI keys in RSA\MachineKeys.
+function Get-KeyFile {
+    param($Certificate)
+    $Key = [System.Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($Certificate)
+    if ($null -eq $Key) {
+        return
+    }
+    if ($Key -is [System.Security.Cryptography.RSACng]) {
+        $Name = Split-Path -Path $Key.Key.UniqueName -Leaf
+    }
+    else {
+        $Name = Split-Path -Path $Key.CspKeyContainerInfo.UniqueKeyContainerName -Leaf
+    }
+    foreach ($Folder in @('Keys', 'RSA\MachineKeys')) {
+        $Path = Join-Path -Path $env:ProgramData -ChildPath ('Microsoft\Crypto\{0}\{1}' -f $Folder, $Name)
+        if (Test-Path -LiteralPath $Path) {
+            return $Path
+        }
+    }
+}
+
+# The SIDs of everyone who may read a key file.
+function Get-KeyReader {
+    param([string]$Path)
+    $Read = [System.Security.AccessControl.FileSystemRights]::Read
+    $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
+    foreach ($Rule in $Rules) {
+        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+            $Rule.IdentityReference.Value
+        }
+    }
+}
+
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
+function Get-Sid {
+    param([string]$Account)
+    if ($Account -like 'S-1-*') {
+        return $Account
+    }
+    if ($Account -eq 'LocalSystem') {
+        return 'S-1-5-18'
+    }
+    try {
+        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
+        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    }
+    catch {
+        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
+    }
+}
+
+# The accounts that the named services of this computer run as; a service that is not here has none.
+function Get-ServiceAccount {
+    param([string[]]$Names)
+    foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
+        if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
+            $Service.StartName
+        }
+    }
+}
+
+# Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
+function Grant-KeyRead {
+    param([string]$Path, [string]$Account)
+    $Sid = Get-Sid -Account $Account
+    if (@(Get-KeyReader -Path $Path) -contains $Sid) {
+        return ('{0} may read the private key already' -f $Account)
+    }
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Let {0} read the private key' -f $Account))) {
+        return ('{0} may not read the private key yet' -f $Account)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = Get-Acl -LiteralPath $Path
+    $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
+        throw ('{0} still may not read {1}.' -f $Account, $Path)
+    }
+    '{0} may read the private key now' -f $Account
+}
+
+# Each account of the site's table, and each that a service of this computer really runs as.
+function Step-KeyAccess {
+    if (-not (Test-Held -Label $Thumbprint)) {
+        return 'there is no private key yet'
+    }
+    $KeyFile = Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))
+    if (-not $KeyFile) {
+        throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
+    }
+    foreach ($Account in @($Accounts + (Get-ServiceAccount -Names $Services))) {
+        Grant-KeyRead -Path $KeyFile -Account $Account
+    }
+}
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
+Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
+
+try {
+    Invoke-Step -In 'Prepare' -Name 'accept-certificate' -Deed { Step-AcceptCertificate } -Remedy 'Run request.ps1 here again, and have the new request signed: the key of the old one is gone.'
+    Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
+    Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}

@@ -1,0 +1,177 @@
+﻿<#
+.SYNOPSIS
+    Makes a private key on this computer, and a request for a certificate that fits it.
+.DESCRIPTION
+    The key never leaves this computer; the request holds its public half only. It is named after
+    the computer and .req, and the inventory with which this script ends carries a copy of it. Bring
+    the inventory back, one file, named after the computer and .json.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File request.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param()
+
+# inputs: begin
+$ComputerName = 'vms-rec-01'
+$Made = '2026-11-26T22:00:00+00:00'
+$ClockSource = 'vms-ms-01.example.local'
+$Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE', '6F61CD5E818DC258CA8A0AF7A75CC2A3AD45B0CF7AE083BD4168271CF49DCEDD', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$RequestFile = 'vms-rec-01.req'
+# inputs: end
+
+$Phases = @('Check', 'Request')
+
+# One line of the log, which the inventory brings back.
+function Add-LogLine {
+    param([string]$Step, [string]$Result, [string]$Detail)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Line = [ordered]@{
+        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        step = $Step
+        result = $Result
+        detail = $Detail
+    }
+    $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+}
+
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+function Invoke-Step {
+    param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
+    if ($Phases -notcontains $In) {
+        return
+    }
+    try {
+        $Detail = @(& $Deed) -join '; '
+    }
+    catch {
+        $Detail = $_.Exception.Message
+        Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
+        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+    }
+    Add-LogLine -Step $Name -Result 'done' -Detail $Detail
+    Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+function Step-Administrator {
+    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw 'Administrator rights are missing.'
+    }
+    'PowerShell runs as administrator'
+}
+
+function Step-RightComputer {
+    $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
+    if ($Names -notcontains $ComputerName.Split('.')[0]) {
+        throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    'this computer is {0}' -f $ComputerName
+}
+
+# The seconds by which this clock is ahead of another computer's, or null. The web server there
+# tells its time, to the second, with every answer; nothing is fetched from it.
+function Get-ClockOffset {
+    param([string]$Source)
+    $Offset = $null
+    $Client = [System.Net.Sockets.TcpClient]::new()
+    try {
+        if ($Source -and $Client.ConnectAsync($Source, 80).Wait(3000)) {
+            $Said = Read-HttpDate -Client $Client -Source $Source
+            if ($Said) {
+                $Offset = [System.Math]::Round(([System.DateTimeOffset]::UtcNow - $Said).TotalSeconds, 1)
+            }
+        }
+    }
+    catch {
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+    }
+    finally {
+        $Client.Dispose()
+    }
+    $Offset
+}
+
+# The time in the first answer of a web server, or nothing.
+function Read-HttpDate {
+    param($Client, [string]$Source)
+    $Stream = $Client.GetStream()
+    $Stream.ReadTimeout = 3000
+    $Request = 'HEAD / HTTP/1.1{0}Host: {1}{0}Connection: close{0}{0}' -f [System.Environment]::NewLine, $Source
+    $Bytes = [System.Text.Encoding]::ASCII.GetBytes($Request)
+    $Stream.Write($Bytes, 0, $Bytes.Length)
+    $Reader = [System.IO.StreamReader]::new($Stream)
+    $Header = $Reader.ReadLine()
+    while ($Header) {
+        if ($Header -match '^Date: *(.+)$') {
+            return [System.DateTimeOffset]::ParseExact($Matches[1].Trim(), 'r', [System.Globalization.CultureInfo]::InvariantCulture)
+        }
+        $Header = $Reader.ReadLine()
+    }
+}
+
+function Step-RightTime {
+    $Now = [System.DateTimeOffset]::UtcNow
+    $Then = [System.DateTimeOffset]::Parse($Made, [System.Globalization.CultureInfo]::InvariantCulture)
+    if ($Now -lt $Then.AddMinutes(-5)) {
+        throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
+    }
+    $Offset = Get-ClockOffset -Source $ClockSource
+    if ($null -eq $Offset) {
+        return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
+    }
+    if ([System.Math]::Abs($Offset) -gt 300) {
+        throw ('The clock of {0} is {1} seconds off that of {2}.' -f $ComputerName, $Offset, $ClockSource)
+    }
+    'the clock is {0} seconds off that of {1}' -f $Offset, $ClockSource
+}
+
+function Step-CarriedFile {
+    foreach ($File in $Files) {
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+        if (-not (Test-Path -LiteralPath $Path)) {
+            throw ('{0} is missing beside this script.' -f $File)
+        }
+        if ((Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $Hashes[[array]::IndexOf($Files, $File)]) {
+            throw ('{0} has changed since it was made: its SHA-256 is another one.' -f $File)
+        }
+    }
+    '{0} files are as they were made' -f $Files.Count
+}
+
+# A second request would make a second key, and leave the certificate that comes back without one.
+function Step-MakeRequest {
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath $RequestFile
+    if (Test-Path -LiteralPath $Path) {
+        return ('{0} is there already' -f $RequestFile)
+    }
+    if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
+        return ('{0} is not there yet' -f $RequestFile)
+    }
+    $Answer = @(certreq -new -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
+    if (-not (Test-Path -LiteralPath $Path)) {
+        throw ('Windows made no request: {0}.' -f $Answer)
+    }
+    '{0} is made; its private key stays on {1}' -f $RequestFile, $ComputerName
+}
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
+Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+
+try {
+    Invoke-Step -In 'Request' -Name 'make-request' -Deed { Step-MakeRequest } -Remedy 'Read the answer of certreq above; the lines of request.inf say what was asked for.'
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}

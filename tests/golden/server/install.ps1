@@ -1,0 +1,621 @@
+﻿<#
+.SYNOPSIS
+    Prepares this computer for encrypted XProtect communication, step by step.
+.DESCRIPTION
+    The page README.html beside this script lists every step with what it changes, how it ends and
+    how to undo it. Each step looks first: what is there already stays as it is, so the script can
+    run twice without harm. It notes how things were (before.json, for undo.ps1), writes what it did
+    into log.jsonl, and ends with an inventory: one file, named after the computer and .json. Bring
+    that file back.
+.PARAMETER Phase
+    Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
+    encryption on, and Retire removes certificates that were replaced: both only when the plan says
+    that it is their turn.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param(
+    [ValidateSet('Prepare', 'Encrypt', 'Retire')]
+    [string]$Phase = 'Prepare'
+)
+
+# inputs: begin
+$ComputerName = 'vms-rec-01'
+$Made = '2026-11-26T22:00:00+00:00'
+$ClockSource = 'vms-ms-01.example.local'
+$Windows = 'Windows Server 2022'
+$LeastBuild = '16299'
+$Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1', 'undo.ps1')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE', 'A909F93FF9E7259119F071AFC404A61D5DCF0323B712EDA772374FFDF8278856')
+$NotBefore = '2026-03-01T09:00:00+00:00'
+$NamePrefix = 'VMS vms-rec-01.example.local until '
+$CaFiles = @('ca.cer')
+$CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
+$PfxFile = 'vms-rec-01.pfx'
+$Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
+$FriendlyName = 'VMS vms-rec-01.example.local until 2036-03-01'
+$Accounts = @('EXAMPLE\svc-vms$')
+$Services = @('Milestone XProtect Recording Server')
+$Groups = @('server', 'streaming media')
+$GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
+$GroupReleases = @('2020 R3', '2020 R3')
+$Superseded = @('0123456789ABCDEF0123456789ABCDEF01234567')
+# inputs: end
+
+$Phases = @('Check', $Phase)
+
+# One line of the log, which the inventory brings back.
+function Add-LogLine {
+    param([string]$Step, [string]$Result, [string]$Detail)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Line = [ordered]@{
+        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        step = $Step
+        result = $Result
+        detail = $Detail
+    }
+    $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+}
+
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+function Invoke-Step {
+    param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
+    if ($Phases -notcontains $In) {
+        return
+    }
+    try {
+        $Detail = @(& $Deed) -join '; '
+    }
+    catch {
+        $Detail = $_.Exception.Message
+        Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
+        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+    }
+    Add-LogLine -Step $Name -Result 'done' -Detail $Detail
+    Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+function Step-Administrator {
+    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw 'Administrator rights are missing.'
+    }
+    'PowerShell runs as administrator'
+}
+
+function Step-RightComputer {
+    $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
+    if ($Names -notcontains $ComputerName.Split('.')[0]) {
+        throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    'this computer is {0}' -f $ComputerName
+}
+
+# The seconds by which this clock is ahead of another computer's, or null. The web server there
+# tells its time, to the second, with every answer; nothing is fetched from it.
+function Get-ClockOffset {
+    param([string]$Source)
+    $Offset = $null
+    $Client = [System.Net.Sockets.TcpClient]::new()
+    try {
+        if ($Source -and $Client.ConnectAsync($Source, 80).Wait(3000)) {
+            $Said = Read-HttpDate -Client $Client -Source $Source
+            if ($Said) {
+                $Offset = [System.Math]::Round(([System.DateTimeOffset]::UtcNow - $Said).TotalSeconds, 1)
+            }
+        }
+    }
+    catch {
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+    }
+    finally {
+        $Client.Dispose()
+    }
+    $Offset
+}
+
+# The time in the first answer of a web server, or nothing.
+function Read-HttpDate {
+    param($Client, [string]$Source)
+    $Stream = $Client.GetStream()
+    $Stream.ReadTimeout = 3000
+    $Request = 'HEAD / HTTP/1.1{0}Host: {1}{0}Connection: close{0}{0}' -f [System.Environment]::NewLine, $Source
+    $Bytes = [System.Text.Encoding]::ASCII.GetBytes($Request)
+    $Stream.Write($Bytes, 0, $Bytes.Length)
+    $Reader = [System.IO.StreamReader]::new($Stream)
+    $Header = $Reader.ReadLine()
+    while ($Header) {
+        if ($Header -match '^Date: *(.+)$') {
+            return [System.DateTimeOffset]::ParseExact($Matches[1].Trim(), 'r', [System.Globalization.CultureInfo]::InvariantCulture)
+        }
+        $Header = $Reader.ReadLine()
+    }
+}
+
+function Step-RightTime {
+    $Now = [System.DateTimeOffset]::UtcNow
+    $Then = [System.DateTimeOffset]::Parse($Made, [System.Globalization.CultureInfo]::InvariantCulture)
+    if ($Now -lt $Then.AddMinutes(-5)) {
+        throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
+    }
+    $Offset = Get-ClockOffset -Source $ClockSource
+    if ($null -eq $Offset) {
+        return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
+    }
+    if ([System.Math]::Abs($Offset) -gt 300) {
+        throw ('The clock of {0} is {1} seconds off that of {2}.' -f $ComputerName, $Offset, $ClockSource)
+    }
+    'the clock is {0} seconds off that of {1}' -f $Offset, $ClockSource
+}
+
+function Step-RightWindows {
+    $Build = [System.Environment]::OSVersion.Version.Build
+    if ($Build -lt [int]$LeastBuild) {
+        throw ('Windows build {0} of {1} can not open this PFX file, which was made for {2}: it would call the password wrong.' -f $Build, $ComputerName, $Windows)
+    }
+    'Windows build {0} can open the PFX file' -f $Build
+}
+
+function Step-CarriedFile {
+    foreach ($File in $Files) {
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+        if (-not (Test-Path -LiteralPath $Path)) {
+            throw ('{0} is missing beside this script.' -f $File)
+        }
+        if ((Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $Hashes[[array]::IndexOf($Files, $File)]) {
+            throw ('{0} has changed since it was made: its SHA-256 is another one.' -f $File)
+        }
+    }
+    '{0} files are as they were made' -f $Files.Count
+}
+
+function Step-NewestCertificate {
+    $Mine = [System.DateTimeOffset]::Parse($NotBefore, [System.Globalization.CultureInfo]::InvariantCulture).UtcDateTime
+    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
+        if ($Certificate.FriendlyName.StartsWith($NamePrefix) -and $Certificate.NotBefore.ToUniversalTime() -gt $Mine) {
+            throw ('A newer certificate is here already: {0}, {1}.' -f $Certificate.FriendlyName, $Certificate.Thumbprint)
+        }
+    }
+    'no newer certificate is here'
+}
+
+# What install.ps1 noted before it changed something: what -> how it was.
+function Get-Before {
+    $Noted = @{}
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    if (Test-Path -LiteralPath $Path) {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = [string]$Property.Value
+        }
+    }
+    $Noted
+}
+
+# Notes how something was, once: a second run must not take its own change for the old state.
+function Add-Before {
+    param([string]$What, [string]$Was)
+    $Noted = Get-Before
+    if (-not $Noted.ContainsKey($What)) {
+        $Noted[$What] = $Was
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    }
+}
+
+# Puts a carried certificate into a store of the computer, never into that of a user.
+function Add-ToStore {
+    param([string]$Store, [string]$File, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if (Test-Path -LiteralPath $InStore) {
+        return ('{0} is in LocalMachine\{1} already' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Add {0}' -f $File))) {
+        return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
+    }
+    Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    if (-not (Test-Path -LiteralPath $InStore)) {
+        throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
+    }
+    '{0} is in LocalMachine\{1} now' -f $Label, $Store
+}
+
+# Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
+function Remove-FromStore {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+        return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
+        return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
+    }
+    Remove-Item -LiteralPath $InStore
+    '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
+}
+
+function Step-TrustRoot {
+    foreach ($File in $CaFiles) {
+        Add-ToStore -Store 'Root' -File $File -Label ($CaThumbprints[[array]::IndexOf($CaFiles, $File)])
+    }
+}
+
+# Whether LocalMachine\My holds a certificate with its private key.
+function Test-Held {
+    param([string]$Label)
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
+    (Test-Path -LiteralPath $InStore) -and (Get-Item -LiteralPath $InStore).HasPrivateKey
+}
+
+# The key goes into the key set of the machine, because the store is that of the machine. Without
+# -Exportable nobody can take it out again.
+function Step-ImportCertificate {
+    if (Test-Held -Label $Thumbprint) {
+        return ('{0} is in LocalMachine\My already, with its private key' -f $Thumbprint)
+    }
+    if (-not $PSCmdlet.ShouldProcess('LocalMachine\My', ('Import {0}' -f $PfxFile))) {
+        return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
+    }
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath $PfxFile
+    $Password = Read-Host -Prompt ('Password of {0}' -f $PfxFile) -AsSecureString
+    Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
+    $null = Import-PfxCertificate -FilePath $Path -CertStoreLocation 'Cert:\LocalMachine\My' -Password $Password
+    if (-not (Test-Held -Label $Thumbprint)) {
+        throw ('{0} did not bring the certificate {1} with its private key.' -f $PfxFile, $Thumbprint)
+    }
+    '{0} is in LocalMachine\My now, with its private key' -f $Thumbprint
+}
+
+function Step-NameCertificate {
+    if (-not (Test-Held -Label $Thumbprint)) {
+        return 'there is no certificate to name yet'
+    }
+    $Certificate = Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint)
+    if ($Certificate.FriendlyName -ne $FriendlyName -and $PSCmdlet.ShouldProcess($Thumbprint, ('Name it {0}' -f $FriendlyName))) {
+        $Certificate.FriendlyName = $FriendlyName
+    }
+    'Server Configurator lists it as {0}' -f $Certificate.FriendlyName
+}
+
+# The file of a certificate's private key, or nothing when this computer's own key folders do not
+# hold it. Windows has two kinds of keys: CNG keys lie in Keys, CAPI keys in RSA\MachineKeys.
+function Get-KeyFile {
+    param($Certificate)
+    $Key = [System.Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($Certificate)
+    if ($null -eq $Key) {
+        return
+    }
+    if ($Key -is [System.Security.Cryptography.RSACng]) {
+        $Name = Split-Path -Path $Key.Key.UniqueName -Leaf
+    }
+    else {
+        $Name = Split-Path -Path $Key.CspKeyContainerInfo.UniqueKeyContainerName -Leaf
+    }
+    foreach ($Folder in @('Keys', 'RSA\MachineKeys')) {
+        $Path = Join-Path -Path $env:ProgramData -ChildPath ('Microsoft\Crypto\{0}\{1}' -f $Folder, $Name)
+        if (Test-Path -LiteralPath $Path) {
+            return $Path
+        }
+    }
+}
+
+# The SIDs of everyone who may read a key file.
+function Get-KeyReader {
+    param([string]$Path)
+    $Read = [System.Security.AccessControl.FileSystemRights]::Read
+    $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
+    foreach ($Rule in $Rules) {
+        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+            $Rule.IdentityReference.Value
+        }
+    }
+}
+
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
+function Get-Sid {
+    param([string]$Account)
+    if ($Account -like 'S-1-*') {
+        return $Account
+    }
+    if ($Account -eq 'LocalSystem') {
+        return 'S-1-5-18'
+    }
+    try {
+        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
+        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    }
+    catch {
+        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
+    }
+}
+
+# The accounts that the named services of this computer run as; a service that is not here has none.
+function Get-ServiceAccount {
+    param([string[]]$Names)
+    foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
+        if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
+            $Service.StartName
+        }
+    }
+}
+
+# Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
+function Grant-KeyRead {
+    param([string]$Path, [string]$Account)
+    $Sid = Get-Sid -Account $Account
+    if (@(Get-KeyReader -Path $Path) -contains $Sid) {
+        return ('{0} may read the private key already' -f $Account)
+    }
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Let {0} read the private key' -f $Account))) {
+        return ('{0} may not read the private key yet' -f $Account)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = Get-Acl -LiteralPath $Path
+    $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
+        throw ('{0} still may not read {1}.' -f $Account, $Path)
+    }
+    '{0} may read the private key now' -f $Account
+}
+
+# Each account of the site's table, and each that a service of this computer really runs as.
+function Step-KeyAccess {
+    if (-not (Test-Held -Label $Thumbprint)) {
+        return 'there is no private key yet'
+    }
+    $KeyFile = Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))
+    if (-not $KeyFile) {
+        throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
+    }
+    foreach ($Account in @($Accounts + (Get-ServiceAccount -Names $Services))) {
+        Grant-KeyRead -Path $KeyFile -Account $Account
+    }
+}
+
+# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
+# found by their form, because the labels beside them are in the language of this Windows.
+function Get-HttpCertificate {
+    $Thumbprints = [ordered]@{}
+    $Place = ''
+    foreach ($Line in @(netsh http show sslcert)) {
+        if ($Line -match '\s(\S+:\d{1,5})\s*$') {
+            $Place = $Matches[1]
+        }
+        elseif ($Place -and $Line -match '\b[0-9A-Fa-f]{40}\b') {
+            $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
+        }
+    }
+    $Thumbprints
+}
+
+# The thumbprint served on a port: at this address if it is bound there, else at any.
+function Get-PortCertificate {
+    param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    $Wanted = '{0}:{1}' -f $Address, $Port
+    if ($Https.Contains($Wanted)) {
+        return $Https[$Wanted]
+    }
+    foreach ($Place in $Https.Keys) {
+        if ($Place.EndsWith((':{0}' -f $Port))) {
+            return $Https[$Place]
+        }
+    }
+}
+
+# A value in the registry of this computer, or nothing.
+function Get-RegistryValue {
+    param([string]$Key, [string]$Name)
+    [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
+}
+
+# What an XProtect server wrote into its configuration file, or what it uses without one.
+function Get-Setting {
+    param([string]$Path, [string]$XPath, [string]$Default = '')
+    if (Test-Path -LiteralPath $Path) {
+        foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
+            return $Found.Node.InnerText
+        }
+    }
+    $Default
+}
+
+# The configuration files of the XProtect servers. That of the mobile server lies beside its
+# program, which the registry names, or names the folder of.
+function Get-ConfigurationFile {
+    $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
+    if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
+        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
+    }
+    @{
+        Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
+        Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
+        Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
+        Mobile = '{0}.config' -f $Mobile
+    }
+}
+
+# The certificate of the mobile server: its configuration says address and port.
+function Get-MobileCertificate {
+    param($Https, [string]$File)
+    $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
+    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint.
+function Get-CertificateInUse {
+    $Https = Get-HttpCertificate
+    $Files = Get-ConfigurationFile
+    $InUse = @{}
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    foreach ($Port in @($Recording, $Management)) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Found) {
+            $InUse['server'] = $Found
+        }
+    }
+    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
+    if ($Found) {
+        $InUse['mobile streaming media'] = $Found
+    }
+    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
+    if ($Media -match '^[0-9A-Fa-f]{40}$') {
+        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    }
+    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Events -eq 'true' -and $Found) {
+        $InUse['event server'] = $Found
+    }
+    $InUse
+}
+
+# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+$Meanings = @{
+    '0' = 'it reports success'
+    '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
+    '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
+    '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
+    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role'
+    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
+    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
+    '200000' = 'a code without a published meaning, seen in runs that had worked'
+}
+
+# Whether this computer holds a certificate with its key, and trusts it itself.
+function Test-Trusted {
+    param([string]$Label)
+    if (-not (Test-Held -Label $Label)) {
+        return $false
+    }
+    $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
+    $Chain.ChainPolicy.RevocationMode = 'NoCheck'
+    $Chain.Build((Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Label)))
+}
+
+# Runs Server Configurator to its end: exit code and text.
+function Invoke-ServerConfigurator {
+    param([string]$Arguments)
+    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+    $Program = Get-ChildItem -Path $Programs | Select-Object -First 1
+    if (-not $Program) {
+        throw 'Server Configurator is not installed here.'
+    }
+    $Version = [version]('{0}.{1}' -f $Program.VersionInfo.FileMajorPart, $Program.VersionInfo.FileMinorPart)
+    if ($Version -lt [version]'20.3') {
+        throw ('Server Configurator {0} has no command line: it came with 2020 R3 (20.3).' -f $Version)
+    }
+    $Start = [System.Diagnostics.ProcessStartInfo]::new($Program.FullName, $Arguments)
+    $Start.UseShellExecute = $false
+    $Start.RedirectStandardOutput = $true
+    $Process = [System.Diagnostics.Process]::Start($Start)
+    $Text = $Process.StandardOutput.ReadToEnd()
+    $Process.WaitForExit()
+    @{
+        Code = [string]$Process.ExitCode
+        Text = $Text
+    }
+}
+
+# The certificate groups that this computer has, as Server Configurator lists them.
+function Get-GroupList {
+    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+}
+
+# Lets a certificate group use a certificate, or none when the label is empty, and reads back what
+# the servers really use.
+function Set-GroupCertificate {
+    param([string]$Group, [string]$Id, [string]$Label)
+    $Before = [string](Get-CertificateInUse)[$Group]
+    if ($Before -eq $Label) {
+        return ('{0} uses {1} already' -f $Group, $Label)
+    }
+    $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
+    if (-not $Label) {
+        $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
+    }
+    if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
+        return ('{0} uses {1} still' -f $Group, $Before)
+    }
+    Add-Before -What $Group -Was $Before
+    $Run = Invoke-ServerConfigurator -Arguments $Arguments
+    $Meaning = $Meanings[$Run.Code]
+    if (-not $Meaning) {
+        $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    }
+    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
+        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    }
+    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+}
+
+# The exit code is not believed: what the servers use is read back.
+function Step-EnableEncryption {
+    if (-not (Test-Trusted -Label $Thumbprint)) {
+        throw ('{0} does not hold the certificate {1} with its private key, or does not trust it.' -f $ComputerName, $Thumbprint)
+    }
+    $Listed = Get-GroupList
+    foreach ($Group in $Groups) {
+        $Number = [array]::IndexOf($Groups, $Group)
+        if ($Listed -notlike ('*{0}*' -f $GroupIds[$Number])) {
+            throw ('Server Configurator does not list the group {0}, which exists since {1}. It lists: {2}' -f $Group, $GroupReleases[$Number], $Listed)
+        }
+        Set-GroupCertificate -Group $Group -Id $GroupIds[$Number] -Label $Thumbprint
+    }
+}
+
+function Step-RemoveSuperseded {
+    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
+    foreach ($Old in $Superseded) {
+        $InStore = 'Cert:\LocalMachine\My\{0}' -f $Old
+        if (-not (Test-Path -LiteralPath $InStore)) {
+            '{0} is not here' -f $Old
+            continue
+        }
+        if ($InUse -contains $Old -or -not (Test-Held -Label $Thumbprint)) {
+            throw ('{0} is still in use, or its successor {1} is not here.' -f $Old, $Thumbprint)
+        }
+        if ($PSCmdlet.ShouldProcess($Old, 'Remove it with its private key')) {
+            Remove-Item -LiteralPath $InStore -DeleteKey
+            '{0} is removed' -f $Old
+        }
+    }
+}
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
+Invoke-Step -In 'Check' -Name 'right-windows' -Deed { Step-RightWindows } -Remedy 'Write the release into the column windows of the site''s table, then make a new folder: its PFX file will be encrypted for this Windows.'
+Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
+
+try {
+    Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
+    Invoke-Step -In 'Prepare' -Name 'import-certificate' -Deed { Step-ImportCertificate } -Remedy 'Type the password of the PFX file again; it was shown when the certificates were made. If it is lost renew the certificate.'
+    Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
+    Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
+    Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above. Then run the script again, or undo.ps1.'
+    Invoke-Step -In 'Retire' -Name 'remove-superseded' -Deed { Step-RemoveSuperseded } -Remedy 'Let the new certificate be used first (-Phase Encrypt), then run this again.'
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}

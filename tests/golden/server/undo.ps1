@@ -1,0 +1,385 @@
+﻿<#
+.SYNOPSIS
+    Puts this computer back to how it was before install.ps1 changed it.
+.DESCRIPTION
+    Reads before.json, in which install.ps1 noted how each thing was, and restores only what it
+    changed: encryption first, then the certificate, then the CA. Undo the management server before
+    the recording servers, and those before the event server. It ends with an inventory: bring it
+    back.
+.EXAMPLE
+    powershell -ExecutionPolicy Bypass -File undo.ps1 -WhatIf
+    Says what it would do, and changes nothing. Without -WhatIf it does it.
+#>
+[CmdletBinding(SupportsShouldProcess)]
+param()
+
+# inputs: begin
+$ComputerName = 'vms-rec-01'
+$Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE')
+$Groups = @('server', 'streaming media')
+$GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
+$Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
+$CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
+# inputs: end
+
+$Phases = @('Check', 'Undo')
+
+# One line of the log, which the inventory brings back.
+function Add-LogLine {
+    param([string]$Step, [string]$Result, [string]$Detail)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Line = [ordered]@{
+        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        step = $Step
+        result = $Result
+        detail = $Detail
+    }
+    $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+}
+
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+function Invoke-Step {
+    param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
+    if ($Phases -notcontains $In) {
+        return
+    }
+    try {
+        $Detail = @(& $Deed) -join '; '
+    }
+    catch {
+        $Detail = $_.Exception.Message
+        Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
+        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+    }
+    Add-LogLine -Step $Name -Result 'done' -Detail $Detail
+    Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+function Step-Administrator {
+    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
+        throw 'Administrator rights are missing.'
+    }
+    'PowerShell runs as administrator'
+}
+
+function Step-RightComputer {
+    $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
+    if ($Names -notcontains $ComputerName.Split('.')[0]) {
+        throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    'this computer is {0}' -f $ComputerName
+}
+
+function Step-CarriedFile {
+    foreach ($File in $Files) {
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+        if (-not (Test-Path -LiteralPath $Path)) {
+            throw ('{0} is missing beside this script.' -f $File)
+        }
+        if ((Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $Hashes[[array]::IndexOf($Files, $File)]) {
+            throw ('{0} has changed since it was made: its SHA-256 is another one.' -f $File)
+        }
+    }
+    '{0} files are as they were made' -f $Files.Count
+}
+
+# What install.ps1 noted before it changed something: what -> how it was.
+function Get-Before {
+    $Noted = @{}
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    if (Test-Path -LiteralPath $Path) {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = [string]$Property.Value
+        }
+    }
+    $Noted
+}
+
+# Notes how something was, once: a second run must not take its own change for the old state.
+function Add-Before {
+    param([string]$What, [string]$Was)
+    $Noted = Get-Before
+    if (-not $Noted.ContainsKey($What)) {
+        $Noted[$What] = $Was
+        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    }
+}
+
+# Whether LocalMachine\My holds a certificate with its private key.
+function Test-Held {
+    param([string]$Label)
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
+    (Test-Path -LiteralPath $InStore) -and (Get-Item -LiteralPath $InStore).HasPrivateKey
+}
+
+# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
+# found by their form, because the labels beside them are in the language of this Windows.
+function Get-HttpCertificate {
+    $Thumbprints = [ordered]@{}
+    $Place = ''
+    foreach ($Line in @(netsh http show sslcert)) {
+        if ($Line -match '\s(\S+:\d{1,5})\s*$') {
+            $Place = $Matches[1]
+        }
+        elseif ($Place -and $Line -match '\b[0-9A-Fa-f]{40}\b') {
+            $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
+        }
+    }
+    $Thumbprints
+}
+
+# The thumbprint served on a port: at this address if it is bound there, else at any.
+function Get-PortCertificate {
+    param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    $Wanted = '{0}:{1}' -f $Address, $Port
+    if ($Https.Contains($Wanted)) {
+        return $Https[$Wanted]
+    }
+    foreach ($Place in $Https.Keys) {
+        if ($Place.EndsWith((':{0}' -f $Port))) {
+            return $Https[$Place]
+        }
+    }
+}
+
+# A value in the registry of this computer, or nothing.
+function Get-RegistryValue {
+    param([string]$Key, [string]$Name)
+    [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
+}
+
+# What an XProtect server wrote into its configuration file, or what it uses without one.
+function Get-Setting {
+    param([string]$Path, [string]$XPath, [string]$Default = '')
+    if (Test-Path -LiteralPath $Path) {
+        foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
+            return $Found.Node.InnerText
+        }
+    }
+    $Default
+}
+
+# The configuration files of the XProtect servers. That of the mobile server lies beside its
+# program, which the registry names, or names the folder of.
+function Get-ConfigurationFile {
+    $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
+    if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
+        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
+    }
+    @{
+        Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
+        Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
+        Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
+        Mobile = '{0}.config' -f $Mobile
+    }
+}
+
+# The certificate of the mobile server: its configuration says address and port.
+function Get-MobileCertificate {
+    param($Https, [string]$File)
+    $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
+    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint.
+function Get-CertificateInUse {
+    $Https = Get-HttpCertificate
+    $Files = Get-ConfigurationFile
+    $InUse = @{}
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    foreach ($Port in @($Recording, $Management)) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Found) {
+            $InUse['server'] = $Found
+        }
+    }
+    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
+    if ($Found) {
+        $InUse['mobile streaming media'] = $Found
+    }
+    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
+    if ($Media -match '^[0-9A-Fa-f]{40}$') {
+        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    }
+    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Events -eq 'true' -and $Found) {
+        $InUse['event server'] = $Found
+    }
+    $InUse
+}
+
+# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+$Meanings = @{
+    '0' = 'it reports success'
+    '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
+    '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
+    '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
+    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role'
+    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
+    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
+    '200000' = 'a code without a published meaning, seen in runs that had worked'
+}
+
+# Whether this computer holds a certificate with its key, and trusts it itself.
+function Test-Trusted {
+    param([string]$Label)
+    if (-not (Test-Held -Label $Label)) {
+        return $false
+    }
+    $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
+    $Chain.ChainPolicy.RevocationMode = 'NoCheck'
+    $Chain.Build((Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Label)))
+}
+
+# Runs Server Configurator to its end: exit code and text.
+function Invoke-ServerConfigurator {
+    param([string]$Arguments)
+    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+    $Program = Get-ChildItem -Path $Programs | Select-Object -First 1
+    if (-not $Program) {
+        throw 'Server Configurator is not installed here.'
+    }
+    $Version = [version]('{0}.{1}' -f $Program.VersionInfo.FileMajorPart, $Program.VersionInfo.FileMinorPart)
+    if ($Version -lt [version]'20.3') {
+        throw ('Server Configurator {0} has no command line: it came with 2020 R3 (20.3).' -f $Version)
+    }
+    $Start = [System.Diagnostics.ProcessStartInfo]::new($Program.FullName, $Arguments)
+    $Start.UseShellExecute = $false
+    $Start.RedirectStandardOutput = $true
+    $Process = [System.Diagnostics.Process]::Start($Start)
+    $Text = $Process.StandardOutput.ReadToEnd()
+    $Process.WaitForExit()
+    @{
+        Code = [string]$Process.ExitCode
+        Text = $Text
+    }
+}
+
+# The certificate groups that this computer has, as Server Configurator lists them.
+function Get-GroupList {
+    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+}
+
+# Lets a certificate group use a certificate, or none when the label is empty, and reads back what
+# the servers really use.
+function Set-GroupCertificate {
+    param([string]$Group, [string]$Id, [string]$Label)
+    $Before = [string](Get-CertificateInUse)[$Group]
+    if ($Before -eq $Label) {
+        return ('{0} uses {1} already' -f $Group, $Label)
+    }
+    $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
+    if (-not $Label) {
+        $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
+    }
+    if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
+        return ('{0} uses {1} still' -f $Group, $Before)
+    }
+    Add-Before -What $Group -Was $Before
+    $Run = Invoke-ServerConfigurator -Arguments $Arguments
+    $Meaning = $Meanings[$Run.Code]
+    if (-not $Meaning) {
+        $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    }
+    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
+        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    }
+    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+}
+
+function Step-UndoEncryption {
+    $Before = Get-Before
+    foreach ($Group in $Groups) {
+        if (-not $Before.ContainsKey($Group)) {
+            '{0} was not changed' -f $Group
+            continue
+        }
+        Set-GroupCertificate -Group $Group -Id ($GroupIds[[array]::IndexOf($Groups, $Group)]) -Label $Before[$Group]
+    }
+}
+
+function Step-UndoCertificate {
+    if ((Get-Before)['My {0}' -f $Thumbprint] -ne 'absent' -or -not (Test-Held -Label $Thumbprint)) {
+        return ('{0} stays as it is in LocalMachine\My' -f $Thumbprint)
+    }
+    if (@((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values) -contains $Thumbprint) {
+        throw ('{0} is still in use.' -f $Thumbprint)
+    }
+    if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
+        return ('{0} is still in LocalMachine\My' -f $Thumbprint)
+    }
+    Remove-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint) -DeleteKey
+    '{0} is no longer in LocalMachine\My' -f $Thumbprint
+}
+
+# Puts a carried certificate into a store of the computer, never into that of a user.
+function Add-ToStore {
+    param([string]$Store, [string]$File, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if (Test-Path -LiteralPath $InStore) {
+        return ('{0} is in LocalMachine\{1} already' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Add {0}' -f $File))) {
+        return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
+    }
+    Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
+    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    if (-not (Test-Path -LiteralPath $InStore)) {
+        throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
+    }
+    '{0} is in LocalMachine\{1} now' -f $Label, $Store
+}
+
+# Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
+function Remove-FromStore {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+        return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
+        return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
+    }
+    Remove-Item -LiteralPath $InStore
+    '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
+}
+
+function Step-UndoTrust {
+    foreach ($Label in $CaThumbprints) {
+        Remove-FromStore -Store 'Root' -Label $Label
+    }
+}
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version 2.0
+
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+
+try {
+    Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator.'
+    Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Undo the encryption first: the certificate is still in use.'
+    Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Remove it in mmc, Certificates (Local Computer), Trusted Root Certification Authorities.'
+}
+finally {
+    if (-not $WhatIfPreference) {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+}
