@@ -7,9 +7,10 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
-from vmscert.site import COLUMNS, Host, Site
+from vmscert.site import COLUMNS, ENROLMENTS, Host, Site
 
-HEADER = ",".join(column for column in COLUMNS if column != "cluster")  # it may be left out
+# These two may be left out.
+HEADER = ",".join(column for column in COLUMNS if column not in ("cluster", "enrolment"))
 # name, domain, aliases, addresses, roles, account, windows, leave_off, owner, notes
 MANAGEMENT = "ms,lyon.local,vms,10.0.0.1,management server|event server|log server,,,,IT,"
 RECORDER = "rec-1,lyon.local,,10.0.0.2,recording server,,Windows Server 2022,,IT,"
@@ -44,14 +45,14 @@ def as_csv(site, delimiter=",", end="\r\n", quoting=csv.QUOTE_MINIMAL):
     writer.writerow(COLUMNS)
     writer.writerows(map(_row, site))
     if site.absent:
-        writer.writerow(["none", "", "", "", "", "|".join(sorted(site.absent)), *[""] * 5])
+        writer.writerow(["none", "", "", "", "", "|".join(sorted(site.absent)), *[""] * 6])
     return text.getvalue()
 
 
 def _row(host):
     lists = map("|".join, (host.aliases, host.cluster, host.addresses, host.roles))
     left_off = "|".join(sorted(host.left_off))
-    rest = (host.account, host.windows, left_off, host.owner, host.notes)
+    rest = (host.account, host.enrolment, host.windows, left_off, host.owner, host.notes)
     return [host.name, host.domain, *lists, *rest]
 
 
@@ -111,4 +112,5 @@ def _hosts(draw, name, alias, address, first):
         frozenset(draw(st.sets(st.sampled_from(sorted(served))))) if served else frozenset(),
         draw(_TEXT),
         draw(_TEXT),
+        draw(st.sampled_from(ENROLMENTS)),
     )

@@ -46,16 +46,21 @@ HOUSE = {
     "targets": "names reach site",
     "verify": "reach site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
-    "simulate": "authority files inventory records releases scripts site tls verify windows",
+    "simulate": "authority site tls verify windows",
+    "visits": (
+        "authority certreq facts files inventory keyfile ledger records releases scripts site "
+        "windows"
+    ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",
-    "missing": "authority job site windows",
+    "missing": "authority job releases site windows",
     "switching": "facts job site",
+    "carrying": "handover job ledger load missing scripts site visits windows",
     "deeds": (
-        "authority expiry facts fleet job ledger missing records releases scripts simulate site "
-        "verify windows"
+        "authority carrying expiry fleet job ledger missing records releases simulate site trust "
+        "verify visits windows"
     ),
-    "runbook": "deeds job missing records site",
+    "runbook": "carrying deeds job missing records site",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
@@ -102,7 +107,9 @@ FILES = {
     "reading",
     "tls",
     "execute",
-    "deeds",
+    "missing",
+    "carrying",
+    "visits",
     "runbook",
 }
 OTHER_WORDS = {

@@ -4,7 +4,6 @@ import hashlib
 import multiprocessing
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -358,25 +357,31 @@ def test_a_file_that_is_no_pfx_is_told(tmp_path):
 
 
 def test_a_hand_over_folder_lists_the_sums_of_its_files(lyon):
-    folder = lyon.hand_over("rec-1", {"ca.cer": b"certificate", "trust.ps1": b"script"})
-    sums = (folder / "SHA256SUMS").read_text("utf-8")
-    assert sums == "".join(
-        f"{hashlib.sha256(data).hexdigest()}  {name}\n"
-        for name, data in [("ca.cer", b"certificate"), ("trust.ps1", b"script")]
-    )
-    if shutil.which("sha256sum"):
-        subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=folder, check=True)
+    folder = lyon.hand_over("rec-1", {"ca.cer": b"certificate", "install.ps1": b"script"}, AT)
+    assert folder == lyon.folder / "hand-over" / "rec-1" / "2026-11-23"
+    sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums == {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("ca.cer", "install.ps1")
+    }
 
 
-def test_a_renewed_pfx_takes_the_place_of_the_older_copy_in_the_hand_over_folder(lyon):
-    lyon.hand_over("rec-1", {"A.pfx": b"old", "import.ps1": b"old"})
-    lyon.hand_over("rec-1", {"trust.ps1": b"script"})
-    assert set(tree(lyon.folder / "hand-over/rec-1")) == {
-        "A.pfx", "import.ps1", "trust.ps1", "SHA256SUMS"
-    }  # fmt: skip
-    folder = lyon.hand_over("rec-1", {"B.pfx": b"new", "import.ps1": b"new"})
-    assert set(tree(folder)) == {"B.pfx", "import.ps1", "trust.ps1", "SHA256SUMS"}
-    assert "A.pfx" not in (folder / "SHA256SUMS").read_text("utf-8")
+def test_a_finished_folder_is_never_changed_and_a_new_one_gets_another_date(lyon):
+    first = lyon.hand_over("rec-1", {"A.pfx": b"old"}, AT)
+    before = tree(first)
+    second = lyon.hand_over("rec-1", {"B.pfx": b"new"}, AT)
+    third = lyon.hand_over("rec-1", {"C.pfx": b"newer"}, AT + timedelta(days=9))
+    assert tree(first) == before
+    names = [folder.name for folder in (first, second, third)]
+    assert names == ["2026-11-23", "2026-11-23-2", "2026-12-02"]
+    assert lyon.handed_over("rec-1") == third
+    assert lyon.handed_over("rec-2") is None
+
+
+def test_the_tenth_folder_of_a_day_is_newer_than_the_second(lyon):
+    made = [lyon.hand_over("rec-1", {"n": bytes([number])}, AT) for number in range(10)]
+    assert lyon.handed_over("rec-1") == made[-1]
+    assert made[-1].name == "2026-11-23-10"
 
 
 def test_the_newest_inventory_of_a_computer_is_kept(folder, ca):

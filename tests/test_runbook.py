@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import pytest
 
 from vmscert import SiteError, open_runbook
+from vmscert.carrying import hand_over, walk
 from vmscert.deeds import (
     create_ca,
     due_certificates,
-    hand_over,
     issue_certificates,
     renew_certificates,
+    sign_requests,
     verify_site,
-    walk,
 )
 from vmscert.facts import DATA
 from vmscert.plans import connection_checks, due_servers, renewal_view
@@ -85,7 +85,7 @@ def test_every_deed_twice_is_the_same_as_once(tmp_path):
     ca = (tmp_path / "ca.key").read_bytes()
     create_ca(job)
     assert issue_certificates(job) == []
-    assert hand_over(job, "trust") == hand_over(job, "import") == hand_over(job, "enable") == []
+    assert hand_over(job, "trust") == hand_over(job, "import") == hand_over(job, "encrypt") == []
     assert before == {path: path.read_bytes() for path in (tmp_path / "servers").rglob("*.*")}
     assert ca == (tmp_path / "ca.key").read_bytes()
 
@@ -101,9 +101,9 @@ def test_a_name_that_is_added_to_the_table_asks_for_a_new_certificate(tmp_path):
 
 def test_an_old_windows_gets_a_3des_file_and_the_others_aes(tmp_path):
     job = runbook("12", EXAMPLE, tmp_path)
-    rows = {row["server"]: row["PFX"] for row in issue_certificates(job)}
-    assert rows["vms-rec-02"] == "3DES"
-    assert rows["vms-rec-01"] == "AES-256"
+    rows = {row["server"]: row["private key"] for row in issue_certificates(job)}
+    assert rows["vms-rec-02"] == "in a PFX, 3DES"
+    assert rows["vms-rec-01"] == "in a PFX, AES-256"
 
 
 def test_renewal_serves_new_certificates_and_keeps_the_old_ones(tmp_path):
@@ -111,9 +111,11 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(tmp_path):
     old = job.records.current()
     due = due_servers(due_certificates(job, renewal_view(job)), 90)
     assert set(due) == set(old)
+    walk(job, hand_over(job, "request", due))
     renew_certificates(job, due)
+    sign_requests(job)
     walk(job, hand_over(job, "import"))
-    walk(job, hand_over(job, "enable"))
+    walk(job, hand_over(job, "encrypt"))
     new = job.records.current()
     assert all(old[name] != new[name] for name in old)
     assert all(one.ok for one in verify_site(job))

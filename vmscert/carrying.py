@@ -36,11 +36,13 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
     """Prepare the folders for "request", "trust", "import", "encrypt" or "retire"; return errands.
 
     For the computers that still need this, or for those named, in the order in which encryption
-    may be switched on. A folder that is as it should be stays; else there will be a new one, and
-    the old one is left alone.
+    may be switched on; only servers that make their own keys are asked for requests. A folder that
+    is as it should be stays; else there will be a new one, and the old one is left alone.
     """
     with job.records.lock():
         wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
+        if phase == "request":
+            wanted -= {host.name for host in job.site if host.enrolment == PFX}
         chosen = [host for host in in_order(job.site) if host.name in wanted]
         errands = [_errand(job, phase, load) for load in loads(job, chosen, phase == "request")]
         _note(job, "hand over", errands)
