@@ -97,7 +97,9 @@ def _json(data: bytes) -> Any:
 
 def _stores(data: Any) -> Stores:
     version = _get(data, "vmscert_inventory", int)
-    if version != INVENTORY_VERSION:
+    if version == 1:  # it told less, and what it did not tell nobody knows
+        data = _data(Stores("", datetime.fromtimestamp(0, UTC))) | data
+    elif version != INVENTORY_VERSION:
         raise ValueError(f"is an inventory of version {version}, not {INVENTORY_VERSION}")
     return Stores(
         host=_get(data, "host", str),
