@@ -111,6 +111,7 @@ class TestInventory:
             ({"clock_offset": "1"}, "wrong value for 'clock_offset'"),
             ({"clock_offset": True}, "wrong value for 'clock_offset'"),
             ({"clock_offset": float("nan")}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": -(10**400)}, "wrong value for 'clock_offset'"),
             ({"clock_offset": ...}, "'clock_offset' is missing"),
             ({"tls": {"TLS 1.2 Server": 1}}, "wrong value for 'TLS 1.2 Server'"),
             ({"log": [{}]}, "wrong value for 'log'"),
