@@ -87,6 +87,9 @@ def test_a_new_node_asks_for_new_certificates_on_all_nodes(lab):
         def current(self):
             return {name: one.certificate for name, one in lab.served.items()}
 
+        def pfx_paths(self):
+            return {}
+
     job = Job("12-create-server-certificates", SITE, Records(), AT)
     assert missing_certificates(job) == {}
     third = replace(SITE["ms-2"], name="ms-3")

@@ -82,7 +82,7 @@ class TestInventory:
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
-            ({"vmscert_inventory": 1}, "version 1, not 2"),
+            ({"vmscert_inventory": 3}, "version 3, not 2"),
             ({"host": ...}, "'host' is missing"),
             ({"host": None}, "wrong value for 'host'"),
             ({"host": 7}, "wrong value for 'host'"),
@@ -111,6 +111,7 @@ class TestInventory:
             ({"clock_offset": "1"}, "wrong value for 'clock_offset'"),
             ({"clock_offset": True}, "wrong value for 'clock_offset'"),
             ({"clock_offset": float("nan")}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": -(10**400)}, "wrong value for 'clock_offset'"),
             ({"clock_offset": ...}, "'clock_offset' is missing"),
             ({"tls": {"TLS 1.2 Server": 1}}, "wrong value for 'TLS 1.2 Server'"),
             ({"log": [{}]}, "wrong value for 'log'"),
@@ -131,6 +132,13 @@ class TestInventory:
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"is not JSON|is not a complete inventory"):
             read_inventory(path)
+
+    def test_of_the_version_before_is_read_and_nothing_is_assumed_of_the_rest(self):
+        data = json.loads(write_inventory(stores()))
+        older = ["host", "at", "windows", "root", "user_root", "personal", "user_personal"]
+        first = {key: data[key] for key in (*older, "bindings")} | {"vmscert_inventory": 1}
+        kept = {key: getattr(stores(), key) for key in (*older, "bindings")}
+        assert told(first) == Stores(**kept)
 
     def test_may_write_a_list_of_none_or_one_as_powershell_does(self):
         """ConvertTo-Json unwraps what nobody kept in an array."""

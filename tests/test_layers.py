@@ -40,7 +40,7 @@ HOUSE = {
     "expiry": "",
     "ledger": "files",
     "fleet": "authority keyfile",
-    "computers": "authority facts names paths releases rules site windows",
+    "computers": "authority facts names paths releases rules site subtrees windows",
     "check": "computers expiry site teaching trust windows",
     "records": "authority files inventory ledger windows",
     "targets": "names reach site",

@@ -5,6 +5,7 @@ Each function yields findings about one computer; `check` puts those of a whole 
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from vmscert.paths import Reading
 from vmscert.releases import pfx_encryption
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
+from vmscert.subtrees import Folded
 from vmscert.windows import Personal, Stores, account, thumbprint
 
 Chain = tuple[x509.Certificate, ...]
@@ -80,23 +82,27 @@ def check_computer(
 
 def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
     """Yield what is odd in the stores of a computer that meets these chains of certificates."""
-    for chain in chains:
-        yield from _disallowed(host, stores, chain)
-    issuers = {Reading(chain[-1]).issuer for chain in chains} - {None}
+    issuers = {_names(chain[-1])[1] for chain in chains} - {None}
+    yield from _disallowed(host, stores, chains)
     yield from _in_two_stores(host, stores, issuers)
     yield from _with_two_keys(host, stores, issuers)
+
+
+@lru_cache(maxsize=4096)  # every computer of a site meets the same certificates
+def _names(certificate: x509.Certificate) -> tuple[Folded | None, Folded | None]:
+    """Subject and issuer, to compare names by."""
+    return Reading(certificate).subject, Reading(certificate).issuer
 
 
 def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterator[Finding]:
     """Yield a finding for each certificate that `current` replaced and that nothing uses."""
     used = {*stores.bindings.values(), *stores.https.values()}
     for one in (held.certificate for held in stores.personal):
-        same = host.fqdn in dns_names(one) and Reading(one).issuer == Reading(current).issuer
+        label = thumbprint(one)
+        same = host.fqdn in dns_names(one) and _names(one)[1] == _names(current)[1]
         older = one.not_valid_before_utc < current.not_valid_before_utc
-        if same and older and thumbprint(one) not in used:
-            text = (
-                f"{host.name} still holds {thumbprint(one)}, which {thumbprint(current)} replaced"
-            )
+        if same and older and label not in used:
+            text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
             yield Finding("superseded-left", host.name, text)
 
 
@@ -156,12 +162,18 @@ def _host_of(address: str) -> str:
         return ""
 
 
-def _disallowed(host: Host, stores: Stores, chain: Chain) -> Iterator[Finding]:
+def _disallowed(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
     for one in stores.disallowed:
-        if one in chain or is_signed_by(chain[-1], one):
-            what = "the certificate of a server" if one == chain[0] else "the CA certificate"
+        if any(_leads_through(chain, one) for chain in chains):
+            server = any(one == chain[0] for chain in chains)
+            what = "the certificate of a server" if server else "the CA certificate"
             text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
             yield Finding("disallowed", host.name, text)
+
+
+def _leads_through(chain: Chain, one: x509.Certificate) -> bool:
+    above = _names(chain[-1])[1] == _names(one)[0] and is_signed_by(chain[-1], one)
+    return above or one in chain
 
 
 def _in_two_stores(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
@@ -172,14 +184,14 @@ def _in_two_stores(host: Host, stores: Stores, names: Collection) -> Iterator[Fi
     }
     for one in dict.fromkeys(stores.trusted):
         held = [place for place, roots in places.items() if one in roots]
-        if len(held) > 1 and Reading(one).subject in names:
+        if len(held) > 1 and _names(one)[0] in names:
             text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
             yield Finding("root-twice", host.name, f"{text} on {host.name}")
 
 
 def _with_two_keys(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
     for name in names:
-        same = [one for one in map(Reading, stores.trusted) if one.subject == name]
+        same = [Reading(one) for one in stores.trusted if _names(one)[0] == name]
         if len({one.spki for one in same}) > 1:
             text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
             yield Finding("root-twice", host.name, text)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from vmscert.scripts import refuse_hiding
 from vmscert.windows import LogLine, Personal, Service, Stores
 
 INVENTORY_VERSION = 2
+_LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none
 
 
 def write_inventory(stores: Stores) -> bytes:
@@ -98,7 +98,9 @@ def _json(data: bytes) -> Any:
 
 def _stores(data: Any) -> Stores:
     version = _get(data, "vmscert_inventory", int)
-    if version != INVENTORY_VERSION:
+    if version == 1:  # it told less, and what it did not tell nobody knows
+        data = _data(Stores("", datetime.fromtimestamp(0, UTC))) | data
+    elif version != INVENTORY_VERSION:
         raise ValueError(f"is an inventory of version {version}, not {INVENTORY_VERSION}")
     return Stores(
         host=_get(data, "host", str),
@@ -160,8 +162,8 @@ def _offset(data: dict[str, Any], key: str) -> float | None:
     if data.get(key, ...) is None:
         return None
     found = _get(data, key, int if type(data.get(key)) is int else float)
-    if not isfinite(found):
-        raise ValueError(f"has a wrong value for {key!r}: {found}")
+    if not abs(found) < _LONGEST:
+        raise ValueError(f"has a wrong value for {key!r}: {str(found)[:40]}")
     return found
 
 

@@ -28,7 +28,7 @@ $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
 $Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE', 'A909F93FF9E7259119F071AFC404A61D5DCF0323B712EDA772374FFDF8278856')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', '84E7D8D729D447F3480276A24B0525110BDEBCD8140800C7B3BACBA0D78A071A')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -419,7 +419,7 @@ function Get-RegistryValue {
 # What an XProtect server wrote into its configuration file, or what it uses without one.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
-    if (Test-Path -LiteralPath $Path) {
+    if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
             return $Found.Node.InnerText
         }
@@ -434,11 +434,14 @@ function Get-ConfigurationFile {
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
         $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
+    if ($Mobile) {
+        $Mobile = '{0}.config' -f $Mobile
+    }
     @{
         Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
         Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
         Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-        Mobile = '{0}.config' -f $Mobile
+        Mobile = $Mobile
     }
 }
 

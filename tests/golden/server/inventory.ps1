@@ -91,7 +91,7 @@ function Get-RegistryValue {
 # What an XProtect server wrote into its configuration file, or what it uses without one.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
-    if (Test-Path -LiteralPath $Path) {
+    if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
             return $Found.Node.InnerText
         }
@@ -106,11 +106,14 @@ function Get-ConfigurationFile {
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
         $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
+    if ($Mobile) {
+        $Mobile = '{0}.config' -f $Mobile
+    }
     @{
         Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
         Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
         Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-        Mobile = '{0}.config' -f $Mobile
+        Mobile = $Mobile
     }
 }
 

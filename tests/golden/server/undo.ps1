@@ -16,7 +16,7 @@ param()
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'B6F2359298A9E305702872A0BFF8898D6602771A117783983B017322D79A2DDE')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520')
 $Groups = @('server', 'streaming media')
 $GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
@@ -158,7 +158,7 @@ function Get-RegistryValue {
 # What an XProtect server wrote into its configuration file, or what it uses without one.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
-    if (Test-Path -LiteralPath $Path) {
+    if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
             return $Found.Node.InnerText
         }
@@ -173,11 +173,14 @@ function Get-ConfigurationFile {
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
         $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
     }
+    if ($Mobile) {
+        $Mobile = '{0}.config' -f $Mobile
+    }
     @{
         Management = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Management Server\ServerConfig.xml'
         Recording = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Recording Server\RecorderConfig.xml'
         Event = Join-Path -Path $env:ProgramData -ChildPath 'Milestone\XProtect Event Server\config\ServiceEndpoints.xml'
-        Mobile = '{0}.config' -f $Mobile
+        Mobile = $Mobile
     }
 }
 
