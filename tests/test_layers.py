@@ -55,7 +55,7 @@ HOUSE = {
     "job": "facts keyfile records site",
     "missing": "authority job releases site windows",
     "switching": "facts job site",
-    "carrying": "handover job ledger load missing scripts site visits windows",
+    "carrying": "handover job ledger load missing rollout scripts site visits windows",
     "deeds": (
         "authority carrying expiry fleet job ledger missing records releases simulate site trust "
         "verify visits windows"
@@ -65,6 +65,9 @@ HOUSE = {
     "formats": "",
     "pasted": "facts",
     "reading": "check formats inventory pasted paths records site trust windows",
+    "passwords": "job missing site",
+    "standings": "job ledger missing site windows",
+    "returns": "authority carrying deeds inventory job ledger reading site",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
     "messages": "extensions paths",
@@ -84,6 +87,7 @@ HOUSE = {
     "sights": "chainfaults dissect drawing forms paths practice trust",
     "exam": "chainfaults facts files job practice rules show sights simulate",
     "examform": "chainfaults exam rules show sights",
+    "boardform": "job returns show standings",
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
@@ -112,10 +116,11 @@ FILES = {
     "visits",
     "runbook",
 }
+EDGE = {"show", "forms", "explorer", "examform", "boardform", "passwords"}
 OTHER_WORDS = {
     "pandas": {"show", "plans", "surveys"},
-    "ipywidgets": {"show", "forms", "explorer", "examform"},
-    "IPython": {"show", "forms", "explorer", "examform"},
+    "ipywidgets": EDGE,
+    "IPython": EDGE,
 }
 
 

@@ -10,7 +10,8 @@ from typing import Any
 # `import vmscert` costs next to nothing.
 _HOMES = {
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
-    "carrying": "Errand hand_over walk",
+    "boardform": "board_form",
+    "carrying": "Errand hand_over roll_out walk",
     "check": "check_ca check_host check_site",
     "der": "certificate_fields",
     "chainfaults": "SEEN",
@@ -28,6 +29,7 @@ _HOMES = {
     "names": "parse_name",
     "dissect": "Anatomy anatomy",
     "pasted": "Binding",
+    "returns": "take_back",
     "reading": "Document read read_certificates read_roots",
     "records": "Records read_pfx",
     "plans": (
@@ -40,6 +42,7 @@ _HOMES = {
         "renew_certificates sign_requests verify_site"
     ),
     "quizzes": "Quiz quiz",
+    "passwords": "Password pfx_password",
     "practice": "Look look practice_survey",
     "runbook": "open_runbook precheck verify_stage",
     "show": (
@@ -48,6 +51,7 @@ _HOMES = {
     "simulate": "serving verify_simulated",
     "site": "Connection Host Site SiteError read_site",
     "reach": "connect",
+    "standings": "Standing board mark_carried",
     "surveys": "Seen Survey survey",
     "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
     "switching": "Step callers ready switch_off switch_on too_early",

@@ -15,6 +15,7 @@ from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.load import Load
 from vmscert.missing import PHASES, needed_roots
+from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
@@ -95,6 +96,13 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
             )
         )
     return found
+
+
+def roll_out(job: Job) -> str:
+    """Prepare the folder that brings the CA to many computers at once; return where it is."""
+    files = roll_out_files(job.records.ca_certificate, job.site, job.at)
+    folder = job.records.roll_out(files, job.at)
+    return folder.relative_to(job.records.folder).as_posix()
 
 
 def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:

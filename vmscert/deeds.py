@@ -51,15 +51,16 @@ def ca_name(job: Job) -> str:
 
 
 def issue_certificates(
-    job: Job, *, days: int = SERVER.days, key_bits: int = SERVER.key_bits
+    job: Job, password: str = "", *, days: int = SERVER.days, key_bits: int = SERVER.key_bits
 ) -> list[dict[str, str]]:
     """Issue a certificate with a new key to every server that needs one; return one row for each.
 
-    Servers that make their own keys are left to `sign_requests`.
+    `password` is that of the PFX files; without one a person is asked. Servers that make their
+    own keys are left to `sign_requests`.
     """
     with job.records.lock():  # looked at inside: a second run that waited finds it done
         missing = (n for n in missing_certificates(job) if job.site[n].enrolment == PFX)
-        return list(_issue(job, missing, "issue", days, key_bits))
+        return list(_issue(job, missing, "issue", password, days, key_bits))
 
 
 def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
@@ -99,12 +100,17 @@ def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str
 
 
 def renew_certificates(
-    job: Job, hosts: Iterable[str], *, days: int = SERVER.days, key_bits: int = SERVER.key_bits
+    job: Job,
+    hosts: Iterable[str],
+    password: str = "",
+    *,
+    days: int = SERVER.days,
+    key_bits: int = SERVER.key_bits,
 ) -> list[dict[str, str]]:
     """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
     with job.records.lock():
         mine = (name for name in hosts if job.site[name].enrolment == PFX)
-        return list(_issue(job, mine, "renew", days, key_bits))
+        return list(_issue(job, mine, "renew", password, days, key_bits))
 
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:
@@ -134,7 +140,7 @@ def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None =
 
 
 def _issue(
-    job: Job, hosts: Iterable[str], action: str, days: int, key_bits: int
+    job: Job, hosts: Iterable[str], action: str, password: str, days: int, key_bits: int
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
     _one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
@@ -143,7 +149,7 @@ def _issue(
         return
     profile = replace(SERVER, key_bits=key_bits, days=days)
     authority = job.records.authority(job.secret("CA"))
-    password = job.secret("PFX", new=True)
+    password = password or job.secret("PFX", new=True)
     job.records.note_all(
         replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
         for entry in job.records.abandoned()

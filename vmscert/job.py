@@ -12,6 +12,10 @@ from vmscert.records import Records
 from vmscert.site import Site
 
 EXAMPLE = DATA / "sites" / "example.csv"
+NOBODY = (
+    "Nobody is there to type the password for {label}: open the notebook in JupyterLab, or set "
+    "VMSCERT_{what}_PASSWORD for this run"
+)
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
 
@@ -82,8 +86,5 @@ def _ask(what: str, new: bool) -> str:
         if new and getpass.getpass(f"Password for {label}, once more: ") != password:
             raise ValueError("The two passwords differ: run the cell again")
     except (EOFError, NotImplementedError, RuntimeError):
-        raise RuntimeError(
-            f"Nobody is there to type the password for {label}: open the notebook in JupyterLab, "
-            f"or set VMSCERT_{what}_PASSWORD for this run"
-        ) from None
+        raise RuntimeError(NOBODY.format(what=what, label=label)) from None
     return password

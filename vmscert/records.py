@@ -4,6 +4,7 @@
     ca.key                             PKCS #8, encrypted; goes nowhere
     servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
+    roll-out/<date>/                   the CA for many computers at once, and for phones
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
@@ -250,15 +251,25 @@ class Records:
 
     def hand_over(self, host: str, files: Mapping[str, bytes], at: datetime) -> Path:
         """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
-        with self.lock():
-            folder = _free(self.folder / "hand-over" / host / f"{at:%Y-%m-%d}")
-            write_folder(folder, {**files, "SHA256SUMS": sha256sums(files)})
-        return folder
+        return self._dated(self.folder / "hand-over" / host, files, at)
 
     def handed_over(self, host: str) -> Path | None:
         """Return the newest folder that was made for a computer."""
-        found = (self.folder / "hand-over" / host).glob("????-??-??*")
-        return max(found, key=lambda path: (path.name[:10], int(path.name[11:] or 1)), default=None)
+        return _newest(self.folder / "hand-over" / host)
+
+    def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
+        """Return the newest roll-out folder if it holds just these files, else a new one."""
+        newest = _newest(self.folder / "roll-out")
+        whole = {**files, "SHA256SUMS": sha256sums(files)}
+        if newest and {one.name: one.read_bytes() for one in newest.iterdir()} == whole:
+            return newest
+        return self._dated(self.folder / "roll-out", files, at)
+
+    def _dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
+        with self.lock():
+            folder = _free(place / f"{at:%Y-%m-%d}")
+            write_folder(folder, {**files, "SHA256SUMS": sha256sums(files)})
+        return folder
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for; the newest request replaces the one before."""
@@ -332,6 +343,12 @@ def _list_sums(folder: Path) -> None:
     listed = (path for path in folder.iterdir() if path.name != "SHA256SUMS")
     sums = sha256sums({path.name: path.read_bytes() for path in listed})
     write_atomic(folder / "SHA256SUMS", sums)
+
+
+def _newest(place: Path) -> Path | None:
+    """The newest of the folders that `_dated` made; the tenth of a day comes after the second."""
+    found = place.glob("????-??-??*")
+    return max(found, key=lambda path: (path.name[:10], int(path.name[11:] or 1)), default=None)
 
 
 def _free(path: Path) -> Path:

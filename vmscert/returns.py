@@ -1,0 +1,78 @@
+"""What people bring back from a computer: an inventory, a request, or another CA's answer."""
+
+from cryptography import x509
+
+from vmscert.authority import subject_names
+from vmscert.carrying import take_inventory
+from vmscert.deeds import receive
+from vmscert.inventory import parse_inventory
+from vmscert.job import Job
+from vmscert.ledger import Entry, iso
+from vmscert.reading import Document, read
+from vmscert.site import PFX, Host
+
+
+def take_back(job: Job, name: str, data: bytes) -> str:
+    """Keep a file that somebody brought back, and say in one sentence what it was.
+
+    `name` is its file name. An inventory that is older than the one that is there is not kept.
+    ValueError in one sentence for anything that no computer of this site has to say.
+    """
+    if data.lstrip(b"\xef\xbb\xbf\xff\xfe \r\n").startswith(b"{"):
+        return _inventory(job, name, data)
+    document = read(data)
+    if document.requests:
+        return _request(job, name, document.requests[0])
+    if document.certificates:
+        return _answer(job, name, document)
+    raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
+
+
+def _inventory(job: Job, name: str, data: bytes) -> str:
+    try:
+        stores = parse_inventory(data)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}. Run inventory.ps1 there again") from None
+    if stores.host not in {host.name for host in job.site}:
+        raise ValueError(
+            f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
+        )
+    kept = job.records.inventories().get(stores.host)
+    if kept is not None and kept.at > stores.at:
+        return f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
+    take_inventory(job, stores)
+    _note(job, stores.host, name)
+    return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _request(job: Job, name: str, csr: x509.CertificateSigningRequest) -> str:
+    asked = set(subject_names(csr))
+    host = next((one for one in _own_keys(job) if one.fqdn in asked or one.name in asked), None)
+    if host is None:
+        raise ValueError(
+            f"{name} asks for {', '.join(asked) or 'no name'}: no server of the table that makes its "
+            f"own key has that name"
+        )
+    job.records.save_request(host.name, csr)
+    _note(job, host.name, name)
+    return f"{host.name}: a request for {', '.join(subject_names(csr))}"
+
+
+def _answer(job: Job, name: str, document: Document) -> str:
+    keys = [one.public_key() for one in document.certificates]
+    for host in _own_keys(job):
+        csr = job.records.request(host.name)
+        if csr is not None and csr.public_key() in keys:
+            row = receive(job, host.name, document.certificates)
+            _note(job, host.name, name)
+            return f"{host.name}: its certificate until {row['until']}"
+    raise ValueError(f"{name} fits no request that waits for an answer: look whether it is the right "
+                     f"server's")  # fmt: skip
+
+
+def _own_keys(job: Job) -> list[Host]:
+    return [host for host in job.site.servers if host.enrolment != PFX]
+
+
+def _note(job: Job, host: str, name: str) -> None:
+    job.records.note_all([Entry(iso(job.at), job.number, "brought back", host, note=name)])
