@@ -75,7 +75,7 @@ HOUSE = {
     "ladders": "drawing messages wire",
     "der": "extensions",
     "quizzes": "facts",
-    "plans": "deeds expiry job missing releases site switching trust verify windows",
+    "plans": "check deeds expiry job missing releases site switching trust verify windows",
     "execute": "facts records",
     "drawing": "",
     "picture": "drawing expiry facts site trust",

@@ -33,8 +33,9 @@ _HOMES = {
     "reading": "Document read read_certificates read_roots",
     "records": "Records read_pfx",
     "plans": (
-        "connection_checks connection_findings connection_rows describe_ca due_servers "
-        "plan_certificates plan_encryption plan_imports plan_switching record_verification "
+        "check_inventories check_issued connection_checks connection_findings connection_rows "
+        "describe_ca due_servers "
+        "plan_certificates plan_imports plan_switching record_verification "
         "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
     "deeds": (

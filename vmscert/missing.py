@@ -1,7 +1,7 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -36,13 +36,13 @@ def missing_requests(job: Job) -> dict[str, str]:
 
 def missing_trust(job: Job) -> dict[str, str]:
     """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
-    return {name: what for name, what in _lacking_roots(job) if not job.site[name].ports}
+    return {name: what for name, what in lacking_roots(job).items() if not job.site[name].ports}
 
 
 def missing_imports(job: Job) -> dict[str, str]:
     """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
     current, stores = job.records.current(), job.records.inventories()
-    found = {name: what for name, what in _lacking_roots(job) if job.site[name].ports}
+    found = {name: what for name, what in lacking_roots(job).items() if job.site[name].ports}
     for host in job.site.servers:
         label = thumbprint(current[host.name]) if host.name in current else ""
         held = stores[host.name].find(label) if host.name in stores else None
@@ -80,6 +80,17 @@ def missing_retirement(job: Job) -> dict[str, str]:
     return found
 
 
+def lacking_roots(job: Job) -> dict[str, str]:
+    """Return computer → what it lacks, where a root that it needs is not trusted."""
+    stores, found = job.records.inventories(), {}
+    for name, roots in needed_roots(job).items():
+        if name not in stores:
+            found[name] = "no inventory came back"
+        elif not set(roots) <= set(stores[name].trusted):
+            found[name] = "the CA certificate"
+    return found
+
+
 def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the roots of all servers that it calls, and of its own certificate."""
     current = job.records.current()
@@ -97,16 +108,6 @@ def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
         host.name: tuple(dict.fromkeys(root[name] for name in root if name in called[host.name]))
         for host in job.site.clients
     }
-
-
-def _lacking_roots(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield (computer, what it lacks) where a CA certificate is missing."""
-    stores = job.records.inventories()
-    for name, roots in needed_roots(job).items():
-        if name not in stores:
-            yield name, "no inventory came back"
-        elif not set(roots) <= set(stores[name].trusted):
-            yield name, "the CA certificate"
 
 
 def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -60,14 +61,16 @@ def new_password() -> str:
     return " ".join(words)
 
 
-def pfx_password(job: Job, renew: bool = False) -> Password:
+def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
     """Return the password of the PFX files that this run is about to make.
 
-    A new one, shown once where somebody looks at the screen. A run with nobody to look takes
-    VMSCERT_PFX_PASSWORD; a rehearsal has one that everybody may know. RuntimeError if there is
-    nobody and nothing was set: the files could never be opened.
+    For the servers named, or for those without a certificate. A new one, shown once where somebody
+    looks at the screen. A run with nobody to look takes VMSCERT_PFX_PASSWORD; a rehearsal has one
+    that everybody may know. RuntimeError if there is nobody and nothing was set: then nobody could
+    ever open the files.
     """
-    if not (renew or any(job.site[n].enrolment == PFX for n in missing_certificates(job))):
+    wanted = missing_certificates(job) if hosts is None else hosts
+    if not any(job.site[name].enrolment == PFX for name in wanted):
         return Password("", "No PFX file is made in this run, so there is no new password.")
     if job.rehearsal or os.environ.get("VMSCERT_PFX_PASSWORD"):
         about = "a rehearsal, which everybody may know" if job.rehearsal else "this run"

@@ -9,14 +9,15 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from vmscert.check import check_site
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.job import Check, Job
-from vmscert.missing import missing_certificates, missing_trust
+from vmscert.missing import lacking_roots, missing_certificates
 from vmscert.releases import pfx_encryption
-from vmscert.site import Site, in_order
+from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.trust import Finding
+from vmscert.trust import Finding, diagnose
 from vmscert.verify import VERIFIED, Verification
 from vmscert.windows import thumbprint
 
@@ -46,11 +47,28 @@ def plan_certificates(job: Job) -> list[Row]:
             "server": host.name,
             "names": host.issued_names,
             "Windows": host.windows or "not in the table",
-            "PFX": pfx_encryption(host.windows),
+            "private key": _way(host),
             "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
         }
         for host in job.site.servers
     ]
+
+
+def check_issued(job: Job) -> list[Finding]:
+    """What a client that trusts its root would find wrong with each certificate, by any name."""
+    return [
+        finding
+        for name, certificate in job.records.current().items()
+        for above in (job.records.issuers(name),)
+        for asked in job.site[name].issued_names
+        for finding in diagnose([certificate, *above[:-1]], asked, [above[-1]], job.at).findings
+    ]
+
+
+def check_inventories(job: Job) -> list[Finding]:
+    """All that is wrong with the site as far as its computers have reported."""
+    records = job.records
+    return check_site(job.site, records.inventories(), job.at, records.pfx_encryptions())
 
 
 def who_trusts_whom(site: Site) -> list[Row]:
@@ -70,31 +88,24 @@ def who_trusts_whom(site: Site) -> list[Row]:
 
 
 def plan_imports(job: Job) -> list[Row]:
-    """Each server, its PFX file, and the accounts that must read the key."""
-    paths = job.records.pfx_paths()
+    """Each server, how its certificate gets there, and the accounts that must read the key."""
     return [
         {
             "server": host.name,
-            "file": paths[host.name].name,
-            "PFX": pfx_encryption(host.windows),
+            "file": f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}",
+            "private key": _way(host),
             "the key must be readable by": host.accounts,
         }
         for host in job.site.servers
     ]
 
 
-def plan_encryption(job: Job) -> list[Row]:
-    """Each server in the order in which encryption is switched on, and what is switched."""
-    return [
-        {
-            "step": step,
-            "server": host.name,
-            "roles": host.roles,
-            "switch on": host.groups,
-            "ports": tuple(str(port) for port, _ in host.ports),
-        }
-        for step, host in enumerate(in_order(job.site.servers), start=1)
-    ]
+def _way(host: Host) -> str:
+    """Where a server's private key is made, and how it travels."""
+    if host.enrolment == PFX:
+        return f"made here, travels in a PFX, {pfx_encryption(host.windows)}"
+    signer = "another CA signs" if host.enrolment == THIRD_PARTY else "its request is signed here"
+    return f"made there, stays there; {signer}"
 
 
 def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
@@ -122,7 +133,7 @@ def switching_checks(job: Job) -> list[Check]:
     A server is ready when all that call it hold the CA certificate, as their inventories say; the
     steps are taken in their order.
     """
-    trusting = {host.name for host in job.site.clients} - set(missing_trust(job))
+    trusting = {host.name for host in job.site.clients} - set(lacking_roots(job))
     to_do = [step for step in switch_on(job.site) if step.number in _unswitched(job)]
     checks = [
         check

@@ -50,8 +50,8 @@ def _request(job: Job, name: str, csr: x509.CertificateSigningRequest) -> str:
     host = next((one for one in _own_keys(job) if one.fqdn in asked or one.name in asked), None)
     if host is None:
         raise ValueError(
-            f"{name} asks for {', '.join(asked) or 'no name'}: no server of the table that makes its "
-            f"own key has that name"
+            f"{name} asks for {', '.join(asked) or 'no name'}: no server of the table that makes "
+            f"its own key has that name"
         )
     job.records.save_request(host.name, csr)
     _note(job, host.name, name)
@@ -66,8 +66,7 @@ def _answer(job: Job, name: str, document: Document) -> str:
             row = receive(job, host.name, document.certificates)
             _note(job, host.name, name)
             return f"{host.name}: its certificate until {row['until']}"
-    raise ValueError(f"{name} fits no request that waits for an answer: look whether it is the right "
-                     f"server's")  # fmt: skip
+    raise ValueError(f"{name} fits no request that waits for an answer: is it another server's?")
 
 
 def _own_keys(job: Job) -> list[Host]:

@@ -1,19 +1,26 @@
 """Where each computer stands: to do, carried, reported back, verified; and what is next."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.missing import MISSING
-from vmscert.site import Host
+from vmscert.site import PFX, Host
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
 _STATES = {"hand over": "to do", "carried": "carried", "brought back": "reported back",
            "simulated": "reported back"}  # fmt: skip
 STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
-_WALKED = ("13", "14", "15")  # the runbooks whose work people carry to computers
+# The runbooks whose work people carry to computers, and to which of them.
+_WALKED: dict[str, Callable[[Host], bool]] = {
+    "12": lambda host: bool(host.ports) and host.enrolment != PFX,
+    "13": lambda host: not host.ports,
+    "14": lambda host: bool(host.ports),
+    "15": lambda host: bool(host.ports),
+}
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,16 @@ class Standing:
 
 
 def board(job: Job) -> list[Standing]:
-    """Return every computer of the site, those first that somebody has to go to next."""
+    """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
     lacking, stores = _lacking(job), job.records.inventories()
-    visits = {host.name: [e for e in job.records.ledger.entries() if e.host == host.name
-                          and e.action in _STATES] for host in job.site.clients}  # fmt: skip
+    visits: dict[str, list[Entry]] = defaultdict(list)
+    for entry in job.records.ledger.entries():
+        if entry.action in _STATES:
+            visits[entry.host].append(entry)
     found = [
         _standing(job, host, lacking.get(host.name, ""), visits[host.name], stores.get(host.name))
         for host in job.site.clients
+        if any(is_for(host) for number, is_for in _WALKED.items() if number <= job.number)
     ]
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
@@ -51,10 +61,11 @@ def mark_carried(job: Job, hosts: Iterable[str]) -> None:
 def _lacking(job: Job) -> dict[str, str]:
     """Computer → what it lacks for all that was walked for so far, this runbook included."""
     found: dict[str, str] = {}
-    for number in _WALKED:
+    for number, is_for in _WALKED.items():
         if number <= job.number:
             for name, what in MISSING[number](job).items():
-                found.setdefault(name, what)
+                if is_for(job.site[name]):
+                    found.setdefault(name, what)
     return found
 
 
