@@ -1,4 +1,4 @@
-# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# What the exit codes of Server Configurator mean, as far as anybody has written it down:
 # facts: Meanings windows/exit-codes code meaning
 
 # Whether this computer holds a certificate with its key, and trusts it itself.

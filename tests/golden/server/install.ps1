@@ -28,7 +28,7 @@ $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
 $Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', '84E7D8D729D447F3480276A24B0525110BDEBCD8140800C7B3BACBA0D78A071A')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', '82C7434B83E2727DA4C36EE65AA28F78AE60AA29E5255A7909C823D467CC7254')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -483,20 +483,22 @@ function Get-CertificateInUse {
     $InUse
 }
 
-# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# What the exit codes of Server Configurator mean, as far as anybody has written it down:
+# https://github.com/milestonesys/MilestonePSTools/blob/main/MilestonePSTools/Public/Tools/Invoke-ServerConfigurator.ps1
+# https://github.com/tbalaz/MilestoneRecorderCertManager
 $Meanings = @{
     '0' = 'it reports success'
     '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
     '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
     '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
-    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers'
-    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role'
-    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '200000' = 'a code without a published meaning, seen in runs that had worked'
+    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers (second hand)'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role (second hand)'
+    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '200000' = 'a code without a published meaning, seen in runs that had worked (second hand)'
 }
 
 # Whether this computer holds a certificate with its key, and trusts it itself.
