@@ -55,7 +55,7 @@ HOUSE = {
     "job": "facts keyfile records site",
     "missing": "authority job releases site windows",
     "switching": "facts job site",
-    "carrying": "handover job ledger load missing rollout scripts site visits windows",
+    "carrying": ("handover job ledger load missing rollout scripts site switching visits windows"),
     "deeds": (
         "authority carrying expiry fleet job ledger missing records releases simulate site trust "
         "verify visits windows"
@@ -91,8 +91,8 @@ HOUSE = {
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files formats job ledger plans reach reading records rollout "
-        "site surveys switching symptoms targets tls trust verify windows"
+        "dissect execute expiry facts files formats job ledger plans reach reading records returns "
+        "rollout runbook site standings surveys switching symptoms targets tls trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -10,7 +10,7 @@ from vmscert.carrying import hand_over, simulated, walk
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.inventory import write_inventory
-from vmscert.scripts import script_steps
+from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
 from vmscert.windows import Personal, thumbprint
 
@@ -213,3 +213,20 @@ def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed
     assert {path.parent.parent.name for path in paths} == {path.stem for path in paths}
     keys = [one.public_key().public_numbers().n for one in packed.records.current().values()]
     assert len(set(keys)) == len(keys) == 5
+
+
+def test_a_server_that_is_switched_on_out_of_turn_is_refused_and_in_turn_it_is_not(tmp_path):
+    """A recorder before the management server: the answer is 1, and nothing changes."""
+    job = open_runbook("15-enable-encryption", EXAMPLE, tmp_path)
+    (early,) = walk(job, hand_over(job, "encrypt", [REC]))
+    assert early.result.startswith("failed: Step enable-encryption: ")
+    assert "answered 1: it refused and changed nothing" in early.result
+    assert job.records.inventories()[REC].bindings == {}
+    assert {errand.result for errand in walk(job, hand_over(job, "encrypt"))} == {"done"}
+
+
+def test_an_event_server_is_switched_on_before_the_management_server_beside_it(packed):
+    path = packed.records.handed_over("vms-ms-01")
+    there, back = (script_inputs((path / f"{n}.ps1").read_bytes()) for n in ("install", "undo"))
+    assert there["Groups"] == ["event server", "server"]
+    assert back["UndoGroups"] == ["server", "event server"]

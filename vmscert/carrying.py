@@ -18,6 +18,7 @@ from vmscert.missing import PHASES, needed_roots
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
+from vmscert.switching import Step, switch_off, switch_on
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
 from vmscert.windows import Stores
 
@@ -77,6 +78,7 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
     """
     records, roots = job.records, needed_roots(job)
     current, pfx = records.current(), records.pfx_paths()
+    on, off = switch_on(job.site), switch_off(job.site)
     found = []
     for host in hosts:
         certificate = None if asks else current.get(host.name)
@@ -93,6 +95,8 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
                 asks=asks and host.enrolment != PFX,
                 superseded=records.superseded(host.name) if certificate else (),
                 clock_source=_clock(job, host),
+                switch_on=_groups(on, host),
+                switch_off=_groups(off, host),
             )
         )
     return found
@@ -141,6 +145,21 @@ def _is_as_it_should_be(folder: Path, load: Load) -> bool:
     )
 
 
+def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
+    """A computer's certificate groups in the order of these steps."""
+    return tuple(group for step in steps if step.host == host.name for group in step.groups)
+
+
+def _out_of_turn(job: Job, host: Host) -> bool:
+    """Whether a step that comes before this computer's has not been done on its computer yet."""
+    steps = switch_on(job.site)
+    bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
+    done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
+    mine = [step for step in steps if step.host == host.name]
+    waits = {number for step in mine for number in step.waits_for if number}
+    return bool(waits - done - {step.number for step in mine})
+
+
 def _clock(job: Job, host: Host) -> str:
     """The computer whose clock this one is compared with: the management server."""
     first = next((one for one in job.site if "management server" in one.roles), host)
@@ -150,8 +169,10 @@ def _clock(job: Job, host: Host) -> str:
 def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     host = job.site[errand.host]
-    computer = simulated(job, host, trouble)
     name, _, phase = errand.command.partition(" -Phase ")
+    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host):
+        trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
+    computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name

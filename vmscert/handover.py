@@ -86,9 +86,11 @@ def _inputs(load: Load) -> Inputs:
         "IntermediateFiles": [_numbered("intermediate", n) for n in range(len(load.intermediates))],
         "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
         "RequestFile": f"{host.name}.req",
-        "Groups": list(host.groups),
-        "GroupIds": [groups[group]["guid"] for group in host.groups],
-        "GroupReleases": [groups[group]["since"] for group in host.groups],
+        "Groups": list(load.switch_on),
+        "GroupIds": [groups[group]["guid"] for group in load.switch_on],
+        "GroupReleases": [groups[group]["since"] for group in load.switch_on],
+        "UndoGroups": list(load.switch_off),
+        "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
         "Superseded": list(load.superseded),
     }
     return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})

@@ -358,7 +358,7 @@ def remove_superseded(visit: Visit) -> str:
 @step
 def undo_encryption(visit: Visit) -> str:
     """Let each group use what it used before."""
-    changed = [group for group in visit.inputs["Groups"] if group in visit.before]
+    changed = [group for group in visit.inputs["UndoGroups"] if group in visit.before]
     told = [_configure(visit, group, visit.before[group]) for group in changed]
     return "; ".join(told) or "nothing was changed"
 

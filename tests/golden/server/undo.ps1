@@ -17,8 +17,8 @@ param()
 $ComputerName = 'vms-rec-01'
 $Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1')
 $Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520')
-$Groups = @('server', 'streaming media')
-$GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
+$UndoGroups = @('server', 'streaming media')
+$UndoGroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
@@ -309,12 +309,12 @@ function Set-GroupCertificate {
 
 function Step-UndoEncryption {
     $Before = Get-Before
-    foreach ($Group in $Groups) {
+    foreach ($Group in $UndoGroups) {
         if (-not $Before.ContainsKey($Group)) {
             '{0} was not changed' -f $Group
             continue
         }
-        Set-GroupCertificate -Group $Group -Id ($GroupIds[[array]::IndexOf($Groups, $Group)]) -Label $Before[$Group]
+        Set-GroupCertificate -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Label $Before[$Group]
     }
 }
 
