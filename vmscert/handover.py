@@ -69,9 +69,12 @@ def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
 
 
 def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
-    """The inputs with the SHA-256 of every file that lies beside the script."""
-    hashes = [hashlib.sha256(data).hexdigest().upper() for data in files.values()]
-    return inputs | {"Files": list(files), "Hashes": hashes}
+    """The inputs with the SHA-256 of the files beside the script.
+
+    A PFX is looked at when it is imported: people delete it before the later visits.
+    """
+    lasting = {name: _sha256(data) for name, data in files.items() if not name.endswith(".pfx")}
+    return inputs | {"Files": list(lasting), "Hashes": list(lasting.values())}
 
 
 def _inputs(load: Load) -> Inputs:
@@ -104,12 +107,17 @@ def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
         "FriendlyName": name,
         "NamePrefix": name.rpartition(" until ")[0] + " until ",
         "PfxFile": f"{load.host.name}.pfx",
+        "PfxHash": _sha256(load.pfx),
         "CertificateFile": f"{load.host.name}.cer",
         "Windows": load.host.windows or "a current Windows",
         "LeastBuild": least_build(pfx_encryption_of(load.pfx)) if load.pfx else "0",
         "Accounts": list(map(principal, load.host.accounts)),
         "Services": list(load.host.services),
     }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest().upper()
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -108,7 +108,7 @@ def _bring(load: Load) -> str:
     name = load.host.name
     told = f"**Bring back** {literal(f'{name}.json')} after each visit. It holds no private key."
     if load.pfx:
-        told += f" Delete the folder here at the end: {literal(f'{name}.pfx')} does hold one."
+        told += f" Delete {literal(f'{name}.pfx')} here after the first visit: it does hold one."
     if load.asks:
         told += " Somebody comes again with the certificate, in a new folder."
     return told + "\n"

@@ -1,7 +1,7 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -10,7 +10,7 @@ from vmscert.authority import is_signed_by, subject_names
 from vmscert.job import Job
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site import PFX, THIRD_PARTY, Host
-from vmscert.windows import thumbprint
+from vmscert.windows import UNKNOWN, thumbprint
 
 
 def missing_ca(job: Job) -> dict[str, str]:
@@ -62,10 +62,23 @@ def missing_encryption(job: Job) -> dict[str, str]:
     for host in job.site.servers:
         label = thumbprint(current[host.name]) if host.name in current else ""
         bindings = stores[host.name].bindings if host.name in stores else {}
-        groups = [group for group in host.groups if bindings.get(group) != label]
+        groups = unbound(bindings, host.groups, label)
         if groups:
             found[host.name] = ", ".join(groups)
     return found
+
+
+def unbound(bindings: Mapping[str, str], groups: Iterable[str], label: str) -> list[str]:
+    """Return the certificate groups that do not use this thumbprint, as far as anybody can tell.
+
+    An event server may not say which certificate it uses: then the wire will.
+    """
+    told = {group: bindings.get(group) for group in groups}
+    return [
+        group
+        for group, used in told.items()
+        if used != label and (group, used) != ("event server", UNKNOWN)
+    ]
 
 
 def missing_retirement(job: Job) -> dict[str, str]:

@@ -123,13 +123,14 @@ def _function(text: str) -> str:
 
 
 def _with_parts(text: str) -> str:
-    """Put each part where it is named first."""
+    """Put each part where it is named first, with the parts that it names itself."""
     seen: set[str] = set()
 
     def fill(part: re.Match) -> str:
-        again = part[1] in seen
+        if part[1] in seen:
+            return ""
         seen.add(part[1])
-        return "" if again else _read(f"parts/{part[1]}") + "\n"
+        return _PART.sub(fill, _read(f"parts/{part[1]}")) + "\n"
 
     return re.sub(r"\n{3,}", "\n\n", _PART.sub(fill, text))
 

@@ -14,5 +14,8 @@ function Step-UndoEncryption {
             continue
         }
         Set-GroupCertificate -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Label $Before[$Group]
+        if (-not $WhatIfPreference) {
+            Remove-Before -What $Group
+        }
     }
 }
