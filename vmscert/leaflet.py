@@ -43,8 +43,8 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
         "Folder made": plain(f"{load.made:%Y-%m-%d %H:%M} UTC"),
         "Time at the computer": plain(f"about {minutes + 5} minutes"),
         "You need": plain(_needs(load)),
-        **{f"CA certificate {n or ''}".strip(): _fingerprint(one)
-           for n, one in enumerate(load.roots)},
+        **{f"CA certificate {n if n > 1 else ''}".strip(): _fingerprint(one)
+           for n, one in enumerate(load.roots, 1)},
     }  # fmt: skip
     return ({"This folder": plain(what), "is for": text} for what, text in told.items())
 
