@@ -95,9 +95,9 @@ def inventory_of(job, name, **parts):
 
 
 @cache
-def other_ca():
+def other_ca(at=AT):
     """A root of somebody else, and the CA below it that answers requests."""
-    root = create_authority("Other root", AT, QUICK, key("other root"))
+    root = create_authority("Other root", at, QUICK, key("other root"))
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Other issuing CA")])
     between = remade(root.certificate, root.key, subject=name, key=key("issuing").public_key())
     return root, between

@@ -7,10 +7,20 @@ import lyon
 import pytest
 from cryptography import x509
 
+from vmscert.authority import QUICK, create_authority
 from vmscert.carrying import hand_over, loads, roll_out, simulated, take_inventory, walk
-from vmscert.deeds import receive, renew_certificates, sign_requests
+from vmscert.deeds import (
+    issue_certificates,
+    receive,
+    renew_certificates,
+    sign_requests,
+    verify_site,
+)
+from vmscert.faults import remade
+from vmscert.job import Job
 from vmscert.lesson import lesson_ca
 from vmscert.missing import (
+    MISSING,
     lacking_roots,
     missing_certificates,
     missing_encryption,
@@ -21,6 +31,7 @@ from vmscert.missing import (
     needed_roots,
 )
 from vmscert.plans import check_inventories, check_issued, plan_certificates, plan_imports
+from vmscert.records import Records
 from vmscert.scripts import script_inputs
 from vmscert.site import Host, Site
 from vmscert.visits import Trouble
@@ -389,6 +400,31 @@ class TestWay:
         assert ("not-reachable", "pc-1") not in {
             (one.code, one.where) for one in check_inventories(job)
         }
+
+
+def test_a_site_with_every_way_to_a_key_is_verified_over_real_connections(tmp_path, now):
+    records = Records(tmp_path / "records")
+    records.begin_rehearsal()
+    own = create_authority("Lyon rehearsal", now, QUICK, lyon.key("ca"))
+    records.save_authority(own, lyon.CA_PASSWORD, now)
+    job = Job("15-enable-encryption", lyon.SITE, records, now)
+    issue_certificates(job)
+    walk(job, hand_over(job, "request"))
+    sign_requests(job)
+    root, between = lyon.other_ca(now)
+    leaf = root.sign(records.request("mob"), job.site["mob"].issued_names, now).certificate
+    leaf = remade(leaf, lyon.key("issuing"), issuer=between.subject)
+    receive(job, "mob", (leaf, between, root.certificate))
+    for phase in ("trust", "import", "encrypt"):
+        assert {one.result for one in walk(job, hand_over(job, phase))} == {"done"}
+    assert [missing(job) for missing in MISSING.values()] == [{}] * 5
+    seen = verify_site(job)
+    assert {one.verdict for one in seen} == {"verified"}
+    assert {one.thumbprint for one in seen if one.server == "mob"} == {thumbprint(leaf)}
+    stores = records.inventories()
+    stores["web-1"] = replace(stores["web-1"], root=(own.certificate,))
+    records.save_inventory(stores["web-1"])
+    assert {one.client for one in verify_site(job) if not one.ok} == {"web-1"}
 
 
 @pytest.mark.parametrize("way", ["pfx", "csr"])
