@@ -74,7 +74,7 @@ def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):
     ran = vmscert("rehearse", "--json", "--folder", out, folder=tmp_path)
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["verified"] is False
-    assert "13-trust-the-ca-on-clients: " in ran.stderr
+    assert "12-create-server-certificates: " in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
