@@ -53,7 +53,7 @@ HOUSE = {
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",
-    "missing": "authority job releases site windows",
+    "missing": "authority job releases site trust windows",
     "switching": "facts job site",
     "carrying": ("handover job ledger load missing rollout scripts site switching visits windows"),
     "deeds": (

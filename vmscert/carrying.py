@@ -47,7 +47,7 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
             wanted -= {host.name for host in job.site if host.enrolment == PFX}
         chosen = [host for host in in_order(job.site) if host.name in wanted]
         errands = [_errand(job, phase, load) for load in loads(job, chosen, phase == "request")]
-        _note(job, "hand over", errands)
+        _note_folders(job, errands)
     return errands
 
 
@@ -67,7 +67,12 @@ def walk(
             replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
             for one in errands
         ]
-        _note(job, "simulated", done)
+        job.records.note_all(
+            Entry(
+                iso(job.at), job.number, "simulated", one.host, note=f"{one.command}: {one.result}"
+            )
+            for one in done
+        )
     return done
 
 
@@ -116,11 +121,19 @@ def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
 
 def take_inventory(job: Job, stores: Stores) -> None:
     """Keep what a computer reported, and the request for a certificate that came with it."""
+    csr = _request(stores) if stores.request else None
     job.records.save_inventory(stores)
-    if stores.request:
-        csr = x509.load_pem_x509_csr(stores.request.encode())
-        if not job.records.is_answered(stores.host, csr):
-            job.records.save_request(stores.host, csr)
+    if csr is not None and not job.records.is_answered(stores.host, csr):
+        job.records.save_request(stores.host, csr)
+
+
+def _request(stores: Stores) -> x509.CertificateSigningRequest:
+    try:
+        return x509.load_pem_x509_csr(stores.request.encode())
+    except ValueError:
+        raise ValueError(
+            f"The request of {stores.host} can't be read: run request.ps1 there again"
+        ) from None
 
 
 def _errand(job: Job, phase: str, load: Load) -> Errand:
@@ -137,9 +150,11 @@ def _folder(job: Job, load: Load) -> Path:
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
-    made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
-    files = pack(replace(load, made=made))
     there = {path.name: path for path in folder.iterdir() if path.name != "SHA256SUMS"}
+    if "install.ps1" not in there:
+        return False
+    made = made_at(script_inputs(there["install.ps1"].read_bytes()))
+    files = pack(replace(load, made=made))
     return set(there) == set(files) and all(
         there[name].read_bytes() == data for name, data in files.items()
     )
@@ -184,8 +199,12 @@ def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     return result
 
 
-def _note(job: Job, action: str, errands: Iterable[Errand]) -> None:
+def _note_folders(job: Job, errands: Iterable[Errand]) -> None:
+    """Note who gets which folder; what stands there already is not told again by the next run."""
+    told = {one.host: one.note for one in job.records.ledger.entries() if one.action == "hand over"}
+    notes = {one.host: f"{one.command}: {one.folder}" for one in errands}
     job.records.note_all(
-        Entry(iso(job.at), job.number, action, one.host, note=f"{one.command}: {one.result}")
-        for one in errands
+        Entry(iso(job.at), job.number, "hand over", host, note=note)
+        for host, note in notes.items()
+        if told.get(host) != note
     )

@@ -65,7 +65,10 @@ def _numbered(stem: str, number: int) -> str:
 def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
     """A script with the steps that these kinds need, and those of the inputs that it takes."""
     steps = [row["step"] for row in steps_for(name, kinds or set())]
-    return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+    try:
+        return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+    except ValueError as error:
+        raise ValueError(f"{inputs['ComputerName']}: {error}") from None
 
 
 def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:

@@ -68,6 +68,8 @@ def _fingerprint(certificate: x509.Certificate) -> Markdown:
 def _changes(load: Load, deeds: Iterable[Row]) -> Markdown:
     """What will be different, and what stays."""
     told = [f"{row['title']}." for row in deeds if row["phase"] != "Retire"]
+    if load.asks:
+        told.append("The private key stays here.")
     if load.certificate is None:
         told.append("No service restarts, and nothing is encrypted here yet.")
     else:

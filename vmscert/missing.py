@@ -10,6 +10,7 @@ from vmscert.authority import is_signed_by, subject_names
 from vmscert.job import Job
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site import PFX, THIRD_PARTY, Host
+from vmscert.trust import diagnose
 from vmscert.windows import UNKNOWN, thumbprint
 
 
@@ -127,7 +128,7 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
     """Why this server needs a certificate, or nothing."""
     if certificate is None:
         return "no certificate yet"
-    if set(subject_names(certificate)) != set(host.issued_names):
+    if not _carries_its_names(host, certificate, job):
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= job.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -136,6 +137,14 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
     if not is_signed_by(certificate, job.records.ca_certificate):
         return "its certificate is of another CA"
     return _unopenable(job, host)
+
+
+def _carries_its_names(host: Host, certificate: x509.Certificate, job: Job) -> bool:
+    """Whether a certificate is for the names of the table; another CA may add some of its own."""
+    if host.enrolment != THIRD_PARTY:
+        return set(subject_names(certificate)) == set(host.issued_names)
+    asked = (diagnose([certificate], name, [], job.at) for name in host.issued_names)
+    return not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
 
 
 def _unopenable(job: Job, host: Host) -> str:

@@ -413,7 +413,8 @@ class _Reader:
             return text
 
     def enrolment(self, line: int, text: str) -> str:
-        known = self.known(line, "enrolment", [text.lower()] if text else [], ENROLMENTS)
+        words = " ".join(text.lower().split())
+        known = self.known(line, "enrolment", [words] if words else [], ENROLMENTS)
         return known[0] if known else PFX
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
