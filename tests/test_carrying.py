@@ -9,6 +9,7 @@ from cryptography import x509
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.carrying import hand_over, loads, roll_out, simulated, take_inventory, walk
+from vmscert.certreq import wanted_names
 from vmscert.deeds import (
     issue_certificates,
     receive,
@@ -17,6 +18,7 @@ from vmscert.deeds import (
     verify_site,
 )
 from vmscert.faults import remade
+from vmscert.handover import pack
 from vmscert.job import Job
 from vmscert.lesson import lesson_ca
 from vmscert.missing import (
@@ -259,6 +261,14 @@ class TestAnotherCa:
         assert needed_roots(job)["web-1"] == ()
         assert lyon.other_ca()[0].certificate not in needed_roots(job)["mob"]
 
+    def test_is_asked_for_the_aliases_alone_by_which_clients_call(self, job):
+        """A public CA signs no name that only the site knows; without an alias, all are asked."""
+        mob = job.site["mob"]
+        assert mob.names == mob.issued_names == ("video.example.com",)
+        assert replace(mob, aliases=()).names == ("mob.lyon.local", "mob")
+        (load,) = loads(job, [mob], asks=True)
+        assert wanted_names(pack(load)["request.inf"]) == ("video.example.com",)
+
     def test_may_add_names_of_its_own(self, job):
         ask(job, "mob")
         names = (*job.site["mob"].issued_names, "www.video.example.com")
@@ -287,8 +297,8 @@ class TestAnotherCa:
         ("parts", "why"),
         [
             ({"word": "another key"}, "No certificate here fits the request of mob"),
-            ({"names": ("mob.lyon.local", "mob")}, "refused as video.example.com: .*issued to"),
-            ({"end": lyon.AT - lyon.DAY / 2}, "refused as mob.lyon.local: .*ended on"),
+            ({"names": ("mob.lyon.local", "mob")}, r"refused as video\.example\.com: .*issued to"),
+            ({"end": lyon.AT - lyon.DAY / 2}, r"refused as video\.example\.com: .*ended on"),
             ({"issuer": lyon.other_ca()[0].certificate.subject}, "would be refused"),
         ],
         ids=["another key", "a missing name", "expired", "a wrong issuer"],

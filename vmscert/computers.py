@@ -36,7 +36,7 @@ def serving(host: Host, stores: Stores, group: str) -> Personal | None:
     bound = stores.bindings.get(group)
     if bound and bound != UNKNOWN:
         return stores.find(bound)
-    mine = [held for held in stores.personal if host.fqdn in dns_names(held.certificate)]
+    mine = [held for held in stores.personal if host.names[0] in dns_names(held.certificate)]
     return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
 
 
@@ -99,7 +99,7 @@ def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterato
     used = {*stores.bindings.values(), *stores.https.values()}
     for one in (held.certificate for held in stores.personal):
         label = thumbprint(one)
-        same = host.fqdn in dns_names(one) and _names(one)[1] == _names(current)[1]
+        same = host.names[0] in dns_names(one) and _names(one)[1] == _names(current)[1]
         older = one.not_valid_before_utc < current.not_valid_before_utc
         if same and older and not used & {label, UNKNOWN}:
             text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"

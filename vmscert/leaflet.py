@@ -17,7 +17,7 @@ _TALK = 5  # minutes to log on, copy the folder, and read
 def leaflet(load: Load) -> str:
     """Return the page as Markdown, short enough to print on one sheet."""
     rows = steps_for("install", load.kinds)
-    asking = steps_for("request", {"every", "request"}) if load.asks else []
+    asking = steps_for("request", {"request"}) if load.asks else []
     deeds = [row for row in rows if row["phase"] != "Check"]
     parts = [
         f"# {plain(load.host.name)}: certificates for XProtect\n",

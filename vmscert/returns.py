@@ -71,7 +71,7 @@ def _request(job: Job, name: str, csr: x509.CertificateSigningRequest) -> str:
 
 def _asking(job: Job, asked: Iterable[str]) -> Host | None:
     """The server that a request comes from: the first name says it, for a node of a cluster too."""
-    mine = {name: one for one in _own_keys(job) for name in (one.name, one.fqdn)}
+    mine = {name: one for one in _own_keys(job) for name in (one.name, one.fqdn, *one.aliases)}
     return next((mine[name.lower()] for name in asked if name.lower() in mine), None)
 
 
