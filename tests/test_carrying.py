@@ -35,7 +35,7 @@ from vmscert.missing import (
 from vmscert.plans import check_inventories, check_issued, plan_certificates, plan_imports
 from vmscert.records import Records
 from vmscert.scripts import script_inputs
-from vmscert.site import Host, Site
+from vmscert.site import CSR, Host, Site
 from vmscert.visits import Trouble
 from vmscert.windows import Stores, thumbprint
 
@@ -364,6 +364,13 @@ class TestWay:
         assert "web-1" not in missing_trust(answered)
         assert "web-1" not in lacking_roots(answered)
 
+    def test_that_changes_from_a_pfx_to_a_key_of_its_own_asks_for_a_new_certificate(self, job):
+        ms = replace(job.site["ms"], enrolment=CSR)
+        hosts = tuple(ms if one.name == "ms" else one for one in job.site)
+        changed = replace(job, site=replace(job.site, hosts=hosts))
+        assert "was made here" in missing_certificates(changed)["ms"]
+        assert "ms" in missing_requests(changed)
+
     def test_ends_with_the_removal_of_what_was_replaced(self, job):
         (one,) = hand_over(job, "import", ["ms"])
         lyon.visit(job, one)
@@ -372,9 +379,8 @@ class TestWay:
         lyon.visit(job, one)
         assert missing_retirement(job) == {}  # the old one may still be in use
         lyon.visit(job, one, phase="Encrypt")
-        assert missing_retirement(job) == {
-            "ms": "1 certificates that were replaced are still there"
-        }
+        (old,) = job.records.superseded("ms")
+        assert missing_retirement(job) == {"ms": f"still there: {old}"}
         (one,) = hand_over(job, "retire")
         lyon.visit(job, one, phase="Retire")
         assert missing_retirement(job) == {}

@@ -90,7 +90,7 @@ def missing_retirement(job: Job) -> dict[str, str]:
         if host.name in stores and host.name in current:
             old = [one for one in job.records.superseded(host.name) if stores[host.name].find(one)]
             if old and thumbprint(current[host.name]) in stores[host.name].bindings.values():
-                found[host.name] = f"{len(old)} certificates that were replaced are still there"
+                found[host.name] = f"still there: {', '.join(old)}"
     return found
 
 
@@ -136,7 +136,7 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
         return ""  # looked at when it came back
     if not is_signed_by(certificate, job.records.ca_certificate):
         return "its certificate is of another CA"
-    return _unopenable(job, host)
+    return _wrong_pfx(job, host)
 
 
 def _carries_its_names(host: Host, certificate: x509.Certificate, job: Job) -> bool:
@@ -147,10 +147,12 @@ def _carries_its_names(host: Host, certificate: x509.Certificate, job: Job) -> b
     return not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
 
 
-def _unopenable(job: Job, host: Host) -> str:
-    """Why this server's Windows can't open the PFX that was made for it, or nothing."""
+def _wrong_pfx(job: Job, host: Host) -> str:
+    """Why the PFX that was made for this server is of no use to it, or nothing."""
     path = job.records.pfx_paths().get(host.name)
     wanted = pfx_encryption(host.windows)
+    if path is not None and host.enrolment != PFX:
+        return "its private key was made here, and the table wants one that is made there"
     if path is None or wanted != "3DES" or pfx_encryption_of(path.read_bytes()) == wanted:
         return ""
     return f"its PFX can't be opened by {host.windows}"
