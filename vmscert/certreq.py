@@ -3,9 +3,8 @@
 import re
 
 from vmscert.authority import LONGEST_COMMON_NAME, SERVER
+from vmscert.facts import DATA
 from vmscert.names import is_address, parse_name
-
-_SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 
 
 def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> bytes:
@@ -19,29 +18,10 @@ def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> byte
     fitting = (n for n in checked if len(n) <= LONGEST_COMMON_NAME and not is_address(n))
     if not (common := next(fitting, "")):
         raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
-    lines = [
-        "[Version]",
-        'Signature = "$Windows NT$"',
-        "",
-        "[NewRequest]",
-        f'Subject = "CN={common}"',
-        f'FriendlyName = "VMS {common}"',
-        "RequestType = PKCS10",
-        'ProviderName = "Microsoft Software Key Storage Provider"',
-        "KeyAlgorithm = RSA",
-        f"KeyLength = {key_bits}",
-        "HashAlgorithm = SHA256",
-        "MachineKeySet = TRUE",
-        "Exportable = FALSE",
-        'KeyUsage = "CERT_DIGITAL_SIGNATURE_KEY_USAGE | CERT_KEY_ENCIPHERMENT_KEY_USAGE"',
-        "",
-        "[Extensions]",
-        f'2.5.29.37 = "{{text}}{_SERVER_AUTH}"',
-        '2.5.29.17 = "{text}"',
-        *_alternative_names(checked),
-        "",
-    ]
-    return "\r\n".join(lines).encode("ascii")
+    text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
+    text = text.replace("<common name>", common).replace("<bits>", str(key_bits))
+    text = text.replace("<names>", "\n".join(_alternative_names(checked)))
+    return text.replace("\n", "\r\n").encode("ascii")
 
 
 def _alternative_names(names: list[str]) -> list[str]:
