@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.missing import MISSING
-from vmscert.site import PFX, Host
+from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
@@ -91,7 +91,16 @@ def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores 
         return f"carry {place} there, run {command}"
     if state == "carried":
         return f"run {command} there, bring {host.name}.json back"
+    if job.records.request(host.name) is not None:
+        return _answered_by(host)
     return _again(command, stores)
+
+
+def _answered_by(host: Host) -> str:
+    """Who answers a request that came back: the CA of the site, or another one."""
+    if host.enrolment == THIRD_PARTY:
+        return f"have another CA sign requests/{host.name}.req, choose its answer here"
+    return "sign its request"
 
 
 def _again(command: str, stores: Stores | None) -> str:
