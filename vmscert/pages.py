@@ -46,10 +46,13 @@ th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertic
 td:first-child code { white-space: nowrap; } th { background: #f3f3f3; }
 svg { display: block; max-width: 100%; height: auto; }
 blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; }
-@page { size: A4; margin: 18mm; }
+@page { size: A4; margin: 15mm 17mm; }
 @media print {
-  body { font-size: 10.5pt; max-width: none; margin: 0; padding: 0; color: #000; }
+  body { font-size: 10pt; line-height: 1.4; max-width: none; margin: 0; padding: 0; color: #000; }
+  h2 { margin-top: 1.3rem; } p, ul, ol, table, pre { margin: .45rem 0; }
+  th, td { padding: .15rem .5rem; } pre { padding: .35rem .7rem; }
   h1, h2, h3 { break-after: avoid; page-break-after: avoid; }
+  p:has(+ pre), p:has(+ table) { break-after: avoid; page-break-after: avoid; }
   li, tr, pre, svg, blockquote { break-inside: avoid; page-break-inside: avoid; }
   thead { display: table-header-group; }
   code, th { background: none; } a { color: inherit; text-decoration: none; }
