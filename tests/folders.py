@@ -37,6 +37,7 @@ def loads():
     issued = lesson_server(ca, *SERVER.names)
     about = {"host": SERVER, "site": "example", "made": MADE, "roots": (ca.certificate,)}
     about["clock_source"] = CLOCK
+    about |= dict.fromkeys(("switch_on", "switch_off"), SERVER.groups)
     return {
         "server": Load(
             **about, certificate=issued.certificate, pfx=b"a PFX is new each time",
@@ -46,7 +47,7 @@ def loads():
         "answered": Load(
             **about, certificate=issued.certificate, intermediates=(between.certificate,)
         ),
-        "client": Load(**about | {"host": CLIENT}),
+        "client": Load(CLIENT, "example", MADE, (ca.certificate,), clock_source=CLOCK),
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def offences(data: bytes) -> Iterator[str]:
         yield "syntax"
     for command in every(root, "command"):
         name = text_of(command, "command_name")
-        if name not in known and text(command) not in CALLS:
+        if name not in known and text(command).strip() not in CALLS:
             yield f"unknown command {name or text(command)}"
         for parameter in set(given_parameters(command)) - set(known.get(name, ())):
             yield f"unknown parameter {parameter} of {name}"

@@ -74,7 +74,7 @@ def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):
     ran = vmscert("rehearse", "--json", "--folder", out, folder=tmp_path)
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["verified"] is False
-    assert "13-trust-the-ca-on-clients: " in ran.stderr
+    assert "12-create-server-certificates: " in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
@@ -139,6 +139,19 @@ def test_check_reads_a_site_table_and_a_site_folder(site_folder):
     assert table.returncode == 0
     folder = vmscert("check", site_folder, folder=site_folder)
     assert folder.returncode == 0, folder.stdout + folder.stderr
+
+
+def test_board_takes_back_what_people_brought_and_tells_who_goes_where(site_folder, tmp_path):
+    copy = tmp_path / "site"
+    shutil.copytree(site_folder, copy)
+    (copy / "inventory" / "vms-pc-01.json").rename(tmp_path / "stick.json")
+    ran = vmscert("board", "--site", EXAMPLE, "--folder", copy, "--json", folder=tmp_path)
+    assert ran.returncode == 1
+    first = json.loads(ran.stdout)[0]
+    assert (first["computer"], first["lacks"]) == ("vms-pc-01", "no inventory came back")
+    ran = vmscert("board", "stick.json", "--site", EXAMPLE, "--folder", copy, folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "vms-pc-01: inventory of" in ran.stderr
 
 
 def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_path):

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from vmscert.files import sha256sums, sweep, write_atomic, write_once
+from vmscert import files
+from vmscert.files import sha256sums, sweep, write_atomic, write_folder, write_once
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps rights in the folder")
 
@@ -99,3 +100,50 @@ def test_a_list_of_sums_is_sorted_and_names_each_file():
     listed = sha256sums({"b": b"", "a": b"x"}).decode().splitlines()
     assert [line.split("  ")[1] for line in listed] == ["a", "b"]
     assert listed[1].startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_folder_that_fails_at_any_of_its_files_leaves_nothing(tmp_path, monkeypatch, failure, at):
+    real, calls = files._write, iter(range(1, 9))
+
+    def fail(path, data, mode):
+        real(path, data[: len(data) // 2], mode)
+        if next(calls) == at:
+            raise failure
+
+    monkeypatch.setattr(files, "_write", fail)
+    with pytest.raises(type(failure)):
+        write_folder(tmp_path / "rec" / "today", {"a": b"aa", "b.pfx": b"bb", "c": b"cc"})
+    assert [path for path in tmp_path.rglob("*") if path.name != "rec"] == []
+
+
+def test_a_folder_appears_with_all_its_files_at_once(tmp_path, monkeypatch):
+    seen = []
+    real = files._write
+
+    def look(path, data, mode):
+        seen.append((tmp_path / "today").exists())
+        real(path, data, mode)
+
+    monkeypatch.setattr(files, "_write", look)
+    write_folder(tmp_path / "today", {"a": b"1", "b": b"2"})
+    assert seen == [False, False]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "today").iterdir()} == {
+        "a": b"1",
+        "b": b"2",
+    }
+
+
+def test_a_finished_folder_is_not_written_again(tmp_path):
+    write_folder(tmp_path / "today", {"a": b"1"})
+    with pytest.raises(FileExistsError, match=r"today exists: a finished folder is never changed"):
+        write_folder(tmp_path / "today", {"a": b"2", "b": b"3"})
+    assert [path.read_bytes() for path in (tmp_path / "today").iterdir()] == [b"1"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_sweeping_removes_a_folder_that_was_half_made(tmp_path):
+    write_atomic(tmp_path / "rec" / ".today.0a1b2c3d.draft" / "a.pfx", b"half")
+    sweep(tmp_path)
+    assert list((tmp_path / "rec").iterdir()) == []

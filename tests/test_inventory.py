@@ -212,6 +212,7 @@ class TestScript:
         assert "Export" not in SCRIPT
         assert SCRIPT.count("GetRSAPrivateKey(") == 1
         assert re.findall(r"ReadAll\w+\(.*\)|Get-Content", SCRIPT) == [
+            r"ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b')",
             "ReadAllLines($Log)",
             "ReadAllText($Request)",
         ]

@@ -53,9 +53,9 @@ HOUSE = {
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",
-    "missing": "authority job releases site windows",
+    "missing": "authority job releases site trust windows",
     "switching": "facts job site",
-    "carrying": "handover job ledger load missing rollout scripts site visits windows",
+    "carrying": ("handover job ledger load missing rollout scripts site switching visits windows"),
     "deeds": (
         "authority carrying expiry fleet job ledger missing records releases simulate site trust "
         "verify visits windows"
@@ -91,8 +91,8 @@ HOUSE = {
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
-        "dissect execute expiry facts files formats job ledger plans reach reading records rollout "
-        "site surveys switching symptoms targets tls trust verify windows"
+        "dissect execute expiry facts files formats job ledger plans reach reading records returns "
+        "rollout runbook site standings surveys switching symptoms targets tls trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

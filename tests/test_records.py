@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from site_tables import HEADER, MANAGEMENT, RECORDER, without
 
 from vmscert import cli, records
-from vmscert.authority import QUICK, create_authority, new_key
+from vmscert.authority import QUICK, create_authority, new_key, request
 from vmscert.job import Job
 from vmscert.keyfile import clear_key
 from vmscert.ledger import Entry
@@ -175,9 +175,12 @@ def check_killed(site, numbers):
 
 
 def test_a_run_that_is_killed_at_any_write_is_continued_by_the_next_one(site, writes):
-    """Every write of a run, one after the other: the site is complete, no key has changed."""
+    """Every other write of a run, one after the other: the site is complete, no key changed.
+
+    Between two writes that differ there are always some that do not: the files of one folder.
+    """
     assert writes > 60
-    numbers = range(1, writes + 1, 1 if FORKS else 9)  # starting a process takes Windows a second
+    numbers = range(1, writes + 1, 2 if FORKS else 9)  # starting a process takes Windows a second
     for first in range(0, len(numbers), 2):
         check_killed(site, numbers[first : first + 2])
 
@@ -349,6 +352,97 @@ def test_the_ledger_tells_how_the_newest_pfx_of_each_server_is_encrypted(lyon, i
     assert lyon.pfx_encryptions() == {"rec-1": "3DES", "rec-2": "AES-256"}
 
 
+# Certificates for keys that never leave their computer
+
+
+@pytest.fixture
+def sign(ca, keys):
+    """Sign a request of rec-1 with one of the keys."""
+
+    def signed(number=1):
+        csr, _ = request("rec-1", key=keys[number])
+        return csr, ca.sign(csr, ["rec-1"], AT)
+
+    return signed
+
+
+def test_a_signed_certificate_lies_without_a_pfx_and_with_the_cas_above_it(lyon, sign, ca):
+    _, issued = sign()
+    path = lyon.save_signed("rec-1", issued, at=AT)
+    assert sorted(tree(lyon.folder / "servers")) == [
+        f"rec-1/{path.stem}.cer",
+        f"rec-1/{path.stem}.issuers.pem",
+    ]
+    assert lyon.certificate_paths() == {"rec-1": path}
+    assert lyon.pfx_paths() == {} == lyon.pfx_encryptions()
+    assert lyon.issuers("rec-1") == (ca.certificate,)
+    assert lyon.ledger.entries()[-1].action == "sign"
+    assert lyon.ledger.entries()[-1].note == "key stays there"
+
+
+def test_a_certificate_of_another_ca_has_that_one_above_it(lyon, keys):
+    other = create_authority("Other", AT, QUICK, keys[2])
+    issued = other.issue("mob", at=AT, key=keys[1])
+    lyon.save_signed("mob", issued, at=AT, action="receive")
+    assert lyon.issuers("mob") == (other.certificate,)
+
+
+def test_a_certificate_with_a_pfx_has_the_sites_ca_above_it(lyon, issue, ca):
+    save(lyon, "rec-1", issue("rec-1"))
+    assert lyon.issuers("rec-1") == (ca.certificate,)
+
+
+def test_the_newest_certificate_counts_whichever_way_it_came(lyon, issue, sign):
+    first, (_, second), third = issue("rec-1"), sign(2), issue("rec-1", days=5)
+    assert lyon.superseded("rec-1") == ()
+    save(lyon, "rec-1", first)
+    lyon.save_signed("rec-1", second, at=AT)
+    assert lyon.current() == {"rec-1": second.certificate}
+    assert lyon.pfx_paths() == {}
+    assert lyon.superseded("rec-1") == (thumbprint(first.certificate),)
+    save(lyon, "rec-1", third)
+    assert lyon.current() == {"rec-1": third.certificate}
+    assert lyon.superseded("rec-1") == tuple(thumbprint(one.certificate) for one in (first, second))
+    assert lyon.superseded("rec-2") == ()
+
+
+def test_a_certificate_that_was_signed_but_never_written_is_abandoned_and_may_be_signed_again(
+    lyon, sign
+):
+    csr, issued = sign()
+    lyon.save_request("rec-1", csr)
+    lyon.save_signed("rec-1", issued, at=AT).unlink()
+    assert lyon.current() == {}
+    assert [entry.action for entry in lyon.abandoned()] == ["sign"]
+    assert lyon.request("rec-1") == csr
+
+
+def test_a_request_waits_until_a_certificate_for_its_key_is_there(lyon, sign):
+    (csr, issued), (newer, _) = sign(), sign(2)
+    assert lyon.request("rec-1") is None
+    lyon.save_request("rec-1", csr)
+    assert lyon.request("rec-1") == csr
+    lyon.save_signed("rec-1", issued, at=AT)
+    assert lyon.is_answered("rec-1", csr)
+    assert lyon.request("rec-1") is None
+    lyon.save_request("rec-1", newer)
+    assert not lyon.is_answered("rec-1", newer)
+    assert lyon.request("rec-1") == newer
+
+
+def test_an_answer_to_one_computer_is_none_to_another(lyon, sign):
+    csr, issued = sign()
+    lyon.save_signed("rec-1", issued, at=AT)
+    assert not lyon.is_answered("rec-2", csr)
+
+
+def test_a_ca_that_only_signed_requests_was_used_and_is_never_made_anew(lyon, sign, ca):
+    lyon.save_signed("rec-1", sign()[1], at=AT)
+    (lyon.folder / "ca.key").unlink()
+    with pytest.raises(FileExistsError, match="restore it from the backup"):
+        lyon.save_authority(ca, CA_PASSWORD, AT)
+
+
 def test_a_file_that_is_no_pfx_is_told(tmp_path):
     (tmp_path / "a.pfx").write_bytes(b"no PFX")
     with pytest.raises(ValueError, match=r"a\.pfx: the password is wrong, or the file is not a"):
@@ -384,6 +478,24 @@ def test_the_tenth_folder_of_a_day_is_newer_than_the_second(lyon):
     made = [lyon.hand_over("rec-1", {"n": bytes([number])}, AT) for number in range(10)]
     assert lyon.handed_over("rec-1") == made[-1]
     assert made[-1].name == "2026-11-23-10"
+
+
+def test_a_copy_of_a_folder_that_somebody_made_is_none_of_the_kits(lyon):
+    """Windows calls it "2026-11-23 - Copy"; a person may call it anything."""
+    made = lyon.hand_over("rec-1", {"n": b""}, AT)
+    for name in ("2026-11-23 - Copy", "2026-11-23-old", "2027-01-01 new", "9999-99-99-x.zip"):
+        (made.parent / name).mkdir()
+    assert lyon.handed_over("rec-1") == made
+
+
+def test_a_roll_out_folder_is_made_anew_only_when_it_would_differ(lyon):
+    first = lyon.roll_out({"ca.cer": b"1"}, AT)
+    before = tree(first)
+    assert lyon.roll_out({"ca.cer": b"1"}, AT + timedelta(days=9)) == first
+    second = lyon.roll_out({"ca.cer": b"2"}, AT)
+    assert [first.name, second.name] == ["2026-11-23", "2026-11-23-2"]
+    assert tree(first) == before
+    assert sorted(tree(second)) == ["SHA256SUMS", "ca.cer"]
 
 
 def test_the_newest_inventory_of_a_computer_is_kept(folder, ca):

@@ -215,7 +215,11 @@ class TestScriptFacts:
 
     def test_the_exit_codes_of_server_configurator_are_those_of_the_table(self):
         found = re.findall(r"^    '(-?\d+)' = '(.*)'\r$", INSTALL.decode("utf-8-sig"), re.MULTILINE)
-        assert found == [(row["code"], row["meaning"]) for row in facts("windows/exit-codes")]
+        sure = {"C": "", "C2": " (second hand)"}
+        rows = facts("windows/exit-codes")
+        assert found == [(row["code"], row["meaning"] + sure[row["tag"]]) for row in rows]
+        for row in rows:
+            assert all(f"# {source}\r\n" in INSTALL.decode() for source in row["source"].split("|"))
 
     def test_every_row_names_its_source(self):
         for path in (DATA / "windows").glob("*.csv"):

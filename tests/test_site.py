@@ -627,3 +627,32 @@ def test_reading_costs_no_more_for_each_computer_of_a_large_site(read):
 def test_ten_thousand_lines_are_read(read):
     site = read(big(10_000))
     assert len(site.servers) == 9_991 + 2
+
+
+# The way to a certificate
+
+WITH_WAYS = f"{HEADER},enrolment"
+
+
+def ways(*found):
+    """A table whose three computers have these words under 'enrolment'."""
+    rows = zip((MANAGEMENT, RECORDER, CLIENT), found, strict=True)
+    return "\n".join((WITH_WAYS, *(f"{row},{way}" for row, way in rows), without("smart client")))
+
+
+def test_a_server_gets_a_pfx_unless_the_table_says_another_way(read):
+    hosts = read(ways("", "CSR", "Third  Party"))
+    assert [host.enrolment for host in hosts] == ["pfx", "csr", "third party"]
+    assert {host.enrolment for host in read(table())} == {"pfx"}
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("crs", "unknown enrolment 'crs'. Did you mean 'csr'?"),
+        ("thirdparty", "unknown enrolment 'thirdparty'. Did you mean 'third party'?"),
+        ("acme", "unknown enrolment 'acme'. Known are: pfx, csr, third party"),
+    ],
+)
+def test_an_unknown_way_to_a_certificate_is_told_with_what_was_meant(faults, word, answer):
+    assert faults(ways("", word, "")) == [f"lyon.csv, line 3: {answer}"]

@@ -10,7 +10,7 @@ from vmscert.carrying import hand_over, simulated, walk
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.inventory import write_inventory
-from vmscert.scripts import script_steps
+from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
 from vmscert.windows import Personal, thumbprint
 
@@ -115,6 +115,7 @@ def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
 
 
 BROKEN = {
+    "writable-folder": ({"read_only": True}, "Prepare", "is denied"),
     "administrator": ({"elevated": False}, "Prepare", "Administrator rights are missing"),
     "right-computer": ({"name": "vms-rec-09"}, "Prepare", "this computer is vms-rec-09"),
     "right-time": ({"clock": 400}, "Prepare", "400 seconds off"),
@@ -143,13 +144,21 @@ def test_server_configurator_that_did_nothing_is_told_in_words(at, code):
         run("Encrypt")
 
 
-@pytest.mark.parametrize("code", ["100", "100000", "200000", "300000"])
-def test_server_configurator_that_complained_but_did_it_is_believed_by_what_is_seen(at, code):
+@pytest.mark.parametrize("code", ["20", "100", "100000", "300000"])
+def test_server_configurator_that_bound_but_could_not_register_is_no_success(at, code):
+    """The group uses the certificate; whoever looks at nothing else would go home too early."""
     run = at(REC, configurator=code)
+    run()
+    with pytest.raises(ScriptError, match=f"uses .*, but Server Configurator answered {code}"):
+        run("Encrypt")
+
+
+def test_a_code_of_runs_that_had_worked_is_believed_by_what_is_seen(at):
+    run = at(REC, configurator="200000")
     run()
     stores = run("Encrypt")
     assert len(stores.bindings) == 2
-    assert f"answered {code}" in stores.log[-1].detail
+    assert "answered 200000" in stores.log[-1].detail
 
 
 def test_a_clock_before_the_folder_was_made_is_wrong_whoever_else_answers(at):
@@ -195,7 +204,7 @@ def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
 
 
 def test_a_certificate_for_a_key_that_is_gone_is_refused(at):
-    with pytest.raises(ScriptError, match=r"found no private key that fits it.*request\.ps1"):
+    with pytest.raises(ScriptError, match=r"Windows did not take vms-mob-01\.cer.*request\.ps1"):
         at("vms-mob-01")()
 
 
@@ -213,3 +222,20 @@ def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed
     assert {path.parent.parent.name for path in paths} == {path.stem for path in paths}
     keys = [one.public_key().public_numbers().n for one in packed.records.current().values()]
     assert len(set(keys)) == len(keys) == 5
+
+
+def test_a_server_that_is_switched_on_out_of_turn_is_refused_and_in_turn_it_is_not(tmp_path):
+    """A recorder before the management server: the answer is 1, and nothing changes."""
+    job = open_runbook("15-enable-encryption", EXAMPLE, tmp_path)
+    (early,) = walk(job, hand_over(job, "encrypt", [REC]))
+    assert early.result.startswith("failed: Step enable-encryption: ")
+    assert "answered 1: it refused and changed nothing" in early.result
+    assert job.records.inventories()[REC].bindings == {}
+    assert {errand.result for errand in walk(job, hand_over(job, "encrypt"))} == {"done"}
+
+
+def test_an_event_server_is_switched_on_before_the_management_server_beside_it(packed):
+    path = packed.records.handed_over("vms-ms-01")
+    there, back = (script_inputs((path / f"{n}.ps1").read_bytes()) for n in ("install", "undo"))
+    assert there["Groups"] == ["event server", "server"]
+    assert back["UndoGroups"] == ["server", "event server"]

@@ -58,12 +58,14 @@ class BoardForm:
         self.told = [f"{name}: carried" for name in chosen]
 
     def drop(self, files: Iterable[tuple[str, bytes]]) -> None:
-        """Take back (name, bytes) of files, each by itself: one that is odd stops no other."""
-        self.told = [self._taken(name, data) for name, data in files]
+        """Take back (name, bytes) of files that came together: one that is odd stops no other."""
+        files = list(files)
+        beside = [data for _, data in files]
+        self.told = [self._taken(name, data, beside) for name, data in files]
 
-    def _taken(self, name: str, data: bytes) -> str:
+    def _taken(self, name: str, data: bytes, beside: list[bytes]) -> str:
         try:
-            return take_back(self.job, name, data)
+            return take_back(self.job, name, data, beside)
         except (ValueError, OSError) as error:
             return f"not kept: {error}"
 

@@ -18,6 +18,7 @@ from vmscert.missing import PHASES, needed_roots
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
+from vmscert.switching import Step, switch_off, switch_on
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
 from vmscert.windows import Stores
 
@@ -46,7 +47,7 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
             wanted -= {host.name for host in job.site if host.enrolment == PFX}
         chosen = [host for host in in_order(job.site) if host.name in wanted]
         errands = [_errand(job, phase, load) for load in loads(job, chosen, phase == "request")]
-        _note(job, "hand over", errands)
+        _note_folders(job, errands)
     return errands
 
 
@@ -66,7 +67,12 @@ def walk(
             replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
             for one in errands
         ]
-        _note(job, "simulated", done)
+        job.records.note_all(
+            Entry(
+                iso(job.at), job.number, "simulated", one.host, note=f"{one.command}: {one.result}"
+            )
+            for one in done
+        )
     return done
 
 
@@ -77,6 +83,7 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
     """
     records, roots = job.records, needed_roots(job)
     current, pfx = records.current(), records.pfx_paths()
+    on, off = switch_on(job.site), switch_off(job.site)
     found = []
     for host in hosts:
         certificate = None if asks else current.get(host.name)
@@ -93,6 +100,8 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
                 asks=asks and host.enrolment != PFX,
                 superseded=records.superseded(host.name) if certificate else (),
                 clock_source=_clock(job, host),
+                switch_on=_groups(on, host),
+                switch_off=_groups(off, host),
             )
         )
     return found
@@ -112,11 +121,19 @@ def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
 
 def take_inventory(job: Job, stores: Stores) -> None:
     """Keep what a computer reported, and the request for a certificate that came with it."""
+    csr = _request(stores) if stores.request else None
     job.records.save_inventory(stores)
-    if stores.request:
-        csr = x509.load_pem_x509_csr(stores.request.encode())
-        if not job.records.is_answered(stores.host, csr):
-            job.records.save_request(stores.host, csr)
+    if csr is not None and not job.records.is_answered(stores.host, csr):
+        job.records.save_request(stores.host, csr)
+
+
+def _request(stores: Stores) -> x509.CertificateSigningRequest:
+    try:
+        return x509.load_pem_x509_csr(stores.request.encode())
+    except ValueError:
+        raise ValueError(
+            f"The request of {stores.host} can't be read: run request.ps1 there again"
+        ) from None
 
 
 def _errand(job: Job, phase: str, load: Load) -> Errand:
@@ -133,12 +150,29 @@ def _folder(job: Job, load: Load) -> Path:
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
-    made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
-    files = pack(replace(load, made=made))
     there = {path.name: path for path in folder.iterdir() if path.name != "SHA256SUMS"}
+    if "install.ps1" not in there:
+        return False
+    made = made_at(script_inputs(there["install.ps1"].read_bytes()))
+    files = pack(replace(load, made=made))
     return set(there) == set(files) and all(
         there[name].read_bytes() == data for name, data in files.items()
     )
+
+
+def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
+    """A computer's certificate groups in the order of these steps."""
+    return tuple(group for step in steps if step.host == host.name for group in step.groups)
+
+
+def _out_of_turn(job: Job, host: Host) -> bool:
+    """Whether a step that comes before this computer's has not been done on its computer yet."""
+    steps = switch_on(job.site)
+    bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
+    done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
+    mine = [step for step in steps if step.host == host.name]
+    waits = {number for step in mine for number in step.waits_for if number}
+    return bool(waits - done - {step.number for step in mine})
 
 
 def _clock(job: Job, host: Host) -> str:
@@ -150,8 +184,10 @@ def _clock(job: Job, host: Host) -> str:
 def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     host = job.site[errand.host]
-    computer = simulated(job, host, trouble)
     name, _, phase = errand.command.partition(" -Phase ")
+    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host):
+        trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
+    computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name
@@ -163,8 +199,12 @@ def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     return result
 
 
-def _note(job: Job, action: str, errands: Iterable[Errand]) -> None:
+def _note_folders(job: Job, errands: Iterable[Errand]) -> None:
+    """Note who gets which folder; what stands there already is not told again by the next run."""
+    told = {one.host: one.note for one in job.records.ledger.entries() if one.action == "hand over"}
+    notes = {one.host: f"{one.command}: {one.folder}" for one in errands}
     job.records.note_all(
-        Entry(iso(job.at), job.number, action, one.host, note=f"{one.command}: {one.result}")
-        for one in errands
+        Entry(iso(job.at), job.number, "hand over", host, note=note)
+        for host, note in notes.items()
+        if told.get(host) != note
     )

@@ -16,7 +16,9 @@ def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> byte
     ValueError for a name that is none: nothing else can get into the file.
     """
     checked = [str(parse_name(name)) for name in names]
-    common = next(n for n in checked if len(n) <= LONGEST_COMMON_NAME and not is_address(n))
+    fitting = (n for n in checked if len(n) <= LONGEST_COMMON_NAME and not is_address(n))
+    if not (common := next(fitting, "")):
+        raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
     lines = [
         "[Version]",
         'Signature = "$Windows NT$"',

@@ -159,15 +159,15 @@ def _without_names(host: Host) -> Finding:
 
 
 def _without_certificate(host: Host, stores: Stores) -> Finding:
-    if any(host.fqdn in dns_names(held.certificate) for held in stores.user_personal):
+    if any(host.names[0] in dns_names(held.certificate) for held in stores.user_personal):
         return Finding(
             "wrong-store",
             host.name,
-            f"the certificate for {host.fqdn} is in CurrentUser\\My on {host.name}, where no "
+            f"the certificate for {host.names[0]} is in CurrentUser\\My on {host.name}, where no "
             f"service sees it: it belongs in LocalMachine\\My",
         )
     return Finding(
-        "no-certificate", host.name, f"LocalMachine\\My holds no certificate for {host.fqdn}"
+        "no-certificate", host.name, f"LocalMachine\\My holds no certificate for {host.names[0]}"
     )
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -193,6 +193,37 @@ def _step(site: "Site", step: "Step") -> dict[str, Any]:
 
 def _cell(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+@app.command(name="board")
+def board_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="What people brought back, to be kept first.")
+    ] = None,
+    site: SiteOption = "data/sites/example.csv",
+    folder: FolderOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
+    from vmscert.returns import take_back
+    from vmscert.runbook import STAGES, open_runbook
+    from vmscert.standings import board
+
+    # Opened as the first runbook, which catches up on nothing; seen as the last that is walked for.
+    job = replace(open_runbook(STAGES["11"].runbook, site, folder), runbook=STAGES["15"].runbook)
+    for path in files or []:
+        err.print(take_back(job, path.name, path.read_bytes()), soft_wrap=True, markup=False)
+    standings = board(job)
+    if as_json:
+        print(json.dumps([asdict(one) for one in standings], indent=1))
+    else:
+        table = Table(box=SIMPLE_HEAD)
+        for heading in ("computer", "who", "state", "lacks", "next"):
+            table.add_column(heading, no_wrap=heading in ("computer", "state"))
+        for one in standings:
+            table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
+        out.print(table)
+    raise typer.Exit(FOUND if any(one.state != "verified" for one in standings) else NOTHING)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from vmscert.releases import pfx_encryption
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
 from vmscert.subtrees import Folded
-from vmscert.windows import Personal, Stores, account, thumbprint
+from vmscert.windows import UNKNOWN, Personal, Stores, account, thumbprint
 
 Chain = tuple[x509.Certificate, ...]
 
@@ -34,9 +34,9 @@ def dns_names(certificate: x509.Certificate) -> list[str]:
 def serving(host: Host, stores: Stores, group: str) -> Personal | None:
     """Return what this computer serves in a certificate group: the bound one, else the best."""
     bound = stores.bindings.get(group)
-    if bound:
+    if bound and bound != UNKNOWN:
         return stores.find(bound)
-    mine = [held for held in stores.personal if host.fqdn in dns_names(held.certificate)]
+    mine = [held for held in stores.personal if host.names[0] in dns_names(held.certificate)]
     return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
 
 
@@ -99,9 +99,9 @@ def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterato
     used = {*stores.bindings.values(), *stores.https.values()}
     for one in (held.certificate for held in stores.personal):
         label = thumbprint(one)
-        same = host.fqdn in dns_names(one) and _names(one)[1] == _names(current)[1]
+        same = host.names[0] in dns_names(one) and _names(one)[1] == _names(current)[1]
         older = one.not_valid_before_utc < current.not_valid_before_utc
-        if same and older and label not in used:
+        if same and older and not used & {label, UNKNOWN}:
             text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
             yield Finding("superseded-left", host.name, text)
 

@@ -20,7 +20,7 @@ from vmscert.missing import missing_ca, missing_certificates
 from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption
 from vmscert.simulate import verify_simulated
-from vmscert.site import CSR, PFX, Host
+from vmscert.site import CSR, PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
 from vmscert.verify import Verification, verify_connections
 from vmscert.visits import Computer
@@ -88,6 +88,8 @@ def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str
     ValueError if the certificate is not for the key of the request, or if a client that trusts
     the root would find anything wrong with it under any name of the table.
     """
+    if job.site[host].enrolment != THIRD_PARTY:
+        raise ValueError(f"{host} has no certificate of another CA: see 'enrolment' in the table")
     found = list(answer)
     csr = job.records.request(host)
     mine = [one for one in found if csr is not None and one.public_key() == csr.public_key()]
@@ -182,7 +184,7 @@ def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, 
     """The CAs above an answer, nearest first; ValueError with all that a client would find."""
     roots = [one for one in issued.issuers if one.subject == one.issuer]
     if not roots:
-        raise ValueError(f"The answer for {host} lacks the root: add the CA's root certificate")
+        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
     for name in job.site[host].issued_names:
         diagnosis = diagnose(issued.chain, name, roots, job.at)
         if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:

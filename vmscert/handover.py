@@ -65,13 +65,19 @@ def _numbered(stem: str, number: int) -> str:
 def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
     """A script with the steps that these kinds need, and those of the inputs that it takes."""
     steps = [row["step"] for row in steps_for(name, kinds or set())]
-    return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+    try:
+        return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+    except ValueError as error:
+        raise ValueError(f"{inputs['ComputerName']}: {error}") from None
 
 
 def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
-    """The inputs with the SHA-256 of every file that lies beside the script."""
-    hashes = [hashlib.sha256(data).hexdigest().upper() for data in files.values()]
-    return inputs | {"Files": list(files), "Hashes": hashes}
+    """The inputs with the SHA-256 of the files beside the script.
+
+    A PFX is looked at when it is imported: people delete it before the later visits.
+    """
+    lasting = {name: _sha256(data) for name, data in files.items() if not name.endswith(".pfx")}
+    return inputs | {"Files": list(lasting), "Hashes": list(lasting.values())}
 
 
 def _inputs(load: Load) -> Inputs:
@@ -86,9 +92,11 @@ def _inputs(load: Load) -> Inputs:
         "IntermediateFiles": [_numbered("intermediate", n) for n in range(len(load.intermediates))],
         "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
         "RequestFile": f"{host.name}.req",
-        "Groups": list(host.groups),
-        "GroupIds": [groups[group]["guid"] for group in host.groups],
-        "GroupReleases": [groups[group]["since"] for group in host.groups],
+        "Groups": list(load.switch_on),
+        "GroupIds": [groups[group]["guid"] for group in load.switch_on],
+        "GroupReleases": [groups[group]["since"] for group in load.switch_on],
+        "UndoGroups": list(load.switch_off),
+        "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
         "Superseded": list(load.superseded),
     }
     return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
@@ -102,12 +110,17 @@ def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
         "FriendlyName": name,
         "NamePrefix": name.rpartition(" until ")[0] + " until ",
         "PfxFile": f"{load.host.name}.pfx",
+        "PfxHash": _sha256(load.pfx),
         "CertificateFile": f"{load.host.name}.cer",
         "Windows": load.host.windows or "a current Windows",
         "LeastBuild": least_build(pfx_encryption_of(load.pfx)) if load.pfx else "0",
         "Accounts": list(map(principal, load.host.accounts)),
         "Services": list(load.host.services),
     }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest().upper()
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -11,42 +11,45 @@ from vmscert.scripts import steps_for
 
 Row = Mapping[str, str]
 _RUN = "powershell -ExecutionPolicy Bypass -File .\\"
+_TALK = 5  # minutes to log on, copy the folder, and read
 
 
 def leaflet(load: Load) -> str:
-    """Return the page as Markdown: the computer, each visit with its steps, and the way back."""
+    """Return the page as Markdown, short enough to print on one sheet."""
     rows = steps_for("install", load.kinds)
-    asking = steps_for("request", {"every", "request"}) if load.asks else []
+    asking = steps_for("request", {"request"}) if load.asks else []
+    deeds = [row for row in rows if row["phase"] != "Check"]
     parts = [
         f"# {plain(load.host.name)}: certificates for XProtect\n",
-        rows_table(list(_about(load, rows))),
-        _changes(load, rows),
-        _begin(),
-        _ask(load, asking),
-        _prepare(load, rows),
-        _encrypt(rows),
-        _retire(rows),
+        rows_table(list(_about(load, [*asking, *rows]))),
+        f"**What changes.** {_changes(load, deeds)}\n",
+        _begin(load),
+        rows_table(list(_visits(load, deeds))),
+        _bring(load),
+        "## What each step says\n",
+        f"{_checks(rows)} One line for each step, in this order. A step that fails ends the "
+        f"script, and says why and what to do.\n",
+        rows_table([_expected(row) for row in [*asking, *deeds]]),
+        "## The way back\n",
         _back(load),
-        _trouble([*asking, *rows]),
     ]
-    return "\n".join(filter(None, parts))
+    return "\n".join(parts)
 
 
 def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
-    host, minutes = load.host, sum(int(row["minutes"]) for row in rows)
+    host, minutes = load.host, _TALK + sum(int(row["minutes"]) for row in rows)
     told = {
         "Computer": literal(host.fqdn),
-        "Site": plain(load.site),
-        "What runs on it": plain(", ".join(host.roles)),
+        "Runs": plain(", ".join(host.roles)),
         "Windows": plain(host.windows or "not in the site's table"),
-        "Responsible": plain(host.owner or "not in the site's table"),
+        "Site, responsible": plain(", ".join(filter(None, [load.site, host.owner]))),
         "Folder made": plain(f"{load.made:%Y-%m-%d %H:%M} UTC"),
-        "Time at the computer": plain(f"about {minutes + 5} minutes"),
+        "Time, all visits": plain(f"about {minutes} minutes"),
         "You need": plain(_needs(load)),
-        **{f"CA certificate {n or ''}".strip(): _fingerprint(one)
-           for n, one in enumerate(load.roots)},
+        **{f"SHA-256 of {_ca(number)}": _fingerprint(one)
+           for number, one in enumerate(load.roots)},
     }  # fmt: skip
-    return ({"This folder": plain(what), "is for": text} for what, text in told.items())
+    return ({"This folder is for": plain(what), "": text} for what, text in told.items())
 
 
 def _needs(load: Load) -> str:
@@ -54,115 +57,85 @@ def _needs(load: Load) -> str:
     return f"an administrator's account on this computer{password}"
 
 
+def _ca(number: int) -> str:
+    return "ca.cer" if number == 0 else f"ca-{number + 1}.cer"
+
+
 def _fingerprint(certificate: x509.Certificate) -> Markdown:
     return literal(certificate.fingerprint(SHA256()).hex(" ", 2).upper())
 
 
-def _changes(load: Load, rows: Iterable[Row]) -> str:
+def _changes(load: Load, deeds: Iterable[Row]) -> Markdown:
     """What will be different, and what stays."""
-    deeds = [row["title"] for row in rows if row["phase"] not in ("Check", "Retire")]
-    served = load.certificate is not None
-    stays = "Its services restart only when encryption is switched on." if served else (
-        "No service restarts, and nothing is encrypted on this computer itself."
-    )  # fmt: skip
-    told = "".join(f"* {plain(deed)}.\n" for deed in deeds)
-    return f"## What will change\n\n{told}\n{stays}\n"
+    told = [f"{row['title']}." for row in deeds if row["phase"] != "Retire"]
+    if load.asks:
+        told.append("The private key stays here.")
+    if load.certificate is None:
+        told.append("No service restarts, and nothing is encrypted here yet.")
+    else:
+        told.append("Services restart only when encryption is switched on.")
+    return plain(" ".join(told))
 
 
-def _begin() -> str:
+def _begin(load: Load) -> str:
     first = [
         "Copy the whole folder to a disk of this computer, for example to the desktop.",
-        "Open PowerShell there as administrator: right-click the Start button, choose *Terminal "
-        "(Admin)* or *Windows PowerShell (Admin)*, and type `cd` with the path of the folder.",
+        "Right-click the Start button, choose *Terminal (Admin)* or *Windows PowerShell (Admin)*, "
+        "and type `cd` with the path of the folder.",
+        "Type what stands below, first with ` -WhatIf` at the end of the line: then it only says "
+        "what it would do.",
     ]
-    return f"## Begin\n\n{steps(first)}"
+    return steps(first)
 
 
-def _ask(load: Load, rows: Iterable[Row]) -> str:
-    if not load.asks:
-        return ""
-    return (
-        "## The request\n\nThe private key is made on this computer and stays here; what goes out "
-        f"is a request for a certificate.\n\n{_run('request.ps1', rows)}\n"
-        f"{_bring(load)} Somebody comes back later with the certificate, in a new folder.\n"
-    )
+def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]:
+    phases = {row["phase"] for row in deeds}
+    if load.asks:
+        yield _visit("First", "request.ps1")
+    yield _visit("Then" if load.asks else "First visit", "install.ps1")
+    if "Encrypt" in phases:
+        yield _visit(
+            "Second visit, when the plan says so",
+            "install.ps1 -Phase Encrypt",
+        )
+    if "Retire" in phases:
+        yield _visit("A week later", "install.ps1 -Phase Retire")
 
 
-def _prepare(load: Load, rows: list[dict[str, str]]) -> str:
-    chosen = [row for row in rows if row["phase"] in ("Check", "Prepare")]
-    kept = (
-        f"\nWhen the kit says that this computer is done, delete the folder here: "
-        f"{literal(load.host.name + '.pfx')} holds the private key.\n"
-        if load.pfx
-        else ""
-    )
-    return f"## First visit\n\n{_run('install.ps1', chosen)}\n{_bring(load)}\n{kept}"
-
-
-def _encrypt(rows: list[dict[str, str]]) -> str:
-    chosen = [row for row in rows if row["phase"] == "Encrypt"]
-    if not chosen:
-        return ""
-    return (
-        "## Second visit: encryption\n\nOnly when the plan says that it is this computer's turn: a "
-        "client that does not trust the CA yet goes dark with this step. The XProtect services of "
-        f"this computer restart.\n\n{_run('install.ps1 -Phase Encrypt', chosen)}\n"
-        "Bring the new file back again.\n"
-    )
-
-
-def _retire(rows: list[dict[str, str]]) -> str:
-    chosen = [row for row in rows if row["phase"] == "Retire"]
-    if not chosen:
-        return ""
-    return (
-        "## Later: what was replaced\n\nWhen the new certificate has been in use for some days.\n\n"
-        f"{_run('install.ps1 -Phase Retire', chosen)}"
-    )
-
-
-def _back(load: Load) -> str:
-    order = (
-        " Where several servers go back, the order is: management server, recording servers, "
-        "event server."
-        if load.certificate is not None
-        else ""
-    )
-    return (
-        "## The way back\n\n`install.ps1` notes in `before.json` how things were, before it "
-        f"changes them.{order}\n\n{_run('undo.ps1', steps_for('undo', load.kinds))}"
-    )
-
-
-def _trouble(rows: Iterable[Row]) -> str:
-    found = {row["step"]: row for row in rows}
-    told = [
-        {"step that failed": literal(name), "what to do": plain(row["remedy"])}
-        for name, row in found.items()
-    ]
-    return f"## When a step fails\n\nThe script stops and says why.\n\n{rows_table(told)}"
-
-
-def _run(command: str, rows: Iterable[Row]) -> str:
-    """How to try a script, how to run it, and one line of expectation for each of its steps."""
-    table = [
-        {
-            "step": literal(row["step"]),
-            "what it sees to": plain(row["title"]),
-            "what it says": plain(row["expected"]),
-            "to undo": plain("" if row["phase"] == "Check" else row["undo"]),
-        }
-        for row in rows
-    ]
-    return (
-        "Try it; this changes nothing:\n\n"
-        f"    {_RUN}{command} -WhatIf\n\nThen do it:\n\n    {_RUN}{command}\n\n"
-        f"Expected: one line for each step, in this order.\n\n{rows_table(table)}"
-    )
+def _visit(when: str, command: str) -> dict[str, str]:
+    return {"when": plain(when), "type": literal(f"{_RUN}{command}")}
 
 
 def _bring(load: Load) -> str:
-    return (
-        f"**Bring back:** {literal(load.host.name + '.json')}, which the script writes into the "
-        "folder at its end. It holds no private key."
+    name = load.host.name
+    told = f"**Bring back** {literal(f'{name}.json')} after each visit. It holds no private key."
+    if load.pfx:
+        told += f" Delete {literal(f'{name}.pfx')} here after the first visit: it does hold one."
+    if load.asks:
+        told += " Somebody comes again with the certificate, in a new folder."
+    return told + "\n"
+
+
+def _checks(rows: Iterable[Row]) -> Markdown:
+    told = (row["title"] for row in rows if row["phase"] == "Check")
+    return plain(f"First the checks, which change nothing. {'. '.join(told)}.")
+
+
+def _expected(row: Row) -> dict[str, str]:
+    """What a step sees to, says, and how it is undone."""
+    return {
+        "step": literal(row["step"]),
+        "what it sees to": plain(row["title"]),
+        "what it says": plain(row["expected"]),
+        "to undo": plain(row["undo"]),
+    }
+
+
+def _back(load: Load) -> str:
+    told = (
+        f"`install.ps1` notes in `before.json` how things were. {literal(f'{_RUN}undo.ps1')} puts "
+        f"back what it changed, and nothing else."
     )
+    if load.certificate is not None:
+        told += " The order of several: management server, recording servers, event server."
+    return told + "\n"

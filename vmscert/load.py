@@ -14,7 +14,8 @@ class Load:
 
     `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
     where the private key waits on the computer itself; as long as it has none, it is to make a
-    request if `asks` is true. `superseded` are thumbprints of its older certificates.
+    request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
+    and `switch_off` are its certificate groups in the order in which they are switched.
     """
 
     host: Host
@@ -27,6 +28,8 @@ class Load:
     asks: bool = False
     superseded: tuple[str, ...] = ()
     clock_source: str = ""
+    switch_on: tuple[str, ...] = ()
+    switch_off: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> set[str]:

@@ -1,7 +1,7 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -10,7 +10,8 @@ from vmscert.authority import is_signed_by, subject_names
 from vmscert.job import Job
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site import PFX, THIRD_PARTY, Host
-from vmscert.windows import thumbprint
+from vmscert.trust import diagnose
+from vmscert.windows import UNKNOWN, thumbprint
 
 
 def missing_ca(job: Job) -> dict[str, str]:
@@ -62,10 +63,23 @@ def missing_encryption(job: Job) -> dict[str, str]:
     for host in job.site.servers:
         label = thumbprint(current[host.name]) if host.name in current else ""
         bindings = stores[host.name].bindings if host.name in stores else {}
-        groups = [group for group in host.groups if bindings.get(group) != label]
+        groups = unbound(bindings, host.groups, label)
         if groups:
             found[host.name] = ", ".join(groups)
     return found
+
+
+def unbound(bindings: Mapping[str, str], groups: Iterable[str], label: str) -> list[str]:
+    """Return the certificate groups that do not use this thumbprint, as far as anybody can tell.
+
+    An event server may not say which certificate it uses: then the wire will.
+    """
+    told = {group: bindings.get(group) for group in groups}
+    return [
+        group
+        for group, used in told.items()
+        if used != label and (group, used) != ("event server", UNKNOWN)
+    ]
 
 
 def missing_retirement(job: Job) -> dict[str, str]:
@@ -76,7 +90,7 @@ def missing_retirement(job: Job) -> dict[str, str]:
         if host.name in stores and host.name in current:
             old = [one for one in job.records.superseded(host.name) if stores[host.name].find(one)]
             if old and thumbprint(current[host.name]) in stores[host.name].bindings.values():
-                found[host.name] = f"{len(old)} certificates that were replaced are still there"
+                found[host.name] = f"still there: {', '.join(old)}"
     return found
 
 
@@ -114,7 +128,7 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
     """Why this server needs a certificate, or nothing."""
     if certificate is None:
         return "no certificate yet"
-    if set(subject_names(certificate)) != set(host.issued_names):
+    if not _carries_its_names(host, certificate, job):
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= job.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -122,13 +136,23 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
         return ""  # looked at when it came back
     if not is_signed_by(certificate, job.records.ca_certificate):
         return "its certificate is of another CA"
-    return _unopenable(job, host)
+    return _wrong_pfx(job, host)
 
 
-def _unopenable(job: Job, host: Host) -> str:
-    """Why this server's Windows can't open the PFX that was made for it, or nothing."""
+def _carries_its_names(host: Host, certificate: x509.Certificate, job: Job) -> bool:
+    """Whether a certificate is for the names of the table; another CA may add some of its own."""
+    if host.enrolment != THIRD_PARTY:
+        return set(subject_names(certificate)) == set(host.issued_names)
+    asked = (diagnose([certificate], name, [], job.at) for name in host.issued_names)
+    return not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
+
+
+def _wrong_pfx(job: Job, host: Host) -> str:
+    """Why the PFX that was made for this server is of no use to it, or nothing."""
     path = job.records.pfx_paths().get(host.name)
     wanted = pfx_encryption(host.windows)
+    if path is not None and host.enrolment != PFX:
+        return "its private key was made here, and the table wants one that is made there"
     if path is None or wanted != "3DES" or pfx_encryption_of(path.read_bytes()) == wanted:
         return ""
     return f"its PFX can't be opened by {host.windows}"

@@ -13,7 +13,7 @@ from vmscert.check import check_site
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.job import Check, Job
-from vmscert.missing import lacking_roots, missing_certificates
+from vmscert.missing import lacking_roots, missing_certificates, unbound
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, Step, ready, switch_off, switch_on, too_early
@@ -162,7 +162,7 @@ def _unswitched(job: Job) -> set[int]:
     for step in switch_on(job.site):
         bindings = stores[step.host].bindings if step.host in stores else {}
         label = thumbprint(current[step.host]) if step.host in current else ""
-        if step.number != TRUST and any(bindings.get(group) != label for group in step.groups):
+        if step.number != TRUST and unbound(bindings, step.groups, label):
             left.add(step.number)
     return left
 

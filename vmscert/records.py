@@ -15,6 +15,7 @@ Files are the state, the ledger is the story. Everything is written whole, under
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -32,6 +33,7 @@ from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
 from vmscert.windows import Stores, thumbprint
 
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
 _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
@@ -138,7 +140,7 @@ class Records:
             write_once(self._ca_key, key)
 
     def _was_used(self) -> bool:
-        return any(entry.action in _ISSUED for entry in self.ledger.entries())
+        return any(entry.action in (*_ISSUED, "sign") for entry in self.ledger.entries())
 
     @property
     def _ca_cer(self) -> Path:
@@ -347,8 +349,9 @@ def _list_sums(folder: Path) -> None:
 
 def _newest(place: Path) -> Path | None:
     """The newest of the folders that `_dated` made; the tenth of a day comes after the second."""
-    found = place.glob("????-??-??*")
-    return max(found, key=lambda path: (path.name[:10], int(path.name[11:] or 1)), default=None)
+    named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*"))  # no copy of a hand
+    found = {(name[1], int(name[2] or 1)): path for name, path in named if name}
+    return found[max(found)] if found else None
 
 
 def _free(path: Path) -> Path:

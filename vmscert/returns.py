@@ -1,6 +1,9 @@
 """What people bring back from a computer: an inventory, a request, or another CA's answer."""
 
+from collections.abc import Iterable
+
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from vmscert.authority import subject_names
 from vmscert.carrying import take_inventory
@@ -8,24 +11,31 @@ from vmscert.deeds import receive
 from vmscert.inventory import parse_inventory
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
-from vmscert.reading import Document, read
+from vmscert.reading import read
 from vmscert.site import PFX, Host
 
 
-def take_back(job: Job, name: str, data: bytes) -> str:
+def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) -> str:
     """Keep a file that somebody brought back, and say in one sentence what it was.
 
-    `name` is its file name. An inventory that is older than the one that is there is not kept.
-    ValueError in one sentence for anything that no computer of this site has to say.
+    `name` is its file name, `beside` the bytes of files that came with it: a CA's answer may be
+    several. An inventory that is older than the one that is there is not kept. ValueError in one
+    sentence for anything that no computer of this site has to say.
     """
-    if data.lstrip(b"\xef\xbb\xbf\xff\xfe \r\n").startswith(b"{"):
+    if _is_json(data):
         return _inventory(job, name, data)
     document = read(data)
     if document.requests:
         return _request(job, name, document.requests[0])
     if document.certificates:
-        return _answer(job, name, document)
+        more = (read(one).certificates for one in beside if not _is_json(one))
+        return _answer(job, name, [*document.certificates, *(c for found in more for c in found)])
     raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether this is a JSON object, in UTF-8 or UTF-16, with a mark or without."""
+    return data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
 
 
 def _inventory(job: Job, name: str, data: bytes) -> str:
@@ -46,26 +56,36 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
 
 
 def _request(job: Job, name: str, csr: x509.CertificateSigningRequest) -> str:
-    asked = set(subject_names(csr))
-    host = next((one for one in _own_keys(job) if one.fqdn in asked or one.name in asked), None)
+    common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    asked = (*(str(one.value) for one in common), *subject_names(csr))
+    host = _asking(job, asked)
     if host is None:
+        names = ", ".join(dict.fromkeys(asked)) or "no name"
         raise ValueError(
-            f"{name} asks for {', '.join(asked) or 'no name'}: no server of the table that makes "
-            f"its own key has that name"
+            f"{name} asks for {names}: no server of the table that makes its own key has that name"
         )
     job.records.save_request(host.name, csr)
     _note(job, host.name, name)
     return f"{host.name}: a request for {', '.join(subject_names(csr))}"
 
 
-def _answer(job: Job, name: str, document: Document) -> str:
-    keys = [one.public_key() for one in document.certificates]
+def _asking(job: Job, asked: Iterable[str]) -> Host | None:
+    """The server that a request comes from: the first name says it, for a node of a cluster too."""
+    mine = {name: one for one in _own_keys(job) for name in (one.name, one.fqdn, *one.aliases)}
+    return next((mine[name.lower()] for name in asked if name.lower() in mine), None)
+
+
+def _answer(job: Job, name: str, found: list[x509.Certificate]) -> str:
+    keys = [one.public_key() for one in found]
     for host in _own_keys(job):
         csr = job.records.request(host.name)
         if csr is not None and csr.public_key() in keys:
-            row = receive(job, host.name, document.certificates)
+            row = receive(job, host.name, found)
             _note(job, host.name, name)
             return f"{host.name}: its certificate until {row['until']}"
+    for host, certificate in job.records.current().items():
+        if found[0] in (certificate, *job.records.issuers(host)):
+            return f"{host}: what {name} holds is there already"
     raise ValueError(f"{name} fits no request that waits for an answer: is it another server's?")
 
 

@@ -19,6 +19,8 @@ _INPUTS = re.compile(r"(?<=^# inputs: begin\n).*?(?=^# inputs: end\n)", re.MULTI
 _BLOCK = re.compile(r"^# inputs: begin\n(.*?)# inputs: end\n", re.MULTILINE | re.DOTALL)
 _PART = re.compile(r"^# part: ([a-z-]+)\n", re.MULTILINE)
 _FACTS = re.compile(r"^# facts: (\w+) ([a-z/-]+) (\w+) (\w+)\n", re.MULTILINE)
+# How a script prints facts that were not read in a source of their own.
+_SURE = {"C2": " (second hand)", "G": " (unconfirmed)", "I": " (unconfirmed)"}
 _STEP = re.compile(r"^ *Invoke-Step -In '(\w+)' -Name '([a-z-]+)' ", re.MULTILINE)
 _LITERAL = r"'(?:[^']|'')*'"
 _INPUT = re.compile(rf"\$([A-Za-z]\w*) = (?:({_LITERAL})|@\(((?:{_LITERAL}(?:, {_LITERAL})*)?)\))")
@@ -121,24 +123,31 @@ def _function(text: str) -> str:
 
 
 def _with_parts(text: str) -> str:
-    """Put each part where it is named first."""
+    """Put each part where it is named first, with the parts that it names itself."""
     seen: set[str] = set()
 
     def fill(part: re.Match) -> str:
-        again = part[1] in seen
+        if part[1] in seen:
+            return ""
         seen.add(part[1])
-        return "" if again else _read(f"parts/{part[1]}") + "\n"
+        return _PART.sub(fill, _read(f"parts/{part[1]}")) + "\n"
 
     return re.sub(r"\n{3,}", "\n\n", _PART.sub(fill, text))
 
 
 def _with_facts(text: str) -> str:
-    """Write a table of data/ as a hashtable where a part asks for it."""
+    """Write a table of data/ as a hashtable where a part asks for it, with its sources."""
 
     def fill(asked: re.Match) -> str:
         name, table, key, value = asked.groups()
-        lines = (f"    {quote(row[key])} = {quote(row[value])}\n" for row in facts(table))
-        return f"${name} = @{{\n{''.join(lines)}}}\n"
+        rows = facts(table)
+        sources = dict.fromkeys(one for row in rows for one in row["source"].split("|"))
+        lines = (
+            f"    {quote(row[key])} = {quote(row[value] + _SURE.get(row['tag'], ''))}\n"
+            for row in rows
+        )
+        said = "".join(f"# {source}\n" for source in sources)
+        return f"{said}${name} = @{{\n{''.join(lines)}}}\n"
 
     return _FACTS.sub(fill, text)
 

@@ -65,8 +65,13 @@ class Host:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name and address by which a client may call this computer, full name first."""
-        return tuple(dict.fromkeys((*self.own_names, *self.cluster)))
+        """Every name and address by which a client may call this computer, full name first.
+
+        Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
+        names that only a site knows (general knowledge).
+        """
+        outside = self.aliases if self.enrolment == THIRD_PARTY else ()
+        return tuple(dict.fromkeys((*(outside or self.own_names), *self.cluster)))
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -413,7 +418,8 @@ class _Reader:
             return text
 
     def enrolment(self, line: int, text: str) -> str:
-        known = self.known(line, "enrolment", [text.lower()] if text else [], ENROLMENTS)
+        words = " ".join(text.lower().split())
+        known = self.known(line, "enrolment", [words] if words else [], ENROLMENTS)
         return known[0] if known else PFX
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
@@ -445,7 +451,7 @@ class _Reader:
         """Complain about names and addresses of two computers; the nodes of a cluster may share."""
         seen: dict[str, tuple[int, Host]] = {}
         for line, host in hosts:
-            for name in host.names if host.name else ():
+            for name in (*host.own_names, *host.cluster) if host.name else ():
                 first, other = seen.setdefault(name, (line, host))
                 if other is not host and not _may_share(name, host, other):
                     self.say(line, _twins(name, host, other, first))

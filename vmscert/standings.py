@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.missing import MISSING
-from vmscert.site import PFX, THIRD_PARTY, Host
+from vmscert.site import CSR, PFX, Host
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
@@ -84,6 +84,9 @@ def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores 
     folder = job.records.handed_over(host.name)
     if not visits or folder is None:
         return "prepare its folder"
+    if state == "reported back" and job.records.request(host.name) is not None:
+        asked = f"requests/{host.name}.req"
+        return f"sign {asked}" if host.enrolment == CSR else f"send {asked} to its CA"
     place = folder.relative_to(job.records.folder).as_posix()
     ordered = [one for one in visits if one.action == "hand over"]
     command = ordered[-1].note.partition(": ")[0] if ordered else "install.ps1"
@@ -91,16 +94,7 @@ def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores 
         return f"carry {place} there, run {command}"
     if state == "carried":
         return f"run {command} there, bring {host.name}.json back"
-    if job.records.request(host.name) is not None:
-        return _answered_by(host)
     return _again(command, stores)
-
-
-def _answered_by(host: Host) -> str:
-    """Who answers a request that came back: the CA of the site, or another one."""
-    if host.enrolment == THIRD_PARTY:
-        return f"have another CA sign requests/{host.name}.req, choose its answer here"
-    return "sign its request"
 
 
 def _again(command: str, stores: Stores | None) -> str:

@@ -33,8 +33,10 @@ _SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new k
 _FIVE_MINUTES = 300  # seconds
 _KEY_PASSWORD = "a key that never leaves its simulated computer"
 _ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
-# Of Server Configurator: it answers with one of these although it did what it was told.
-_BOUND_ANYWAY = {"0", "100", "100000", "200000", "300000"}
+# Of Server Configurator: it answers with one of these although it bound the certificate; only with
+# the second kind all is well.
+_BOUND_ANYWAY = {"0", "20", "100", "100000", "200000", "300000"}
+_FINE = {"0", "200000"}
 
 
 class ScriptError(Exception):
@@ -49,6 +51,7 @@ class Trouble:
     """
 
     elevated: bool = True
+    read_only: bool = False
     name: str = ""
     windows: str = ""
     clock: int = 0
@@ -181,6 +184,14 @@ def administrator(visit: Visit) -> str:
 
 
 @step
+def writable_folder(visit: Visit) -> str:
+    """Whether the log can be written beside the script."""
+    if visit.trouble.read_only:
+        raise ScriptError(f"Access to the path '{visit.folder}' is denied.")
+    return "this folder can be written to"
+
+
+@step
 def right_computer(visit: Visit) -> str:
     """Whether the folder was carried to its own computer."""
     here, wanted = visit.trouble.name or visit.host.name, visit.text("ComputerName")
@@ -223,7 +234,7 @@ def carried_files(visit: Visit) -> str:
         path = visit.folder / name
         if not path.exists():
             raise ScriptError(f"{name} is missing beside this script.")
-        if hashlib.sha256(path.read_bytes()).hexdigest().upper() != digest:
+        if _sha256(path) != digest:
             raise ScriptError(f"{name} has changed since it was made: its SHA-256 is another one.")
     return f"{len(visit.inputs['Files'])} files are as they were made"
 
@@ -234,7 +245,7 @@ def newest_certificate(visit: Visit) -> str:
     mine = datetime.fromisoformat(visit.text("NotBefore"))
     for held in visit.stores.personal:
         newer = held.certificate.not_valid_before_utc > mine
-        if newer and visit.host.fqdn in subject_names(held.certificate):
+        if newer and visit.host.names[0] in subject_names(held.certificate):
             label = thumbprint(held.certificate)
             raise ScriptError(f"A newer certificate is here already: {label}.")
     return "no newer certificate is here"
@@ -271,6 +282,9 @@ def import_certificate(visit: Visit) -> str:
     if visit.held:
         return f"{label} is in LocalMachine\\My already, with its private key"
     path = visit.folder / visit.text("PfxFile")
+    if not path.exists() or _sha256(path) != visit.text("PfxHash"):
+        raise ScriptError(f"{path.name} is missing beside this script, or has changed since it was "
+                          f"made.")  # fmt: skip
     old = pfx_encryption(visit.stores.windows) == "3DES"
     if old and pfx_encryption_of(path.read_bytes()) != "3DES":
         raise ScriptError("The specified network password is not correct.")
@@ -304,7 +318,7 @@ def accept_certificate(visit: Visit) -> str:
         return f"{label} is in LocalMachine\\My already, with its private key"
     certificate = _certificate(visit.folder / name)
     if _made_key(visit.disk, certificate) is None:
-        raise ScriptError(f"{name} found no private key that fits it.")
+        raise ScriptError(f"Windows did not take {name}: there is no request that it answers.")
     visit.before.setdefault(f"My {label}", "absent")
     visit.hold(Personal(certificate, True, _SYSTEM))
     return f"{label} is in LocalMachine\\My now, with its private key"
@@ -358,8 +372,10 @@ def remove_superseded(visit: Visit) -> str:
 @step
 def undo_encryption(visit: Visit) -> str:
     """Let each group use what it used before."""
-    changed = [group for group in visit.inputs["Groups"] if group in visit.before]
+    changed = [group for group in visit.inputs["UndoGroups"] if group in visit.before]
     told = [_configure(visit, group, visit.before[group]) for group in changed]
+    for group in changed:
+        del visit.before[group]
     return "; ".join(told) or "nothing was changed"
 
 
@@ -372,6 +388,7 @@ def undo_certificate(visit: Visit) -> str:
     if label in visit.stores.bindings.values():
         raise ScriptError(f"{label} is still in use.")
     visit.drop(label)
+    del visit.before[f"My {label}"]
     return f"{label} is no longer in LocalMachine\\My"
 
 
@@ -380,6 +397,8 @@ def undo_trust(visit: Visit) -> str:
     """Remove the CAs that were not there before."""
     new = {one for one in visit.inputs["CaThumbprints"] if f"Root {one}" in visit.before}
     kept = tuple(one for one in visit.stores.root if thumbprint(one) not in new)
+    for one in new:
+        del visit.before[f"Root {one}"]
     visit.stores = replace(visit.stores, root=kept)
     return f"{', '.join(sorted(new)) or 'nothing'} is no longer in LocalMachine\\Root"
 
@@ -395,7 +414,10 @@ def _configure(visit: Visit, group: str, label: str) -> str:
         kept = {one: used for one, used in bindings.items() if used}
         visit.stores = replace(visit.stores, bindings=kept)
     if visit.stores.bindings.get(group, "") != label:
-        raise ScriptError(f"{group} is not seen to use {label}. {answer}.")
+        used = visit.stores.bindings.get(group, "no certificate")
+        raise ScriptError(f"{group} uses {used} and not {label}. {answer}.")
+    if code not in _FINE:
+        raise ScriptError(f"{group} uses {label}, but {answer}.")
     return f"{group} uses {label} now; {answer}"
 
 
@@ -410,6 +432,10 @@ def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None
     """The private key of a certificate, if the computer with this disk made it."""
     made = (decrypt_key(path.read_bytes(), _KEY_PASSWORD) for path in disk.glob("request-*.key"))
     return next((key for key in made if key.public_key() == certificate.public_key()), None)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest().upper()
 
 
 def _certificate(path: Path) -> x509.Certificate:

@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.facts import facts
 
+# Stands for a thumbprint where a service encrypts and does not say with which certificate.
+UNKNOWN = "UNKNOWN"
+
 
 @dataclass(frozen=True)
 class Personal:
@@ -52,13 +55,13 @@ class Stores:
     """What one Windows computer holds at one moment; `at` is an aware datetime.
 
     `root` is LocalMachine\\Root and `personal` LocalMachine\\My; `user_root` and `user_personal`
-    are those of CurrentUser, where no service looks. `bindings` is certificate group → thumbprint
-    of the certificate in use; a group that is not encrypted is not in it. `third_party_root` is
-    LocalMachine\\AuthRoot, `intermediate` CA and `disallowed` Disallowed. `https` is "address:port"
-    → thumbprint of what Windows serves there, `registered` is component → address at which it looks
-    for the management server. `clock_offset` is in seconds, ahead of `clock_source`, None where
-    nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was changed.
-    `request` is the PEM text of a request for a certificate, if one was made there.
+    are those of CurrentUser, where no service looks; `third_party_root` is LocalMachine\\AuthRoot,
+    `intermediate` CA and `disallowed` Disallowed. `bindings` is certificate group → thumbprint of
+    the certificate in use, or UNKNOWN; a group that is not encrypted is not in it. `https` is
+    "address:port" → thumbprint of what Windows serves there, `registered` is component → address at
+    which it looks for the management server. `clock_offset` is in seconds, ahead of `clock_source`,
+    None where nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was
+    changed. `request` is the PEM text of a request for a certificate, if one was made there.
     """
 
     host: str

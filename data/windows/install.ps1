@@ -15,6 +15,7 @@
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
@@ -39,7 +40,5 @@ try {
     # steps: deeds
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

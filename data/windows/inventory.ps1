@@ -10,6 +10,7 @@
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
@@ -51,7 +52,7 @@ function Get-Personal {
     param([string]$Store)
     foreach ($Certificate in @(Get-ChildItem -LiteralPath $Store)) {
         $Readers = @()
-        if ($Certificate.HasPrivateKey) {
+        if ($Certificate.HasPrivateKey -and $Store -like 'Cert:\LocalMachine\*') {
             $Readers = @(Get-Reader -Certificate $Certificate)
         }
         [ordered]@{
@@ -74,7 +75,9 @@ function Get-OwnName {
 function Get-OwnAddress {
     foreach ($Card in @(Get-CimInstance -ClassName Win32_NetworkAdapterConfiguration)) {
         if ($Card.IPEnabled) {
-            $Card.IPAddress
+            foreach ($Address in $Card.IPAddress) {
+                $Address
+            }
         }
     }
 }

@@ -10,6 +10,7 @@
     powershell -ExecutionPolicy Bypass -File undo.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
@@ -31,7 +32,5 @@ try {
     # steps: deeds
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

@@ -1,23 +1,7 @@
-# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
-function Get-Sid {
-    param([string]$Account)
-    if ($Account -like 'S-1-*') {
-        return $Account
-    }
-    if ($Account -eq 'LocalSystem') {
-        return 'S-1-5-18'
-    }
-    try {
-        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
-        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
-    }
-    catch {
-        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
-    }
-}
+# part: sid
 
 # The accounts that the named services of this computer run as; a service that is not here has none.
-function Get-ServiceAccount {
+function Get-RunningAccount {
     param([string[]]$Names)
     foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
         if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
@@ -37,7 +21,7 @@ function Grant-KeyRead {
         return ('{0} may not read the private key yet' -f $Account)
     }
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
-    $Acl = Get-Acl -LiteralPath $Path
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {

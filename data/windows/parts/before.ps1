@@ -11,6 +11,15 @@ function Get-Before {
     $Noted
 }
 
+# Forgets how something was, once it is so again.
+function Remove-Before {
+    param([string]$What)
+    $Noted = Get-Before
+    $Noted.Remove($What)
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+}
+
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)

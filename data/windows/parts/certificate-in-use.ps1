@@ -72,31 +72,60 @@ function Get-MobileCertificate {
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificates that the XProtect services really use: certificate group -> thumbprint.
+# The certificate of the group server: each of its services has a port. Where they differ, nobody can
+# say which one the group uses.
+function Get-ServerCertificate {
+    param($Https, $Files)
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    $Used = ''
+    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Used -and $Found -and $Found -ne $Used) {
+            return 'unknown'
+        }
+        if ($Found) {
+            $Used = $Found
+        }
+    }
+    $Used
+}
+
+# The certificate of the event server. Its configuration says whether it encrypts; with which one it
+# says only where it names a thumbprint, or where Windows serves its port.
+function Get-EventCertificate {
+    param($Https, [string]$File)
+    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
+    if ($Enabled.Trim() -ne 'true') {
+        return ''
+    }
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Found) {
+        return $Found
+    }
+    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
+    }
+    'unknown'
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint, or
+# 'unknown' where a service encrypts and does not say with which one.
 function Get-CertificateInUse {
     $Https = Get-HttpCertificate
     $Files = Get-ConfigurationFile
-    $InUse = @{}
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    foreach ($Port in @($Recording, $Management)) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Found) {
-            $InUse['server'] = $Found
-        }
-    }
-    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
-    if ($Found) {
-        $InUse['mobile streaming media'] = $Found
-    }
     $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    if ($Media -match '^[0-9A-Fa-f]{40}$') {
-        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    $Found = @{
+        'server' = Get-ServerCertificate -Https $Https -Files $Files
+        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
+        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
     }
-    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
-    $Found = Get-PortCertificate -Https $Https -Port '22331'
-    if ($Events -eq 'true' -and $Found) {
-        $InUse['event server'] = $Found
+    $InUse = @{}
+    foreach ($Group in $Found.Keys) {
+        if ($Found[$Group]) {
+            $InUse[$Group] = $Found[$Group]
+        }
     }
     $InUse
 }

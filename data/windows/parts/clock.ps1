@@ -13,7 +13,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()

@@ -1,4 +1,4 @@
-# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# What the exit codes of Server Configurator mean, as far as anybody has written it down:
 # facts: Meanings windows/exit-codes code meaning
 
 # Whether this computer holds a certificate with its key, and trusts it itself.
@@ -28,8 +28,12 @@ function Invoke-ServerConfigurator {
     $Start.UseShellExecute = $false
     $Start.RedirectStandardOutput = $true
     $Process = [System.Diagnostics.Process]::Start($Start)
-    $Text = $Process.StandardOutput.ReadToEnd()
+    $Reading = $Process.StandardOutput.ReadToEndAsync()
     $Process.WaitForExit()
+    $Text = ''
+    if ($Reading.Wait(5000)) {
+        $Text = $Reading.Result
+    }
     @{
         Code = [string]$Process.ExitCode
         Text = $Text
@@ -38,7 +42,35 @@ function Invoke-ServerConfigurator {
 
 # The certificate groups that this computer has, as Server Configurator lists them.
 function Get-GroupList {
-    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+    (Invoke-ServerConfigurator -Arguments '/listcertificategroups').Text
+}
+
+# What a certificate group uses, in words.
+function Get-Used {
+    param([string]$Label)
+    if ($Label -eq 'unknown') {
+        return 'a certificate that it does not name'
+    }
+    if ($Label) {
+        return $Label
+    }
+    'no certificate'
+}
+
+# What a certificate group uses, once it uses what it should, or after two minutes: services that
+# restart say nothing for a while.
+function Wait-GroupCertificate {
+    param([string]$Group, [string]$Label)
+    $Until = [System.DateTime]::UtcNow.AddMinutes(2)
+    $Now = [string](Get-CertificateInUse)[$Group]
+    while ($Now -ne $Label -and [System.DateTime]::UtcNow -lt $Until) {
+        [System.Threading.Thread]::Sleep(5000)
+        $Now = [string](Get-CertificateInUse)[$Group]
+        if ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown') {
+            return $Now
+        }
+    }
+    $Now
 }
 
 # Lets a certificate group use a certificate, or none when the label is empty, and reads back what
@@ -47,14 +79,17 @@ function Set-GroupCertificate {
     param([string]$Group, [string]$Id, [string]$Label)
     $Before = [string](Get-CertificateInUse)[$Group]
     if ($Before -eq $Label) {
-        return ('{0} uses {1} already' -f $Group, $Label)
+        return ('{0} uses {1} already' -f $Group, (Get-Used -Label $Label))
+    }
+    if ($Label -eq 'unknown') {
+        throw ('{0} did not say which certificate it used before. Choose it in Server Configurator.' -f $Group)
     }
     $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
     if (-not $Label) {
         $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
     }
     if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
-        return ('{0} uses {1} still' -f $Group, $Before)
+        return ('{0} uses {1} still' -f $Group, (Get-Used -Label $Before))
     }
     Add-Before -What $Group -Was $Before
     $Run = Invoke-ServerConfigurator -Arguments $Arguments
@@ -62,8 +97,13 @@ function Set-GroupCertificate {
     if (-not $Meaning) {
         $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     }
-    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
-        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, $Meaning
+    $Now = Wait-GroupCertificate -Group $Group -Label $Label
+    if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
+        throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
     }
-    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+    if (@('0', '200000') -notcontains $Run.Code) {
+        throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
+    }
+    '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }

@@ -1,3 +1,5 @@
+# part: sid
+
 # A well-known SID stays a SID, which means the same in every language; other accounts get a name.
 function Get-AccountName {
     param([string]$Sid)
@@ -15,13 +17,8 @@ function Get-AccountName {
 # The account of a service, named like those that may read a private key.
 function Get-ServiceAccount {
     param([string]$Account)
-    if ($Account -like '.\*') {
-        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
-    }
     try {
-        $Name = [System.Security.Principal.NTAccount]::new($Account)
-        $Sid = $Name.Translate([System.Security.Principal.SecurityIdentifier])
-        Get-AccountName -Sid $Sid.Value
+        Get-AccountName -Sid (Get-Sid -Account $Account)
     }
     catch {
         $Account

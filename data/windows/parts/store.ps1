@@ -9,8 +9,11 @@ function Add-ToStore {
         return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
     }
     Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
-    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+    $Opened = [System.Security.Cryptography.X509Certificates.X509Store]::new($Store, 'LocalMachine')
+    $Opened.Open('ReadWrite')
+    $Opened.Add($Certificate)
+    $Opened.Close()
     if (-not (Test-Path -LiteralPath $InStore)) {
         throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
     }
@@ -28,5 +31,6 @@ function Remove-FromStore {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
     Remove-Item -LiteralPath $InStore
+    Remove-Before -What ('{0} {1}' -f $Store, $Label)
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }

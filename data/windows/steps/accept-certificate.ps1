@@ -13,9 +13,9 @@ function Step-AcceptCertificate {
         return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
     }
     Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
-    $Answer = @(certreq -accept -machine (Join-Path -Path $PSScriptRoot -ChildPath $CertificateFile)) -join ' '
+    $Answer = @(certreq -accept -q -machine (Join-Path -Path $PSScriptRoot -ChildPath $CertificateFile)) -join ' '
     if (-not (Test-Held -Label $Thumbprint)) {
-        throw ('{0} found no private key that fits it: {1}.' -f $CertificateFile, $Answer)
+        throw ('Windows did not take {0}: {1}.' -f $CertificateFile, $Answer)
     }
     '{0} is in LocalMachine\My now, with its private key' -f $Thumbprint
 }

@@ -1,5 +1,6 @@
 # inputs: begin
 $PfxFile = ''
+$PfxHash = ''
 $Thumbprint = ''
 # inputs: end
 # part: before
@@ -14,6 +15,9 @@ function Step-ImportCertificate {
         return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
     }
     $Path = Join-Path -Path $PSScriptRoot -ChildPath $PfxFile
+    if (-not (Test-Path -LiteralPath $Path) -or (Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $PfxHash) {
+        throw ('{0} is missing beside this script, or has changed since it was made.' -f $PfxFile)
+    }
     $Password = Read-Host -Prompt ('Password of {0}' -f $PfxFile) -AsSecureString
     Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
     $null = Import-PfxCertificate -FilePath $Path -CertStoreLocation 'Cert:\LocalMachine\My' -Password $Password

@@ -17,7 +17,11 @@ function Step-KeyAccess {
     if (-not $KeyFile) {
         throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
     }
-    foreach ($Account in @($Accounts + (Get-ServiceAccount -Names $Services))) {
+    $Readers = @($Accounts + (Get-RunningAccount -Names $Services))
+    if ($Readers.Count -eq 0) {
+        return 'the table names no account, and no service of XProtect is here yet'
+    }
+    foreach ($Account in $Readers) {
         Grant-KeyRead -Path $KeyFile -Account $Account
     }
 }

@@ -11,7 +11,7 @@ function Step-MakeRequest {
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
     }
-    $Answer = @(certreq -new -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
+    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
     if (-not (Test-Path -LiteralPath $Path)) {
         throw ('Windows made no request: {0}.' -f $Answer)
     }

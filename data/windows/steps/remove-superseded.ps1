@@ -12,8 +12,8 @@ function Step-RemoveSuperseded {
             '{0} is not here' -f $Old
             continue
         }
-        if ($InUse -contains $Old -or -not (Test-Held -Label $Thumbprint)) {
-            throw ('{0} is still in use, or its successor {1} is not here.' -f $Old, $Thumbprint)
+        if ($InUse -contains $Old -or $InUse -contains 'unknown' -or -not (Test-Held -Label $Thumbprint)) {
+            throw ('{0} may still be in use, or its successor {1} is not here.' -f $Old, $Thumbprint)
         }
         if ($PSCmdlet.ShouldProcess($Old, 'Remove it with its private key')) {
             Remove-Item -LiteralPath $InStore -DeleteKey

@@ -1,6 +1,6 @@
 # inputs: begin
-$Groups = @()
-$GroupIds = @()
+$UndoGroups = @()
+$UndoGroupIds = @()
 # inputs: end
 # part: before
 # part: held
@@ -8,11 +8,14 @@ $GroupIds = @()
 # part: configurator
 function Step-UndoEncryption {
     $Before = Get-Before
-    foreach ($Group in $Groups) {
+    foreach ($Group in $UndoGroups) {
         if (-not $Before.ContainsKey($Group)) {
             '{0} was not changed' -f $Group
             continue
         }
-        Set-GroupCertificate -Group $Group -Id ($GroupIds[[array]::IndexOf($Groups, $Group)]) -Label $Before[$Group]
+        Set-GroupCertificate -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Label $Before[$Group]
+        if (-not $WhatIfPreference) {
+            Remove-Before -What $Group
+        }
     }
 }

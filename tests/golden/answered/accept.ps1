@@ -8,6 +8,7 @@
     powershell -ExecutionPolicy Bypass -File accept.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
@@ -16,9 +17,13 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', 'AD10DBA07B1D3598175DC8B8B80CB7882D86C1D10756084AAE20673404CFFBAD')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', 'C10821ED657DB6AC7C4414E33AEED50751FB2BECD17D9CA4F47F538BCBE37FBA')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
+$CaFiles = @('ca.cer')
+$CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
+$IntermediateFiles = @('intermediate.cer')
+$IntermediateThumbprints = @('E1CEAE11712BB5053EEF8B75CF2BCF313E232B4C')
 $CertificateFile = 'vms-rec-01.cer'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $FriendlyName = 'VMS vms-rec-01.example.local until 2036-03-01'
@@ -28,7 +33,7 @@ $Services = @('Milestone XProtect Recording Server')
 
 $Phases = @('Check', 'Prepare')
 
-# One line of the log, which the inventory brings back.
+# One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
     if ($WhatIfPreference) {
@@ -41,25 +46,46 @@ function Add-LogLine {
         detail = $Detail
     }
     $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
-    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    try {
+        [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    }
+    catch {
+        Write-Warning ('log.jsonl could not be written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
+# it had done by then is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
     if ($Phases -notcontains $In) {
         return
     }
+    $Said = [System.Collections.ArrayList]::new()
     try {
-        $Detail = @(& $Deed) -join '; '
+        & $Deed | ForEach-Object -Process { $null = $Said.Add($_) }
     }
     catch {
-        $Detail = $_.Exception.Message
+        $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
         throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
     }
+    $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
     Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+# Ends a visit with the inventory, whatever came before.
+function Invoke-Inventory {
+    if ($WhatIfPreference) {
+        return
+    }
+    try {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+    catch {
+        Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
 function Step-Administrator {
@@ -67,7 +93,18 @@ function Step-Administrator {
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'Administrator rights are missing.'
     }
+    if ([System.Environment]::Is64BitOperatingSystem -and -not [System.Environment]::Is64BitProcess) {
+        throw 'This is the 32-bit PowerShell, which does not see all of this computer.'
+    }
     'PowerShell runs as administrator'
+}
+
+function Step-WritableFolder {
+    if ($WhatIfPreference) {
+        return 'it is not tried whether this folder can be written to'
+    }
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), '')
+    'this folder can be written to'
 }
 
 function Step-RightComputer {
@@ -93,7 +130,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()
@@ -171,6 +208,15 @@ function Get-Before {
     $Noted
 }
 
+# Forgets how something was, once it is so again.
+function Remove-Before {
+    param([string]$What)
+    $Noted = Get-Before
+    $Noted.Remove($What)
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+}
+
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
@@ -179,6 +225,55 @@ function Add-Before {
         $Noted[$What] = $Was
         $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
         [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    }
+}
+
+# Puts a carried certificate into a store of the computer, never into that of a user.
+function Add-ToStore {
+    param([string]$Store, [string]$File, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if (Test-Path -LiteralPath $InStore) {
+        return ('{0} is in LocalMachine\{1} already' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Add {0}' -f $File))) {
+        return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
+    }
+    Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+    $Opened = [System.Security.Cryptography.X509Certificates.X509Store]::new($Store, 'LocalMachine')
+    $Opened.Open('ReadWrite')
+    $Opened.Add($Certificate)
+    $Opened.Close()
+    if (-not (Test-Path -LiteralPath $InStore)) {
+        throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
+    }
+    '{0} is in LocalMachine\{1} now' -f $Label, $Store
+}
+
+# Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
+function Remove-FromStore {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+        return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
+    }
+    if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
+        return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
+    }
+    Remove-Item -LiteralPath $InStore
+    Remove-Before -What ('{0} {1}' -f $Store, $Label)
+    '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
+}
+
+function Step-TrustRoot {
+    foreach ($File in $CaFiles) {
+        Add-ToStore -Store 'Root' -File $File -Label ($CaThumbprints[[array]::IndexOf($CaFiles, $File)])
+    }
+}
+
+function Step-Intermediate {
+    foreach ($File in $IntermediateFiles) {
+        Add-ToStore -Store 'CA' -File $File -Label ($IntermediateThumbprints[[array]::IndexOf($IntermediateFiles, $File)])
     }
 }
 
@@ -198,9 +293,9 @@ function Step-AcceptCertificate {
         return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
     }
     Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
-    $Answer = @(certreq -accept -machine (Join-Path -Path $PSScriptRoot -ChildPath $CertificateFile)) -join ' '
+    $Answer = @(certreq -accept -q -machine (Join-Path -Path $PSScriptRoot -ChildPath $CertificateFile)) -join ' '
     if (-not (Test-Held -Label $Thumbprint)) {
-        throw ('{0} found no private key that fits it: {1}.' -f $CertificateFile, $Answer)
+        throw ('Windows did not take {0}: {1}.' -f $CertificateFile, $Answer)
     }
     '{0} is in LocalMachine\My now, with its private key' -f $Thumbprint
 }
@@ -250,17 +345,29 @@ function Get-KeyReader {
     }
 }
 
-# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows, as
+# the names of its own accounts do not.
 function Get-Sid {
     param([string]$Account)
+    $Known = @{
+        'LOCALSYSTEM' = 'S-1-5-18'
+        '.\LOCALSYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\SYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\LOCALSERVICE' = 'S-1-5-19'
+        'NTAUTHORITY\NETWORKSERVICE' = 'S-1-5-20'
+    }
+    $Plain = $Account.Replace(' ', '').ToUpperInvariant()
+    if ($Known.ContainsKey($Plain)) {
+        return $Known[$Plain]
+    }
     if ($Account -like 'S-1-*') {
         return $Account
     }
-    if ($Account -eq 'LocalSystem') {
-        return 'S-1-5-18'
+    if ($Account -like '.\*') {
+        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
     }
     try {
-        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
+        $Name = [System.Security.Principal.NTAccount]::new($Account)
         $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
     }
     catch {
@@ -269,7 +376,7 @@ function Get-Sid {
 }
 
 # The accounts that the named services of this computer run as; a service that is not here has none.
-function Get-ServiceAccount {
+function Get-RunningAccount {
     param([string[]]$Names)
     foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
         if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
@@ -289,7 +396,7 @@ function Grant-KeyRead {
         return ('{0} may not read the private key yet' -f $Account)
     }
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
-    $Acl = Get-Acl -LiteralPath $Path
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
@@ -307,7 +414,11 @@ function Step-KeyAccess {
     if (-not $KeyFile) {
         throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
     }
-    foreach ($Account in @($Accounts + (Get-ServiceAccount -Names $Services))) {
+    $Readers = @($Accounts + (Get-RunningAccount -Names $Services))
+    if ($Readers.Count -eq 0) {
+        return 'the table names no account, and no service of XProtect is here yet'
+    }
+    foreach ($Account in $Readers) {
         Grant-KeyRead -Path $KeyFile -Account $Account
     }
 }
@@ -315,19 +426,20 @@ function Step-KeyAccess {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
 Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
 Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
 Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
 Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
 
 try {
-    Invoke-Step -In 'Prepare' -Name 'accept-certificate' -Deed { Step-AcceptCertificate } -Remedy 'Run request.ps1 here again, and have the new request signed: the key of the old one is gone.'
+    Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
+    Invoke-Step -In 'Prepare' -Name 'intermediates' -Deed { Step-Intermediate } -Remedy 'Look for a policy that forbids it, or import the files by hand into Intermediate Certification Authorities.'
+    Invoke-Step -In 'Prepare' -Name 'accept-certificate' -Deed { Step-AcceptCertificate } -Remedy 'Read the answer of certreq above. Where it finds no request, the key is gone: make a new folder with request.ps1, and have the new request signed.'
     Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
     Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

@@ -9,6 +9,7 @@
     powershell -ExecutionPolicy Bypass -File request.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
@@ -17,13 +18,13 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', '121BEECD114D271C35967B8403AB411068571BFF32F531B12089681FC26F15E5', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '2C67BEDD9D36A389CDAE6BCE046AA9869EB5309572DCF8FED984A82C301BE1A1', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
 $RequestFile = 'vms-rec-01.req'
 # inputs: end
 
 $Phases = @('Check', 'Request')
 
-# One line of the log, which the inventory brings back.
+# One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
     if ($WhatIfPreference) {
@@ -36,25 +37,46 @@ function Add-LogLine {
         detail = $Detail
     }
     $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
-    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    try {
+        [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    }
+    catch {
+        Write-Warning ('log.jsonl could not be written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
+# it had done by then is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
     if ($Phases -notcontains $In) {
         return
     }
+    $Said = [System.Collections.ArrayList]::new()
     try {
-        $Detail = @(& $Deed) -join '; '
+        & $Deed | ForEach-Object -Process { $null = $Said.Add($_) }
     }
     catch {
-        $Detail = $_.Exception.Message
+        $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
         throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
     }
+    $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
     Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+# Ends a visit with the inventory, whatever came before.
+function Invoke-Inventory {
+    if ($WhatIfPreference) {
+        return
+    }
+    try {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+    catch {
+        Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
 function Step-Administrator {
@@ -62,7 +84,18 @@ function Step-Administrator {
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'Administrator rights are missing.'
     }
+    if ([System.Environment]::Is64BitOperatingSystem -and -not [System.Environment]::Is64BitProcess) {
+        throw 'This is the 32-bit PowerShell, which does not see all of this computer.'
+    }
     'PowerShell runs as administrator'
+}
+
+function Step-WritableFolder {
+    if ($WhatIfPreference) {
+        return 'it is not tried whether this folder can be written to'
+    }
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), '')
+    'this folder can be written to'
 }
 
 function Step-RightComputer {
@@ -88,7 +121,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()
@@ -152,7 +185,7 @@ function Step-MakeRequest {
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
     }
-    $Answer = @(certreq -new -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
+    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
     if (-not (Test-Path -LiteralPath $Path)) {
         throw ('Windows made no request: {0}.' -f $Answer)
     }
@@ -162,7 +195,8 @@ function Step-MakeRequest {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
 Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
 Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
 Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
@@ -171,7 +205,5 @@ try {
     Invoke-Step -In 'Request' -Name 'make-request' -Deed { Step-MakeRequest } -Remedy 'Read the answer of certreq above; the lines of request.inf say what was asked for.'
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

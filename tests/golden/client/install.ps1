@@ -15,6 +15,7 @@
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
@@ -26,14 +27,14 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '4B6FB86663BAFCD6FC427354FF4C64C6BF3F00301D173D4FDF6D4F84692E92A8', '533CAB439415E10196D9F5FE70122423FA296517EE35C24C704416DAC539CED4')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '06BD1FE4A83DBC3E7F225C6F2C3C3B97198BB4DB05C4B1990999CD165924ED5B', 'E97BD173D6EF79423423B8F844538955D718B81E0CB8BD8250DEEC2389E26F5E')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
 
 $Phases = @('Check', $Phase)
 
-# One line of the log, which the inventory brings back.
+# One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
     if ($WhatIfPreference) {
@@ -46,25 +47,46 @@ function Add-LogLine {
         detail = $Detail
     }
     $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
-    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    try {
+        [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    }
+    catch {
+        Write-Warning ('log.jsonl could not be written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
+# it had done by then is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
     if ($Phases -notcontains $In) {
         return
     }
+    $Said = [System.Collections.ArrayList]::new()
     try {
-        $Detail = @(& $Deed) -join '; '
+        & $Deed | ForEach-Object -Process { $null = $Said.Add($_) }
     }
     catch {
-        $Detail = $_.Exception.Message
+        $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
         throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
     }
+    $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
     Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+# Ends a visit with the inventory, whatever came before.
+function Invoke-Inventory {
+    if ($WhatIfPreference) {
+        return
+    }
+    try {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+    catch {
+        Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
 function Step-Administrator {
@@ -72,7 +94,18 @@ function Step-Administrator {
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'Administrator rights are missing.'
     }
+    if ([System.Environment]::Is64BitOperatingSystem -and -not [System.Environment]::Is64BitProcess) {
+        throw 'This is the 32-bit PowerShell, which does not see all of this computer.'
+    }
     'PowerShell runs as administrator'
+}
+
+function Step-WritableFolder {
+    if ($WhatIfPreference) {
+        return 'it is not tried whether this folder can be written to'
+    }
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), '')
+    'this folder can be written to'
 }
 
 function Step-RightComputer {
@@ -98,7 +131,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()
@@ -166,6 +199,15 @@ function Get-Before {
     $Noted
 }
 
+# Forgets how something was, once it is so again.
+function Remove-Before {
+    param([string]$What)
+    $Noted = Get-Before
+    $Noted.Remove($What)
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+}
+
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
@@ -188,8 +230,11 @@ function Add-ToStore {
         return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
     }
     Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
-    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+    $Opened = [System.Security.Cryptography.X509Certificates.X509Store]::new($Store, 'LocalMachine')
+    $Opened.Open('ReadWrite')
+    $Opened.Add($Certificate)
+    $Opened.Close()
     if (-not (Test-Path -LiteralPath $InStore)) {
         throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
     }
@@ -207,6 +252,7 @@ function Remove-FromStore {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
     Remove-Item -LiteralPath $InStore
+    Remove-Before -What ('{0} {1}' -f $Store, $Label)
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -219,7 +265,8 @@ function Step-TrustRoot {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
 Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
 Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
 Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
@@ -228,7 +275,5 @@ try {
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

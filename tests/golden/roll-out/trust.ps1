@@ -15,6 +15,7 @@
     powershell -ExecutionPolicy Bypass -File trust.ps1 -WhatIf
     Says what it would do here, and changes nothing.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [Parameter(Position = 0)]

@@ -15,6 +15,7 @@
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
@@ -27,13 +28,14 @@ $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
-$Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520', '84E7D8D729D447F3480276A24B0525110BDEBCD8140800C7B3BACBA0D78A071A')
+$Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '0B5A7417907641CB6C42221EFDAD4E302F05845081BDB2F76B38E9C8358DE69B')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $PfxFile = 'vms-rec-01.pfx'
+$PfxHash = '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $FriendlyName = 'VMS vms-rec-01.example.local until 2036-03-01'
 $Accounts = @('EXAMPLE\svc-vms$')
@@ -46,7 +48,7 @@ $Superseded = @('0123456789ABCDEF0123456789ABCDEF01234567')
 
 $Phases = @('Check', $Phase)
 
-# One line of the log, which the inventory brings back.
+# One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
     if ($WhatIfPreference) {
@@ -59,25 +61,46 @@ function Add-LogLine {
         detail = $Detail
     }
     $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
-    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    try {
+        [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    }
+    catch {
+        Write-Warning ('log.jsonl could not be written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
+# it had done by then is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
     if ($Phases -notcontains $In) {
         return
     }
+    $Said = [System.Collections.ArrayList]::new()
     try {
-        $Detail = @(& $Deed) -join '; '
+        & $Deed | ForEach-Object -Process { $null = $Said.Add($_) }
     }
     catch {
-        $Detail = $_.Exception.Message
+        $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
         throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
     }
+    $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
     Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+# Ends a visit with the inventory, whatever came before.
+function Invoke-Inventory {
+    if ($WhatIfPreference) {
+        return
+    }
+    try {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+    catch {
+        Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
 function Step-Administrator {
@@ -85,7 +108,18 @@ function Step-Administrator {
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'Administrator rights are missing.'
     }
+    if ([System.Environment]::Is64BitOperatingSystem -and -not [System.Environment]::Is64BitProcess) {
+        throw 'This is the 32-bit PowerShell, which does not see all of this computer.'
+    }
     'PowerShell runs as administrator'
+}
+
+function Step-WritableFolder {
+    if ($WhatIfPreference) {
+        return 'it is not tried whether this folder can be written to'
+    }
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), '')
+    'this folder can be written to'
 }
 
 function Step-RightComputer {
@@ -111,7 +145,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()
@@ -197,6 +231,15 @@ function Get-Before {
     $Noted
 }
 
+# Forgets how something was, once it is so again.
+function Remove-Before {
+    param([string]$What)
+    $Noted = Get-Before
+    $Noted.Remove($What)
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+}
+
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
@@ -219,8 +262,11 @@ function Add-ToStore {
         return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
     }
     Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
-    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+    $Opened = [System.Security.Cryptography.X509Certificates.X509Store]::new($Store, 'LocalMachine')
+    $Opened.Open('ReadWrite')
+    $Opened.Add($Certificate)
+    $Opened.Close()
     if (-not (Test-Path -LiteralPath $InStore)) {
         throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
     }
@@ -238,6 +284,7 @@ function Remove-FromStore {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
     Remove-Item -LiteralPath $InStore
+    Remove-Before -What ('{0} {1}' -f $Store, $Label)
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -264,6 +311,9 @@ function Step-ImportCertificate {
         return ('{0} is not in LocalMachine\My yet' -f $Thumbprint)
     }
     $Path = Join-Path -Path $PSScriptRoot -ChildPath $PfxFile
+    if (-not (Test-Path -LiteralPath $Path) -or (Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash -ne $PfxHash) {
+        throw ('{0} is missing beside this script, or has changed since it was made.' -f $PfxFile)
+    }
     $Password = Read-Host -Prompt ('Password of {0}' -f $PfxFile) -AsSecureString
     Add-Before -What ('My {0}' -f $Thumbprint) -Was 'absent'
     $null = Import-PfxCertificate -FilePath $Path -CertStoreLocation 'Cert:\LocalMachine\My' -Password $Password
@@ -318,17 +368,29 @@ function Get-KeyReader {
     }
 }
 
-# The SID of an account. A SID is taken as it is: it means the same in every language of Windows.
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows, as
+# the names of its own accounts do not.
 function Get-Sid {
     param([string]$Account)
+    $Known = @{
+        'LOCALSYSTEM' = 'S-1-5-18'
+        '.\LOCALSYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\SYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\LOCALSERVICE' = 'S-1-5-19'
+        'NTAUTHORITY\NETWORKSERVICE' = 'S-1-5-20'
+    }
+    $Plain = $Account.Replace(' ', '').ToUpperInvariant()
+    if ($Known.ContainsKey($Plain)) {
+        return $Known[$Plain]
+    }
     if ($Account -like 'S-1-*') {
         return $Account
     }
-    if ($Account -eq 'LocalSystem') {
-        return 'S-1-5-18'
+    if ($Account -like '.\*') {
+        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
     }
     try {
-        $Name = [System.Security.Principal.NTAccount]::new(($Account -replace '^\.\\', ('{0}\' -f $env:COMPUTERNAME)))
+        $Name = [System.Security.Principal.NTAccount]::new($Account)
         $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
     }
     catch {
@@ -337,7 +399,7 @@ function Get-Sid {
 }
 
 # The accounts that the named services of this computer run as; a service that is not here has none.
-function Get-ServiceAccount {
+function Get-RunningAccount {
     param([string[]]$Names)
     foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
         if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
@@ -357,7 +419,7 @@ function Grant-KeyRead {
         return ('{0} may not read the private key yet' -f $Account)
     }
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
-    $Acl = Get-Acl -LiteralPath $Path
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
@@ -375,7 +437,11 @@ function Step-KeyAccess {
     if (-not $KeyFile) {
         throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
     }
-    foreach ($Account in @($Accounts + (Get-ServiceAccount -Names $Services))) {
+    $Readers = @($Accounts + (Get-RunningAccount -Names $Services))
+    if ($Readers.Count -eq 0) {
+        return 'the table names no account, and no service of XProtect is here yet'
+    }
+    foreach ($Account in $Readers) {
         Grant-KeyRead -Path $KeyFile -Account $Account
     }
 }
@@ -454,49 +520,81 @@ function Get-MobileCertificate {
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificates that the XProtect services really use: certificate group -> thumbprint.
+# The certificate of the group server: each of its services has a port. Where they differ, nobody can
+# say which one the group uses.
+function Get-ServerCertificate {
+    param($Https, $Files)
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    $Used = ''
+    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Used -and $Found -and $Found -ne $Used) {
+            return 'unknown'
+        }
+        if ($Found) {
+            $Used = $Found
+        }
+    }
+    $Used
+}
+
+# The certificate of the event server. Its configuration says whether it encrypts; with which one it
+# says only where it names a thumbprint, or where Windows serves its port.
+function Get-EventCertificate {
+    param($Https, [string]$File)
+    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
+    if ($Enabled.Trim() -ne 'true') {
+        return ''
+    }
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Found) {
+        return $Found
+    }
+    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
+    }
+    'unknown'
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint, or
+# 'unknown' where a service encrypts and does not say with which one.
 function Get-CertificateInUse {
     $Https = Get-HttpCertificate
     $Files = Get-ConfigurationFile
-    $InUse = @{}
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    foreach ($Port in @($Recording, $Management)) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Found) {
-            $InUse['server'] = $Found
-        }
-    }
-    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
-    if ($Found) {
-        $InUse['mobile streaming media'] = $Found
-    }
     $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    if ($Media -match '^[0-9A-Fa-f]{40}$') {
-        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    $Found = @{
+        'server' = Get-ServerCertificate -Https $Https -Files $Files
+        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
+        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
     }
-    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
-    $Found = Get-PortCertificate -Https $Https -Port '22331'
-    if ($Events -eq 'true' -and $Found) {
-        $InUse['event server'] = $Found
+    $InUse = @{}
+    foreach ($Group in $Found.Keys) {
+        if ($Found[$Group]) {
+            $InUse[$Group] = $Found[$Group]
+        }
     }
     $InUse
 }
 
-# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# What the exit codes of Server Configurator mean, as far as anybody has written it down:
+# https://github.com/milestonesys/MilestonePSTools/blob/main/MilestonePSTools/Public/Tools/Invoke-ServerConfigurator.ps1
+# https://github.com/tbalaz/MilestoneRecorderCertManager
 $Meanings = @{
     '0' = 'it reports success'
     '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
     '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
     '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
-    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers'
-    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role'
-    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '200000' = 'a code without a published meaning, seen in runs that had worked'
+    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers (second hand)'
+    '20' = 'the event server uses the certificate, but the management server does not know it. Register it on the page Registering servers (second hand)'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role (second hand)'
+    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '200000' = 'a code without a published meaning, seen in runs that had worked (second hand)'
 }
 
 # Whether this computer holds a certificate with its key, and trusts it itself.
@@ -526,8 +624,12 @@ function Invoke-ServerConfigurator {
     $Start.UseShellExecute = $false
     $Start.RedirectStandardOutput = $true
     $Process = [System.Diagnostics.Process]::Start($Start)
-    $Text = $Process.StandardOutput.ReadToEnd()
+    $Reading = $Process.StandardOutput.ReadToEndAsync()
     $Process.WaitForExit()
+    $Text = ''
+    if ($Reading.Wait(5000)) {
+        $Text = $Reading.Result
+    }
     @{
         Code = [string]$Process.ExitCode
         Text = $Text
@@ -536,7 +638,35 @@ function Invoke-ServerConfigurator {
 
 # The certificate groups that this computer has, as Server Configurator lists them.
 function Get-GroupList {
-    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+    (Invoke-ServerConfigurator -Arguments '/listcertificategroups').Text
+}
+
+# What a certificate group uses, in words.
+function Get-Used {
+    param([string]$Label)
+    if ($Label -eq 'unknown') {
+        return 'a certificate that it does not name'
+    }
+    if ($Label) {
+        return $Label
+    }
+    'no certificate'
+}
+
+# What a certificate group uses, once it uses what it should, or after two minutes: services that
+# restart say nothing for a while.
+function Wait-GroupCertificate {
+    param([string]$Group, [string]$Label)
+    $Until = [System.DateTime]::UtcNow.AddMinutes(2)
+    $Now = [string](Get-CertificateInUse)[$Group]
+    while ($Now -ne $Label -and [System.DateTime]::UtcNow -lt $Until) {
+        [System.Threading.Thread]::Sleep(5000)
+        $Now = [string](Get-CertificateInUse)[$Group]
+        if ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown') {
+            return $Now
+        }
+    }
+    $Now
 }
 
 # Lets a certificate group use a certificate, or none when the label is empty, and reads back what
@@ -545,14 +675,17 @@ function Set-GroupCertificate {
     param([string]$Group, [string]$Id, [string]$Label)
     $Before = [string](Get-CertificateInUse)[$Group]
     if ($Before -eq $Label) {
-        return ('{0} uses {1} already' -f $Group, $Label)
+        return ('{0} uses {1} already' -f $Group, (Get-Used -Label $Label))
+    }
+    if ($Label -eq 'unknown') {
+        throw ('{0} did not say which certificate it used before. Choose it in Server Configurator.' -f $Group)
     }
     $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
     if (-not $Label) {
         $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
     }
     if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
-        return ('{0} uses {1} still' -f $Group, $Before)
+        return ('{0} uses {1} still' -f $Group, (Get-Used -Label $Before))
     }
     Add-Before -What $Group -Was $Before
     $Run = Invoke-ServerConfigurator -Arguments $Arguments
@@ -560,10 +693,15 @@ function Set-GroupCertificate {
     if (-not $Meaning) {
         $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     }
-    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
-        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, $Meaning
+    $Now = Wait-GroupCertificate -Group $Group -Label $Label
+    if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
+        throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
     }
-    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+    if (@('0', '200000') -notcontains $Run.Code) {
+        throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
+    }
+    '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }
 
 # The exit code is not believed: what the servers use is read back.
@@ -589,8 +727,8 @@ function Step-RemoveSuperseded {
             '{0} is not here' -f $Old
             continue
         }
-        if ($InUse -contains $Old -or -not (Test-Held -Label $Thumbprint)) {
-            throw ('{0} is still in use, or its successor {1} is not here.' -f $Old, $Thumbprint)
+        if ($InUse -contains $Old -or $InUse -contains 'unknown' -or -not (Test-Held -Label $Thumbprint)) {
+            throw ('{0} may still be in use, or its successor {1} is not here.' -f $Old, $Thumbprint)
         }
         if ($PSCmdlet.ShouldProcess($Old, 'Remove it with its private key')) {
             Remove-Item -LiteralPath $InStore -DeleteKey
@@ -602,7 +740,8 @@ function Step-RemoveSuperseded {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
 Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
 Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
 Invoke-Step -In 'Check' -Name 'right-windows' -Deed { Step-RightWindows } -Remedy 'Write the release into the column windows of the site''s table, then make a new folder: its PFX file will be encrypted for this Windows.'
@@ -611,14 +750,12 @@ Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificat
 
 try {
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
-    Invoke-Step -In 'Prepare' -Name 'import-certificate' -Deed { Step-ImportCertificate } -Remedy 'Type the password of the PFX file again; it was shown when the certificates were made. If it is lost renew the certificate.'
+    Invoke-Step -In 'Prepare' -Name 'import-certificate' -Deed { Step-ImportCertificate } -Remedy 'Type the password of the PFX file again; it was shown when the certificates were made. If it is lost, renew the certificate. If the file is damaged, copy it again.'
     Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
     Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
-    Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above. Then run the script again, or undo.ps1.'
+    Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above. Where it could not register, do that on its page Registering servers; else run the script again, or undo.ps1.'
     Invoke-Step -In 'Retire' -Name 'remove-superseded' -Deed { Step-RemoveSuperseded } -Remedy 'Let the new certificate be used first (-Phase Encrypt), then run this again.'
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

@@ -10,6 +10,7 @@
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
@@ -126,31 +127,60 @@ function Get-MobileCertificate {
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificates that the XProtect services really use: certificate group -> thumbprint.
+# The certificate of the group server: each of its services has a port. Where they differ, nobody can
+# say which one the group uses.
+function Get-ServerCertificate {
+    param($Https, $Files)
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    $Used = ''
+    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Used -and $Found -and $Found -ne $Used) {
+            return 'unknown'
+        }
+        if ($Found) {
+            $Used = $Found
+        }
+    }
+    $Used
+}
+
+# The certificate of the event server. Its configuration says whether it encrypts; with which one it
+# says only where it names a thumbprint, or where Windows serves its port.
+function Get-EventCertificate {
+    param($Https, [string]$File)
+    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
+    if ($Enabled.Trim() -ne 'true') {
+        return ''
+    }
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Found) {
+        return $Found
+    }
+    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
+    }
+    'unknown'
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint, or
+# 'unknown' where a service encrypts and does not say with which one.
 function Get-CertificateInUse {
     $Https = Get-HttpCertificate
     $Files = Get-ConfigurationFile
-    $InUse = @{}
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    foreach ($Port in @($Recording, $Management)) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Found) {
-            $InUse['server'] = $Found
-        }
-    }
-    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
-    if ($Found) {
-        $InUse['mobile streaming media'] = $Found
-    }
     $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    if ($Media -match '^[0-9A-Fa-f]{40}$') {
-        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    $Found = @{
+        'server' = Get-ServerCertificate -Https $Https -Files $Files
+        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
+        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
     }
-    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
-    $Found = Get-PortCertificate -Https $Https -Port '22331'
-    if ($Events -eq 'true' -and $Found) {
-        $InUse['event server'] = $Found
+    $InUse = @{}
+    foreach ($Group in $Found.Keys) {
+        if ($Found[$Group]) {
+            $InUse[$Group] = $Found[$Group]
+        }
     }
     $InUse
 }
@@ -190,6 +220,36 @@ function Get-ComputerRoot {
     Get-ChildItem -LiteralPath 'Cert:\LocalMachine\Root' | Where-Object -FilterScript { $Others -notcontains $_.Thumbprint }
 }
 
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows, as
+# the names of its own accounts do not.
+function Get-Sid {
+    param([string]$Account)
+    $Known = @{
+        'LOCALSYSTEM' = 'S-1-5-18'
+        '.\LOCALSYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\SYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\LOCALSERVICE' = 'S-1-5-19'
+        'NTAUTHORITY\NETWORKSERVICE' = 'S-1-5-20'
+    }
+    $Plain = $Account.Replace(' ', '').ToUpperInvariant()
+    if ($Known.ContainsKey($Plain)) {
+        return $Known[$Plain]
+    }
+    if ($Account -like 'S-1-*') {
+        return $Account
+    }
+    if ($Account -like '.\*') {
+        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
+    }
+    try {
+        $Name = [System.Security.Principal.NTAccount]::new($Account)
+        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    }
+    catch {
+        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
+    }
+}
+
 # A well-known SID stays a SID, which means the same in every language; other accounts get a name.
 function Get-AccountName {
     param([string]$Sid)
@@ -207,13 +267,8 @@ function Get-AccountName {
 # The account of a service, named like those that may read a private key.
 function Get-ServiceAccount {
     param([string]$Account)
-    if ($Account -like '.\*') {
-        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
-    }
     try {
-        $Name = [System.Security.Principal.NTAccount]::new($Account)
-        $Sid = $Name.Translate([System.Security.Principal.SecurityIdentifier])
-        Get-AccountName -Sid $Sid.Value
+        Get-AccountName -Sid (Get-Sid -Account $Account)
     }
     catch {
         $Account
@@ -296,7 +351,7 @@ function Get-ClockOffset {
         }
     }
     catch {
-        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.Message)
+        Write-Warning ('{0} did not tell its time: {1}' -f $Source, $_.Exception.GetBaseException().Message)
     }
     finally {
         $Client.Dispose()
@@ -343,7 +398,7 @@ function Get-Personal {
     param([string]$Store)
     foreach ($Certificate in @(Get-ChildItem -LiteralPath $Store)) {
         $Readers = @()
-        if ($Certificate.HasPrivateKey) {
+        if ($Certificate.HasPrivateKey -and $Store -like 'Cert:\LocalMachine\*') {
             $Readers = @(Get-Reader -Certificate $Certificate)
         }
         [ordered]@{
@@ -366,7 +421,9 @@ function Get-OwnName {
 function Get-OwnAddress {
     foreach ($Card in @(Get-CimInstance -ClassName Win32_NetworkAdapterConfiguration)) {
         if ($Card.IPEnabled) {
-            $Card.IPAddress
+            foreach ($Address in $Card.IPAddress) {
+                $Address
+            }
         }
     }
 }

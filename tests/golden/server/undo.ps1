@@ -10,22 +10,25 @@
     powershell -ExecutionPolicy Bypass -File undo.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
+#Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
 # inputs: begin
 $ComputerName = 'vms-rec-01'
-$Files = @('ca.cer', 'vms-rec-01.pfx', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '085C05CCB7170EABD6035C593C6763BFB1875B17D063EE2D9046CA8E234FBD59', 'DBF473E3D51BD044AAAE0C35B45DDC2886D0FEAC8C5CBB31A5DD25903F858520')
-$Groups = @('server', 'streaming media')
-$GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
+$Files = @('ca.cer', 'inventory.ps1')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5')
+$NotBefore = '2026-03-01T09:00:00+00:00'
+$NamePrefix = 'VMS vms-rec-01.example.local until '
+$UndoGroups = @('server', 'streaming media')
+$UndoGroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
 
 $Phases = @('Check', 'Undo')
 
-# One line of the log, which the inventory brings back.
+# One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
     if ($WhatIfPreference) {
@@ -38,25 +41,46 @@ function Add-LogLine {
         detail = $Detail
     }
     $Text = (ConvertTo-Json -InputObject $Line -Compress) + [System.Environment]::NewLine
-    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    try {
+        [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), $Text)
+    }
+    catch {
+        Write-Warning ('log.jsonl could not be written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
+# it had done by then is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
     if ($Phases -notcontains $In) {
         return
     }
+    $Said = [System.Collections.ArrayList]::new()
     try {
-        $Detail = @(& $Deed) -join '; '
+        & $Deed | ForEach-Object -Process { $null = $Said.Add($_) }
     }
     catch {
-        $Detail = $_.Exception.Message
+        $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
         throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
     }
+    $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
     Write-Output ('{0}: {1}' -f $Name, $Detail)
+}
+
+# Ends a visit with the inventory, whatever came before.
+function Invoke-Inventory {
+    if ($WhatIfPreference) {
+        return
+    }
+    try {
+        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+    }
+    catch {
+        Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
+    }
 }
 
 function Step-Administrator {
@@ -64,7 +88,18 @@ function Step-Administrator {
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'Administrator rights are missing.'
     }
+    if ([System.Environment]::Is64BitOperatingSystem -and -not [System.Environment]::Is64BitProcess) {
+        throw 'This is the 32-bit PowerShell, which does not see all of this computer.'
+    }
     'PowerShell runs as administrator'
+}
+
+function Step-WritableFolder {
+    if ($WhatIfPreference) {
+        return 'it is not tried whether this folder can be written to'
+    }
+    [System.IO.File]::AppendAllText((Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'), '')
+    'this folder can be written to'
 }
 
 function Step-RightComputer {
@@ -88,6 +123,16 @@ function Step-CarriedFile {
     '{0} files are as they were made' -f $Files.Count
 }
 
+function Step-NewestCertificate {
+    $Mine = [System.DateTimeOffset]::Parse($NotBefore, [System.Globalization.CultureInfo]::InvariantCulture).UtcDateTime
+    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
+        if ($Certificate.FriendlyName.StartsWith($NamePrefix) -and $Certificate.NotBefore.ToUniversalTime() -gt $Mine) {
+            throw ('A newer certificate is here already: {0}, {1}.' -f $Certificate.FriendlyName, $Certificate.Thumbprint)
+        }
+    }
+    'no newer certificate is here'
+}
+
 # What install.ps1 noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
@@ -99,6 +144,15 @@ function Get-Before {
         }
     }
     $Noted
+}
+
+# Forgets how something was, once it is so again.
+function Remove-Before {
+    param([string]$What)
+    $Noted = Get-Before
+    $Noted.Remove($What)
+    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
+    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
 }
 
 # Notes how something was, once: a second run must not take its own change for the old state.
@@ -193,49 +247,81 @@ function Get-MobileCertificate {
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificates that the XProtect services really use: certificate group -> thumbprint.
+# The certificate of the group server: each of its services has a port. Where they differ, nobody can
+# say which one the group uses.
+function Get-ServerCertificate {
+    param($Https, $Files)
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
+    $Used = ''
+    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+        $Found = Get-PortCertificate -Https $Https -Port $Port
+        if ($Used -and $Found -and $Found -ne $Used) {
+            return 'unknown'
+        }
+        if ($Found) {
+            $Used = $Found
+        }
+    }
+    $Used
+}
+
+# The certificate of the event server. Its configuration says whether it encrypts; with which one it
+# says only where it names a thumbprint, or where Windows serves its port.
+function Get-EventCertificate {
+    param($Https, [string]$File)
+    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
+    if ($Enabled.Trim() -ne 'true') {
+        return ''
+    }
+    $Found = Get-PortCertificate -Https $Https -Port '22331'
+    if ($Found) {
+        return $Found
+    }
+    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
+    }
+    'unknown'
+}
+
+# The certificates that the XProtect services really use: certificate group -> thumbprint, or
+# 'unknown' where a service encrypts and does not say with which one.
 function Get-CertificateInUse {
     $Https = Get-HttpCertificate
     $Files = Get-ConfigurationFile
-    $InUse = @{}
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    foreach ($Port in @($Recording, $Management)) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Found) {
-            $InUse['server'] = $Found
-        }
-    }
-    $Found = Get-MobileCertificate -Https $Https -File $Files.Mobile
-    if ($Found) {
-        $InUse['mobile streaming media'] = $Found
-    }
     $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    if ($Media -match '^[0-9A-Fa-f]{40}$') {
-        $InUse['streaming media'] = $Media.ToUpperInvariant()
+    $Found = @{
+        'server' = Get-ServerCertificate -Https $Https -Files $Files
+        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
+        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
     }
-    $Events = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]'
-    $Found = Get-PortCertificate -Https $Https -Port '22331'
-    if ($Events -eq 'true' -and $Found) {
-        $InUse['event server'] = $Found
+    $InUse = @{}
+    foreach ($Group in $Found.Keys) {
+        if ($Found[$Group]) {
+            $InUse[$Group] = $Found[$Group]
+        }
     }
     $InUse
 }
 
-# What the exit codes of Server Configurator mean, as far as anybody has written it down.
+# What the exit codes of Server Configurator mean, as far as anybody has written it down:
+# https://github.com/milestonesys/MilestonePSTools/blob/main/MilestonePSTools/Public/Tools/Invoke-ServerConfigurator.ps1
+# https://github.com/tbalaz/MilestoneRecorderCertManager
 $Meanings = @{
     '0' = 'it reports success'
     '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
     '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
     '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
-    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers'
-    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role'
-    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again'
-    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server'
-    '200000' = 'a code without a published meaning, seen in runs that had worked'
+    '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers (second hand)'
+    '20' = 'the event server uses the certificate, but the management server does not know it. Register it on the page Registering servers (second hand)'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role (second hand)'
+    '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '200000' = 'a code without a published meaning, seen in runs that had worked (second hand)'
 }
 
 # Whether this computer holds a certificate with its key, and trusts it itself.
@@ -265,8 +351,12 @@ function Invoke-ServerConfigurator {
     $Start.UseShellExecute = $false
     $Start.RedirectStandardOutput = $true
     $Process = [System.Diagnostics.Process]::Start($Start)
-    $Text = $Process.StandardOutput.ReadToEnd()
+    $Reading = $Process.StandardOutput.ReadToEndAsync()
     $Process.WaitForExit()
+    $Text = ''
+    if ($Reading.Wait(5000)) {
+        $Text = $Reading.Result
+    }
     @{
         Code = [string]$Process.ExitCode
         Text = $Text
@@ -275,7 +365,35 @@ function Invoke-ServerConfigurator {
 
 # The certificate groups that this computer has, as Server Configurator lists them.
 function Get-GroupList {
-    (Invoke-ServerConfigurator -Arguments '/quiet /listcertificategroups').Text
+    (Invoke-ServerConfigurator -Arguments '/listcertificategroups').Text
+}
+
+# What a certificate group uses, in words.
+function Get-Used {
+    param([string]$Label)
+    if ($Label -eq 'unknown') {
+        return 'a certificate that it does not name'
+    }
+    if ($Label) {
+        return $Label
+    }
+    'no certificate'
+}
+
+# What a certificate group uses, once it uses what it should, or after two minutes: services that
+# restart say nothing for a while.
+function Wait-GroupCertificate {
+    param([string]$Group, [string]$Label)
+    $Until = [System.DateTime]::UtcNow.AddMinutes(2)
+    $Now = [string](Get-CertificateInUse)[$Group]
+    while ($Now -ne $Label -and [System.DateTime]::UtcNow -lt $Until) {
+        [System.Threading.Thread]::Sleep(5000)
+        $Now = [string](Get-CertificateInUse)[$Group]
+        if ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown') {
+            return $Now
+        }
+    }
+    $Now
 }
 
 # Lets a certificate group use a certificate, or none when the label is empty, and reads back what
@@ -284,14 +402,17 @@ function Set-GroupCertificate {
     param([string]$Group, [string]$Id, [string]$Label)
     $Before = [string](Get-CertificateInUse)[$Group]
     if ($Before -eq $Label) {
-        return ('{0} uses {1} already' -f $Group, $Label)
+        return ('{0} uses {1} already' -f $Group, (Get-Used -Label $Label))
+    }
+    if ($Label -eq 'unknown') {
+        throw ('{0} did not say which certificate it used before. Choose it in Server Configurator.' -f $Group)
     }
     $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
     if (-not $Label) {
         $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
     }
     if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
-        return ('{0} uses {1} still' -f $Group, $Before)
+        return ('{0} uses {1} still' -f $Group, (Get-Used -Label $Before))
     }
     Add-Before -What $Group -Was $Before
     $Run = Invoke-ServerConfigurator -Arguments $Arguments
@@ -299,20 +420,28 @@ function Set-GroupCertificate {
     if (-not $Meaning) {
         $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     }
-    if ([string](Get-CertificateInUse)[$Group] -ne $Label) {
-        throw ('{0} is not seen to use {1}. Server Configurator answered {2}: {3}.' -f $Group, $Label, $Run.Code, $Meaning)
+    $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, $Meaning
+    $Now = Wait-GroupCertificate -Group $Group -Label $Label
+    if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
+        throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
     }
-    '{0} uses {1} now; Server Configurator answered {2}: {3}' -f $Group, $Label, $Run.Code, $Meaning
+    if (@('0', '200000') -notcontains $Run.Code) {
+        throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
+    }
+    '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }
 
 function Step-UndoEncryption {
     $Before = Get-Before
-    foreach ($Group in $Groups) {
+    foreach ($Group in $UndoGroups) {
         if (-not $Before.ContainsKey($Group)) {
             '{0} was not changed' -f $Group
             continue
         }
-        Set-GroupCertificate -Group $Group -Id ($GroupIds[[array]::IndexOf($Groups, $Group)]) -Label $Before[$Group]
+        Set-GroupCertificate -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Label $Before[$Group]
+        if (-not $WhatIfPreference) {
+            Remove-Before -What $Group
+        }
     }
 }
 
@@ -320,13 +449,15 @@ function Step-UndoCertificate {
     if ((Get-Before)['My {0}' -f $Thumbprint] -ne 'absent' -or -not (Test-Held -Label $Thumbprint)) {
         return ('{0} stays as it is in LocalMachine\My' -f $Thumbprint)
     }
-    if (@((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values) -contains $Thumbprint) {
-        throw ('{0} is still in use.' -f $Thumbprint)
+    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
+    if (-not $WhatIfPreference -and ($InUse -contains $Thumbprint -or $InUse -contains 'unknown')) {
+        throw ('{0} is still in use, or a service does not say what it uses.' -f $Thumbprint)
     }
     if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
         return ('{0} is still in LocalMachine\My' -f $Thumbprint)
     }
     Remove-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint) -DeleteKey
+    Remove-Before -What ('My {0}' -f $Thumbprint)
     '{0} is no longer in LocalMachine\My' -f $Thumbprint
 }
 
@@ -341,8 +472,11 @@ function Add-ToStore {
         return ('{0} is not in LocalMachine\{1} yet' -f $Label, $Store)
     }
     Add-Before -What ('{0} {1}' -f $Store, $Label) -Was 'absent'
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath $File
-    $null = Import-Certificate -FilePath $Path -CertStoreLocation ('Cert:\LocalMachine\{0}' -f $Store)
+    $Certificate = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+    $Opened = [System.Security.Cryptography.X509Certificates.X509Store]::new($Store, 'LocalMachine')
+    $Opened.Open('ReadWrite')
+    $Opened.Add($Certificate)
+    $Opened.Close()
     if (-not (Test-Path -LiteralPath $InStore)) {
         throw ('Windows did not keep {0} in LocalMachine\{1}.' -f $File, $Store)
     }
@@ -360,6 +494,7 @@ function Remove-FromStore {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
     Remove-Item -LiteralPath $InStore
+    Remove-Before -What ('{0} {1}' -f $Store, $Label)
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -372,9 +507,11 @@ function Step-UndoTrust {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
 Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
 Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
 
 try {
     Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator.'
@@ -382,7 +519,5 @@ try {
     Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Remove it in mmc, Certificates (Local Computer), Trusted Root Certification Authorities.'
 }
 finally {
-    if (-not $WhatIfPreference) {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
-    }
+    Invoke-Inventory
 }

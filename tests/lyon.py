@@ -1,0 +1,142 @@
+"""A small real site of each way to a certificate: what people would carry, carried by tests."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.authority import QUICK, create_authority, new_key, request
+from vmscert.carrying import simulated, take_inventory
+from vmscert.deeds import issue_certificates
+from vmscert.faults import remade
+from vmscert.inventory import write_inventory
+from vmscert.job import Job
+from vmscert.records import Records
+from vmscert.runbook import STAGES
+from vmscert.site import CSR, THIRD_PARTY, Host, Site
+
+AT = datetime(2026, 11, 23, 22, tzinfo=UTC)
+DAY = timedelta(days=1)
+CA_PASSWORD = "canary of the CA 7f3a"
+PFX_PASSWORD = "canary of the PFX 9c1e"
+MS = Host("ms", "lyon.local", roles=("management server",), owner="IT")
+REC = Host("rec-1", "lyon.local", addresses=("10.0.0.2",), roles=("recording server",), owner="IT",
+           enrolment=CSR)  # fmt: skip
+MOB = Host("mob", "lyon.local", ("video.example.com",), roles=("mobile server",), owner="DMZ",
+           enrolment=THIRD_PARTY)  # fmt: skip
+PC = Host("pc-1", "lyon.local", roles=("smart client",), owner="Guards")
+WEB = Host("web-1", "lyon.local", roles=("mobile client",), owner="Guards")
+SITE = Site("lyon", (MS, REC, MOB, PC, WEB))
+
+
+@cache
+def key(word):
+    """One key for each word, made once."""
+    return new_key(2048)
+
+
+@cache
+def site_ca():
+    return create_authority("Lyon VMS root 2026", AT, QUICK, key("ca"))
+
+
+def secrets(monkeypatch):
+    """Let runs find their passwords, and cost less than they should."""
+    monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)
+    monkeypatch.setenv("VMSCERT_PFX_PASSWORD", PFX_PASSWORD)
+    monkeypatch.setattr("vmscert.keyfile.ROUNDS", 10)
+    made = count()
+    monkeypatch.setattr("vmscert.fleet.new_key", lambda _bits: key(f"server {next(made)}"))
+
+
+def open_lyon(folder, number="16", site=SITE, issued=True):
+    """A job on a real site that has a CA and the certificates that it makes itself."""
+    records = Records(folder)
+    records.save_authority(site_ca(), CA_PASSWORD, AT)
+    job = Job(STAGES[number].runbook if number in STAGES else "16-verify", site, records, AT)
+    if issued:
+        issue_certificates(job, PFX_PASSWORD)
+    return job
+
+
+def numbered(job, number):
+    return replace(job, runbook=STAGES[number].runbook)
+
+
+def changed(job, name, **parts):
+    """The job, after somebody changed one computer's line of the table."""
+    host = replace(job.site[name], **parts)
+    hosts = (host if one.name == name else one for one in job.site)
+    return replace(job, site=replace(job.site, hosts=tuple(hosts)))
+
+
+def visit(job, errand, script="install", **more):
+    """Run a script of an errand's folder on a simulated computer, and report back."""
+    here = simulated(job, job.site[errand.host])
+    try:
+        here.run(job.records.folder / errand.folder / f"{script}.ps1", job.at, PFX_PASSWORD, **more)
+    finally:
+        take_inventory(job, here.stores(job.at))
+
+
+def csr_of(host, *names, word=""):
+    """A request for the names of a computer, or for these, in PEM."""
+    csr, _ = request(*(names or host.issued_names), key=key(word or host.name))
+    return csr.public_bytes(Encoding.PEM)
+
+
+def inventory_of(job, name, **parts):
+    """The inventory that a computer writes now, with some parts changed."""
+    return write_inventory(replace(simulated(job, job.site[name]).stores(job.at), **parts))
+
+
+@cache
+def other_ca(at=AT):
+    """A root of somebody else, and the CA below it that answers requests."""
+    root = create_authority("Other root", at, QUICK, key("other root"))
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Other issuing CA")])
+    between = remade(root.certificate, root.key, subject=name, key=key("issuing").public_key())
+    return root, between
+
+
+def answer_to(job, host="mob", *, names=None, word="", **parts):
+    """What another CA answers: leaf, issuing CA, root."""
+    root, between = other_ca()
+    wanted = names or job.site[host].issued_names
+    leaf = root.issue(*wanted, at=AT, key=key(word or host)).certificate
+    leaf = remade(leaf, key("issuing"), issuer=between.subject, **parts)
+    return leaf, between, root.certificate
+
+
+def pem(*certificates):
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+
+
+def weak_request(host):
+    """A request with a key of 1,024 bits, which new_key() would refuse."""
+    from vmscert.teaching import teaching_key
+
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
+    names = x509.SubjectAlternativeName([x509.DNSName(host.fqdn)])
+    signed = builder.add_extension(names, False).sign(teaching_key("weak", 1024), SHA256())
+    return signed.public_bytes(Encoding.PEM)
+
+
+def forged_request(host):
+    """A request whose signature is of other bytes."""
+    der = bytearray(x509.load_pem_x509_csr(csr_of(host)).public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return bytes(der)
+
+
+def tree(folder):
+    """Every file in a folder as path → (bytes, time of its last change)."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in paths
+    }
