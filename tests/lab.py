@@ -22,6 +22,10 @@ CHANNELS = ("msedge", "chrome")  # found where Windows and macOS install them
 # Whatever asks for another host by its name gets nowhere, also what a page does not tell of.
 NO_NETWORK = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HERE}"
 
+# The real sites of the tests have a CA; nobody is there to type its password, and none is given for
+# PFX files: they get the one that the page shows.
+PASSWORDS = {"VMSCERT_CA_PASSWORD": "a password of the browser's tests", "VMSCERT_PFX_PASSWORD": ""}
+
 # Where Jupyter and IPython keep things: in the copy's folder, each in one of its own.
 KEPT = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
         "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")  # fmt: skip
@@ -95,12 +99,12 @@ def _start(folder):
         "--ServerApp.allow_root=True",
         "--LabApp.expose_app_in_browser=True",
     ]
-    kept = {name: str(folder / name) for name in KEPT}
+    kept = {name: str(folder / name) for name in (*KEPT, "VMSCERT_RECORDS")}
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | kept | {"PYTHONPATH": str(folder)},
+            env=os.environ | kept | PASSWORDS | {"PYTHONPATH": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -159,10 +163,10 @@ class Watch:
 
 
 class Lab:
-    """A page of JupyterLab, and the notebooks that are open in it."""
+    """A page of JupyterLab, the notebooks that are open in it, and the folder of its kit."""
 
-    def __init__(self, page, address):
-        self.page = page
+    def __init__(self, page, address, folder):
+        self.page, self.folder = page, folder
         self.watch = Watch().over(page)
         self._ran = set()
         page.goto(address)
@@ -183,6 +187,12 @@ class Lab:
         self.do("docmanager:open", {"path": f"notebooks/{name}.ipynb", "factory": "Notebook"})
         self.within(CONNECTED)
         return Notebook(self)
+
+    def save(self, name):
+        """Save a notebook; return its file as it lies on the disk then."""
+        self.open(name)
+        self.do("docmanager:save")
+        return self.folder / "notebooks" / f"{name}.ipynb"
 
     def ran(self, name):
         """Open a notebook, or come back to it; when it is new, run all its cells."""
@@ -216,12 +226,22 @@ class Notebook:
 
     def answer(self, number, text):
         """Write over a cell, run it and the one below; return where that one's output appears."""
-        self.cell(number).locator(".cm-content").click()
-        self._keyboard.press("ControlOrMeta+A")
-        self._keyboard.insert_text(text)
+        self.write(number, text)
         self._keyboard.press("Shift+Enter")
         self._keyboard.press("Shift+Enter")
         return self.cell(number + 1).locator(".jp-OutputArea-output")
+
+    def write(self, number, text):
+        """Write over a cell, and run nothing."""
+        self.cell(number).locator(".cm-content").click()
+        self._keyboard.press("ControlOrMeta+A")
+        self._keyboard.insert_text(text)
+
+    def choose(self, name, data):
+        """Choose a file in the dialog that the notebook's only upload button opens."""
+        with self._lab.page.expect_file_chooser() as dialog:
+            self.panel.locator(".widget-upload").click()
+        dialog.value.set_files({"name": name, "mimeType": "text/plain", "buffer": data})
 
     def move(self, handle):
         """Move a slider by one step, or click anything else; wait until a picture changes."""

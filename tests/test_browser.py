@@ -1,18 +1,30 @@
-"""The lessons as a reader meets them: JupyterLab in a browser, a mouse and a keyboard."""
+"""The notebooks as a reader meets them: JupyterLab in a browser, a mouse and a keyboard."""
 
 import re
 import warnings
+from datetime import UTC, datetime
 
 import nbformat
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from lab import Lab, Watch, jupyterlab, pictures, start_browser
 
 from vmscert.facts import NOTEBOOKS
+from vmscert.inventory import write_inventory
+from vmscert.job import EXAMPLE
+from vmscert.windows import Stores
 
 SWITCH = ".widget-checkbox input"
 SLIDER = ".widget-slider .noUi-handle"
 
-WHOLE = ["00-start-here", "01-a-key-pair", "05-a-handshake", "06-who-talks-to-whom"]
+LESSONS = ["00-start-here", "01-a-key-pair", "05-a-handshake", "06-who-talks-to-whom"]
+CREATE, TRUST, IMPORT = (
+    "12-create-server-certificates",
+    "13-trust-the-ca-on-clients",
+    "14-import-server-certificates",
+)
+WHOLE = [*LESSONS, CREATE, TRUST, IMPORT]
 # notebook, what a reader moves in it, and how many of them there are
 MOVED = [
     ("01-a-key-pair", SLIDER, 2),
@@ -50,8 +62,9 @@ def browser(api):
 @pytest.fixture(scope="module")
 def opened(browser, tmp_path_factory):
     """JupyterLab with a copy of the kit, as `vmscert lab` opens it."""
-    with jupyterlab(tmp_path_factory.mktemp("lab")) as address:
-        yield Lab(browser.new_page(), address)
+    folder = tmp_path_factory.mktemp("lab")
+    with jupyterlab(folder) as address:
+        yield Lab(browser.new_page(), address, folder)
 
 
 @pytest.fixture
@@ -140,3 +153,71 @@ def test_a_choice_of_a_quiz_answers_when_it_is_opened(lab, api):
     api.expect(choice.locator("p")).to_be_hidden()
     choice.locator("summary").click()
     api.expect(choice.locator("p")).to_contain_text(re.compile("Right|Not yet"))
+
+
+def test_the_board_of_a_rehearsal_shows_each_computer_as_verified_by_sign_and_word(lab, api):
+    board = lab.ran(IMPORT).panel.locator("table:has(th:text-is('next'))")
+    api.expect(board.locator("td:has-text('✓ verified')")).to_have_count(13)
+
+
+# A real site: its computers are not simulated, and nobody types a password.
+
+
+@pytest.fixture(scope="module")
+def lyon(opened):
+    """The example's table under another name, with all keys made here; its CA exists."""
+    table = opened.folder / "lyon.csv"
+    table.write_bytes(EXAMPLE.read_bytes().replace(b"csr", b"pfx"))
+    run_on(opened, table, "11-create-the-ca-certificate")
+    run_on(opened, table, CREATE)
+    return table
+
+
+def run_on(lab, table, name):
+    """Write another site into the cell of the parameters, and run all cells."""
+    notebook = lab.open(name)
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    (number,) = [n for n, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    source = cells[number].source.replace("data/sites/example.csv", table.as_posix())
+    notebook.write(number, source)
+    notebook.run_all()
+    return notebook
+
+
+def test_the_password_of_pfx_files_is_on_the_page_alone_and_one_click_takes_it_away(lab, api, lyon):
+    notebook = lab.open(CREATE)
+    shown = notebook.panel.locator(".widget-html div[style*=monospace]")
+    api.expect(shown).to_be_visible()
+    password = shown.text_content()
+    words = password.split(" ")
+    assert [len(word) for word in words] == [6] * 5
+    files = [path for path in lab.folder.glob("VMSCERT_RECORDS/lyon/**/*") if path.is_file()]
+    (pfx,) = [path for path in files if path.suffix == ".pfx" and "vms-rec-02" in str(path)]
+    assert load_pkcs12(pfx.read_bytes(), password.encode()).key
+    notebook.panel.get_by_role("button", name="I have written it down").click()
+    api.expect(shown).to_be_hidden()
+    told = [str(notebook.cells()).encode(), notebook.panel.text_content().encode()]
+    told += [path.read_bytes() for path in (*files, lab.save(CREATE))]
+    # One word may happen to be one that we speak: before, delete.
+    assert sum(any(word.encode() in text for text in told) for word in words) <= 1
+
+
+def test_what_comes_back_is_chosen_on_the_board_and_changes_it_or_is_refused_in_one_sentence(
+    lab, api, lyon
+):
+    notebook = run_on(lab, lyon, TRUST)
+    board = notebook.panel.locator(".jp-Cell:has(.widget-upload)")
+    row = board.locator("tr:has-text('vms-pc-01')")
+    api.expect(row).to_contain_text("☐ to do")
+    board.locator("select").select_option("vms-pc-01")
+    board.get_by_role("button", name="Note their folders as carried").click()
+    api.expect(row).to_contain_text("→ carried")
+    ca = x509.load_der_x509_certificate((lab.folder / "VMSCERT_RECORDS/lyon/ca.cer").read_bytes())
+    stores = Stores("vms-pc-01", datetime.now(UTC), root=(ca,))
+    notebook.choose("vms-pc-01.json", write_inventory(stores))
+    api.expect(row).to_contain_text("✓ verified")
+    api.expect(board).to_contain_text("vms-pc-01: inventory of ")
+    notebook.choose("vms-pc-01.json", b"{ rubbish")
+    api.expect(board).to_contain_text("not kept: vms-pc-01.json: is not JSON. Run inventory.ps1")
+    api.expect(row).to_contain_text("✓ verified")
+    api.expect(board).not_to_contain_text("Traceback")

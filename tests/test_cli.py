@@ -94,7 +94,7 @@ def test_run_stops_with_one_line_where_a_precheck_fails(tmp_path):
     table.write_bytes(EXAMPLE.read_bytes())
     ran = vmscert("run", "14", "--site", table, "--folder", tmp_path / "out", folder=tmp_path)
     assert ran.returncode == 1
-    assert "run 11-create-the-ca-certificate first" in ran.stderr
+    assert "Run 11-create-the-ca-certificate first" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -61,7 +61,7 @@ def test_a_real_site_is_not_carried_out_by_opening_a_runbook(own_site, tmp_path,
     job = runbook("15", own_site, tmp_path / "records")
     assert not job.records.has_authority
     (first,) = failed(precheck(job))
-    assert "run 11-create-the-ca-certificate first" in first.todo
+    assert "Run 11-create-the-ca-certificate first" in first.todo
 
 
 def test_a_real_site_waits_for_people(own_site, tmp_path, passwords):

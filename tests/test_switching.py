@@ -241,6 +241,18 @@ def test_a_plan_names_runs_of_steps_by_their_ends(example):
     assert plan_switching(example)[3]["after"] == "0, 2"
 
 
+def test_a_plan_says_once_what_becomes_of_clients_without_trust_and_clusters_alone_add_a_column(
+    example,
+):
+    rows = plan_switching(example)
+    assert ["dark" in row["if it came too early"] for row in rows] == [True] + [False] * 6
+    assert "besides" not in rows[0]
+    nodes = [
+        Host(name, roles=("management server",), cluster=("vms",)) for name in ("ms-01", "ms-02")
+    ]
+    assert all("besides" in row for row in plan_switching(site(*nodes)))
+
+
 def test_the_plan_of_a_site_without_servers_is_trust_alone():
     assert [row["step"] for row in plan_switching(site(CLIENT))] == [TRUST]
     assert plan_switching(site(CLIENT), off=True) == []

@@ -179,7 +179,7 @@ def _show_plan(rows: list[dict[str, object]]) -> None:
     for row in rows:
         out.print(f"[b]Step {row['step']}[/b]")
         for heading in _LONG:
-            if row[heading]:
+            if row.get(heading):
                 out.print(f"  {heading}: {row[heading]}.", soft_wrap=True, markup=False)
 
 

@@ -88,7 +88,7 @@ def look_form(
     }
     for one in texts.values():
         one.style = _WIDE
-    dropped = widgets.FileUpload(description="Drop a file", multiple=False)
+    dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
 
     def now() -> Look:

@@ -52,8 +52,9 @@ blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; 
   h1 { font-size: 15pt; } h2 { font-size: 12pt; margin: .7rem 0 .2rem; padding-top: .3rem; }
   p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .15rem .4rem; }
   h1, h2, h3 { break-after: avoid; page-break-after: avoid; }
+  p:has(+ pre), p:has(+ table) { break-after: avoid; page-break-after: avoid; }
   li, tr, pre, svg, blockquote { break-inside: avoid; page-break-inside: avoid; }
-  thead { display: table-header-group; }
+  thead { display: table-header-group; } table { width: calc(100% - 2px); }
   code, th { background: none; } a { color: inherit; text-decoration: none; }
 }
 """.strip()

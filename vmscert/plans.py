@@ -16,7 +16,7 @@ from vmscert.job import Check, Job
 from vmscert.missing import lacking_roots, missing_certificates, unbound
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
-from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
+from vmscert.switching import TRUST, Step, ready, switch_off, switch_on, too_early
 from vmscert.trust import Finding, diagnose
 from vmscert.verify import VERIFIED, Verification
 from vmscert.windows import thumbprint
@@ -109,22 +109,32 @@ def _way(host: Host) -> str:
 
 
 def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
-    """Each step in which encryption is switched on, or off: what it costs, and why not earlier."""
+    """Each step in which encryption is switched on, or off: what it costs, and why not earlier.
+
+    What happens to clients that do not trust the CA stands at the step of trust, once for all.
+    """
     site = given.site if isinstance(given, Job) else given
     return [
         {
             "step": step.number,
-            "server": step.host or "all clients",
+            "server": step.host or f"all {len(site.clients)} clients",
             "switch": step.groups or ("trust the CA",),
             "downtime": f"{step.minutes} min{_unless_confirmed(step.minutes_sure)}",
             "stands still": step.dark,
             "after": _spans(step.waits_for),
-            "if it came too early": "; ".join(too_early(site, step, ())),
-            "besides": "; ".join(step.also),
+            "if it came too early": _too_early(site, step),
+            **({"besides": "; ".join(step.also)} if any(host.cluster for host in site) else {}),
             "this order is": step.sure,
         }
         for step in (switch_off if off else switch_on)(site)
     ]
+
+
+def _too_early(site: Site, step: Step) -> str:
+    """What a step breaks before its turn, besides clients without trust, who break at any step."""
+    if step.on and step.number == TRUST:
+        return "it can't; whoever is left out goes dark with the first server that it calls"
+    return "; ".join(too_early(site, step, (TRUST,)))
 
 
 def switching_checks(job: Job) -> list[Check]:

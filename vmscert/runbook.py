@@ -44,7 +44,7 @@ def precheck(job: Job) -> list[Check]:
     ]
     for number, stage in STAGES.items():
         if number < job.number:
-            checks.append(_stage_check(number, job, f"run {stage.runbook} first"))
+            checks.append(_stage_check(number, job, f"Run {stage.runbook} first"))
             if not checks[-1].ok:
                 break
     return checks
@@ -52,7 +52,7 @@ def precheck(job: Job) -> list[Check]:
 
 def verify_stage(job: Job) -> list[Check]:
     """Return what this runbook was to achieve, read back from files and inventories."""
-    todo = "carry the folder there and bring the inventory back"
+    todo = "Carry the folder there and bring the inventory back"
     return [
         _stage_check(job.number, job, todo),
         Check("the ledger is unbroken", *_unbroken(job)),
