@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from vmscert.boardform import board_form
 from vmscert.deeds import sign_requests
-from vmscert.returns import take_back
+from vmscert.returns import take_back, take_dropped
 from vmscert.site import THIRD_PARTY, Site
 from vmscert.windows import thumbprint
 
@@ -228,3 +228,33 @@ class TestDropZone:
         form.carry(["rec-1"])
         assert form.told == ["rec-1: carried"]
         assert job.records.ledger.entries()[-1].action == "carried"
+
+
+class TestDropFolder:
+    def drop(self, job, **files):
+        job.records.dropped()
+        for name, data in files.items():
+            (job.records.folder / "drop" / f"{name}.json").write_bytes(data)
+
+    def test_is_emptied_of_what_was_kept_and_keeps_what_is_odd(self, job):
+        self.drop(job, a=lyon.inventory_of(job, "pc-1"), b=b"{}")
+        told = take_dropped(job)
+        assert told[0].startswith("pc-1: inventory")
+        assert told[1].startswith("not kept: b.json: ")
+        assert [path.name for path in job.records.dropped()] == ["b.json"]
+        assert (job.records.folder / "drop" / "taken" / "a.json").exists()
+
+    def test_loses_nothing_when_a_file_of_the_same_name_comes_again(self, job):
+        for data in (lyon.inventory_of(job, "pc-1"), lyon.inventory_of(job, "ms")):
+            self.drop(job, a=data)
+            assert len(take_dropped(job)) == 1
+        taken = job.records.folder / "drop" / "taken"
+        assert {path.name for path in taken.iterdir()} == {"a.json", "a-2.json"}
+
+    def test_is_taken_in_when_the_board_is_shown_and_named_there(self, job):
+        self.drop(job, a=lyon.inventory_of(job, "pc-1"))
+        form = board_form(job)
+        assert form.told == ["pc-1: inventory of 2026-11-23 22:00 UTC"]
+        assert job.records.dropped() == []
+        returning = form.form.children[1].children[0]
+        assert returning.value.count("/drop</code>") == 1

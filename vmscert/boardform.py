@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from vmscert.job import Job
-from vmscert.returns import take_back
+from vmscert.returns import take_back, take_dropped
 from vmscert.show import table
 from vmscert.standings import STATES, Standing, board, mark_carried
 
@@ -16,7 +16,8 @@ _FILES = ".json,.req,.csr,.cer,.crt,.pem,.p7b"
 _SET_OUT = "Who sets out now? Choose the computers, several with Ctrl."
 _BACK = (
     "What came back, several files at once: <code>&lt;computer&gt;.json</code>, a server's "
-    "<code>.req</code>, what another CA answered."
+    "<code>.req</code>, what another CA answered. Or drop them into <code>{drop}</code> in the "
+    "file browser, and run this cell again."
 )
 _SAID = '<div style="line-height: 1.4; padding: 2px 0">{}</div>'
 # Each state's sign and the colour behind it: on black and white paper, sign and word remain.
@@ -88,7 +89,10 @@ class BoardForm:
 
 
 def board_form(job: Job) -> BoardForm:
-    """Return the board of a site, with a list to note folders as carried, and a place for files."""
+    """Return the board of a site, with a list to note folders as carried, and a place for files.
+
+    What lies in the folder `drop` of the records is taken in first.
+    """
     import ipywidgets as widgets
 
     wide = widgets.Layout(width="400px")
@@ -100,14 +104,20 @@ def board_form(job: Job) -> BoardForm:
         ),
     ]
     returning = [
-        widgets.HTML(_SAID.format(_BACK), layout=wide),
+        widgets.HTML(_SAID.format(_BACK.format(drop=escape(_drop(job)))), layout=wide),
         widgets.FileUpload(
             description="Choose what came back", multiple=True, accept=_FILES, layout=wide
         ),
     ]
     columns = [widgets.VBox(one) for one in (leaving, returning)]
     _offer(job, columns[0])
-    return BoardForm(job, widgets.HBox(columns, layout=widgets.Layout(grid_gap="24px")))
+    form = widgets.HBox(columns, layout=widgets.Layout(grid_gap="24px"))
+    return BoardForm(job, form, take_dropped(job))
+
+
+def _drop(job: Job) -> str:
+    """The folder to drop files into, as the file browser shows it."""
+    return f"{job.place.removesuffix(' (a rehearsal)')}/drop"
 
 
 def _offer(job: Job, leaving: Any) -> None:

@@ -205,14 +205,16 @@ def board_command(
     as_json: JsonOption = False,
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
-    from vmscert.returns import take_back
+    from vmscert.returns import take_back, take_dropped
     from vmscert.runbook import STAGES, open_runbook
     from vmscert.standings import board
 
     # Opened as the first runbook, which catches up on nothing; seen as the last that is walked for.
     job = replace(open_runbook(STAGES["11"].runbook, site, folder), runbook=STAGES["15"].runbook)
-    for path in files or []:
-        err.print(take_back(job, path.name, path.read_bytes()), soft_wrap=True, markup=False)
+    beside = [path.read_bytes() for path in files or []]
+    told = [take_back(job, path.name, path.read_bytes(), beside) for path in files or []]
+    for one in [*told, *take_dropped(job)]:
+        err.print(one, soft_wrap=True, markup=False)
     standings = board(job)
     if as_json:
         print(json.dumps([asdict(one) for one in standings], indent=1))

@@ -5,6 +5,7 @@
     servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
     roll-out/<date>/                   the CA for many computers at once, and for phones
+    drop/                              where people put what they bring back
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
@@ -272,6 +273,22 @@ class Records:
             folder = _free(place / f"{at:%Y-%m-%d}")
             write_folder(folder, {**files, "SHA256SUMS": sha256sums(files)})
         return folder
+
+    def dropped(self) -> list[Path]:
+        """Return the files that people put into the folder `drop`; make it if it is missing."""
+        self._drop.mkdir(parents=True, exist_ok=True)
+        return sorted(path for path in self._drop.iterdir() if path.is_file())
+
+    def put_away(self, path: Path) -> None:
+        """Move a dropped file that was taken in to `drop/taken`; nothing there is overwritten."""
+        with self.lock():
+            taken = self._drop / "taken"
+            taken.mkdir(exist_ok=True)
+            path.rename(_free(taken / path.name))
+
+    @property
+    def _drop(self) -> Path:
+        return self.folder / "drop"
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for; the newest request replaces the one before."""

@@ -33,6 +33,22 @@ def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) ->
     raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
 
 
+def take_dropped(job: Job) -> list[str]:
+    """Keep all that people put into the folder `drop` of the records; one sentence for each file.
+
+    What was kept goes to `drop/taken`; a file that is odd stops no other, and stays.
+    """
+    files = {path: path.read_bytes() for path in job.records.dropped()}
+    told = []
+    for path, data in files.items():
+        try:
+            told.append(take_back(job, path.name, data, files.values()))
+            job.records.put_away(path)
+        except (ValueError, OSError) as error:
+            told.append(f"not kept: {error}")
+    return told
+
+
 def _is_json(data: bytes) -> bool:
     """Whether this is a JSON object, in UTF-8 or UTF-16, with a mark or without."""
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
