@@ -114,6 +114,7 @@ FILES = {
     "execute",
     "missing",
     "carrying",
+    "returns",
     "visits",
     "runbook",
 }
