@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import settings
 
+from vmscert import open_runbook
 from vmscert.authority import QUICK, create_authority, new_key
 
 # How long an example takes says something of the machine, not of what is tested.
@@ -49,6 +50,20 @@ def ca(keys, now):
 def stranger(keys, now):
     """Another CA, which nobody trusts."""
     return create_authority("Another root", now, QUICK, keys[2])
+
+
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory):
+    """The example's folder after runbooks 11 to 15, once for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("site")
+    open_runbook("16-verify-the-site", "data/sites/example.csv", folder)
+    return folder
+
+
+@pytest.fixture
+def rehearsed(site_folder, tmp_path):
+    """A copy of that folder, to be changed."""
+    return shutil.copytree(site_folder, tmp_path / "rehearsed")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert import QUICK, create_authority, open_runbook
+from vmscert import QUICK, create_authority
 from vmscert.facts import DATA
 from vmscert.simulate import serving
 
@@ -45,14 +45,6 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def site_folder(tmp_path_factory):
-    """A rehearsed site's folder, ready for verification."""
-    folder = tmp_path_factory.mktemp("site")
-    open_runbook("16-verify-the-site", EXAMPLE, folder)
-    return folder
-
-
 def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
     ran = vmscert("rehearse", "--json", "--folder", tmp_path / "out", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -67,14 +59,13 @@ def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
 
 
 def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):
-    """Somebody puts a file where the simulated computers keep their disks."""
+    """Somebody made a folder where the table is kept."""
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "simulated").write_text("in the way", encoding="utf-8")
+    (out / "site.csv").mkdir(parents=True)
     ran = vmscert("rehearse", "--json", "--folder", out, folder=tmp_path)
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["verified"] is False
-    assert "12-create-server-certificates: " in ran.stderr
+    assert "11-create-the-ca-certificate: " in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

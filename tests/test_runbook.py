@@ -79,19 +79,19 @@ def test_a_real_folder_never_becomes_a_rehearsal(own_site, tmp_path, passwords):
         runbook("12", EXAMPLE, tmp_path / "records")
 
 
-def test_every_deed_twice_is_the_same_as_once(tmp_path):
-    job = open_runbook("16-verify-the-site", EXAMPLE, tmp_path)
-    before = {path: path.read_bytes() for path in (tmp_path / "servers").rglob("*.*")}
-    ca = (tmp_path / "ca.key").read_bytes()
+def test_every_deed_twice_is_the_same_as_once(rehearsed):
+    job = open_runbook("16-verify-the-site", EXAMPLE, rehearsed)
+    before = {path: path.read_bytes() for path in (rehearsed / "servers").rglob("*.*")}
+    ca = (rehearsed / "ca.key").read_bytes()
     create_ca(job)
     assert issue_certificates(job) == []
     assert hand_over(job, "trust") == hand_over(job, "import") == hand_over(job, "encrypt") == []
-    assert before == {path: path.read_bytes() for path in (tmp_path / "servers").rglob("*.*")}
-    assert ca == (tmp_path / "ca.key").read_bytes()
+    assert before == {path: path.read_bytes() for path in (rehearsed / "servers").rglob("*.*")}
+    assert ca == (rehearsed / "ca.key").read_bytes()
 
 
-def test_a_name_that_is_added_to_the_table_asks_for_a_new_certificate(tmp_path):
-    job = open_runbook("16-verify-the-site", EXAMPLE, tmp_path)
+def test_a_name_that_is_added_to_the_table_asks_for_a_new_certificate(rehearsed):
+    job = open_runbook("16-verify-the-site", EXAMPLE, rehearsed)
     host = replace(job.site["vms-rec-01"], aliases=("rec.example.com",))
     hosts = tuple(host if one.name == host.name else one for one in job.site)
     job = replace(job, site=replace(job.site, hosts=hosts), runbook=STAGES["12"].runbook)
@@ -106,8 +106,8 @@ def test_an_old_windows_gets_a_3des_file_and_the_others_aes(tmp_path):
     assert rows["vms-rec-01"] == "in a PFX, AES-256"
 
 
-def test_renewal_serves_new_certificates_and_keeps_the_old_ones(tmp_path):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, tmp_path)
+def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
     old = job.records.current()
     due = due_servers(due_certificates(job, renewal_view(job)), 90)
     assert set(due) == set(old)
@@ -123,8 +123,8 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(tmp_path):
     assert all(old[name] in {held.certificate for held in stores[name].personal} for name in old)
 
 
-def test_a_certificate_that_was_renewed_but_not_installed_is_seen_on_the_wire(tmp_path):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, tmp_path)
+def test_a_certificate_that_was_renewed_but_not_installed_is_seen_on_the_wire(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
     renew_certificates(job, ["vms-rec-01"])
     seen = [one for one in verify_site(job) if not one.ok]
     assert {(one.server, one.verdict) for one in seen} == {
@@ -133,9 +133,9 @@ def test_a_certificate_that_was_renewed_but_not_installed_is_seen_on_the_wire(tm
     assert len(failed(connection_checks(seen))) == 1
 
 
-def test_a_site_without_its_ca_key_says_where_to_get_it(tmp_path):
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path)
-    (tmp_path / "ca.key").unlink()
+def test_a_site_without_its_ca_key_says_where_to_get_it(rehearsed):
+    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
+    (rehearsed / "ca.key").unlink()
     with pytest.raises(FileNotFoundError, match="restore it from the backup"):
         job.records.authority(LONG_ENOUGH)
     with pytest.raises(FileExistsError, match="never overwritten"):
@@ -176,8 +176,8 @@ def test_the_same_moment_is_used_throughout_a_run(tmp_path):
     assert {entry.time for entry in job.records.ledger.entries()} == {"2026-11-23T22:00:00Z"}
 
 
-def test_a_damaged_ca_certificate_is_told_with_the_way_back(tmp_path):
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path)
-    (tmp_path / "ca.cer").write_bytes(b"not a certificate")
+def test_a_damaged_ca_certificate_is_told_with_the_way_back(rehearsed):
+    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
+    (rehearsed / "ca.cer").write_bytes(b"not a certificate")
     with pytest.raises(ValueError, match=r"ca\.cer is damaged: restore it from the backup"):
         precheck(job)
