@@ -4,6 +4,7 @@ import re
 import warnings
 from datetime import UTC, datetime
 
+import folders
 import nbformat
 import pytest
 from cryptography import x509
@@ -221,3 +222,12 @@ def test_what_comes_back_is_chosen_on_the_board_and_changes_it_or_is_refused_in_
     api.expect(board).to_contain_text("not kept: vms-pc-01.json: is not JSON. Run inventory.ps1")
     api.expect(row).to_contain_text("✓ verified")
     api.expect(board).not_to_contain_text("Traceback")
+
+
+@pytest.mark.parametrize("kind", ["server", "asking", "answered", "client"])
+def test_the_page_of_a_folder_prints_on_one_sheet(browser, kind):
+    page = browser.new_page()
+    page.set_content(folders.folders()[kind]["README.html"].decode())
+    printed = page.pdf(prefer_css_page_size=True)
+    page.close()
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) == 1
