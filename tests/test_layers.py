@@ -55,7 +55,9 @@ HOUSE = {
     "job": "facts keyfile records site",
     "missing": "authority job releases site trust windows",
     "switching": "facts job site",
-    "carrying": ("handover job ledger load missing rollout scripts site switching visits windows"),
+    "carrying": (
+        "handover job ledger load missing records rollout scripts site switching visits windows"
+    ),
     "deeds": (
         "authority carrying expiry fleet job ledger missing records releases simulate site trust "
         "verify visits windows"

@@ -155,7 +155,7 @@ class TestAnswer:
         told = take_back(waiting, "answer.p7b", SHAPES[shape](chain))
         assert told.startswith("mob: its certificate until 20")
         assert waiting.records.current()["mob"] == chain[0]
-        assert waiting.records.issuers("mob") == chain[1:]
+        assert waiting.records.issuers()["mob"] == chain[1:]
         assert waiting.records.request("mob") is None
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
@@ -165,7 +165,7 @@ class TestAnswer:
         form.drop((f"{n}.cer", chain[n].public_bytes(Encoding.DER)) for n in order)
         assert form.told[0].startswith("mob: its certificate until")
         assert form.told[1:] == [f"mob: what {n}.cer holds is there already" for n in order[1:]]
-        assert waiting.records.issuers("mob") == chain[1:]
+        assert waiting.records.issuers()["mob"] == chain[1:]
 
     def test_of_one_file_that_lacks_the_root_says_what_is_wanted(self, waiting):
         leaf, *_ = lyon.answer_to(waiting)
@@ -194,7 +194,7 @@ class TestAnswer:
         take_back(waiting, "2.req", lyon.csr_of(lyon.MOB, word="second"))
         take_back(waiting, "2.pem", lyon.pem(*lyon.answer_to(waiting, word="second")))
         assert waiting.records.current()["mob"] != first
-        assert waiting.records.superseded("mob") == (thumbprint(first),)
+        assert waiting.records.superseded().get("mob", ()) == (thumbprint(first),)
 
     def test_goes_to_the_server_whose_key_it_is_for(self, tmp_path):
         other = replace(lyon.REC, enrolment=THIRD_PARTY)

@@ -4,7 +4,7 @@
 rehearsal `walk()` lets simulated computers follow the same folders.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.load import Load
 from vmscert.missing import PHASES, needed_roots
+from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
@@ -81,30 +82,39 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
 
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
-    records, roots = job.records, needed_roots(job)
-    current, pfx = records.current(), records.pfx_paths()
-    on, off = switch_on(job.site), switch_off(job.site)
-    found = []
-    for host in hosts:
-        certificate = None if asks else current.get(host.name)
-        above = records.issuers(host.name) if certificate else ()
-        found.append(
-            Load(
-                host=host,
-                site=job.site.name,
-                made=job.at,
-                roots=roots.get(host.name, ()),
-                certificate=certificate,
-                intermediates=tuple(one for one in above if one.subject != one.issuer),
-                pfx=pfx[host.name].read_bytes() if certificate and host.name in pfx else b"",
-                asks=asks and host.enrolment != PFX,
-                superseded=records.superseded(host.name) if certificate else (),
-                clock_source=_clock(job, host),
-                switch_on=_groups(on, host),
-                switch_off=_groups(off, host),
-            )
+    roots, on, off = needed_roots(job), switch_on(job.site), switch_off(job.site)
+    every = [
+        Load(
+            host=host,
+            site=job.site.name,
+            made=job.at,
+            roots=roots.get(host.name, ()),
+            asks=asks and host.enrolment != PFX,
+            clock_source=_clock(job, host),
+            switch_on=_groups(on, host),
+            switch_off=_groups(off, host),
         )
-    return found
+        for host in hosts
+    ]
+    return every if asks else [*_with_certificates(job.records, every)]
+
+
+def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load]:
+    """Add to each load of a server its certificate, and what belongs to that."""
+    current, pfx = records.current(), records.pfx_paths()
+    above, superseded = records.issuers(), records.superseded()
+    for load in loads:
+        name = load.host.name
+        if name not in current:
+            yield load
+            continue
+        yield replace(
+            load,
+            certificate=current[name],
+            intermediates=tuple(one for one in above[name] if one.subject != one.issuer),
+            pfx=pfx[name].read_bytes() if name in pfx else b"",
+            superseded=superseded.get(name, ()),
+        )
 
 
 def roll_out(job: Job) -> str:

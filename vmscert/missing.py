@@ -86,11 +86,10 @@ def missing_retirement(job: Job) -> dict[str, str]:
     """Runbook 17, days later: servers that still hold certificates which were replaced."""
     current, stores = job.records.current(), job.records.inventories()
     found = {}
-    for host in job.site.servers:
-        if host.name in stores and host.name in current:
-            old = [one for one in job.records.superseded(host.name) if stores[host.name].find(one)]
-            if old and thumbprint(current[host.name]) in stores[host.name].bindings.values():
-                found[host.name] = f"still there: {', '.join(old)}"
+    for name, labels in job.records.superseded().items():
+        if name in stores and thumbprint(current[name]) in stores[name].bindings.values():
+            if old := [label for label in labels if stores[name].find(label)]:
+                found[name] = f"still there: {', '.join(old)}"
     return found
 
 
@@ -107,13 +106,11 @@ def lacking_roots(job: Job) -> dict[str, str]:
 
 def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the roots of all servers that it calls, and of its own certificate."""
-    current = job.records.current()
+    above = job.records.issuers()
     root = {
-        host.name: job.records.issuers(host.name)[-1]
-        if host.name in current
-        else job.records.ca_certificate
+        host.name: above[host.name][-1] if host.name in above else job.records.ca_certificate
         for host in job.site.servers
-        if host.name in current or host.enrolment != THIRD_PARTY
+        if host.name in above or host.enrolment != THIRD_PARTY
     }
     called = defaultdict(set, {host.name: {host.name} for host in job.site.servers})
     for connection in job.site.connections:

@@ -56,10 +56,11 @@ def plan_certificates(job: Job) -> list[Row]:
 
 def check_issued(job: Job) -> list[Finding]:
     """What a client that trusts its root would find wrong with each certificate, by any name."""
+    issuers = job.records.issuers()
     return [
         finding
         for name, certificate in job.records.current().items()
-        for above in (job.records.issuers(name),)
+        for above in (issuers[name],)
         for asked in job.site[name].issued_names
         for finding in diagnose([certificate, *above[:-1]], asked, [above[-1]], job.at).findings
     ]

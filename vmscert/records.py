@@ -17,6 +17,7 @@ certificate is in the ledger before it is in a file, so that none ever leaves th
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -206,22 +207,26 @@ class Records:
         found = {host: path.with_suffix(".pfx") for host, path in self.certificate_paths().items()}
         return {host: path for host, path in found.items() if path.exists()}
 
-    def issuers(self, host: str) -> tuple[x509.Certificate, ...]:
-        """Return the CAs above a server's newest certificate, nearest first, root last."""
-        path = self.certificate_paths()[host].with_suffix(".issuers.pem")
-        if not path.exists():
-            return (self.ca_certificate,)
-        return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+    def issuers(self) -> dict[str, tuple[x509.Certificate, ...]]:
+        """Return host → the CAs above its newest certificate, nearest first, root last."""
+        beside = {
+            host: path.with_suffix(".issuers.pem")
+            for host, path in self.certificate_paths().items()
+        }
+        return {
+            host: tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+            if path.exists()
+            else (self.ca_certificate,)
+            for host, path in beside.items()
+        }
 
-    def superseded(self, host: str) -> tuple[str, ...]:
-        """Return the thumbprints of a server's older certificates, oldest first."""
-        labels = [
-            entry.thumbprint
-            for entry in self.ledger.entries()
-            if entry.host == host and entry.action in (*_ISSUED, *_SIGNED)
-            if self._is_complete(entry)
-        ]
-        return tuple(dict.fromkeys(labels[:-1]))
+    def superseded(self) -> dict[str, tuple[str, ...]]:
+        """Return host → the thumbprints of its older certificates, oldest first, if it has any."""
+        labels: dict[str, dict[str, None]] = defaultdict(dict)
+        for entry in self.ledger.entries():
+            if entry.action in (*_ISSUED, *_SIGNED) and self._is_complete(entry):
+                labels[entry.host][entry.thumbprint] = None
+        return {host: tuple(found)[:-1] for host, found in labels.items() if len(found) > 1}
 
     def pfx_encryptions(self) -> dict[str, str]:
         """Return host → encryption of the PFX of its newest complete certificate."""

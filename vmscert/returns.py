@@ -99,8 +99,9 @@ def _answer(job: Job, name: str, found: list[x509.Certificate]) -> str:
             row = receive(job, host.name, found)
             _note(job, host.name, name)
             return f"{host.name}: its certificate until {row['until']}"
+    above = job.records.issuers()
     for host, certificate in job.records.current().items():
-        if found[0] in (certificate, *job.records.issuers(host)):
+        if found[0] in (certificate, *above[host]):
             return f"{host}: what {name} holds is there already"
     raise ValueError(f"{name} fits no request that waits for an answer: is it another server's?")
 
