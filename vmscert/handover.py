@@ -15,7 +15,7 @@ from vmscert.authority import Issued
 from vmscert.certreq import request_inf
 from vmscert.facts import facts
 from vmscert.leaflet import leaflet
-from vmscert.load import Load
+from vmscert.load import Load, numbered
 from vmscert.pages import faces
 from vmscert.releases import least_build, pfx_encryption_of
 from vmscert.scripts import script, script_takes, steps_for
@@ -49,17 +49,13 @@ def made_at(install: Mapping[str, str | list[str]]) -> datetime:
 def _certificates(load: Load) -> dict[str, bytes]:
     """The certificates of the folder, each in a file with a plain name."""
     name, files = load.host.name, {}
-    files |= {_numbered("ca", n): _der(one) for n, one in enumerate(load.roots)}
-    files |= {_numbered("intermediate", n): _der(one) for n, one in enumerate(load.intermediates)}
+    files |= {numbered("ca", n): _der(one) for n, one in enumerate(load.roots)}
+    files |= {numbered("intermediate", n): _der(one) for n, one in enumerate(load.intermediates)}
     if load.pfx:
         files[f"{name}.pfx"] = load.pfx
     elif load.certificate is not None:
         files[f"{name}.cer"] = _der(load.certificate)
     return files
-
-
-def _numbered(stem: str, number: int) -> str:
-    return f"{stem}.cer" if number == 0 else f"{stem}-{number + 1}.cer"
 
 
 def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
@@ -87,9 +83,9 @@ def _inputs(load: Load) -> Inputs:
         "ComputerName": host.name,
         "Made": load.made.isoformat(),
         "ClockSource": load.clock_source,
-        "CaFiles": [_numbered("ca", n) for n in range(len(load.roots))],
+        "CaFiles": [numbered("ca", n) for n in range(len(load.roots))],
         "CaThumbprints": list(map(thumbprint, load.roots)),
-        "IntermediateFiles": [_numbered("intermediate", n) for n in range(len(load.intermediates))],
+        "IntermediateFiles": [numbered("intermediate", n) for n in range(len(load.intermediates))],
         "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
         "RequestFile": f"{host.name}.req",
         "Groups": list(load.switch_on),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from vmscert.load import Load
+from vmscert.load import Load, numbered
 from vmscert.pages import Markdown, literal, plain, rows_table, steps
 from vmscert.scripts import steps_for
 
@@ -46,7 +46,7 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
         "Folder made": plain(f"{load.made:%Y-%m-%d %H:%M} UTC"),
         "Time, all visits": plain(f"about {minutes} minutes"),
         "You need": plain(_needs(load)),
-        **{f"SHA-256 of {_ca(number)}": _fingerprint(one)
+        **{f"SHA-256 of {numbered('ca', number)}": _fingerprint(one)
            for number, one in enumerate(load.roots)},
     }  # fmt: skip
     return ({"This folder is for": plain(what), "": text} for what, text in told.items())
@@ -55,10 +55,6 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
 def _needs(load: Load) -> str:
     password = f", and the password of {load.host.name}.pfx" if load.pfx else ""
     return f"an administrator's account on this computer{password}"
-
-
-def _ca(number: int) -> str:
-    return "ca.cer" if number == 0 else f"ca-{number + 1}.cer"
 
 
 def _fingerprint(certificate: x509.Certificate) -> Markdown:

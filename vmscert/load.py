@@ -8,6 +8,11 @@ from cryptography import x509
 from vmscert.site import Host
 
 
+def numbered(stem: str, number: int) -> str:
+    """Return the name of the first, second … file of a kind: ca.cer, ca-2.cer."""
+    return f"{stem}.cer" if number == 0 else f"{stem}-{number + 1}.cer"
+
+
 @dataclass(frozen=True)
 class Load:
     """What is to be carried to one computer, made at one time.

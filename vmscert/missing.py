@@ -88,9 +88,8 @@ def missing_retirement(job: Job) -> dict[str, str]:
     found = {}
     for name, labels in job.records.superseded().items():
         if name in stores and thumbprint(current[name]) in stores[name].bindings.values():
-            if old := [label for label in labels if stores[name].find(label)]:
-                found[name] = f"still there: {', '.join(old)}"
-    return found
+            found[name] = ", ".join(label for label in labels if stores[name].find(label))
+    return {name: f"still there: {old}" for name, old in found.items() if old}
 
 
 def lacking_roots(job: Job) -> dict[str, str]:
