@@ -173,6 +173,15 @@ class TestRequests:
         assert "signature is wrong: it was changed on the way" in row["until"]
         assert "rec-1" not in job.records.current()
 
+    def test_whose_answer_a_killed_run_lost_are_answered_again_and_the_loss_is_noted(self, job):
+        lost = lyon.site_ca().issue("rec-1", at=lyon.AT, key=lyon.key("lost"))
+        job.records.note("12", "sign", lost.certificate, at=lyon.AT, host="rec-1")
+        ask(job)
+        assert [one.host for one in job.records.abandoned()] == ["rec-1"]
+        assert len(sign_requests(job)) == 1
+        assert job.records.abandoned() == ()
+        assert job.records.current()["rec-1"] != lost.certificate
+
     def test_are_signed_once(self, job):
         ask(job)
         assert len(sign_requests(job)) == 1

@@ -114,6 +114,20 @@ def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
     assert (stores.root, stores.personal) == (trusted, ())
 
 
+def test_undo_takes_access_away_that_was_given_to_a_key_that_was_there(packed, tmp_path):
+    """Somebody had imported the PFX by hand; only the access of the service is ours to undo."""
+    mine = packed.records.current()[REC]
+    here = Computer(packed.site[REC], tmp_path)
+    holding(here, packed, personal=(Personal(mine, True, ("S-1-5-18", "EXAMPLE\\admin")),))
+    folder = packed.records.handed_over(REC)
+    here.run(folder / "install.ps1", packed.at, PASSWORD)
+    (held,) = here.stores(packed.at).personal
+    assert held.readable_by("NETWORK SERVICE")
+    here.run(folder / "undo.ps1", packed.at)
+    (held,) = here.stores(packed.at).personal
+    assert held.readers == ("S-1-5-18", "EXAMPLE\\admin")
+
+
 BROKEN = {
     "writable-folder": ({"read_only": True}, "Prepare", "is denied"),
     "administrator": ({"elevated": False}, "Prepare", "Administrator rights are missing"),

@@ -78,6 +78,7 @@ def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
         if not waiting:
             return []
         authority = job.records.authority(job.secret("CA"))
+        _note_abandoned(job)
         profile = replace(SERVER, days=days)
         return [_signed(job, authority, host, csr, profile) for host, csr in waiting]
 
@@ -152,10 +153,7 @@ def _issue(
     profile = replace(SERVER, key_bits=key_bits, days=days)
     authority = job.records.authority(job.secret("CA"))
     password = password or job.secret("PFX", new=True)
-    job.records.note_all(
-        replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
-        for entry in job.records.abandoned()
-    )
+    _note_abandoned(job)
     for name, issued in issue_all(authority, orders, job.at, profile=profile):
         encryption = pfx_encryption(job.site[name].windows)
         job.records.save(
@@ -163,6 +161,14 @@ def _issue(
             at=job.at, runbook=job.number, action=action,
         )  # fmt: skip
         yield _issued_row(name, issued, f"in a PFX, {encryption}")
+
+
+def _note_abandoned(job: Job) -> None:
+    """Note what a killed run recorded but never finished: nobody shall look for its files."""
+    job.records.note_all(
+        replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
+        for entry in job.records.abandoned()
+    )
 
 
 def _signed(

@@ -340,7 +340,9 @@ def key_access(visit: Visit) -> str:
     for one in visit.inputs["Accounts"]:
         if account(one) in unknown:
             raise ScriptError(f"The account {one} is unknown on {visit.host.name}.")
-        held = replace(held, readers=tuple(dict.fromkeys((*held.readers, principal(one)))))
+        if not held.readable_by(one):
+            visit.before[f"Reader {principal(one)}"] = "absent"
+            held = replace(held, readers=(*held.readers, principal(one)))
     visit.hold(held)
     return "; ".join(f"{one} may read the private key now" for one in visit.inputs["Accounts"])
 
@@ -377,6 +379,18 @@ def undo_encryption(visit: Visit) -> str:
     for group in changed:
         del visit.before[group]
     return "; ".join(told) or "nothing was changed"
+
+
+@step
+def undo_access(visit: Visit) -> str:
+    """Take the access to the private key away that was given."""
+    given = [what for what in visit.before if what.startswith("Reader ")]
+    for what in given:
+        del visit.before[what]
+        if visit.held:
+            kept = (one for one in visit.held.readers if one != what.removeprefix("Reader "))
+            visit.hold(replace(visit.held, readers=tuple(kept)))
+    return "; ".join(f"{what} no longer" for what in given) or "no access was given"
 
 
 @step

@@ -23,9 +23,24 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
         throw ('{0} still may not read {1}.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
+}
+
+# Takes the access away that Grant-KeyRead gave.
+function Revoke-KeyRead {
+    param([string]$Path, [string]$Sid)
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Take read access from {0}' -f $Sid))) {
+        return ('{0} may still read the private key' -f $Sid)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
+    $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Remove-Before -What ('Reader {0}' -f $Sid)
+    '{0} may no longer read the private key' -f $Sid
 }

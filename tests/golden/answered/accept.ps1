@@ -17,7 +17,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', 'C10821ED657DB6AC7C4414E33AEED50751FB2BECD17D9CA4F47F538BCBE37FBA')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '5A11343F25C712FF194684100E2514839A2B95C7ACFB9C7E14955D3374AE8817')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -398,11 +398,26 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
         throw ('{0} still may not read {1}.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
+}
+
+# Takes the access away that Grant-KeyRead gave.
+function Revoke-KeyRead {
+    param([string]$Path, [string]$Sid)
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Take read access from {0}' -f $Sid))) {
+        return ('{0} may still read the private key' -f $Sid)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
+    $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Remove-Before -What ('Reader {0}' -f $Sid)
+    '{0} may no longer read the private key' -f $Sid
 }
 
 # Each account of the site's table, and each that a service of this computer really runs as.

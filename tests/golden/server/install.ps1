@@ -29,7 +29,7 @@ $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '0B5A7417907641CB6C42221EFDAD4E302F05845081BDB2F76B38E9C8358DE69B')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '9858F2351F8B8267F9C197E1415703A8AD224B1A98641BDD033D3F9005A8CC6E')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -421,11 +421,26 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
     Set-Acl -LiteralPath $Path -AclObject $Acl
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
         throw ('{0} still may not read {1}.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
+}
+
+# Takes the access away that Grant-KeyRead gave.
+function Revoke-KeyRead {
+    param([string]$Path, [string]$Sid)
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Take read access from {0}' -f $Sid))) {
+        return ('{0} may still read the private key' -f $Sid)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
+    $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Remove-Before -What ('Reader {0}' -f $Sid)
+    '{0} may no longer read the private key' -f $Sid
 }
 
 # Each account of the site's table, and each that a service of this computer really runs as.

@@ -445,6 +445,126 @@ function Step-UndoEncryption {
     }
 }
 
+# The file of a certificate's private key, or nothing when this computer's own key folders do not
+# hold it. Windows has two kinds of keys: CNG keys lie in Keys, CAPI keys in RSA\MachineKeys.
+function Get-KeyFile {
+    param($Certificate)
+    $Key = [System.Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($Certificate)
+    if ($null -eq $Key) {
+        return
+    }
+    if ($Key -is [System.Security.Cryptography.RSACng]) {
+        $Name = Split-Path -Path $Key.Key.UniqueName -Leaf
+    }
+    else {
+        $Name = Split-Path -Path $Key.CspKeyContainerInfo.UniqueKeyContainerName -Leaf
+    }
+    foreach ($Folder in @('Keys', 'RSA\MachineKeys')) {
+        $Path = Join-Path -Path $env:ProgramData -ChildPath ('Microsoft\Crypto\{0}\{1}' -f $Folder, $Name)
+        if (Test-Path -LiteralPath $Path) {
+            return $Path
+        }
+    }
+}
+
+# The SIDs of everyone who may read a key file.
+function Get-KeyReader {
+    param([string]$Path)
+    $Read = [System.Security.AccessControl.FileSystemRights]::Read
+    $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
+    foreach ($Rule in $Rules) {
+        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+            $Rule.IdentityReference.Value
+        }
+    }
+}
+
+# The SID of an account. A SID is taken as it is: it means the same in every language of Windows, as
+# the names of its own accounts do not.
+function Get-Sid {
+    param([string]$Account)
+    $Known = @{
+        'LOCALSYSTEM' = 'S-1-5-18'
+        '.\LOCALSYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\SYSTEM' = 'S-1-5-18'
+        'NTAUTHORITY\LOCALSERVICE' = 'S-1-5-19'
+        'NTAUTHORITY\NETWORKSERVICE' = 'S-1-5-20'
+    }
+    $Plain = $Account.Replace(' ', '').ToUpperInvariant()
+    if ($Known.ContainsKey($Plain)) {
+        return $Known[$Plain]
+    }
+    if ($Account -like 'S-1-*') {
+        return $Account
+    }
+    if ($Account -like '.\*') {
+        $Account = '{0}\{1}' -f $env:COMPUTERNAME, $Account.Substring(2)
+    }
+    try {
+        $Name = [System.Security.Principal.NTAccount]::new($Account)
+        $Name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    }
+    catch {
+        throw ('The account {0} is unknown on {1}.' -f $Account, $ComputerName)
+    }
+}
+
+# The accounts that the named services of this computer run as; a service that is not here has none.
+function Get-RunningAccount {
+    param([string[]]$Names)
+    foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
+        if ($Service.StartName -and ($Names -contains $Service.Name -or $Names -contains $Service.DisplayName)) {
+            $Service.StartName
+        }
+    }
+}
+
+# Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
+function Grant-KeyRead {
+    param([string]$Path, [string]$Account)
+    $Sid = Get-Sid -Account $Account
+    if (@(Get-KeyReader -Path $Path) -contains $Sid) {
+        return ('{0} may read the private key already' -f $Account)
+    }
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Let {0} read the private key' -f $Account))) {
+        return ('{0} may not read the private key yet' -f $Account)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
+    $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
+        throw ('{0} still may not read {1}.' -f $Account, $Path)
+    }
+    '{0} may read the private key now' -f $Account
+}
+
+# Takes the access away that Grant-KeyRead gave.
+function Revoke-KeyRead {
+    param([string]$Path, [string]$Sid)
+    if (-not $PSCmdlet.ShouldProcess($Path, ('Take read access from {0}' -f $Sid))) {
+        return ('{0} may still read the private key' -f $Sid)
+    }
+    $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
+    $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
+    $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
+    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Remove-Before -What ('Reader {0}' -f $Sid)
+    '{0} may no longer read the private key' -f $Sid
+}
+
+function Step-UndoAccess {
+    $Readers = @((Get-Before).Keys | Where-Object -FilterScript { $_ -like 'Reader *' })
+    if ($Readers.Count -eq 0 -or -not (Test-Held -Label $Thumbprint)) {
+        return 'no access was given'
+    }
+    $KeyFile = Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))
+    foreach ($Reader in $Readers) {
+        Revoke-KeyRead -Path $KeyFile -Sid $Reader.Substring(7)
+    }
+}
+
 function Step-UndoCertificate {
     if ((Get-Before)['My {0}' -f $Thumbprint] -ne 'absent' -or -not (Test-Held -Label $Thumbprint)) {
         return ('{0} stays as it is in LocalMachine\My' -f $Thumbprint)
@@ -515,6 +635,7 @@ Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificat
 
 try {
     Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator.'
+    Invoke-Step -In 'Undo' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Take it away in "Manage Private Keys".'
     Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Undo the encryption first: the certificate is still in use.'
     Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Remove it in mmc, Certificates (Local Computer), Trusted Root Certification Authorities.'
 }
