@@ -143,6 +143,10 @@ def test_board_takes_back_what_people_brought_and_tells_who_goes_where(site_fold
     ran = vmscert("board", "stick.json", "--site", EXAMPLE, "--folder", copy, folder=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "vms-pc-01: inventory of" in ran.stderr
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    ran = vmscert("board", "photo.jpg", "--site", EXAMPLE, "--folder", copy, folder=tmp_path)
+    assert ran.returncode == 1
+    assert "not kept: photo.jpg is something else" in ran.stderr
 
 
 def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_path):

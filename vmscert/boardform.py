@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from vmscert.job import Job
-from vmscert.returns import take_back, take_dropped
+from vmscert.returns import take_dropped, take_each
 from vmscert.show import table
 from vmscert.standings import STATES, Standing, board, mark_carried
 
@@ -60,15 +60,7 @@ class BoardForm:
 
     def drop(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Take back (name, bytes) of files that came together: one that is odd stops no other."""
-        files = list(files)
-        beside = [data for _, data in files]
-        self.told = [self._taken(name, data, beside) for name, data in files]
-
-    def _taken(self, name: str, data: bytes, beside: list[bytes]) -> str:
-        try:
-            return take_back(self.job, name, data, beside)
-        except (ValueError, OSError) as error:
-            return f"not kept: {error}"
+        self.told = [sentence for sentence, _ in take_each(self.job, files)]
 
     def _ipython_display_(self) -> None:
         from IPython.display import DisplayHandle, display

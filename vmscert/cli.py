@@ -198,23 +198,28 @@ def _cell(value: object) -> str:
 @app.command(name="board")
 def board_command(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="What people brought back, to be kept first.")
+        list[Path] | None,
+        typer.Argument(
+            help="What people brought back, to be kept first.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
     ] = None,
     site: SiteOption = "data/sites/example.csv",
     folder: FolderOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
-    from vmscert.returns import take_back, take_dropped
+    from vmscert.returns import take_dropped, take_each
     from vmscert.runbook import STAGES, open_runbook
     from vmscert.standings import board
 
     # Opened as the first runbook, which catches up on nothing; seen as the last that is walked for.
     job = replace(open_runbook(STAGES["11"].runbook, site, folder), runbook=STAGES["15"].runbook)
-    beside = [path.read_bytes() for path in files or []]
-    told = [take_back(job, path.name, path.read_bytes(), beside) for path in files or []]
-    for one in [*told, *take_dropped(job)]:
-        err.print(one, soft_wrap=True, markup=False)
+    given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
+    for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
+        err.print(told, soft_wrap=True, markup=False)
     standings = board(job)
     if as_json:
         print(json.dumps([asdict(one) for one in standings], indent=1))
@@ -225,7 +230,8 @@ def board_command(
         for one in standings:
             table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
         out.print(table)
-    raise typer.Exit(FOUND if any(one.state != "verified" for one in standings) else NOTHING)
+    left = any(one.state != "verified" for one in standings) or not all(kept for _, kept in given)
+    raise typer.Exit(FOUND if left else NOTHING)
 
 
 @app.command()

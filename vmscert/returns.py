@@ -33,20 +33,33 @@ def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) ->
     raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
 
 
+def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bool]]:
+    """Take back (name, bytes) of files that came together; return (sentence, kept) for each.
+
+    One that is odd stops no other.
+    """
+    files = list(files)
+    beside = [data for _, data in files]
+    told = []
+    for name, data in files:
+        try:
+            told.append((take_back(job, name, data, beside), True))
+        except (ValueError, OSError) as error:
+            told.append((f"not kept: {error}", False))
+    return told
+
+
 def take_dropped(job: Job) -> list[str]:
     """Keep all that people put into the folder `drop` of the records; one sentence for each file.
 
-    What was kept goes to `drop/taken`; a file that is odd stops no other, and stays.
+    What was kept goes to `drop/taken`; what was not stays.
     """
-    files = {path: path.read_bytes() for path in job.records.dropped()}
-    told = []
-    for path, data in files.items():
-        try:
-            told.append(take_back(job, path.name, data, files.values()))
+    paths = job.records.dropped()
+    told = take_each(job, ((path.name, path.read_bytes()) for path in paths))
+    for path, (_, kept) in zip(paths, told, strict=True):
+        if kept:
             job.records.put_away(path)
-        except (ValueError, OSError) as error:
-            told.append(f"not kept: {error}")
-    return told
+    return [sentence for sentence, _ in told]
 
 
 def _is_json(data: bytes) -> bool:
