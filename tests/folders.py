@@ -37,7 +37,7 @@ def loads():
     issued = lesson_server(ca, *SERVER.names)
     about = {"host": SERVER, "site": "example", "made": MADE, "roots": (ca.certificate,)}
     about["clock_source"] = CLOCK
-    about |= dict.fromkeys(("switch_on", "switch_off"), SERVER.groups)
+    about |= {"switch_on": (SERVER.groups,), "switch_off": SERVER.groups}
     return {
         "server": Load(
             **about, certificate=issued.certificate, pfx=b"a PFX is new each time",

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import QUICK, create_authority, new_key, request
-from vmscert.carrying import simulated, take_inventory
-from vmscert.deeds import issue_certificates
+from vmscert.carrying import hand_over, simulated, take_inventory
+from vmscert.deeds import issue_certificates, receive, sign_requests
 from vmscert.faults import remade
 from vmscert.inventory import write_inventory
 from vmscert.job import Job
@@ -81,6 +81,20 @@ def visit(job, errand, script="install", **more):
         here.run(job.records.folder / errand.folder / f"{script}.ps1", job.at, PFX_PASSWORD, **more)
     finally:
         take_inventory(job, here.stores(job.at))
+
+
+def carry_out(job):
+    """Do all that runbooks 12 to 15 leave to people, with every way to a key."""
+    for errand in hand_over(job, "request"):
+        visit(job, errand, script="request")
+    sign_requests(job)
+    root, between = other_ca()
+    leaf = root.sign(job.records.request("mob"), job.site["mob"].issued_names, AT).certificate
+    leaf = remade(leaf, key("issuing"), issuer=between.subject)
+    receive(job, "mob", (leaf, between, root.certificate))
+    for phase, more in (("trust", {}), ("import", {}), ("encrypt", {"phase": "Encrypt"})):
+        for errand in hand_over(job, phase):
+            visit(job, errand, **more)
 
 
 def csr_of(host, *names, word=""):

@@ -35,7 +35,7 @@ from vmscert.missing import (
 from vmscert.plans import check_inventories, check_issued, plan_certificates, plan_imports
 from vmscert.records import Records
 from vmscert.scripts import script_inputs
-from vmscert.site import CSR, Host, Site
+from vmscert.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.visits import Trouble
 from vmscert.windows import Stores, thumbprint
 
@@ -107,8 +107,27 @@ class TestFolders:
         wanted = {"trust": ["pc-1", "web-1"], "request": ["rec-1", "mob"]}
         found = {phase: [one.host for one in hand_over(job, phase)] for phase in wanted}
         assert found == wanted
-        named = hand_over(job, "import", ["web-1", "mob", "rec-1", "ms"])
-        assert [one.host for one in (named[0], named[-1])] == ["ms", "web-1"]
+
+    def test_are_for_nobody_whose_certificate_is_still_to_come(self, job):
+        """Else a folder without it would take the place of the one that asks for it."""
+        assert [one.host for one in hand_over(job, "import", ["mob", "rec-1", "ms"])] == ["ms"]
+
+    def test_for_a_stranger_are_refused(self, job):
+        with pytest.raises(ValueError, match="pc-9: not in the table of lyon"):
+            hand_over(job, "trust", ["pc-9", "pc-1"])
+
+    def test_that_are_spoilt_stop_nobody(self, job):
+        (old,) = hand_over(job, "trust", ["pc-1"])
+        script = job.records.folder / old.folder / "install.ps1"
+        for data in (script.read_bytes()[:900], b"# inputs: begin\n# inputs: end\n"):
+            script.write_bytes(data)
+            (new,) = hand_over(job, "trust", ["pc-1"])
+            assert new.folder != old.folder
+
+    def test_stay_when_somebody_puts_another_file_beside(self, job):
+        (old,) = hand_over(job, "trust", ["pc-1"])
+        (job.records.folder / old.folder / "Thumbs.db").write_bytes(b"x")
+        assert hand_over(job, "trust", ["pc-1"]) == [old]
 
     def test_to_ask_with_are_for_those_who_make_their_own_keys(self, job):
         found = hand_over(job, "request", ["ms", "rec-1"])
@@ -158,14 +177,28 @@ class TestRequests:
         ],
         ids=["a name too many", "a weak key", "another host"],
     )
-    def test_that_are_wrong_are_refused_in_their_row_and_nothing_is_kept(self, job, data, why):
+    def test_that_are_wrong_are_refused_in_their_row_and_their_computer_is_asked_again(
+        self, job, data, why
+    ):
+        (first,) = hand_over(job, "request", ["rec-1"])
         job.records.save_request("rec-1", x509.load_pem_x509_csr(data))
-        before = lyon.tree(job.records.folder)
         (row,) = sign_requests(job)
         assert row["until"].startswith("refused: The request")
         assert re.search(why, row["until"])
         assert "\n" not in row["until"]
-        assert lyon.tree(job.records.folder) == before
+        assert "rec-1" not in job.records.current()
+        assert job.records.request("rec-1") is None
+        assert (job.records.folder / "requests" / "rec-1.refused.req").exists()
+        assert "rec-1" in missing_requests(job)
+        (again,) = hand_over(job, "request", ["rec-1"])
+        assert again.folder != first.folder
+
+    def test_that_were_answered_do_not_take_the_place_of_one_that_waits(self, job):
+        old = ask(job)
+        sign_requests(job)
+        new = ask(job, word="another key")
+        job.records.save_request("rec-1", old)
+        assert job.records.request("rec-1") == new
 
     def test_with_a_wrong_signature_are_refused(self, job):
         job.records.save_request("rec-1", x509.load_der_x509_csr(lyon.forged_request(lyon.REC)))
@@ -277,6 +310,14 @@ class TestAnotherCa:
         assert replace(mob, aliases=()).names == ("mob.lyon.local", "mob")
         (load,) = loads(job, [mob], asks=True)
         assert wanted_names(pack(load)["request.inf"]) == ("video.example.com",)
+
+    @pytest.mark.parametrize("name", ["ms", "rec-1"])
+    def test_is_missing_where_the_table_changes_its_mind(self, job, name):
+        """From a PFX, or from a request that the site's own CA had signed."""
+        ask(job)
+        sign_requests(job)
+        changed = lyon.changed(job, name, enrolment=THIRD_PARTY)
+        assert name in missing_certificates(changed)
 
     def test_may_add_names_of_its_own(self, job):
         ask(job, "mob")

@@ -10,7 +10,7 @@ from vmscert.check import check_site
 from vmscert.job import Job
 from vmscert.missing import missing_certificates
 from vmscert.simulate import LOOPBACK, serving
-from vmscert.site import Connection, Host, Site
+from vmscert.site import THIRD_PARTY, Connection, Host, Site
 from vmscert.targets import site_targets
 from vmscert.windows import thumbprint
 
@@ -102,3 +102,10 @@ def test_a_survey_asks_for_the_cluster_once_and_for_each_node_by_its_names():
     assert wanted.count(("", "vms")) == 1
     assert {("ms-1", "ms-1"), ("ms-2", "ms-2.lyon.local")} <= set(wanted)
     assert len(wanted) == len(set(wanted))
+
+
+def test_a_node_that_another_ca_signs_for_is_asked_for_no_internal_name():
+    node = Host("n1", "lyon.local", ("n1.example.com",), roles=("mobile server",),
+                cluster=("video.example.com",), enrolment=THIRD_PARTY)  # fmt: skip
+    site = Site("lyon", (node, replace(node, name="n2", aliases=("n2.example.com",))))
+    assert site["n1"].issued_names == ("n1.example.com", "video.example.com", "n2.example.com")

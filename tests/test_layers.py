@@ -69,7 +69,7 @@ HOUSE = {
     "reading": "check formats inventory pasted paths records site trust windows",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",
-    "returns": "authority carrying deeds inventory job ledger reading site",
+    "returns": "authority carrying deeds inventory job ledger paths reading site",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
     "messages": "extensions paths",

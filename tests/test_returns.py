@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from vmscert.boardform import board_form
 from vmscert.deeds import sign_requests
-from vmscert.returns import take_back, take_dropped
+from vmscert.returns import take_back, take_dropped, take_each
 from vmscert.site import THIRD_PARTY, Site
 from vmscert.windows import thumbprint
 
@@ -59,6 +59,12 @@ class TestInventory:
         told = take_back(job, "pc-1.json", lyon.inventory_of(job, "pc-1"))
         assert told == "pc-1: a newer inventory of 2026-11-24 22:00 UTC is there already"
         assert job.records.inventories()["pc-1"].windows == "Windows 11"
+
+    def test_from_the_future_is_refused_before_it_shuts_out_all_later_ones(self, job):
+        ahead = lyon.inventory_of(job, "pc-1", at=lyon.AT + 400 * lyon.DAY)
+        with pytest.raises(ValueError, match="still to come: set the clock of pc-1"):
+            take_back(job, "pc-1.json", ahead)
+        assert job.records.inventories() == {}
 
     def test_that_is_newer_replaces_the_one_before(self, job):
         take_back(job, "a.json", lyon.inventory_of(job, "pc-1"))
@@ -228,6 +234,18 @@ class TestDropZone:
         form.carry(["rec-1"])
         assert form.told == ["rec-1: carried"]
         assert job.records.ledger.entries()[-1].action == "carried"
+
+
+def test_a_wrong_answer_stops_no_right_one_that_comes_with_it(waiting):
+    mob = waiting.site["mob"]
+    other = replace(mob, name="mob2", aliases=("video2.example.com",))
+    job = replace(waiting, site=replace(waiting.site, hosts=(*waiting.site.hosts, other)))
+    take_back(job, "mob2.req", lyon.csr_of(other))
+    wrong = lyon.pem(*lyon.answer_to(job, names=("elsewhere.example.com",)))
+    right = lyon.pem(*lyon.answer_to(job, "mob2"))
+    told = take_each(job, [("mob.pem", wrong), ("mob2.pem", right)])
+    assert [kept for _, kept in told] == [False, True]
+    assert set(job.records.current()) == {"mob2"}
 
 
 class TestDropFolder:

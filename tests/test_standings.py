@@ -6,9 +6,11 @@ import lyon
 import pytest
 
 from vmscert.carrying import hand_over, take_inventory
-from vmscert.deeds import sign_requests
-from vmscert.missing import MISSING
+from vmscert.deeds import due_certificates, renew_certificates, sign_requests
+from vmscert.missing import MISSING, missing_encryption
+from vmscert.plans import check_issued
 from vmscert.returns import take_back
+from vmscert.runbook import precheck
 from vmscert.standings import STATES, board, mark_carried
 from vmscert.windows import LogLine, Stores
 
@@ -154,3 +156,66 @@ def test_a_computer_that_is_not_in_the_table_is_not_marked_and_neither_are_the_o
     with pytest.raises(ValueError, match=r"^pc-8, pc-9: not in the table of lyon$"):
         mark_carried(job, ["pc-1", "pc-8", "pc-9"])
     assert job.records.ledger.entries() == before
+
+
+class TestRenewal:
+    """Runbook 17 on a site that works: whom it sends where, until the old certificates are gone."""
+
+    @pytest.fixture
+    def running(self, tmp_path):
+        job = lyon.numbered(lyon.open_lyon(tmp_path / "records"), "15")
+        lyon.carry_out(job)
+        job = replace(job, runbook="17-renew-before-expiry")
+        assert {one.state for one in board(job)} == {"verified"}
+        return job
+
+    def test_of_a_key_made_here_goes_through_both_visits_in_their_order(self, running):
+        renew_certificates(running, ["ms"], lyon.PFX_PASSWORD)
+        for _ in range(2):  # run again, the cell changes nothing
+            (first, then) = [hand_over(running, phase)[0] for phase in ("import", "encrypt")]
+            assert "run install.ps1" in of(running, "ms").next
+            assert "Encrypt" not in of(running, "ms").next
+        mark_carried(running, ["ms"])
+        hand_over(running, "import")
+        assert of(running, "ms").state == "carried"
+        lyon.visit(running, first)
+        assert of(running, "ms").next.startswith("run install.ps1 -Phase Encrypt there")
+        lyon.visit(running, then, phase="Encrypt")
+        done = of(running, "ms")
+        assert done.state == "verified"
+        assert done.next.endswith("In a week: install.ps1 -Phase Retire")
+        lyon.visit(running, then, phase="Retire")
+        assert of(running, "ms").next == ""
+
+    def test_of_a_key_made_there_asks_for_a_request_though_the_old_certificate_is_good(
+        self, running
+    ):
+        (errand,) = hand_over(running, "request", ["rec-1"])
+        assert of(running, "rec-1").state == "to do"
+        lyon.visit(running, errand, script="request")
+        take_back(running, "rec-1.json", lyon.inventory_of(running, "rec-1"))
+        assert of(running, "rec-1").next == "sign requests/rec-1.req"
+        assert len(sign_requests(running)) == 1
+        assert of(running, "rec-1").lacks == "its certificate"
+
+    def test_can_be_opened_again_while_its_files_are_under_way(self, running):
+        renew_certificates(running, ["ms"], lyon.PFX_PASSWORD)
+        assert [check for check in precheck(running) if not check.ok] == []
+
+    def test_forgets_a_server_that_is_no_longer_in_the_table(self, running):
+        hosts = tuple(host for host in running.site if host.name != "rec-1")
+        left = replace(running, site=replace(running.site, hosts=hosts))
+        assert "rec-1" not in {row.label for row in due_certificates(left, left.at)}
+        assert check_issued(left) == []
+        with pytest.raises(ValueError, match="rec-1: not in the table of lyon"):
+            renew_certificates(left, ["rec-1"], lyon.PFX_PASSWORD)
+
+    def test_of_an_event_server_that_names_no_certificate_is_told_by_the_log(self, running):
+        """UNKNOWN is enough only where the log says that this certificate was given."""
+        stores = running.records.inventories()["ms"]
+        bound = dict(stores.bindings) | {"event server": "UNKNOWN"}
+        take_inventory(running, replace(stores, bindings=bound))
+        with_events = lyon.changed(running, "ms", roles=("management server", "event server"))
+        assert "ms" not in missing_encryption(with_events)
+        take_inventory(running, replace(stores, bindings=bound, log=()))
+        assert missing_encryption(with_events) == {"ms": "event server"}

@@ -4,12 +4,15 @@ import re
 from dataclasses import replace
 
 import pytest
+from site_tables import HEADER, without
 
 from vmscert import Computer, ScriptError, Trouble, open_runbook
 from vmscert.carrying import hand_over, simulated, walk
+from vmscert.deeds import renew_certificates
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.inventory import write_inventory
+from vmscert.records import Records
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
 from vmscert.windows import Personal, thumbprint
@@ -223,12 +226,52 @@ def test_a_certificate_for_a_key_that_is_gone_is_refused(at):
 
 
 def test_a_failed_visit_is_an_errand_that_says_so_and_still_brings_the_log(packed):
-    errands = walk(packed, hand_over(packed, "trust"), {"vms-pc-02": Trouble(elevated=False)})
-    ended = {errand.host: errand.result for errand in errands}
-    assert ended["vms-pc-02"].startswith("failed: Step administrator")
+    """But for want of rights there is no inventory, as the real script can write none."""
+    troubles = {"vms-pc-02": Trouble(clock=-4000), "vms-adm-01": Trouble(elevated=False)}
+    ended = {one.host: one.result for one in walk(packed, hand_over(packed, "trust"), troubles)}
+    assert ended["vms-pc-02"].startswith("failed: Step right-time")
+    assert ended["vms-adm-01"].startswith("failed: Step administrator")
     assert ended["vms-pc-01"] == "done"
-    log = packed.records.inventories()["vms-pc-02"].log
-    assert [(line.step, line.result) for line in log] == [("administrator", "failed")]
+    back = packed.records.inventories()
+    last = back["vms-pc-02"].log[-1]
+    assert (last.step, last.result) == ("right-time", "failed")
+    assert "vms-adm-01" not in back
+
+
+def test_undo_of_a_renewal_goes_back_to_the_certificate_before(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    old = thumbprint(job.records.current()[REC])
+    renew_certificates(job, [REC])
+    for phase in ("import", "encrypt"):
+        assert {one.result for one in walk(job, hand_over(job, phase, [REC]))} == {"done"}
+    here = simulated(job, job.site[REC])
+    assert old not in here.stores(job.at).bindings.values()
+    here.run(job.records.handed_over(REC) / "undo.ps1", job.at)
+    assert here.stores(job.at).bindings == dict.fromkeys(job.site[REC].groups, old)
+
+
+def test_a_computer_with_two_turns_waits_for_the_other_in_between(tmp_path):
+    """Event and recording server on one computer, the management server on another."""
+    table = tmp_path / "two.csv"
+    rows = [
+        HEADER,
+        "ms,lyon.local,,10.0.0.1,management server,,,,IT,",
+        "both,lyon.local,,10.0.0.2,event server|recording server,,,,IT,",
+        without("management server"),
+    ]
+    table.write_text("\n".join(rows), encoding="utf-8")
+    records = Records(tmp_path / "records")
+    records.begin_rehearsal()
+    job = open_runbook("15-enable-encryption", table, records.folder)
+    errands = walk(job, hand_over(job, "encrypt"))
+    assert [(one.host, one.command.rpartition("-Phase ")[2], one.result) for one in errands] == [
+        ("both", "Encrypt", "done"),
+        ("ms", "Encrypt", "done"),
+        ("both", "Encrypt -Turn 2", "done"),
+    ]
+    page = (records.handed_over("both") / "README.md").read_text(encoding="utf-8")
+    assert "install.ps1 -Phase Encrypt -Turn 2`" in page
+    assert hand_over(job, "encrypt") == []
 
 
 def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed):

@@ -126,12 +126,22 @@ class TestAccounts:
 
     def test_that_differ_stay_apart(self):
         known = ["NETWORK SERVICE", "LOCAL SERVICE", "LocalSystem", "Administrators"]
-        own = ["EXAMPLE\\network service", "EXAMPLE\\svc$", "EXAMPLE\\svc", "svc@example.local"]
+        own = ["EXAMPLE\\network service", "EXAMPLE\\svc$", "EXAMPLE\\svc", "svc@lyon.local"]
         assert len({account(name) for name in known + own}) == len(known + own)
 
     def test_of_a_domain_are_themselves_whatever_their_case(self):
         assert account("EXAMPLE\\Svc-VMS$") == account("example\\svc-vms$")
         assert principal(" EXAMPLE\\Svc-VMS$ ") == "EXAMPLE\\Svc-VMS$"
+
+    @pytest.mark.parametrize("text", ["svc@example.local", "example.local\\Svc", "EXAMPLE\\svc"])
+    def test_of_a_domain_are_one_in_every_way_to_write_it(self, text):
+        assert account(text) == "example\\svc"
+
+    def test_without_a_domain_may_be_of_any(self):
+        held = Personal(certificate(), True, ("VMS-REC-01\\svc",))
+        assert held.readable_by("svc")
+        assert not held.readable_by("other")
+        assert not Personal(certificate(), True, ("X\\network service",)).readable_by("S-1-5-20")
 
     def test_of_one_spelling_belong_to_one_account(self):
         """No row of the table takes a spelling away from another account."""

@@ -4,6 +4,7 @@
 rehearsal `walk()` lets simulated computers follow the same folders.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,12 @@ from vmscert.handover import made_at, pack
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.load import Load
-from vmscert.missing import PHASES, needed_roots
+from vmscert.missing import PHASES, missing_groups, needed_roots
 from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
-from vmscert.switching import Step, switch_off, switch_on
+from vmscert.switching import Step, switch_off, switch_on, turns
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
 from vmscert.windows import Stores
 
@@ -42,14 +43,44 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
     may be switched on; only servers that make their own keys are asked for requests. A folder that
     is as it should be stays; else there will be a new one, and the old one is left alone.
     """
+    wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
+    if strangers := sorted(wanted - {host.name for host in job.site}):
+        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
-        wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
-        if phase == "request":
-            wanted -= {host.name for host in job.site if host.enrolment == PFX}
-        chosen = [host for host in in_order(job.site) if host.name in wanted]
-        errands = [_errand(job, phase, load) for load in loads(job, chosen, phase == "request")]
+        chosen = [host for host in in_order(job.site) if host.name in _able(job, phase, wanted)]
+        folders = {
+            load.host.name: _folder(job, load).relative_to(job.records.folder).as_posix()
+            for load in loads(job, chosen, phase == "request")
+        }
+        errands = [
+            Errand(name, job.site[name].owner, folders[name], command, "to do")
+            for name, command in _commands(job, phase, folders, hosts is not None)
+        ]
         _note_folders(job, errands)
     return errands
+
+
+def _able(job: Job, phase: str, wanted: set[str]) -> set[str]:
+    """Those of these computers at which this phase makes sense now."""
+    if phase == "trust":
+        return wanted
+    if phase == "request":
+        return {name for name in wanted if job.site[name].enrolment != PFX}
+    return wanted & set(job.records.current())
+
+
+def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterator[tuple[str, str]]:
+    """Yield (computer, what to run there); encryption turn by turn, as the plan has it."""
+    if phase != "encrypt":
+        yield from ((name, PHASES[phase].command) for name in hosts)
+        return
+    left, number = missing_groups(job), Counter()
+    for steps in turns(job.site):
+        name, groups = steps[0].host, {group for step in steps for group in step.groups}
+        number[name] += 1
+        if name in hosts and (every or groups & set(left.get(name, ()))):
+            more = f" -Turn {number[name]}" if number[name] > 1 else ""
+            yield name, PHASES[phase].command + more
 
 
 def walk(
@@ -82,7 +113,8 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
 
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
-    roots, on, off = needed_roots(job), switch_on(job.site), switch_off(job.site)
+    roots, off = needed_roots(job), switch_off(job.site)
+    on = turns(job.site)
     every = [
         Load(
             host=host,
@@ -91,7 +123,7 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
             roots=roots.get(host.name, ()),
             asks=asks and host.enrolment != PFX,
             clock_source=_clock(job, host),
-            switch_on=_groups(on, host),
+            switch_on=tuple(filter(None, (_groups(steps, host) for steps in on))),
             switch_off=_groups(off, host),
         )
         for host in hosts
@@ -105,7 +137,7 @@ def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load
     above, superseded = records.issuers(), records.superseded()
     for load in loads:
         name = load.host.name
-        if name not in current:
+        if name not in current or not load.host.ports:
             yield load
             continue
         yield replace(
@@ -133,7 +165,7 @@ def take_inventory(job: Job, stores: Stores) -> None:
     """Keep what a computer reported, and the request for a certificate that came with it."""
     csr = _request(stores) if stores.request else None
     job.records.save_inventory(stores)
-    if csr is not None and not job.records.is_answered(stores.host, csr):
+    if csr is not None:
         job.records.save_request(stores.host, csr)
 
 
@@ -146,28 +178,41 @@ def _request(stores: Stores) -> x509.CertificateSigningRequest:
         ) from None
 
 
-def _errand(job: Job, phase: str, load: Load) -> Errand:
-    folder = _folder(job, load).relative_to(job.records.folder).as_posix()
-    return Errand(load.host.name, load.host.owner, folder, PHASES[phase].command, "to do")
-
-
 def _folder(job: Job, load: Load) -> Path:
     """The newest folder of a computer if it is as it should be, else a new one."""
     newest = job.records.handed_over(load.host.name)
-    if newest is not None and _is_as_it_should_be(newest, load):
+    refused = load.asks and _was_refused(job, load.host.name)
+    if newest is not None and not refused and _is_as_it_should_be(newest, load):
         return newest
     return job.records.hand_over(load.host.name, pack(load), job.at)
 
 
+def _was_refused(job: Job, host: str) -> bool:
+    """Whether the request that came from a computer's newest folder was refused."""
+    told = [
+        entry.action
+        for entry in job.records.ledger.entries()
+        if entry.host == host and entry.action in ("hand over", "refuse")
+    ]
+    return told[-1:] == ["refuse"]
+
+
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
-    there = {path.name: path for path in folder.iterdir() if path.name != "SHA256SUMS"}
-    if "install.ps1" not in there:
+    """Whether a folder holds what it should; what somebody put beside that does not matter."""
+    try:
+        made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
+        files = pack(replace(load, made=made))
+        return all((folder / name).read_bytes() == data for name, data in files.items()) and not (
+            _carried(folder) - set(files)
+        )
+    except (OSError, ValueError, KeyError):  # cut short, or changed by hand
         return False
-    made = made_at(script_inputs(there["install.ps1"].read_bytes()))
-    files = pack(replace(load, made=made))
-    return set(there) == set(files) and all(
-        there[name].read_bytes() == data for name, data in files.items()
-    )
+
+
+def _carried(folder: Path) -> set[str]:
+    """The files that were made, as the list of their hashes says."""
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    return {line.partition("  ")[2] for line in lines}
 
 
 def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
@@ -175,12 +220,12 @@ def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
     return tuple(group for step in steps if step.host == host.name for group in step.groups)
 
 
-def _out_of_turn(job: Job, host: Host) -> bool:
-    """Whether a step that comes before this computer's has not been done on its computer yet."""
+def _out_of_turn(job: Job, host: Host, turn: int) -> bool:
+    """Whether a step that comes before this turn has not been done on its computer yet."""
     steps = switch_on(job.site)
     bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
     done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
-    mine = [step for step in steps if step.host == host.name]
+    mine = [one for one in turns(job.site) if one[0].host == host.name][turn - 1]
     waits = {number for step in mine for number in step.waits_for if number}
     return bool(waits - done - {step.number for step in mine})
 
@@ -194,27 +239,33 @@ def _clock(job: Job, host: Host) -> str:
 def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     host = job.site[errand.host]
-    name, _, phase = errand.command.partition(" -Phase ")
-    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host):
+    name, _, rest = errand.command.partition(" -Phase ")
+    phase, _, number = rest.partition(" -Turn ")
+    turn = int(number or 1)
+    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
         trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
     computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name
-        computer.run(script, job.at, password, phase or "Prepare")
+        computer.run(script, job.at, password, phase or "Prepare", turn)
         result = "done"
     except ScriptError as error:
         result = f"failed: {error}"
-    take_inventory(job, computer.stores(job.at))
+    if computer.state.exists():
+        take_inventory(job, computer.stores(job.at))
     return result
 
 
 def _note_folders(job: Job, errands: Iterable[Errand]) -> None:
     """Note who gets which folder; what stands there already is not told again by the next run."""
-    told = {one.host: one.note for one in job.records.ledger.entries() if one.action == "hand over"}
-    notes = {one.host: f"{one.command}: {one.folder}" for one in errands}
+    told = {
+        (entry.host, entry.note.partition(": ")[0]): entry.note
+        for entry in job.records.ledger.entries()
+        if entry.action == "hand over"
+    }
     job.records.note_all(
-        Entry(iso(job.at), job.number, "hand over", host, note=note)
-        for host, note in notes.items()
-        if told.get(host) != note
+        Entry(iso(job.at), job.number, "hand over", one.host, note=note)
+        for one in errands
+        if told.get((one.host, one.command)) != (note := f"{one.command}: {one.folder}")
     )

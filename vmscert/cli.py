@@ -215,8 +215,10 @@ def board_command(
     from vmscert.runbook import STAGES, open_runbook
     from vmscert.standings import board
 
-    # Opened as the first runbook, which catches up on nothing; seen as the last that is walked for.
-    job = replace(open_runbook(STAGES["11"].runbook, site, folder), runbook=STAGES["15"].runbook)
+    # Opened as the first runbook, which catches up on nothing; seen as the last.
+    job = replace(
+        open_runbook(STAGES["11"].runbook, site, folder), runbook="17-renew-before-expiry"
+    )
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)

@@ -111,15 +111,20 @@ def renew_certificates(
     key_bits: int = SERVER.key_bits,
 ) -> list[dict[str, str]]:
     """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
+    wanted = set(hosts)
+    if strangers := sorted(wanted - {host.name for host in job.site}):
+        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
-        mine = (name for name in hosts if job.site[name].enrolment == PFX)
+        mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
         return list(_issue(job, mine, "renew", password, days, key_bits))
 
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:
     """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
     ca = [("CA", job.records.ca_certificate)]
-    return due([*ca, *job.records.current().items()], on)
+    known = {host.name for host in job.site}
+    servers = ((name, one) for name, one in job.records.current().items() if name in known)
+    return due([*ca, *servers], on)
 
 
 def verify_site(job: Job) -> list[Verification]:
@@ -178,9 +183,12 @@ def _signed(
     csr: x509.CertificateSigningRequest,
     profile: Profile,
 ) -> dict[str, str]:
+    """Answer one request; the row says why where it is refused."""
     try:
         issued = authority.sign(csr, host.issued_names, job.at, profile)
     except ValueError as error:
+        job.records.refuse_request(host.name)
+        job.records.note(job.number, "refuse", at=job.at, host=host.name, note=str(error))
         return {"server": host.name, "names": "", "until": f"refused: {error}"}
     job.records.save_signed(host.name, issued, at=job.at, runbook=job.number)
     return _issued_row(host.name, issued, "the key stays there")

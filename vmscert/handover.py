@@ -79,6 +79,7 @@ def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
 def _inputs(load: Load) -> Inputs:
     """Everything that a script of this computer may ask for."""
     host, groups = load.host, {row["group"]: row for row in facts("xprotect/certificate-groups")}
+    on = [group for turn in load.switch_on for group in turn]
     inputs: Inputs = {
         "ComputerName": host.name,
         "Made": load.made.isoformat(),
@@ -88,9 +89,10 @@ def _inputs(load: Load) -> Inputs:
         "IntermediateFiles": [numbered("intermediate", n) for n in range(len(load.intermediates))],
         "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
         "RequestFile": f"{host.name}.req",
-        "Groups": list(load.switch_on),
-        "GroupIds": [groups[group]["guid"] for group in load.switch_on],
-        "GroupReleases": [groups[group]["since"] for group in load.switch_on],
+        "Groups": on,
+        "GroupIds": [groups[group]["guid"] for group in on],
+        "GroupReleases": [groups[group]["since"] for group in on],
+        "Turns": [str(n) for n, turn in enumerate(load.switch_on, 1) for _ in turn],
         "UndoGroups": list(load.switch_off),
         "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
         "Superseded": list(load.superseded),

@@ -20,7 +20,8 @@ class Load:
     `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
     where the private key waits on the computer itself; as long as it has none, it is to make a
     request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
-    and `switch_off` are its certificate groups in the order in which they are switched.
+    is its certificate groups, turn by turn: between two turns other computers have theirs;
+    `switch_off` the order back.
     """
 
     host: Host
@@ -33,7 +34,7 @@ class Load:
     asks: bool = False
     superseded: tuple[str, ...] = ()
     clock_source: str = ""
-    switch_on: tuple[str, ...] = ()
+    switch_on: tuple[tuple[str, ...], ...] = ()
     switch_off: tuple[str, ...] = ()
 
     @property

@@ -1,7 +1,7 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -11,7 +11,7 @@ from vmscert.job import Job
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
-from vmscert.windows import UNKNOWN, thumbprint
+from vmscert.windows import UNKNOWN, Stores, thumbprint
 
 
 def missing_ca(job: Job) -> dict[str, str]:
@@ -58,27 +58,40 @@ def missing_imports(job: Job) -> dict[str, str]:
 
 def missing_encryption(job: Job) -> dict[str, str]:
     """Runbook 15: every certificate group of every server bound to its certificate."""
+    return {name: ", ".join(groups) for name, groups in missing_groups(job).items()}
+
+
+def missing_groups(job: Job) -> dict[str, list[str]]:
+    """Return server → its certificate groups that do not use its newest certificate."""
     current, stores = job.records.current(), job.records.inventories()
-    found = {}
-    for host in job.site.servers:
-        label = thumbprint(current[host.name]) if host.name in current else ""
-        bindings = stores[host.name].bindings if host.name in stores else {}
-        groups = unbound(bindings, host.groups, label)
-        if groups:
-            found[host.name] = ", ".join(groups)
-    return found
+    found = {
+        host.name: _unbound(
+            stores.get(host.name),
+            host.groups,
+            thumbprint(current[host.name]) if host.name in current else "",
+        )
+        for host in job.site.servers
+    }
+    return {name: groups for name, groups in found.items() if groups}
 
 
-def unbound(bindings: Mapping[str, str], groups: Iterable[str], label: str) -> list[str]:
-    """Return the certificate groups that do not use this thumbprint, as far as anybody can tell.
+def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[str]:
+    """The groups that do not use this thumbprint, as far as anybody can tell.
 
-    An event server may not say which certificate it uses: then the wire will.
+    An event server may not say which certificate it uses: then the log says which it was given,
+    and the wire has the last word.
     """
-    told = {group: bindings.get(group) for group in groups}
+    if stores is None:
+        return list(groups)
+    given = any(
+        line.step == "enable-encryption" and line.result == "done" and label in line.detail
+        for line in stores.log
+    )
+    fine = {label, UNKNOWN} if given and label else {label}
     return [
         group
-        for group, used in told.items()
-        if used != label and (group, used) != ("event server", UNKNOWN)
+        for group in groups
+        if stores.bindings.get(group) not in (fine if group == "event server" else {label})
     ]
 
 
@@ -128,9 +141,10 @@ def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= job.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
-    if host.enrolment == THIRD_PARTY:
-        return ""  # looked at when it came back
-    if not is_signed_by(certificate, job.records.ca_certificate):
+    ours = is_signed_by(certificate, job.records.ca_certificate)
+    if host.enrolment == THIRD_PARTY and ours:
+        return "the table wants a certificate of another CA"
+    if host.enrolment != THIRD_PARTY and not ours:
         return "its certificate is of another CA"
     return _wrong_pfx(job, host)
 
@@ -154,20 +168,41 @@ def _wrong_pfx(job: Job, host: Host) -> str:
     return f"its PFX can't be opened by {host.windows}"
 
 
+def unanswered(job: Job) -> dict[str, str]:
+    """Runbooks 12 and 17: servers that were asked for a request, or are to be, and have no answer.
+
+    For a renewal too, while the certificate before is still good.
+    """
+    found = {
+        name: reason
+        for name, reason in missing_certificates(job).items()
+        if job.site[name].enrolment != PFX
+    }
+    for entry in job.records.ledger.entries():
+        if entry.action == "hand over" and entry.note.startswith(f"{_REQUEST}: "):
+            found.setdefault(entry.host, "a new certificate: its request is under way")
+        elif entry.action in ("sign", "receive"):
+            found.pop(entry.host, None)
+    own = {host.name for host in job.site.servers if host.enrolment != PFX}
+    return {name: what for name, what in found.items() if name in own}
+
+
 @dataclass(frozen=True)
 class Phase:
-    """One visit to a computer: what is run there, and who still needs it."""
+    """One visit to a computer: what is run there, who is to be prepared for it, who lacks it."""
 
     command: str
     needed: Callable[[Job], dict[str, str]]
+    lacking: Callable[[Job], dict[str, str]]
 
 
+_REQUEST = "request.ps1"
 PHASES = {
-    "request": Phase("request.ps1", missing_requests),
-    "trust": Phase("install.ps1", missing_trust),
-    "import": Phase("install.ps1", missing_imports),
-    "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption),
-    "retire": Phase("install.ps1 -Phase Retire", missing_retirement),
+    "request": Phase(_REQUEST, missing_requests, unanswered),
+    "trust": Phase("install.ps1", missing_trust, missing_trust),
+    "import": Phase("install.ps1", missing_imports, missing_imports),
+    "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption, missing_encryption),
+    "retire": Phase("install.ps1 -Phase Retire", missing_retirement, missing_retirement),
 }
 MISSING: dict[str, Callable[[Job], dict[str, str]]] = {
     "11": missing_ca,

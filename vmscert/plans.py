@@ -13,7 +13,7 @@ from vmscert.check import check_site
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.job import Check, Job
-from vmscert.missing import lacking_roots, missing_certificates, unbound
+from vmscert.missing import lacking_roots, missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, Step, ready, switch_off, switch_on, too_early
@@ -60,6 +60,7 @@ def check_issued(job: Job) -> list[Finding]:
     return [
         finding
         for name, certificate in job.records.current().items()
+        if name in _names(job.site)
         for above in (issuers[name],)
         for asked in job.site[name].issued_names
         for finding in diagnose([certificate, *above[:-1]], asked, [above[-1]], job.at).findings
@@ -139,10 +140,9 @@ def _too_early(site: Site, step: Step) -> str:
 
 
 def switching_checks(job: Job) -> list[Check]:
-    """What keeps the steps that are still to do, or that nothing does.
+    """What keeps the steps that are still to do, or that nothing does, if they come in their order.
 
-    A server is ready when all that call it hold the CA certificate, as their inventories say; the
-    steps are taken in their order.
+    A server is ready when all that call it hold the CA certificate, as their inventories say.
     """
     trusting = {host.name for host in job.site.clients} - set(lacking_roots(job))
     to_do = [step for step in switch_on(job.site) if step.number in _unswitched(job)]
@@ -158,14 +158,12 @@ def switching_checks(job: Job) -> list[Check]:
 
 def _unswitched(job: Job) -> set[int]:
     """The numbers of the steps whose groups are not all bound to the newest certificates."""
-    current, stores = job.records.current(), job.records.inventories()
-    left = set()
-    for step in switch_on(job.site):
-        bindings = stores[step.host].bindings if step.host in stores else {}
-        label = thumbprint(current[step.host]) if step.host in current else ""
-        if step.number != TRUST and unbound(bindings, step.groups, label):
-            left.add(step.number)
-    return left
+    left = missing_groups(job)
+    return {
+        step.number
+        for step in switch_on(job.site)
+        if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
+    }
 
 
 def _spans(numbers: Iterable[int]) -> str:

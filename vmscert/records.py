@@ -296,9 +296,17 @@ class Records:
         return self.folder / "drop"
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
-        """Keep what a computer asks for; the newest request replaces the one before."""
+        """Keep what a computer asks for, unless it is answered; the newest request counts."""
+        if self.is_answered(host, csr):
+            return
         with self.lock():
             write_atomic(self._request(host), csr.public_bytes(Encoding.PEM))
+
+    def refuse_request(self, host: str) -> None:
+        """Put a request aside that can't be signed: its computer is asked again."""
+        with self.lock():
+            path = self._request(host)
+            path.rename(_free(path.with_name(f"{host}.refused.req")))
 
     def request(self, host: str) -> x509.CertificateSigningRequest | None:
         """Return what a computer asks for, if its request came back and is not answered yet."""

@@ -1,6 +1,7 @@
 """What people bring back from a computer: an inventory, a request, or another CA's answer."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -11,8 +12,12 @@ from vmscert.deeds import receive
 from vmscert.inventory import parse_inventory
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
+from vmscert.paths import Reading
 from vmscert.reading import read
 from vmscert.site import PFX, Host
+
+# An inventory may be younger than the notebook that was opened for it; by more, a clock is wrong.
+_AHEAD = timedelta(days=2)
 
 
 def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) -> str:
@@ -29,7 +34,7 @@ def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) ->
         return _request(job, name, document.requests[0])
     if document.certificates:
         more = (read(one).certificates for one in beside if not _is_json(one))
-        return _answer(job, name, [*document.certificates, *(c for found in more for c in found)])
+        return _answer(job, name, list(document.certificates), [c for found in more for c in found])
     raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
 
 
@@ -76,6 +81,11 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
         raise ValueError(
             f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
         )
+    if stores.at > job.at + _AHEAD:
+        raise ValueError(
+            f"{name} is of {stores.at:%Y-%m-%d}, which is still to come: set the clock of "
+            f"{stores.host}, and run inventory.ps1 there again"
+        )
     kept = job.records.inventories().get(stores.host)
     if kept is not None and kept.at > stores.at:
         return f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
@@ -104,8 +114,15 @@ def _asking(job: Job, asked: Iterable[str]) -> Host | None:
     return next((mine[name.lower()] for name in asked if name.lower() in mine), None)
 
 
-def _answer(job: Job, name: str, found: list[x509.Certificate]) -> str:
-    keys = [one.public_key() for one in found]
+def _answer(
+    job: Job, name: str, mine: list[x509.Certificate], beside: list[x509.Certificate]
+) -> str:
+    """Keep another CA's answer: a certificate of this file, with the CAs of all that came."""
+    found = [*mine, *beside]
+    own = [
+        one for one in mine if not Reading(one).is_ca
+    ]  # a file of CAs goes with another's answer
+    keys = [one.public_key() for one in own or found]
     for host in _own_keys(job):
         csr = job.records.request(host.name)
         if csr is not None and csr.public_key() in keys:

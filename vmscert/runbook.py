@@ -43,7 +43,7 @@ def precheck(job: Job) -> list[Check]:
         Check("the ledger is unbroken", *_unbroken(job)),
     ]
     for number, stage in STAGES.items():
-        if number < job.number:
+        if number < job.number and not (number in _UNDER_WAY and job.number == "17"):
             checks.append(_stage_check(number, job, f"Run {stage.runbook} first"))
             if not checks[-1].ok:
                 break
@@ -66,6 +66,10 @@ def _issue(job: Job) -> None:
     sign_requests(job)
 
 
+# What a renewal itself leaves undone until people have walked: no reason not to open it again.
+_UNDER_WAY = ("14", "15")
+
+
 @dataclass(frozen=True)
 class Stage:
     """A runbook that leaves a state behind: which, and how a rehearsal gets there."""
@@ -80,11 +84,7 @@ STAGES = {
     "12": Stage(
         "12-create-server-certificates",
         "every server has a certificate with its names",
-        lambda job: (
-            issue_certificates(job),
-            walk(job, hand_over(job, "request")),
-            sign_requests(job),
-        ),
+        _issue,
     ),
     "13": Stage(
         "13-trust-the-ca-on-clients",

@@ -101,12 +101,11 @@ def _text(data: bytes) -> str:
 def _assembled(name: str, steps: tuple[str, ...]) -> str:
     """A template with its steps, and with each part and each input that these need, once."""
     rows = {row["step"]: row for row in facts("windows/steps")}
-    checks = [_run(rows[step]) for step in steps if rows[step]["phase"] == "Check"]
-    deeds = [_run(rows[step]) for step in steps if rows[step]["phase"] != "Check"]
+    ordered = sorted(steps, key=lambda step: rows[step]["phase"] != "Check")
     text = _read(name)
     text = text.replace("# steps: functions\n", "\n".join(_read(f"steps/{one}") for one in steps))
-    text = text.replace("# steps: checks\n", "".join(checks))
-    text = text.replace("    # steps: deeds\n", textwrap.indent("".join(deeds), "    "))
+    run = "".join(_run(rows[step]) for step in ordered)
+    text = text.replace("    # steps: run\n", textwrap.indent(run, "    "))
     return _one_inputs_block(_with_facts(_with_parts(text)))
 
 

@@ -70,8 +70,13 @@ class Host:
         Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
         names that only a site knows (general knowledge).
         """
+        return tuple(dict.fromkeys((*self.called, *self.cluster)))
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Those of its own names and addresses by which clients call it."""
         outside = self.aliases if self.enrolment == THIRD_PARTY else ()
-        return tuple(dict.fromkeys((*(outside or self.own_names), *self.cluster)))
+        return outside or self.own_names
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -100,6 +105,8 @@ class Host:
     @property
     def accounts(self) -> tuple[str, ...]:
         """The Windows accounts that run its services and must read the private key."""
+        if self.account.startswith(".\\"):  # of this computer, under its NetBIOS name
+            return (f"{self.name[:15].upper()}{self.account[1:]}",)
         if self.account:
             return (self.account,)
         rows = (row for row in facts("xprotect/components") if row["role"] in self.roles)
@@ -158,7 +165,7 @@ class Site:
     def _with_fellows(self, host: Host) -> Host:
         if not host.cluster:
             return host
-        others = (one.own_names for one in self.nodes(host) if one.name != host.name)
+        others = (one.called for one in self.nodes(host) if one.name != host.name)
         return replace(host, fellows=tuple(name for names in others for name in names))
 
     @cached_property

@@ -1,25 +1,25 @@
 """Where each computer stands: to do, carried, reported back, verified; and what is next."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
-from vmscert.missing import MISSING
-from vmscert.site import CSR, PFX, Host
+from vmscert.missing import PHASES, missing_retirement
+from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
 _STATES = {"hand over": "to do", "carried": "carried", "brought back": "reported back",
            "simulated": "reported back"}  # fmt: skip
 STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
-# The runbooks whose work people carry to computers, and to which of them.
-_WALKED: dict[str, Callable[[Host], bool]] = {
-    "12": lambda host: bool(host.ports) and host.enrolment != PFX,
-    "13": lambda host: not host.ports,
-    "14": lambda host: bool(host.ports),
-    "15": lambda host: bool(host.ports),
+STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
+# Runbook → the phase that people walk for, in their order, and for which computers.
+_WALKED: dict[str, tuple[str, Callable[[Host], bool]]] = {
+    "12": ("request", lambda host: bool(host.ports) and host.enrolment != PFX),
+    "13": ("trust", lambda host: not host.ports),
+    "14": ("import", lambda host: bool(host.ports)),
+    "15": ("encrypt", lambda host: bool(host.ports)),
 }
 
 
@@ -37,15 +37,15 @@ class Standing:
 def board(job: Job) -> list[Standing]:
     """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
     lacking, stores = _lacking(job), job.records.inventories()
-    visits: dict[str, list[Entry]] = defaultdict(list)
-    for entry in job.records.ledger.entries():
-        if entry.action in _STATES:
-            visits[entry.host].append(entry)
-    found = [
-        _standing(job, host, lacking.get(host.name, ""), visits[host.name], stores.get(host.name))
-        for host in job.site.clients
-        if any(is_for(host) for number, is_for in _WALKED.items() if number <= job.number)
-    ]
+    later = missing_retirement(job) if job.number >= "17" else {}
+    found = []
+    for host in job.site.clients:
+        if any(is_for(host) for number, (_, is_for) in _WALKED.items() if number <= job.number):
+            phase, lacks = lacking.get(host.name, ("", ""))
+            if phase:
+                found.append(_standing(job, host, phase, lacks, stores.get(host.name)))
+            else:
+                found.append(_done(host, later.get(host.name, "")))
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
 
@@ -58,38 +58,52 @@ def mark_carried(job: Job, hosts: Iterable[str]) -> None:
     job.records.note_all(Entry(iso(job.at), job.number, "carried", name) for name in chosen)
 
 
-def _lacking(job: Job) -> dict[str, str]:
-    """Computer → what it lacks for all that was walked for so far, this runbook included."""
-    found: dict[str, str] = {}
-    for number, is_for in _WALKED.items():
+def _lacking(job: Job) -> dict[str, tuple[str, str]]:
+    """Computer → the first phase that it still needs, and what it lacks for that."""
+    found: dict[str, tuple[str, str]] = {}
+    for number, (phase, is_for) in _WALKED.items():
         if number <= job.number:
-            for name, what in MISSING[number](job).items():
+            for name, what in PHASES[phase].lacking(job).items():
                 if is_for(job.site[name]):
-                    found.setdefault(name, what)
+                    found.setdefault(name, (phase, what))
     return found
 
 
-def _standing(
-    job: Job, host: Host, lacks: str, visits: list[Entry], stores: Stores | None
-) -> Standing:
+def _done(host: Host, later: str) -> Standing:
+    then = f"{later}. In a week: {PHASES['retire'].command}" if later else ""
+    return Standing(host.name, host.owner, "verified", "", then)
+
+
+def _standing(job: Job, host: Host, phase: str, lacks: str, stores: Stores | None) -> Standing:
+    """Where a computer stands with the phase that it needs next."""
+    visits = _visits(job, host.name, PHASES[phase].command)
     state = _STATES[visits[-1].action] if visits else STATES[0]
-    if not lacks:
-        state = "verified"
     return Standing(host.name, host.owner, state, lacks, _next(job, host, state, visits, stores))
 
 
+def _visits(job: Job, host: str, command: str) -> list[Entry]:
+    """What the ledger says of a computer since it was last to be visited for this command."""
+    mine = [e for e in job.records.ledger.entries() if e.host == host and e.action in _STATES]
+    ordered = [
+        number
+        for number, entry in enumerate(mine)
+        if entry.action == "hand over" and _command(entry).partition(" -Turn ")[0] == command
+    ]
+    return mine[ordered[-1] :] if ordered else []
+
+
+def _command(entry: Entry) -> str:
+    return entry.note.partition(": ")[0]
+
+
 def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores | None) -> str:
-    if state == "verified":
-        return ""
+    if state == "reported back" and job.records.request(host.name) is not None:
+        asked = f"requests/{host.name}.req"
+        return f"send {asked} to its CA" if host.enrolment == THIRD_PARTY else f"sign {asked}"
     folder = job.records.handed_over(host.name)
     if not visits or folder is None:
         return "prepare its folder"
-    if state == "reported back" and job.records.request(host.name) is not None:
-        asked = f"requests/{host.name}.req"
-        return f"sign {asked}" if host.enrolment == CSR else f"send {asked} to its CA"
-    place = folder.relative_to(job.records.folder).as_posix()
-    ordered = [one for one in visits if one.action == "hand over"]
-    command = ordered[-1].note.partition(": ")[0] if ordered else "install.ps1"
+    place, command = folder.relative_to(job.records.folder).as_posix(), _command(visits[0])
     if state == "to do":
         return f"carry {place} there, run {command}"
     if state == "carried":

@@ -7,6 +7,7 @@ about downtimes: the minutes are estimates, to be measured on a test server.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from vmscert.facts import facts
 from vmscert.job import Check
@@ -49,6 +50,12 @@ def switch_on(site: Site) -> tuple[Step, ...]:
 def switch_off(site: Site) -> tuple[Step, ...]:
     """Return the steps, from number 1, that take encryption off a site again."""
     return tuple(_steps(site, on=False))
+
+
+def turns(site: Site) -> list[tuple[Step, ...]]:
+    """Return the visits to switch encryption on: steps that follow each other at one computer."""
+    steps = (step for step in switch_on(site) if step.number != TRUST)
+    return [tuple(same) for _, same in groupby(steps, key=lambda step: step.host)]
 
 
 def callers(site: Site, step: Step) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ where Windows is known to fail, and where somebody breaks it on purpose.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from vmscert.windows import LogLine, Personal, Stores, account, principal, thumb
 _SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine
 _FIVE_MINUTES = 300  # seconds
 _KEY_PASSWORD = "a key that never leaves its simulated computer"
+# Where these fail, the real script can write no inventory either.
+_BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
 _ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
 # Of Server Configurator: it answers with one of these although it bound the certificate; only with
 # the second kind all is well.
@@ -76,6 +78,7 @@ class Visit:
     disk: Path
     password: str
     at: datetime
+    turn: int = 1
     log: list[LogLine] = field(default_factory=list)
 
     def text(self, name: str) -> str:
@@ -120,7 +123,6 @@ class Computer:
         self.host, self.trouble = host, trouble
         self._disk = disk / host.name
         self.state = self._disk / "state.json"
-        self._before = self._disk / "before.json"
 
     def stores(self, at: datetime) -> Stores:
         """Return what the computer holds, as its inventory would say at this time."""
@@ -128,29 +130,44 @@ class Computer:
             return replace(read_inventory(self.state), at=at)
         return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
 
-    def run(self, script: Path, at: datetime, password: str = "", phase: str = "Prepare") -> None:
+    def run(
+        self,
+        script: Path,
+        at: datetime,
+        password: str = "",
+        phase: str = "Prepare",
+        turn: int = 1,
+    ) -> None:
         """Run a script of a folder; ScriptError with step and remedy where the real one stops.
 
-        `phase` is that of install.ps1; each other script has one phase only, and any name will do.
+        `phase` and `turn` are those of install.ps1; each other script has one phase only. An
+        inventory is written at the end, unless somebody without rights or at the wrong computer
+        ran it.
         """
-        phase = _ONLY_PHASE.get(script.stem, phase)
-        data = script.read_bytes()
-        before = json.loads(self._before.read_bytes()) if self._before.exists() else {}
+        wanted = ("Check", _ONLY_PHASE.get(script.stem, phase))
+        data, beside = script.read_bytes(), self._disk / f"{script.parent.name}.json"
+        noted = json.loads(beside.read_bytes()) if beside.exists() else {"before": {}, "log": []}
         visit = Visit(
-            self.host, self.trouble, script.parent, script_inputs(data), self.stores(at), before,
-            self._disk, self.trouble.password or password, at,
+            self.host, self.trouble, script.parent, script_inputs(data), self.stores(at),
+            noted["before"], self._disk, self.trouble.password or password, at, turn,
+            [LogLine(**line) for line in noted["log"]],
         )  # fmt: skip
         try:
-            for kind, name in script_steps(data):
-                if kind in ("Check", phase):
-                    self._do(name, visit)
+            for name in (name for kind, name in script_steps(data) if kind in wanted):
+                self._do(name, visit)
         finally:
-            stores = replace(visit.stores, log=(*visit.stores.log, *visit.log))
-            if source := str(visit.inputs.get("ClockSource", "")):
-                offset = float(self.trouble.clock)
-                stores = replace(stores, clock_source=source, clock_offset=offset)
-            write_atomic(self._before, json.dumps(visit.before, indent=1).encode())
-            write_atomic(self.state, write_inventory(stores))
+            if visit.log[-1].step not in _BEFORE_AN_INVENTORY or visit.log[-1].result == "done":
+                log = [asdict(line) for line in visit.log]
+                kept = {"before": visit.before, "log": log}
+                write_atomic(beside, json.dumps(kept, indent=1).encode())
+                write_atomic(self.state, write_inventory(self._reported(visit)))
+
+    def _reported(self, visit: Visit) -> Stores:
+        """What the inventory at the end of a visit says."""
+        stores = replace(visit.stores, log=tuple(visit.log))
+        source = str(visit.inputs.get("ClockSource", ""))
+        offset = float(self.trouble.clock) if source else None
+        return replace(stores, clock_source=source, clock_offset=offset)
 
     def pfx(self, label: str) -> Path:
         """Return where the private key of this thumbprint is kept, still inside its PFX."""
@@ -354,7 +371,8 @@ def enable_encryption(visit: Visit) -> str:
     if visit.held is None or not _trusted(visit.stores, visit.held.certificate):
         raise ScriptError(f"{visit.host.name} does not hold the certificate {label} with its "
                           f"private key, or does not trust it.")  # fmt: skip
-    return "; ".join(_configure(visit, group, label) for group in visit.inputs["Groups"])
+    mine = [group for group, turn in visit.each("Groups", "Turns") if int(turn) == visit.turn]
+    return "; ".join(_configure(visit, group, label) for group in mine)
 
 
 @step

@@ -27,7 +27,10 @@ class Personal:
 
     def readable_by(self, name: str) -> bool:
         """Tell whether this account, in any spelling, is among the readers of the private key."""
-        return self.has_key and account(name) in map(account, self.readers)
+        wanted, readers = account(name), set(map(account, self.readers))
+        if "\\" not in wanted and not principal(name).startswith("S-1-"):
+            readers |= {reader.rpartition("\\")[2] for reader in readers}  # nobody said of where
+        return self.has_key and wanted in readers
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,19 @@ def account(text: str) -> str:
     """Return one key for all the spellings of an account, to compare accounts by.
 
     Well-known accounts are recognised in several languages and by SID (data/windows/accounts.csv);
-    any other account is itself, whatever its case.
+    any other account is itself, whatever its case. svc@lyon.example and lyon.example\\svc count as
+    LYON\\svc: what Windows calls a domain is usually the beginning of its DNS name.
     """
-    return _well_known().get(_folded(text), ("", text.strip().casefold()))[1]
+    known = _well_known().get(_folded(text))
+    return known[1] if known else _in_a_domain(text.strip().casefold())
+
+
+def _in_a_domain(text: str) -> str:
+    """An account as DOMAIN\\name, in whichever way it is written."""
+    domain, separator, name = text.rpartition("\\")
+    if not separator:
+        name, separator, domain = text.partition("@")
+    return f"{domain.partition('.')[0]}\\{name}" if separator else text
 
 
 def principal(text: str) -> str:

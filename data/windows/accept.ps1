@@ -24,10 +24,8 @@ $Phases = @('Check', 'Prepare')
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-# steps: checks
-
 try {
-    # steps: deeds
+    # steps: run
 }
 finally {
     Invoke-Inventory

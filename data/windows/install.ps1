@@ -11,6 +11,8 @@
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
     encryption on, and Retire removes certificates that were replaced: both only when the plan says
     that it is their turn.
+.PARAMETER Turn
+    Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
@@ -19,7 +21,9 @@
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
-    [string]$Phase = 'Prepare'
+    [string]$Phase = 'Prepare',
+    [ValidateRange(1, 9)]
+    [int]$Turn = 1
 )
 
 # inputs: begin
@@ -34,10 +38,8 @@ $Phases = @('Check', $Phase)
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-# steps: checks
-
 try {
-    # steps: deeds
+    # steps: run
 }
 finally {
     Invoke-Inventory

@@ -25,10 +25,8 @@ $Phases = @('Check', 'Request')
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-# steps: checks
-
 try {
-    # steps: deeds
+    # steps: run
 }
 finally {
     Invoke-Inventory

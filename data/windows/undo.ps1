@@ -26,10 +26,8 @@ $Phases = @('Check', 'Undo')
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-# steps: checks
-
 try {
-    # steps: deeds
+    # steps: run
 }
 finally {
     Invoke-Inventory

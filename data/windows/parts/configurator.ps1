@@ -105,5 +105,8 @@ function Set-GroupCertificate {
     if (@('0', '200000') -notcontains $Run.Code) {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
+    if ($Now -eq 'unknown') {
+        return ('{0} was given {1}, encrypts, and does not say with what; {2}' -f $Group, $Label, $Answer)
+    }
     '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }

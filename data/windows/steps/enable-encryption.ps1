@@ -4,6 +4,7 @@ $Thumbprint = ''
 $Groups = @()
 $GroupIds = @()
 $GroupReleases = @()
+$Turns = @()
 # inputs: end
 # part: before
 # part: held
@@ -17,6 +18,9 @@ function Step-EnableEncryption {
     $Listed = Get-GroupList
     foreach ($Group in $Groups) {
         $Number = [array]::IndexOf($Groups, $Group)
+        if ([int]$Turns[$Number] -ne $Turn) {
+            continue
+        }
         if ($Listed -notlike ('*{0}*' -f $GroupIds[$Number])) {
             throw ('Server Configurator does not list the group {0}, which exists since {1}. It lists: {2}' -f $Group, $GroupReleases[$Number], $Listed)
         }

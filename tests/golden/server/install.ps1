@@ -11,6 +11,8 @@
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
     encryption on, and Retire removes certificates that were replaced: both only when the plan says
     that it is their turn.
+.PARAMETER Turn
+    Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
@@ -19,7 +21,9 @@
 [CmdletBinding(SupportsShouldProcess)]
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
-    [string]$Phase = 'Prepare'
+    [string]$Phase = 'Prepare',
+    [ValidateRange(1, 9)]
+    [int]$Turn = 1
 )
 
 # inputs: begin
@@ -29,7 +33,7 @@ $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5', '9858F2351F8B8267F9C197E1415703A8AD224B1A98641BDD033D3F9005A8CC6E')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C', '347F0F14C0AA2B460083E55C261A0C8450994482D937289F905E8761CBD346AC')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -43,6 +47,7 @@ $Services = @('Milestone XProtect Recording Server')
 $Groups = @('server', 'streaming media')
 $GroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
 $GroupReleases = @('2020 R3', '2020 R3')
+$Turns = @('1', '1')
 $Superseded = @('0123456789ABCDEF0123456789ABCDEF01234567')
 # inputs: end
 
@@ -716,6 +721,9 @@ function Set-GroupCertificate {
     if (@('0', '200000') -notcontains $Run.Code) {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
+    if ($Now -eq 'unknown') {
+        return ('{0} was given {1}, encrypts, and does not say with what; {2}' -f $Group, $Label, $Answer)
+    }
     '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }
 
@@ -727,6 +735,9 @@ function Step-EnableEncryption {
     $Listed = Get-GroupList
     foreach ($Group in $Groups) {
         $Number = [array]::IndexOf($Groups, $Group)
+        if ([int]$Turns[$Number] -ne $Turn) {
+            continue
+        }
         if ($Listed -notlike ('*{0}*' -f $GroupIds[$Number])) {
             throw ('Server Configurator does not list the group {0}, which exists since {1}. It lists: {2}' -f $Group, $GroupReleases[$Number], $Listed)
         }
@@ -755,21 +766,20 @@ function Step-RemoveSuperseded {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
-Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
-Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
-Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
-Invoke-Step -In 'Check' -Name 'right-windows' -Deed { Step-RightWindows } -Remedy 'Write the release into the column windows of the site''s table, then make a new folder: its PFX file will be encrypted for this Windows.'
-Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
-Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
-
 try {
+    Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
+    Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+    Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
+    Invoke-Step -In 'Check' -Name 'right-windows' -Deed { Step-RightWindows } -Remedy 'Write the release into the column windows of the site''s table, then make a new folder: its PFX file will be encrypted for this Windows.'
+    Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+    Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
     Invoke-Step -In 'Prepare' -Name 'import-certificate' -Deed { Step-ImportCertificate } -Remedy 'Type the password of the PFX file again; it was shown when the certificates were made. If it is lost, renew the certificate. If the file is damaged, copy it again.'
     Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
     Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
     Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above. Where it could not register, do that on its page Registering servers; else run the script again, or undo.ps1.'
-    Invoke-Step -In 'Retire' -Name 'remove-superseded' -Deed { Step-RemoveSuperseded } -Remedy 'Let the new certificate be used first (-Phase Encrypt), then run this again.'
+    Invoke-Step -In 'Retire' -Name 'remove-superseded' -Deed { Step-RemoveSuperseded } -Remedy 'Let the new certificate be used first (-Phase Encrypt), then run this again. Where an event server does not say what it uses, look in Server Configurator and remove the old one in mmc.'
 }
 finally {
     Invoke-Inventory

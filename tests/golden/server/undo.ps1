@@ -17,7 +17,7 @@ param()
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Files = @('ca.cer', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '81DAA3C1C61935B7B9750B6C5C22C179B27C66F44AACE0A6B42EB32CEE3524A5')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $UndoGroups = @('server', 'streaming media')
@@ -428,6 +428,9 @@ function Set-GroupCertificate {
     if (@('0', '200000') -notcontains $Run.Code) {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
+    if ($Now -eq 'unknown') {
+        return ('{0} was given {1}, encrypts, and does not say with what; {2}' -f $Group, $Label, $Answer)
+    }
     '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }
 
@@ -627,13 +630,12 @@ function Step-UndoTrust {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
-Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
-Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
-Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
-Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
-Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
-
 try {
+    Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
+    Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
+    Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
+    Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
     Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator.'
     Invoke-Step -In 'Undo' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Take it away in "Manage Private Keys".'
     Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Undo the encryption first: the certificate is still in use.'
