@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from vmscert.reading import Document
+    from vmscert.standings import Standing
     from vmscert.site import Site
     from vmscert.surveys import Survey
     from vmscert.switching import Step
@@ -226,12 +227,7 @@ def board_command(
     if as_json:
         print(json.dumps([asdict(one) for one in standings], indent=1))
     else:
-        table = Table(box=SIMPLE_HEAD)
-        for heading in ("computer", "who", "state", "lacks", "next"):
-            table.add_column(heading, no_wrap=heading in ("computer", "state"))
-        for one in standings:
-            table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
-        out.print(table)
+        _show_board(standings)
     left = any(one.state != "verified" for one in standings) or not all(kept for _, kept in given)
     raise typer.Exit(FOUND if left else NOTHING)
 
@@ -535,6 +531,15 @@ def _show_verification(rows: list[dict], folder: Path) -> None:
     good = sum(row["verdict"] == "verified" for row in rows)
     out.print(f"{good} of {len(rows)} TLS connections verified.", style="bold")
     out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
+
+
+def _show_board(standings: "Iterable[Standing]") -> None:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("computer", "who", "state", "lacks", "next"):
+        table.add_column(heading, no_wrap=heading in ("computer", "state"))
+    for one in standings:
+        table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
+    out.print(table)
 
 
 def _show_findings(path: str, about: str, findings: Iterable[Finding], more: bool = False) -> None:
