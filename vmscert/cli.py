@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from vmscert.reading import Document
-    from vmscert.standings import Standing
     from vmscert.site import Site
+    from vmscert.standings import Standing
     from vmscert.surveys import Survey
     from vmscert.switching import Step
     from vmscert.tls import Handshake
