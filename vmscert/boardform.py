@@ -96,7 +96,7 @@ def board_form(job: Job) -> BoardForm:
         ),
     ]
     returning = [
-        widgets.HTML(_SAID.format(_BACK.format(drop=escape(_drop(job)))), layout=wide),
+        widgets.HTML(_SAID.format(_BACK.format(drop=escape(f"{job.folder}/drop"))), layout=wide),
         widgets.FileUpload(
             description="Choose what came back", multiple=True, accept=_FILES, layout=wide
         ),
@@ -105,11 +105,6 @@ def board_form(job: Job) -> BoardForm:
     _offer(job, columns[0])
     form = widgets.HBox(columns, layout=widgets.Layout(grid_gap="24px"))
     return BoardForm(job, form, take_dropped(job))
-
-
-def _drop(job: Job) -> str:
-    """The folder to drop files into, as the file browser shows it."""
-    return f"{job.place.removesuffix(' (a rehearsal)')}/drop"
 
 
 def _offer(job: Job, leaving: Any) -> None:

@@ -10,9 +10,24 @@ HOME = _PACKAGE.parent if (_PACKAGE.parent / "data" / "xprotect").is_dir() else 
 DATA = HOME / "data"
 NOTEBOOKS = HOME / "notebooks"
 
+_SURE = {"C": "confirmed", "E": "confirmed", "C2": "second hand"}  # any other tag: nobody read it
+UNCONFIRMED = "unconfirmed"
+
 
 @cache
 def facts(name: str) -> tuple[dict[str, str], ...]:
     """Return the rows of `data/<name>.csv`, in file order, as column → text."""
     with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
+
+
+def sureness(*tags: str) -> str:
+    """Return how sure facts with these tags are together: confirmed, second hand, unconfirmed."""
+    words = [_SURE.get(tag, UNCONFIRMED) for tag in tags]
+    return next((word for word in (UNCONFIRMED, "second hand") if word in words), "confirmed")
+
+
+def doubt(tag: str) -> str:
+    """Return what is printed behind a fact with this tag; nothing behind a confirmed one."""
+    sure = sureness(tag)
+    return "" if sure == "confirmed" else f" ({sure})"

@@ -40,11 +40,10 @@ class Job:
         return self.records.rehearsal
 
     @property
-    def place(self) -> str:
-        """The folder of the records in words, short where it lies within the kit."""
+    def folder(self) -> str:
+        """The folder of the records, short where it lies within the kit."""
         folder = self.records.folder.resolve()
-        shown = folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder
-        return shown.as_posix() + (" (a rehearsal)" if self.rehearsal else "")
+        return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
 
     def secret(self, what: str, new: bool = False) -> str:
         """Return the password of the "CA" or of the "PFX" files; a person is asked for it.

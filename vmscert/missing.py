@@ -13,6 +13,8 @@ from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
 from vmscert.windows import UNKNOWN, Stores, thumbprint
 
+_REQUEST = "request.ps1"
+
 
 def missing_ca(job: Job) -> dict[str, str]:
     """Runbook 11: the CA's certificate and key."""
@@ -196,7 +198,6 @@ class Phase:
     lacking: Callable[[Job], dict[str, str]]
 
 
-_REQUEST = "request.ps1"
 PHASES = {
     "request": Phase(_REQUEST, missing_requests, unanswered),
     "trust": Phase("install.ps1", missing_trust, missing_trust),

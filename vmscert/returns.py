@@ -119,9 +119,8 @@ def _answer(
 ) -> str:
     """Keep another CA's answer: a certificate of this file, with the CAs of all that came."""
     found = [*mine, *beside]
-    own = [
-        one for one in mine if not Reading(one).is_ca
-    ]  # a file of CAs goes with another's answer
+    # A file that holds CAs only goes with an answer in another file.
+    own = [one for one in mine if not Reading(one).is_ca]
     keys = [one.public_key() for one in own or found]
     for host in _own_keys(job):
         csr = job.records.request(host.name)

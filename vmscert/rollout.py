@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from vmscert.facts import facts
+from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.pages import Markdown, faces, literal, plain, rows_table, steps
 from vmscert.scripts import quote, script
 from vmscert.site import Host, Site
@@ -22,7 +22,6 @@ from vmscert.windows import thumbprint
 
 _PHONES = ("iPhone and iPad", "Android")
 _NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
-_UNCONFIRMED = " (unconfirmed)"
 _LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
 _QR = "ca-sha256.svg"
 _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
@@ -243,7 +242,7 @@ def _told(row: Mapping[str, str], told: Mapping[str, str]) -> str:
     text = row["text"]
     for key, value in told.items():
         text = text.replace(f"{{{key}}}", value)
-    return text + (_UNCONFIRMED if row["tag"] in ("G", "I") else "")
+    return text + (f" ({UNCONFIRMED})" if sureness(row["tag"]) == UNCONFIRMED else "")
 
 
 def _reach(name: str) -> dict[str, str]:

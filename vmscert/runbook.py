@@ -39,7 +39,7 @@ def open_runbook(
 def precheck(job: Job) -> list[Check]:
     """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
     checks = [
-        Check(f"{job.site.name}: {len(job.site)} computers, records in {job.place}", True),
+        Check(f"{job.site.name}: {len(job.site)} computers, records in {_place(job)}", True),
         Check("the ledger is unbroken", *_unbroken(job)),
     ]
     for number, stage in STAGES.items():
@@ -57,6 +57,10 @@ def verify_stage(job: Job) -> list[Check]:
         _stage_check(job.number, job, todo),
         Check("the ledger is unbroken", *_unbroken(job)),
     ]
+
+
+def _place(job: Job) -> str:
+    return job.folder + (" (a rehearsal)" if job.rehearsal else "")
 
 
 def _issue(job: Job) -> None:

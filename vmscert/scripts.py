@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
-from vmscert.facts import DATA, facts
+from vmscert.facts import DATA, doubt, facts
 
 # Control, format (with the bidi signs), surrogate, line and paragraph separator: what hides text.
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -19,8 +19,6 @@ _INPUTS = re.compile(r"(?<=^# inputs: begin\n).*?(?=^# inputs: end\n)", re.MULTI
 _BLOCK = re.compile(r"^# inputs: begin\n(.*?)# inputs: end\n", re.MULTILINE | re.DOTALL)
 _PART = re.compile(r"^# part: ([a-z-]+)\n", re.MULTILINE)
 _FACTS = re.compile(r"^# facts: (\w+) ([a-z/-]+) (\w+) (\w+)\n", re.MULTILINE)
-# How a script prints facts that were not read in a source of their own.
-_SURE = {"C2": " (second hand)", "G": " (unconfirmed)", "I": " (unconfirmed)"}
 _STEP = re.compile(r"^ *Invoke-Step -In '(\w+)' -Name '([a-z-]+)' ", re.MULTILINE)
 _LITERAL = r"'(?:[^']|'')*'"
 _INPUT = re.compile(rf"\$([A-Za-z]\w*) = (?:({_LITERAL})|@\(((?:{_LITERAL}(?:, {_LITERAL})*)?)\))")
@@ -142,8 +140,7 @@ def _with_facts(text: str) -> str:
         rows = facts(table)
         sources = dict.fromkeys(one for row in rows for one in row["source"].split("|"))
         lines = (
-            f"    {quote(row[key])} = {quote(row[value] + _SURE.get(row['tag'], ''))}\n"
-            for row in rows
+            f"    {quote(row[key])} = {quote(row[value] + doubt(row['tag']))}\n" for row in rows
         )
         said = "".join(f"# {source}\n" for source in sources)
         return f"{said}${name} = @{{\n{''.join(lines)}}}\n"

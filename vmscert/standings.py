@@ -13,7 +13,6 @@ from vmscert.windows import Stores
 _STATES = {"hand over": "to do", "carried": "carried", "brought back": "reported back",
            "simulated": "reported back"}  # fmt: skip
 STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
-STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
 # Runbook → the phase that people walk for, in their order, and for which computers.
 _WALKED: dict[str, tuple[str, Callable[[Host], bool]]] = {
     "12": ("request", lambda host: bool(host.ports) and host.enrolment != PFX),

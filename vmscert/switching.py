@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from vmscert.facts import facts
+from vmscert.facts import doubt, facts, sureness
 from vmscert.job import Check
 from vmscert.site import Host, Site
 
 TRUST = 0  # the step before all others: every client holds the CA certificate
-_SURE = {"C": "confirmed", "E": "confirmed", "C2": "second hand"}
 _SHOWN = 3  # computers that a sentence names; the rest is counted
 
 
@@ -153,8 +152,8 @@ def _step(site: Site, number: int, on: bool, host: Host, groups: Collection[str]
         ports=tuple(port for port, group in host.ports if group in groups),
         minutes=max(int(row["minutes"]) for row in rows),
         dark="; ".join(row["stops"] for row in rows),
-        sure=_sure(_order_tag(roles, on)),
-        minutes_sure=_sure(*(row["tag"] for row in rows)),
+        sure=sureness(_order_tag(roles, on)),
+        minutes_sure=sureness(*(row["tag"] for row in rows)),
     )
     others = [name for name in callers(site, step) if name != host.name]
     calling = f"called by {_named(others)}" if others else "called by no other computer"
@@ -193,11 +192,11 @@ def _also(host: Host, step: Step, node: str) -> Iterator[str]:
     """What else is to be done at the first or a later node of a cluster."""
     for row in facts("xprotect/clusters") if host.cluster else ():
         if row["node"] in ("every", node) and row["role"] in ("", *step.roles):
-            yield f"{row['todo']}{_doubt(row['tag'])}"
+            yield f"{row['todo']}{doubt(row['tag'])}"
 
 
 def _told(row: Mapping[str, str], step: Step, other: Step) -> str:
-    return row["breaks"].format(host=step.host, other=other.host) + _doubt(row["tag"])
+    return row["breaks"].format(host=step.host, other=other.host) + doubt(row["tag"])
 
 
 def _is_on(row: Mapping[str, str]) -> bool:
@@ -208,16 +207,6 @@ def _order_tag(roles: Iterable[str], on: bool) -> str:
     """The tag of the row that gives a step its place; without one it is inferred."""
     rows = [row for row in facts("xprotect/encryption-order") if row["role"] in roles]
     return min(rows, key=lambda row: int(row["on" if on else "off"]), default={"tag": "I"})["tag"]
-
-
-def _sure(*tags: str) -> str:
-    """How sure facts with these tags are together, in words."""
-    words = [_SURE.get(tag, "unconfirmed") for tag in tags]
-    return next((word for word in ("unconfirmed", "second hand") if word in words), "confirmed")
-
-
-def _doubt(tag: str) -> str:
-    return "" if _sure(tag) == "confirmed" else f" ({_sure(tag)})"
 
 
 def _in_the_dark(names: Collection[str]) -> str:
