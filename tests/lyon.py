@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import QUICK, create_authority, new_key, request
-from vmscert.carrying import hand_over, simulated, take_inventory
+from vmscert.carrying import hand_over
 from vmscert.deeds import issue_certificates, receive, sign_requests
 from vmscert.faults import remade
 from vmscert.inventory import write_inventory
 from vmscert.job import Job
 from vmscert.records import Records
+from vmscert.rehearsal import simulated
 from vmscert.runbook import STAGES
 from vmscert.site import CSR, THIRD_PARTY, Host, Site
 
@@ -80,7 +81,7 @@ def visit(job, errand, script="install", **more):
     try:
         here.run(job.records.folder / errand.folder / f"{script}.ps1", job.at, PFX_PASSWORD, **more)
     finally:
-        take_inventory(job, here.stores(job.at))
+        job.records.save_inventory(here.stores(job.at))
 
 
 def carry_out(job):

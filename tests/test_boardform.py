@@ -3,8 +3,9 @@
 import pytest
 
 from vmscert.boardform import _LOOKS, board_form
-from vmscert.carrying import hand_over, walk
+from vmscert.carrying import hand_over
 from vmscert.job import EXAMPLE
+from vmscert.rehearsal import walk
 from vmscert.runbook import open_runbook
 from vmscert.standings import STATES
 

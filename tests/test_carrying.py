@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from vmscert.authority import QUICK, create_authority
-from vmscert.carrying import hand_over, loads, roll_out, simulated, take_inventory, walk
+from vmscert.carrying import hand_over, loads, roll_out
 from vmscert.certreq import wanted_names
 from vmscert.deeds import (
     issue_certificates,
@@ -34,6 +34,7 @@ from vmscert.missing import (
 )
 from vmscert.plans import check_inventories, check_issued, plan_certificates, plan_imports
 from vmscert.records import Records
+from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs
 from vmscert.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.visits import Trouble
@@ -247,21 +248,21 @@ class TestRequests:
 
     def test_in_an_inventory_are_kept_until_they_are_answered(self, job):
         stores = Stores("rec-1", lyon.AT, request=lyon.csr_of(lyon.REC).decode())
-        take_inventory(job, stores)
+        job.records.save_inventory(stores)
         assert job.records.request("rec-1") is not None
         sign_requests(job)
         before = lyon.tree(job.records.folder / "requests")
-        take_inventory(job, stores)
+        job.records.save_inventory(stores)
         assert lyon.tree(job.records.folder / "requests") == before
 
     def test_as_certreq_writes_them_are_read(self, job):
         text = lyon.csr_of(lyon.REC).decode().replace("CERTIFICATE", "NEW CERTIFICATE")
-        take_inventory(job, Stores("rec-1", lyon.AT, request=text))
+        job.records.save_inventory(Stores("rec-1", lyon.AT, request=text))
         assert job.records.request("rec-1") is not None
 
     def test_that_are_broken_are_told_and_their_inventory_is_not_kept(self, job):
         with pytest.raises(ValueError, match=r"request of rec-1 can't be read: run request\.ps1"):
-            take_inventory(job, Stores("rec-1", lyon.AT, request="-----BEGIN"))
+            job.records.save_inventory(Stores("rec-1", lyon.AT, request="-----BEGIN"))
         assert job.records.inventories() == {}
 
 
@@ -408,7 +409,7 @@ class TestWay:
     def test_of_a_client_ends_when_its_inventory_shows_every_root(self, answered):
         (web,) = hand_over(answered, "trust", ["web-1"])
         assert missing_trust(answered)["web-1"] == "no inventory came back"
-        take_inventory(answered, Stores("web-1", lyon.AT))
+        answered.records.save_inventory(Stores("web-1", lyon.AT))
         assert missing_trust(answered)["web-1"] == "the CA certificate"
         lyon.visit(answered, web)
         assert "web-1" not in missing_trust(answered)
@@ -462,7 +463,7 @@ class TestWay:
         assert {(one.code, one.where) for one in check_inventories(job)} == {
             ("not-reachable", host.name) for host in job.site.clients
         }
-        take_inventory(job, Stores("pc-1", lyon.AT))
+        job.records.save_inventory(Stores("pc-1", lyon.AT))
         assert ("not-reachable", "pc-1") not in {
             (one.code, one.where) for one in check_inventories(job)
         }

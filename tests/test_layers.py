@@ -55,21 +55,20 @@ HOUSE = {
     "job": "facts keyfile records site",
     "missing": "authority job releases site trust windows",
     "switching": "facts job site",
-    "carrying": (
-        "handover job ledger load missing records rollout scripts site switching visits windows"
-    ),
+    "carrying": "handover job ledger load missing records rollout scripts site switching",
+    "rehearsal": "authority carrying job ledger records site switching visits",
     "deeds": (
-        "authority carrying expiry fleet job ledger missing records releases simulate site trust "
-        "verify visits windows"
+        "authority expiry fleet job ledger missing rehearsal releases simulate site trust verify "
+        "windows"
     ),
-    "runbook": "carrying deeds job missing records site",
+    "runbook": "carrying deeds job missing records rehearsal site",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
     "reading": "check formats inventory pasted paths records site trust windows",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",
-    "returns": "authority carrying deeds inventory job ledger paths reading site",
+    "returns": "authority deeds inventory job ledger paths reading site",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
     "messages": "extensions paths",

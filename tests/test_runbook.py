@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from vmscert import SiteError, open_runbook
-from vmscert.carrying import hand_over, walk
+from vmscert.carrying import hand_over
 from vmscert.deeds import (
     create_ca,
     due_certificates,
@@ -17,6 +17,7 @@ from vmscert.deeds import (
 )
 from vmscert.facts import DATA
 from vmscert.plans import connection_checks, due_servers, renewal_view
+from vmscert.rehearsal import walk
 from vmscert.runbook import STAGES, precheck, verify_stage
 
 EXAMPLE = DATA / "sites" / "example.csv"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import lyon
 import pytest
 
-from vmscert.carrying import hand_over, take_inventory
+from vmscert.carrying import hand_over
 from vmscert.deeds import due_certificates, renew_certificates, sign_requests
 from vmscert.missing import MISSING, missing_encryption
 from vmscert.plans import check_issued
@@ -142,12 +142,12 @@ def test_a_request_that_came_back_waits_for_its_ca_and_nobody_walks(job):
 
 
 def test_what_simulated_computers_report_counts_as_brought_back(job):
-    from vmscert.carrying import walk
+    from vmscert.rehearsal import walk
 
     (job.records.folder / "REHEARSAL.txt").write_text("test")
     walk(job, hand_over(job, "trust"))
     assert of(job, "pc-1").state == "verified"
-    take_inventory(job, Stores("pc-1", job.at + lyon.DAY))
+    job.records.save_inventory(Stores("pc-1", job.at + lyon.DAY))
     assert of(job, "pc-1").state == "reported back"
 
 
@@ -214,8 +214,8 @@ class TestRenewal:
         """UNKNOWN is enough only where the log says that this certificate was given."""
         stores = running.records.inventories()["ms"]
         bound = dict(stores.bindings) | {"event server": "UNKNOWN"}
-        take_inventory(running, replace(stores, bindings=bound))
+        running.records.save_inventory(replace(stores, bindings=bound))
         with_events = lyon.changed(running, "ms", roles=("management server", "event server"))
         assert "ms" not in missing_encryption(with_events)
-        take_inventory(running, replace(stores, bindings=bound, log=()))
+        running.records.save_inventory(replace(stores, bindings=bound, log=()))
         assert missing_encryption(with_events) == {"ms": "event server"}

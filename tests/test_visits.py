@@ -7,12 +7,13 @@ import pytest
 from site_tables import HEADER, without
 
 from vmscert import Computer, ScriptError, Trouble, open_runbook
-from vmscert.carrying import hand_over, simulated, walk
+from vmscert.carrying import hand_over
 from vmscert.deeds import renew_certificates
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.inventory import write_inventory
 from vmscert.records import Records
+from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
 from vmscert.windows import Personal, thumbprint

@@ -11,7 +11,7 @@ from typing import Any
 _HOMES = {
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "boardform": "board_form",
-    "carrying": "Errand hand_over roll_out walk",
+    "carrying": "Errand hand_over roll_out",
     "check": "check_ca check_host check_site",
     "der": "certificate_fields",
     "chainfaults": "SEEN",
@@ -32,6 +32,7 @@ _HOMES = {
     "returns": "take_back",
     "reading": "Document read read_certificates read_roots",
     "records": "Records read_pfx",
+    "rehearsal": "walk",
     "plans": (
         "check_inventories check_issued connection_checks connection_findings connection_rows "
         "describe_ca due_servers "

@@ -1,15 +1,12 @@
-"""What goes to which computer, and what comes back: the stretch that people walk.
+"""What goes to which computer, in which folder: the stretch that people walk.
 
-`hand_over()` prepares the folders, people carry them, `take_back()` reads what they bring. In a
-rehearsal `walk()` lets simulated computers follow the same folders.
+`hand_over()` prepares the folders, people carry them, `take_back()` reads what they bring.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from cryptography import x509
 
 from vmscert.handover import made_at, pack
 from vmscert.job import Job
@@ -20,9 +17,7 @@ from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
-from vmscert.switching import Step, switch_off, switch_on, turns
-from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
-from vmscert.windows import Stores
+from vmscert.switching import Step, switch_off, turns
 
 
 @dataclass(frozen=True)
@@ -83,31 +78,6 @@ def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterat
             yield name, PHASES[phase].command + more
 
 
-def walk(
-    job: Job, errands: Iterable[Errand], troubles: Mapping[str, Trouble] | None = None
-) -> list[Errand]:
-    """In a rehearsal, let the simulated computers run the scripts and report back.
-
-    `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
-    folders, and bring back what `take_back()` reads; the errands come back as they are.
-    """
-    errands = list(errands)
-    if not job.rehearsal:
-        return errands
-    with job.records.lock():
-        done = [
-            replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
-            for one in errands
-        ]
-        job.records.note_all(
-            Entry(
-                iso(job.at), job.number, "simulated", one.host, note=f"{one.command}: {one.result}"
-            )
-            for one in done
-        )
-    return done
-
-
 def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
     """Return what is to be carried to each of these computers now, and nothing that it can spare.
 
@@ -156,28 +126,6 @@ def roll_out(job: Job) -> str:
     return folder.relative_to(job.records.folder).as_posix()
 
 
-def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
-    """Return the simulated computer that stands for a host in a rehearsal."""
-    return Computer(host, job.records.folder / "simulated", trouble)
-
-
-def take_inventory(job: Job, stores: Stores) -> None:
-    """Keep what a computer reported, and the request for a certificate that came with it."""
-    csr = _request(stores) if stores.request else None
-    job.records.save_inventory(stores)
-    if csr is not None:
-        job.records.save_request(stores.host, csr)
-
-
-def _request(stores: Stores) -> x509.CertificateSigningRequest:
-    try:
-        return x509.load_pem_x509_csr(stores.request.encode())
-    except ValueError:
-        raise ValueError(
-            f"The request of {stores.host} can't be read: run request.ps1 there again"
-        ) from None
-
-
 def _folder(job: Job, load: Load) -> Path:
     """The newest folder of a computer if it is as it should be, else a new one."""
     newest = job.records.handed_over(load.host.name)
@@ -220,41 +168,10 @@ def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
     return tuple(group for step in steps if step.host == host.name for group in step.groups)
 
 
-def _out_of_turn(job: Job, host: Host, turn: int) -> bool:
-    """Whether a step that comes before this turn has not been done on its computer yet."""
-    steps = switch_on(job.site)
-    bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
-    done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
-    mine = [one for one in turns(job.site) if one[0].host == host.name][turn - 1]
-    waits = {number for step in mine for number in step.waits_for if number}
-    return bool(waits - done - {step.number for step in mine})
-
-
 def _clock(job: Job, host: Host) -> str:
     """The computer whose clock this one is compared with: the management server."""
     first = next((one for one in job.site if "management server" in one.roles), host)
     return "" if first.name == host.name else first.fqdn
-
-
-def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
-    """What a person does at a computer: run the script, bring the inventory back."""
-    host = job.site[errand.host]
-    name, _, rest = errand.command.partition(" -Phase ")
-    phase, _, number = rest.partition(" -Turn ")
-    turn = int(number or 1)
-    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
-        trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
-    computer = simulated(job, host, trouble)
-    password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
-    try:
-        script = job.records.folder / errand.folder / name
-        computer.run(script, job.at, password, phase or "Prepare", turn)
-        result = "done"
-    except ScriptError as error:
-        result = f"failed: {error}"
-    if computer.state.exists():
-        take_inventory(job, computer.stores(job.at))
-    return result
 
 
 def _note_folders(job: Job, errands: Iterable[Errand]) -> None:

@@ -11,19 +11,17 @@ from datetime import datetime
 from cryptography import x509
 
 from vmscert.authority import ROOT, SERVER, Authority, Issued, Profile, create_authority
-from vmscert.carrying import simulated
 from vmscert.expiry import Due, due
 from vmscert.fleet import issue_all
 from vmscert.job import Job
 from vmscert.ledger import iso
 from vmscert.missing import missing_ca, missing_certificates
-from vmscert.records import read_pfx
+from vmscert.rehearsal import served_by
 from vmscert.releases import pfx_encryption
 from vmscert.simulate import verify_simulated
 from vmscert.site import CSR, PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
 from vmscert.verify import Verification, verify_connections
-from vmscert.visits import Computer
 from vmscert.windows import thumbprint
 
 CA_KEY_BITS = (3072, 4096)
@@ -133,7 +131,7 @@ def verify_site(job: Job) -> list[Verification]:
     expected = {name: thumbprint(c) for name, c in job.records.current().items()}
     if not job.rehearsal:
         return list(verify_connections(job.site, stores, expected, job.at))
-    served = {host.name: _served(job, host) for host in job.site.servers}
+    served = {host.name: served_by(job, host) for host in job.site.servers}
     return list(verify_simulated(job.site, stores, served, expected, job.at))
 
 
@@ -215,24 +213,6 @@ def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
         "private key": key,
         "thumbprint": thumbprint(issued.certificate),
     }
-
-
-def _served(job: Job, host: Host) -> dict[int, Issued | None]:
-    """Port → what the simulated computer serves there: what was imported and bound."""
-    computer = simulated(job, host)
-    bindings = computer.stores(job.at).bindings
-    opened = {label: _opened(job, computer, label) for label in set(bindings.values())}
-    return {port: opened.get(bindings.get(group, "")) for port, group in host.ports}
-
-
-def _opened(job: Job, computer: Computer, label: str) -> Issued | None:
-    """A certificate of a simulated computer with its key: from the PFX, or made there."""
-    if computer.pfx(label).exists():
-        return read_pfx(computer.pfx(label), job.secret("PFX"), job.records.ca_certificate)
-    stores = computer.stores(job.at)
-    held = stores.find(label)
-    key = computer.key(held.certificate) if held else None
-    return Issued(held.certificate, key, stores.intermediate) if held and key else None
 
 
 def _one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:

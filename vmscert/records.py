@@ -325,9 +325,15 @@ class Records:
         return self.folder / "requests" / f"{host}.req"
 
     def save_inventory(self, stores: Stores) -> None:
-        """Keep what a computer reported; the newest report replaces the one before."""
+        """Keep what a computer reported, in place of the report before, and its request with it.
+
+        ValueError, and nothing is kept, for a request that can't be read.
+        """
+        csr = _asked(stores) if stores.request else None
         with self.lock():
             write_atomic(self.folder / "inventory" / f"{stores.host}.json", write_inventory(stores))
+            if csr is not None:
+                self.save_request(stores.host, csr)
 
     def inventories(self) -> dict[str, Stores]:
         """Return host → what its inventory file says; ValueError names a file that won't open."""
@@ -369,6 +375,16 @@ class Records:
         """Add lines to the ledger, all or none."""
         with self.lock():
             self.ledger.append(*entries)
+
+
+def _asked(stores: Stores) -> x509.CertificateSigningRequest:
+    """The request for a certificate that came with an inventory."""
+    try:
+        return x509.load_pem_x509_csr(stores.request.encode())
+    except ValueError:
+        raise ValueError(
+            f"The request of {stores.host} can't be read: run request.ps1 there again"
+        ) from None
 
 
 def _list_sums(folder: Path) -> None:

@@ -7,7 +7,6 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from vmscert.authority import subject_names
-from vmscert.carrying import take_inventory
 from vmscert.deeds import receive
 from vmscert.inventory import parse_inventory
 from vmscert.job import Job
@@ -89,7 +88,7 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
     kept = job.records.inventories().get(stores.host)
     if kept is not None and kept.at > stores.at:
         return f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
-    take_inventory(job, stores)
+    job.records.save_inventory(stores)
     _note(job, stores.host, name)
     return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vmscert.carrying import hand_over, walk
+from vmscert.carrying import hand_over
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
 from vmscert.job import EXAMPLE, Check, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
+from vmscert.rehearsal import walk
 from vmscert.site import find_table, read_site
 
 

@@ -1,0 +1,92 @@
+"""A rehearsal: simulated computers follow the folders that people would carry, and report back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from vmscert.authority import Issued
+from vmscert.carrying import Errand
+from vmscert.job import Job
+from vmscert.ledger import Entry, iso
+from vmscert.records import read_pfx
+from vmscert.site import PFX, Host
+from vmscert.switching import switch_on, turns
+from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
+
+
+def walk(
+    job: Job, errands: Iterable[Errand], troubles: Mapping[str, Trouble] | None = None
+) -> list[Errand]:
+    """In a rehearsal, let the simulated computers run the scripts and report back.
+
+    `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
+    folders, and bring back what `take_back()` reads; the errands come back as they are.
+    """
+    errands = list(errands)
+    if not job.rehearsal:
+        return errands
+    with job.records.lock():
+        done = [
+            replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
+            for one in errands
+        ]
+        job.records.note_all(
+            Entry(
+                iso(job.at), job.number, "simulated", one.host, note=f"{one.command}: {one.result}"
+            )
+            for one in done
+        )
+    return done
+
+
+def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
+    """Return the simulated computer that stands for a host in a rehearsal."""
+    return Computer(host, job.records.folder / "simulated", trouble)
+
+
+def served_by(job: Job, host: Host) -> dict[int, Issued | None]:
+    """Return port → what the simulated computer serves there: what was imported and bound."""
+    computer = simulated(job, host)
+    bindings = computer.stores(job.at).bindings
+    opened = {label: _opened(job, computer, label) for label in set(bindings.values())}
+    return {port: opened.get(bindings.get(group, "")) for port, group in host.ports}
+
+
+def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
+    """What a person does at a computer: run the script, bring the inventory back."""
+    host = job.site[errand.host]
+    name, _, rest = errand.command.partition(" -Phase ")
+    phase, _, number = rest.partition(" -Turn ")
+    turn = int(number or 1)
+    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
+        trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
+    computer = simulated(job, host, trouble)
+    password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
+    try:
+        script = job.records.folder / errand.folder / name
+        computer.run(script, job.at, password, phase or "Prepare", turn)
+        result = "done"
+    except ScriptError as error:
+        result = f"failed: {error}"
+    if computer.state.exists():
+        job.records.save_inventory(computer.stores(job.at))
+    return result
+
+
+def _out_of_turn(job: Job, host: Host, turn: int) -> bool:
+    """Whether a step that comes before this turn has not been done on its computer yet."""
+    steps = switch_on(job.site)
+    bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
+    done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
+    mine = [one for one in turns(job.site) if one[0].host == host.name][turn - 1]
+    waits = {number for step in mine for number in step.waits_for if number}
+    return bool(waits - done - {step.number for step in mine})
+
+
+def _opened(job: Job, computer: Computer, label: str) -> Issued | None:
+    """A certificate of a simulated computer with its key: from the PFX, or made there."""
+    if computer.pfx(label).exists():
+        return read_pfx(computer.pfx(label), job.secret("PFX"), job.records.ca_certificate)
+    stores = computer.stores(job.at)
+    held = stores.find(label)
+    key = computer.key(held.certificate) if held else None
+    return Issued(held.certificate, key, stores.intermediate) if held and key else None
