@@ -24,7 +24,7 @@ HOUSE = {
     "scripts": "facts",
     "certreq": "authority facts names",
     "load": "site",
-    "leaflet": "load pages scripts",
+    "leaflet": "facts load pages scripts",
     "handover": "authority certreq facts leaflet load pages releases scripts windows",
     "rollout": "facts pages scripts site windows",
     "inventory": "scripts windows",

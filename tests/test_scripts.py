@@ -217,7 +217,10 @@ class TestScriptFacts:
         found = re.findall(r"^    '(-?\d+)' = '(.*)'\r$", INSTALL.decode("utf-8-sig"), re.MULTILINE)
         sure = {"C": "", "C2": " (second hand)"}
         rows = facts("windows/exit-codes")
-        assert found == [(row["code"], row["meaning"] + sure[row["tag"]]) for row in rows]
+        told = [
+            [(r["code"], r[what] + sure[r["tag"]]) for r in rows] for what in ("meaning", "ends")
+        ]
+        assert found == [*told[0], *told[1]]
         for row in rows:
             assert all(f"# {source}\r\n" in INSTALL.decode() for source in row["source"].split("|"))
 

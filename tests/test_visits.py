@@ -157,7 +157,7 @@ def test_server_configurator_that_did_nothing_is_told_in_words(at, code):
     run = at(REC, configurator=code)
     run()
     known = {row["code"]: row["meaning"] for row in facts("windows/exit-codes")}
-    meaning = re.escape(known.get(code, "nobody knows what"))
+    meaning = re.escape(known.get(code, "a code that nobody has explained"))
     with pytest.raises(ScriptError, match=f"answered {code}: {meaning}"):
         run("Encrypt")
 

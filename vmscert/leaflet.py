@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from vmscert.facts import facts, sureness
 from vmscert.load import Load, numbered
 from vmscert.pages import Markdown, literal, plain, rows_table, steps
 from vmscert.scripts import steps_for
@@ -132,5 +133,12 @@ def _back(load: Load) -> str:
         f"back what it changed, and nothing else."
     )
     if load.certificate is not None:
-        told += " The order of several: management server, recording servers, event server."
+        told += f" The order of several {_order_back()}."
     return told + "\n"
+
+
+def _order_back() -> Markdown:
+    """In which order encryption is switched off where several computers have it."""
+    rows = sorted(facts("xprotect/encryption-order"), key=lambda row: int(row["off"]))
+    sure = sureness(*(row["tag"] for row in rows))
+    return plain(f"({sure}): {', '.join(row['role'] for row in rows)}")

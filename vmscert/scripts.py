@@ -133,16 +133,18 @@ def _with_parts(text: str) -> str:
 
 
 def _with_facts(text: str) -> str:
-    """Write a table of data/ as a hashtable where a part asks for it, with its sources."""
+    """Write a table of data/ as a hashtable where a part asks for it, each source once."""
+    told: set[str] = set()
 
     def fill(asked: re.Match) -> str:
         name, table, key, value = asked.groups()
         rows = facts(table)
         sources = dict.fromkeys(one for row in rows for one in row["source"].split("|"))
+        said = "".join(f"# {source}\n" for source in sources if source not in told)
+        told.update(sources)
         lines = (
             f"    {quote(row[key])} = {quote(row[value] + doubt(row['tag']))}\n" for row in rows
         )
-        said = "".join(f"# {source}\n" for source in sources)
         return f"{said}${name} = @{{\n{''.join(lines)}}}\n"
 
     return _FACTS.sub(fill, text)

@@ -34,11 +34,8 @@ _FIVE_MINUTES = 300  # seconds
 _KEY_PASSWORD = "a key that never leaves its simulated computer"
 # Where these fail, the real script can write no inventory either.
 _BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
+_UNEXPLAINED = {"meaning": "a code that nobody has explained", "ends": "not bound"}
 _ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
-# Of Server Configurator: it answers with one of these although it bound the certificate; only with
-# the second kind all is well.
-_BOUND_ANYWAY = {"0", "20", "100", "100000", "200000", "300000"}
-_FINE = {"0", "200000"}
 
 
 class ScriptError(Exception):
@@ -439,16 +436,16 @@ def _configure(visit: Visit, group: str, label: str) -> str:
     """What Server Configurator does for one group, and what is seen afterwards."""
     code, bindings = visit.trouble.configurator, dict(visit.stores.bindings)
     visit.before.setdefault(group, bindings.get(group, ""))
-    meanings = {row["code"]: row["meaning"] for row in facts("windows/exit-codes")}
-    answer = f"Server Configurator answered {code}: {meanings.get(code, 'nobody knows what')}"
-    if code in _BOUND_ANYWAY:
+    known = {row["code"]: row for row in facts("windows/exit-codes")}.get(code, _UNEXPLAINED)
+    answer = f"Server Configurator answered {code}: {known['meaning']}"
+    if known["ends"] != "not bound":
         bindings[group] = label
         kept = {one: used for one, used in bindings.items() if used}
         visit.stores = replace(visit.stores, bindings=kept)
     if visit.stores.bindings.get(group, "") != label:
         used = visit.stores.bindings.get(group, "no certificate")
         raise ScriptError(f"{group} uses {used} and not {label}. {answer}.")
-    if code not in _FINE:
+    if known["ends"] != "done":
         raise ScriptError(f"{group} uses {label}, but {answer}.")
     return f"{group} uses {label} now; {answer}"
 

@@ -1,6 +1,9 @@
 # What the exit codes of Server Configurator mean, as far as anybody has written it down:
 # facts: Meanings windows/exit-codes code meaning
 
+# How a run ended by these codes; any other may have left anything behind.
+# facts: Endings windows/exit-codes code ends
+
 # Whether this computer holds a certificate with its key, and trusts it itself.
 function Test-Trusted {
     param([string]$Label)
@@ -102,7 +105,7 @@ function Set-GroupCertificate {
     if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
         throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
     }
-    if (@('0', '200000') -notcontains $Run.Code) {
+    if ($Endings[$Run.Code] -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
     if ($Now -eq 'unknown') {

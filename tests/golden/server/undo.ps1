@@ -3,9 +3,8 @@
     Puts this computer back to how it was before install.ps1 changed it.
 .DESCRIPTION
     Reads before.json, in which install.ps1 noted how each thing was, and restores only what it
-    changed: encryption first, then the certificate, then the CA. Undo the management server before
-    the recording servers, and those before the event server. It ends with an inventory: bring it
-    back.
+    changed: encryption first, then the certificate, then the CA. README.html says in which order
+    several computers are undone. It ends with an inventory: bring it back.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File undo.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
@@ -324,6 +323,23 @@ $Meanings = @{
     '200000' = 'a code without a published meaning, seen in runs that had worked (second hand)'
 }
 
+# How a run ended by these codes; any other may have left anything behind.
+$Endings = @{
+    '0' = 'done'
+    '-1' = 'not bound'
+    '-2' = 'not bound'
+    '-3' = 'not bound'
+    '-4' = 'not bound'
+    '1' = 'not bound (second hand)'
+    '20' = 'bound, not registered (second hand)'
+    '100' = 'bound, not registered (second hand)'
+    '10000' = 'not bound (second hand)'
+    '20000' = 'not bound (second hand)'
+    '100000' = 'bound, not registered (second hand)'
+    '300000' = 'bound, not registered (second hand)'
+    '200000' = 'done (second hand)'
+}
+
 # Whether this computer holds a certificate with its key, and trusts it itself.
 function Test-Trusted {
     param([string]$Label)
@@ -425,7 +441,7 @@ function Set-GroupCertificate {
     if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
         throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
     }
-    if (@('0', '200000') -notcontains $Run.Code) {
+    if ($Endings[$Run.Code] -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
     if ($Now -eq 'unknown') {
