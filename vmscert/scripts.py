@@ -100,7 +100,7 @@ def _assembled(name: str, steps: tuple[str, ...]) -> str:
     """A template with its steps, and with each part and each input that these need, once."""
     rows = {row["step"]: row for row in facts("windows/steps")}
     ordered = sorted(steps, key=lambda step: rows[step]["phase"] != "Check")
-    text = _read(name)
+    text = _read(name).replace("# steps\n", _read("steps"))
     text = text.replace("# steps: functions\n", "\n".join(_read(f"steps/{one}") for one in steps))
     run = "".join(_run(rows[step]) for step in ordered)
     text = text.replace("    # steps: run\n", textwrap.indent(run, "    "))

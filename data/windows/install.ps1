@@ -31,16 +31,4 @@ param(
 
 $Phases = @('Check', $Phase)
 
-# part: run
-
-# steps: functions
-
-$ErrorActionPreference = 'Stop'
-Set-StrictMode -Version 2.0
-
-try {
-    # steps: run
-}
-finally {
-    Invoke-Inventory
-}
+# steps
