@@ -16,7 +16,7 @@ from vmscert.records import Records
 from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
-from vmscert.windows import Personal, thumbprint
+from vmscert.windows import CLOCK_SKEW, Personal, thumbprint
 
 EXAMPLE = DATA / "sites" / "example.csv"
 PASSWORD = "for rehearsals only"
@@ -177,6 +177,12 @@ def test_a_code_of_runs_that_had_worked_is_believed_by_what_is_seen(at):
     stores = run("Encrypt")
     assert len(stores.bindings) == 2
     assert "answered 200000" in stores.log[-1].detail
+
+
+def test_the_script_allows_a_clock_the_skew_that_the_findings_allow_it():
+    text = (DATA / "windows" / "steps" / "right-time.ps1").read_text("utf-8")
+    assert re.findall(r"-gt (\d+)", text) == [str(CLOCK_SKEW)]
+    assert re.findall(r"AddMinutes\(-(\d+)\)", text) == [str(CLOCK_SKEW // 60)]
 
 
 def test_a_clock_before_the_folder_was_made_is_wrong_whoever_else_answers(at):

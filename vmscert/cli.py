@@ -382,7 +382,7 @@ def roll_out_command(
 
     For Group Policy, PowerShell Remoting, Intune, Configuration Manager, and for phones.
     """
-    from vmscert.files import sha256sums, write_once
+    from vmscert.files import with_sums, write_folder
     from vmscert.job import records_folder
     from vmscert.rollout import roll_out_files
 
@@ -391,8 +391,9 @@ def roll_out_command(
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ValueError(f"{to} exists and is not an empty folder: name a new one")
     files = roll_out_files(records.ca_certificate, read_site(path), datetime.now(UTC))
-    for name, data in {**files, "SHA256SUMS": sha256sums(files)}.items():
-        write_once(to / name, data)
+    if to.exists():
+        to.rmdir()  # an empty one, in whose place the whole folder appears
+    write_folder(to, with_sums(files))
     out.print(f"Read {escape(str(to / 'README.html'))} first.", soft_wrap=True)
 
 

@@ -18,11 +18,10 @@ from vmscert.releases import pfx_encryption
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
 from vmscert.subtrees import Folded
-from vmscert.windows import UNKNOWN, Personal, Stores, account, thumbprint
+from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal, Stores, account, thumbprint
 
 Chain = tuple[x509.Certificate, ...]
 
-_CLOCK = 300  # seconds; the skew that Kerberos allows, RFC 4120, so that a domain minds it too
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -122,7 +121,7 @@ def _holds_root(held: Sequence[x509.Certificate], chain: Chain) -> bool:
 
 def _clock(host: Host, stores: Stores) -> Iterator[Finding]:
     off = stores.clock_offset or 0
-    if abs(off) > _CLOCK:
+    if abs(off) > CLOCK_SKEW:
         side = "ahead of" if off > 0 else "behind"
         text = f"the clock of {host.name} is {abs(off) / 60:.0f} minutes {side} "
         yield Finding("clock-off", host.name, text + (stores.clock_source or "its source"))

@@ -65,6 +65,11 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def with_sums(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return these files and the list of their SHA-256 beside them."""
+    return {**files, "SHA256SUMS": sha256sums(files)}
+
+
 def sha256sums(files: Mapping[str, bytes]) -> bytes:
     """Return the SHA-256 list of these files, as `sha256sum --check` reads it."""
     digests = ((hashlib.sha256(files[name]).hexdigest(), name) for name in sorted(files))

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
 from vmscert.authority import Authority, Issued, load_authority
-from vmscert.files import sha256sums, sweep, write_atomic, write_folder, write_once
+from vmscert.files import sha256sums, sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
 from vmscert.windows import Stores, thumbprint
@@ -268,15 +268,15 @@ class Records:
     def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
         """Return the newest roll-out folder if it holds just these files, else a new one."""
         newest = _newest(self.folder / "roll-out")
-        whole = {**files, "SHA256SUMS": sha256sums(files)}
-        if newest and {one.name: one.read_bytes() for one in newest.iterdir()} == whole:
+        held = {one.name: one.read_bytes() for one in newest.iterdir()} if newest else {}
+        if newest and held == with_sums(files):
             return newest
         return self._dated(self.folder / "roll-out", files, at)
 
     def _dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
         with self.lock():
             folder = _free(place / f"{at:%Y-%m-%d}")
-            write_folder(folder, {**files, "SHA256SUMS": sha256sums(files)})
+            write_folder(folder, with_sums(files))
         return folder
 
     def dropped(self) -> list[Path]:

@@ -27,10 +27,9 @@ from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.site import Host
-from vmscert.windows import LogLine, Personal, Stores, account, principal, thumbprint
+from vmscert.windows import CLOCK_SKEW, LogLine, Personal, Stores, account, principal, thumbprint
 
 _SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine
-_FIVE_MINUTES = 300  # seconds
 _KEY_PASSWORD = "a key that never leaves its simulated computer"
 # Where these fail, the real script can write no inventory either.
 _BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
@@ -218,13 +217,13 @@ def right_computer(visit: Visit) -> str:
 def right_time(visit: Visit) -> str:
     """Whether the clock is right, to five minutes."""
     now, made = visit.at + timedelta(seconds=visit.trouble.clock), visit.text("Made")
-    if now < datetime.fromisoformat(made) - timedelta(seconds=_FIVE_MINUTES):
+    if now < datetime.fromisoformat(made) - timedelta(seconds=CLOCK_SKEW):
         raise ScriptError(f"The clock of {visit.host.name} says {iso(now)}, before this folder "
                           f"was made ({made}).")  # fmt: skip
     source = visit.text("ClockSource")
     if not source:
         return f"it is {iso(now)} here; no other clock answered, so compare that with your watch"
-    if abs(visit.trouble.clock) > _FIVE_MINUTES:
+    if abs(visit.trouble.clock) > CLOCK_SKEW:
         raise ScriptError(f"The clock of {visit.host.name} is {visit.trouble.clock} seconds off "
                           f"that of {source}.")  # fmt: skip
     return f"the clock is {visit.trouble.clock} seconds off that of {source}"
@@ -270,22 +269,23 @@ def newest_certificate(visit: Visit) -> str:
 
 @step
 def trust_root(visit: Visit) -> str:
-    """Put the CAs into LocalMachine\\Root."""
+    """Put the CAs into LocalMachine\\Root, and note which were not there."""
+    held = visit.stores.root
     for name, label in visit.each("CaFiles", "CaThumbprints"):
         one = _certificate(visit.folder / name)
-        if one not in visit.stores.root:
+        if one not in held:
             visit.before.setdefault(f"Root {label}", "absent")
-            visit.stores = replace(visit.stores, root=(*visit.stores.root, one))
+            held = (*held, one)
+    visit.stores = replace(visit.stores, root=held)
     return f"{', '.join(visit.inputs['CaThumbprints'])} is in LocalMachine\\Root"
 
 
 @step
 def intermediates(visit: Visit) -> str:
-    """Put the CAs between server and root into LocalMachine\\CA."""
-    for name, _label in visit.each("IntermediateFiles", "IntermediateThumbprints"):
-        one = _certificate(visit.folder / name)
-        if one not in visit.stores.intermediate:
-            visit.stores = replace(visit.stores, intermediate=(*visit.stores.intermediate, one))
+    """Put the CAs between server and root into LocalMachine\\CA, where they may stay."""
+    new = (_certificate(visit.folder / name) for name in visit.inputs["IntermediateFiles"])
+    held = tuple(dict.fromkeys((*visit.stores.intermediate, *new)))
+    visit.stores = replace(visit.stores, intermediate=held)
     return f"{', '.join(visit.inputs['IntermediateThumbprints'])} is in LocalMachine\\CA"
 
 

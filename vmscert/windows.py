@@ -15,6 +15,7 @@ from vmscert.facts import facts
 
 # Stands for a thumbprint where a service encrypts and does not say with which certificate.
 UNKNOWN = "UNKNOWN"
+CLOCK_SKEW = 300  # seconds; what Kerberos allows, RFC 4120, so that a domain minds it too
 
 
 @dataclass(frozen=True)
