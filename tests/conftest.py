@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 
+import lyon
 import pytest
 from hypothesis import settings
 
@@ -64,6 +65,12 @@ def site_folder(tmp_path_factory):
 def rehearsed(site_folder, tmp_path):
     """A copy of that folder, to be changed."""
     return shutil.copytree(site_folder, tmp_path / "rehearsed")
+
+
+@pytest.fixture
+def lyon_secrets(monkeypatch):
+    """Passwords and cheap keys for the real site of lyon.py."""
+    lyon.secrets(monkeypatch)
 
 
 @pytest.fixture(scope="session")

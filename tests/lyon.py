@@ -24,6 +24,7 @@ AT = datetime(2026, 11, 23, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
 CA_PASSWORD = "canary of the CA 7f3a"
 PFX_PASSWORD = "canary of the PFX 9c1e"
+CLUSTER = ("vms.lyon.local", "10.0.0.9")  # name and address that nodes share
 MS = Host("ms", "lyon.local", roles=("management server",), owner="IT")
 REC = Host("rec-1", "lyon.local", addresses=("10.0.0.2",), roles=("recording server",), owner="IT",
            enrolment=CSR)  # fmt: skip

@@ -40,12 +40,7 @@ from vmscert.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.visits import Trouble
 from vmscert.windows import Stores, thumbprint
 
-CLUSTER = ("vms.lyon.local", "10.0.0.9")
-
-
-@pytest.fixture(autouse=True)
-def _secrets(monkeypatch):
-    lyon.secrets(monkeypatch)
+pytestmark = pytest.mark.usefixtures("lyon_secrets")
 
 
 @pytest.fixture
@@ -496,7 +491,9 @@ def test_a_site_with_every_way_to_a_key_is_verified_over_real_connections(tmp_pa
 
 @pytest.mark.parametrize("way", ["pfx", "csr"])
 def test_the_nodes_of_a_cluster_have_a_key_each_and_all_names_whichever_way(tmp_path, way):
-    node = Host("ms-1", "lyon.local", roles=("management server",), cluster=CLUSTER, enrolment=way)
+    node = Host(
+        "ms-1", "lyon.local", roles=("management server",), cluster=lyon.CLUSTER, enrolment=way
+    )
     site = Site("lyon", (node, replace(node, name="ms-2"), lyon.PC))
     job = lyon.open_lyon(tmp_path / "records", site=site)
     if way == "csr":

@@ -160,6 +160,10 @@ def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_
     again = vmscert("roll-out", EXAMPLE, "--folder", site_folder, "--to", "out", folder=tmp_path)
     assert again.returncode == 2
     assert "not an empty folder" in again.stderr
+    (tmp_path / "file").touch()
+    below = vmscert("roll-out", EXAMPLE, "--folder", site_folder, "--to", "file/x", folder=tmp_path)
+    assert below.returncode == 2
+    assert below.stderr.endswith("Check the path and who may use it\n")
 
 
 def test_check_finds_in_a_site_folder_what_only_the_inventories_tell(site_folder, tmp_path):

@@ -14,12 +14,7 @@ from vmscert.returns import take_back, take_dropped, take_each
 from vmscert.site import THIRD_PARTY, Site
 from vmscert.windows import thumbprint
 
-CLUSTER = ("vms.lyon.local", "10.0.0.9")
-
-
-@pytest.fixture(autouse=True)
-def _secrets(monkeypatch):
-    lyon.secrets(monkeypatch)
+pytestmark = pytest.mark.usefixtures("lyon_secrets")
 
 
 @pytest.fixture
@@ -136,7 +131,7 @@ class TestRequest:
         assert take_back(job, "rec-1.req", der).startswith("rec-1: a request")
 
     def test_of_a_node_of_a_cluster_is_its_own_though_it_names_the_others(self, tmp_path):
-        node = replace(lyon.REC, addresses=(), cluster=CLUSTER)
+        node = replace(lyon.REC, addresses=(), cluster=lyon.CLUSTER)
         site = Site("lyon", (lyon.MS, node, replace(node, name="rec-2"), lyon.PC))
         job = lyon.open_lyon(tmp_path / "records", "12", site, issued=False)
         for name in ("rec-2", "rec-1"):

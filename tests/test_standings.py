@@ -16,10 +16,7 @@ from vmscert.windows import LogLine, Stores
 
 FAILED = LogLine("2026-11-23T22:00:00Z", "right-time", "failed", "The clock is 400 seconds off.")
 
-
-@pytest.fixture(autouse=True)
-def _secrets(monkeypatch):
-    lyon.secrets(monkeypatch)
+pytestmark = pytest.mark.usefixtures("lyon_secrets")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from vmscert.trust import Finding
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from vmscert.job import Job
     from vmscert.reading import Document
     from vmscert.site import Site
     from vmscert.standings import Standing
@@ -213,13 +214,9 @@ def board_command(
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.returns import take_dropped, take_each
-    from vmscert.runbook import STAGES, open_runbook
     from vmscert.standings import board
 
-    # Opened as the first runbook, which catches up on nothing; seen as the last.
-    job = replace(
-        open_runbook(STAGES["11"].runbook, site, folder), runbook="17-renew-before-expiry"
-    )
+    job = _job_so_far(site, folder)
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
@@ -230,6 +227,14 @@ def board_command(
         _show_board(standings)
     left = any(one.state != "verified" for one in standings) or not all(kept for _, kept in given)
     raise typer.Exit(FOUND if left else NOTHING)
+
+
+def _job_so_far(site: str, folder: str) -> "Job":
+    """A site as the last runbook sees it, opened as the first, which catches up on nothing."""
+    from vmscert.runbook import STAGES, open_runbook
+
+    opened = open_runbook(STAGES["11"].runbook, site, folder)
+    return replace(opened, runbook="17-renew-before-expiry")
 
 
 @app.command()
@@ -453,8 +458,15 @@ def main() -> None:
         err.print(str(error), style="red", soft_wrap=True, markup=False)
         sys.exit(FOUND)
     except (SiteError, ValueError, OSError, RuntimeError) as error:
-        err.print(str(error), style="red", soft_wrap=True, markup=False)
+        err.print(_said(error), style="red", soft_wrap=True, markup=False)
         sys.exit(UNUSABLE)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, in the words of the kit, or of the system where it refused a file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}. Check the path and who may use it"
+    return str(error)
 
 
 def _no_news(folder: Path) -> dict[str, str]:

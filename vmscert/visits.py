@@ -141,22 +141,29 @@ class Computer:
         ran it.
         """
         wanted = ("Check", _ONLY_PHASE.get(script.stem, phase))
-        data, beside = script.read_bytes(), self._disk / f"{script.parent.name}.json"
-        noted = json.loads(beside.read_bytes()) if beside.exists() else {"before": {}, "log": []}
+        noted = self._noted(script.parent)
+        kept = json.loads(noted.read_bytes()) if noted.exists() else {"before": {}, "log": []}
         visit = Visit(
-            self.host, self.trouble, script.parent, script_inputs(data), self.stores(at),
-            noted["before"], self._disk, self.trouble.password or password, at, turn,
-            [LogLine(**line) for line in noted["log"]],
+            self.host, self.trouble, script.parent, script_inputs(script.read_bytes()),
+            self.stores(at), kept["before"], self._disk, self.trouble.password or password, at,
+            turn, [LogLine(**line) for line in kept["log"]],
         )  # fmt: skip
         try:
-            for name in (name for kind, name in script_steps(data) if kind in wanted):
-                self._do(name, visit)
+            for kind, name in script_steps(script.read_bytes()):
+                if kind in wanted:
+                    self._do(name, visit)
         finally:
             if visit.log[-1].step not in _BEFORE_AN_INVENTORY or visit.log[-1].result == "done":
-                log = [asdict(line) for line in visit.log]
-                kept = {"before": visit.before, "log": log}
-                write_atomic(beside, json.dumps(kept, indent=1).encode())
-                write_atomic(self.state, write_inventory(self._reported(visit)))
+                self._keep(visit)
+
+    def _noted(self, folder: Path) -> Path:
+        """Where before.json and log.jsonl of a carried folder are kept."""
+        return self._disk / f"{folder.name}.json"
+
+    def _keep(self, visit: Visit) -> None:
+        kept = {"before": visit.before, "log": [asdict(line) for line in visit.log]}
+        write_atomic(self._noted(visit.folder), json.dumps(kept, indent=1).encode())
+        write_atomic(self.state, write_inventory(self._reported(visit)))
 
     def _reported(self, visit: Visit) -> Stores:
         """What the inventory at the end of a visit says."""
