@@ -99,7 +99,8 @@ def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]
 
 
 def _visit(when: str, command: str) -> dict[str, str]:
-    return {"when": plain(when), "type": literal(f"{_RUN}{command}")}
+    """First in its row, where a page breaks no line: half a command can't be typed by mistake."""
+    return {"type": literal(f"{_RUN}{command}"), "when": plain(when)}
 
 
 def _bring(load: Load) -> str:

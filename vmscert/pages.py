@@ -31,7 +31,7 @@ _FRAME = """<!DOCTYPE html>
 """
 _STYLE = """
 body { font: 16px/1.5 "Segoe UI", system-ui, "DejaVu Sans", sans-serif; color: #111;
-  background: #fff; max-width: 46rem; margin: 2.5rem auto; padding: 0 1.25rem; }
+  background: #fff; max-width: 52rem; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; padding-top: .6rem; border-top: 1px solid #bbb; }
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .4rem; }
