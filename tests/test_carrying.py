@@ -104,6 +104,15 @@ class TestFolders:
         found = {phase: [one.host for one in hand_over(job, phase)] for phase in wanted}
         assert found == wanted
 
+    def test_that_ask_for_a_request_stay_while_it_is_under_way(self, job):
+        first = hand_over(job, "request")
+        assert hand_over(replace(job, at=job.at + lyon.DAY), "request") == first
+
+    def test_are_prepared_for_who_is_named_though_nothing_is_left_to_do(self, job):
+        lyon.carry_out(job)
+        assert hand_over(job, "encrypt") == []
+        assert [one.host for one in hand_over(job, "encrypt", ["ms"])] == ["ms"]
+
     def test_are_for_nobody_whose_certificate_is_still_to_come(self, job):
         """Else a folder without it would take the place of the one that asks for it."""
         assert [one.host for one in hand_over(job, "import", ["mob", "rec-1", "ms"])] == ["ms"]

@@ -8,9 +8,10 @@ from cryptography import x509
 
 from vmscert import GALLERY, QUICK, check_ca, check_site, create_authority, healthy, read_site
 from vmscert.authority import SERVER
+from vmscert.computers import serving
 from vmscert.facts import DATA
 from vmscert.faults import remade
-from vmscert.windows import Personal, Service, thumbprint
+from vmscert.windows import UNKNOWN, Personal, Service, thumbprint
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,27 @@ def test_a_root_in_a_store_that_nobody_trusts_is_in_the_wrong_one(lab):
         (finding,) = lab.holding(client, root=(), **{store: held}).check()
         assert (finding.code, finding.where) == ("wrong-store", client.name)
         assert name in finding.detail
+
+
+def test_an_intermediate_in_a_store_is_no_root_in_the_wrong_one(lab):
+    """The CA's key, certified by somebody else: trusting that takes somebody else's root."""
+    other = create_authority("Somebody else", lab.at, QUICK)
+    cross = remade(lab.authority.certificate, other.key, issuer=other.certificate.subject)
+    broken = lab.holding(lab.client, root=(), intermediate=(cross,))
+    assert found(broken) == [("untrusted-root", lab.client.name)]
+
+
+@pytest.mark.parametrize("bindings", [{}, {"server": UNKNOWN}], ids=["unbound", "unknown"])
+def test_what_nobody_says_is_served_is_the_newest_certificate_of_its_own_names(
+    lab, older, bindings
+):
+    names = (lab.server.name, next(one.name for one in lab.site.servers if one != lab.server))
+    own, other = (lab.served[name].certificate for name in names)
+    held = tuple(Personal(one, True) for one in (older, own, other))
+    stores = lab.holding(lab.server, personal=held, bindings=bindings).stores[lab.server.name]
+    assert serving(lab.server, stores, "server").certificate == own
+    bound = replace(stores, bindings={"server": thumbprint(older)})
+    assert serving(lab.server, bound, "server").certificate == older
 
 
 def test_a_stranger_in_the_wrong_store_does_not_hide_that_the_root_is_missing(lab, stranger):

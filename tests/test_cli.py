@@ -164,6 +164,8 @@ def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_
     below = vmscert("roll-out", EXAMPLE, "--folder", site_folder, "--to", "file/x", folder=tmp_path)
     assert below.returncode == 2
     assert below.stderr.endswith("Check the path and who may use it\n")
+    absent = vmscert("roll-out", "absent.csv", "--to", "other", folder=tmp_path)
+    assert (absent.returncode, absent.stderr.split(":")[0]) == (2, "absent.csv")
 
 
 def test_check_finds_in_a_site_folder_what_only_the_inventories_tell(site_folder, tmp_path):

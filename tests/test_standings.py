@@ -181,6 +181,7 @@ class TestRenewal:
         done = of(running, "ms")
         assert done.state == "verified"
         assert done.next.endswith("In a week: install.ps1 -Phase Retire")
+        assert of(lyon.numbered(running, "15"), "ms").next == ""
         lyon.visit(running, then, phase="Retire")
         assert of(running, "ms").next == ""
 

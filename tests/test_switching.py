@@ -175,6 +175,15 @@ def test_the_passive_node_is_first_and_every_node_registers_again(cluster):
     assert step_of(switch_on(cluster), "rec-1").also == ()
 
 
+def test_only_the_nodes_of_management_servers_register_again():
+    nodes = [host(f"ev-{n}", "event server", cluster=("ev",)) for n in (1, 2)]
+    steps = switch_on(site(MANAGER, *nodes, CLIENT))
+    first, second = (step_of(steps, node.name, "event server") for node in nodes)
+    told = " ".join((*first.also, *second.also))
+    assert "passive" in told
+    assert "register" not in told
+
+
 # Too early, and ready
 
 
@@ -193,6 +202,9 @@ def test_a_client_that_does_not_trust_goes_dark(example):
     assert too_early(example, step, ()) == (
         "vms-web-01 goes dark: it does not hold the CA certificate",
     )
+    manager = step_of(switch_on(example), "vms-ms-01")
+    (several,) = [text for text in too_early(example, manager, {1}) if "dark" in text]
+    assert several.endswith(" more go dark: they do not hold the CA certificate")
 
 
 def test_a_step_is_ready_when_all_that_call_there_trust_and_no_other_has_to(example):

@@ -392,10 +392,10 @@ def roll_out_command(
     from vmscert.rollout import roll_out_files
 
     path = find_table(site)
-    records = Records(folder or records_folder(path))
+    described, records = read_site(path), Records(folder or records_folder(path))
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ValueError(f"{to} exists and is not an empty folder: name a new one")
-    files = roll_out_files(records.ca_certificate, read_site(path), datetime.now(UTC))
+    files = roll_out_files(records.ca_certificate, described, datetime.now(UTC))
     if to.exists():
         to.rmdir()  # an empty one, in whose place the whole folder appears
     write_folder(to, with_sums(files))
