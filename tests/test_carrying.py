@@ -304,6 +304,10 @@ class TestAnotherCa:
         names = {path.name for path in (answered.records.folder / errand.folder).iterdir()}
         assert names >= {"mob.cer", "ca.cer", "ca-2.cer", "intermediate.cer", "accept.ps1"}
 
+    def test_leaves_ours_to_be_asked_of_clients_before_anything_is_issued(self, tmp_path):
+        early = lyon.open_lyon(tmp_path / "early", issued=False)
+        assert needed_roots(early)["pc-1"] == (early.records.ca_certificate,)
+
     def test_is_not_asked_of_clients_before_its_certificate_is_there(self, job):
         assert needed_roots(job)["web-1"] == ()
         assert lyon.other_ca()[0].certificate not in needed_roots(job)["mob"]

@@ -9,6 +9,7 @@ from vmscert.carrying import hand_over
 from vmscert.deeds import due_certificates, renew_certificates, sign_requests
 from vmscert.missing import MISSING, missing_encryption
 from vmscert.plans import check_issued
+from vmscert.records import Records
 from vmscert.returns import take_back
 from vmscert.runbook import precheck
 from vmscert.standings import STATES, board, mark_carried
@@ -208,12 +209,17 @@ class TestRenewal:
         with pytest.raises(ValueError, match="rec-1: not in the table of lyon"):
             renew_certificates(left, ["rec-1"], lyon.PFX_PASSWORD)
 
-    def test_of_an_event_server_that_names_no_certificate_is_told_by_the_log(self, running):
+    def test_of_an_event_server_that_names_no_certificate_is_told_by_the_log(
+        self, running, tmp_path
+    ):
         """UNKNOWN is enough only where the log says that this certificate was given."""
         stores = running.records.inventories()["ms"]
         bound = dict(stores.bindings) | {"event server": "UNKNOWN"}
         running.records.save_inventory(replace(stores, bindings=bound))
         with_events = lyon.changed(running, "ms", roles=("management server", "event server"))
         assert "ms" not in missing_encryption(with_events)
+        without = replace(with_events, records=Records(tmp_path / "without certificates"))
+        without.records.save_inventory(replace(stores, bindings={"event server": "UNKNOWN"}))
+        assert missing_encryption(without)["ms"] == "server, event server"
         running.records.save_inventory(replace(stores, bindings=bound, log=()))
         assert missing_encryption(with_events) == {"ms": "event server"}
