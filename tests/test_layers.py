@@ -48,8 +48,8 @@ HOUSE = {
     "surveys": "check names paths reach site targets tls trust verify windows",
     "simulate": "authority site tls verify windows",
     "visits": (
-        "authority certreq facts files inventory keyfile ledger records releases scripts site "
-        "windows"
+        "authority certreq computers facts files inventory keyfile ledger records releases scripts "
+        "site windows"
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",

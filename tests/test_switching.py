@@ -10,7 +10,7 @@ from site_tables import sites
 
 from vmscert import open_runbook, read_site
 from vmscert.facts import DATA, facts
-from vmscert.plans import plan_switching, switching_checks
+from vmscert.plans import plan_switching, switching_checks, who_serves_what
 from vmscert.site import Host, Site
 from vmscert.switching import TRUST, callers, ready, switch_off, switch_on, too_early
 
@@ -245,6 +245,17 @@ def test_a_downtime_is_printed_as_unconfirmed_as_long_as_no_source_is_named(exam
     shown = [row["downtime"] for row in plan_switching(example)]
     assert shown[0] == "0 min"
     assert all(text.endswith(" min (unconfirmed)") for text in shown[1:])
+    assert plan_switching(example)[0]["switch"] == ("trust the CA",)
+
+
+def test_a_port_is_printed_as_unconfirmed_as_long_as_nobody_confirmed_a_connection_to_it(example):
+    confirmed = {(one.server, one.port) for one in example.connections if one.confirmed}
+    shown = {(row["server"], row["port"]) for row in who_serves_what(example)}
+    every = {(server.name, port) for server in example.servers for port, _ in server.ports}
+    assert confirmed and every - confirmed
+    assert shown == confirmed | {
+        (name, f"{port} (unconfirmed)") for name, port in every - confirmed
+    }
 
 
 def test_a_plan_names_runs_of_steps_by_their_ends(example):

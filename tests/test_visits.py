@@ -198,10 +198,25 @@ def test_a_file_that_changed_on_the_way_is_refused(packed, at, tmp_path):
     (tmp_path / "ca.cer").write_bytes((folder / "ca.cer").read_bytes() + b"\0")
     with pytest.raises(ScriptError, match=r"ca\.cer has changed since it was made"):
         here.run(tmp_path / "install.ps1", packed.at, PASSWORD)
+    (tmp_path / "ca.cer").write_bytes((folder / "ca.cer").read_bytes())
+    (tmp_path / f"{REC}.pfx").write_bytes((folder / f"{REC}.pfx").read_bytes() + b"\0")
+    with pytest.raises(ScriptError, match=r"Step import-certificate: .* has changed since it was"):
+        here.run(tmp_path / "install.ps1", packed.at, PASSWORD)
     (tmp_path / "ca.cer").unlink()
     with pytest.raises(ScriptError, match=r"ca\.cer is missing beside this script"):
         here.run(tmp_path / "install.ps1", packed.at, PASSWORD)
-    assert here.stores(packed.at).root == ()
+    assert here.stores(packed.at).personal == ()
+
+
+def test_a_root_among_the_intermediates_is_no_trust_to_encrypt_with(packed, at):
+    here = Computer(packed.site[REC], packed.records.folder / "misplaced")
+    script = packed.records.handed_over(REC) / "install.ps1"
+    here.run(script, packed.at, PASSWORD)
+    root = here.stores(packed.at).root
+    for intermediate in (root, ()):
+        holding(here, packed, root=(), intermediate=intermediate)
+        with pytest.raises(ScriptError, match="or does not trust it"):
+            here.run(script, packed.at, phase="Encrypt")
 
 
 def test_an_old_folder_does_not_bring_an_old_certificate_back(packed, tmp_path):

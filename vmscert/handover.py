@@ -5,7 +5,7 @@ already can be compared with what it should be.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from cryptography import x509
@@ -58,9 +58,9 @@ def _certificates(load: Load) -> dict[str, bytes]:
     return files
 
 
-def _script(name: str, inputs: Inputs, kinds: set[str] | None = None) -> bytes:
+def _script(name: str, inputs: Inputs, kinds: Collection[str] = ()) -> bytes:
     """A script with the steps that these kinds need, and those of the inputs that it takes."""
-    steps = [row["step"] for row in steps_for(name, kinds or set())]
+    steps = [row["step"] for row in steps_for(name, kinds)]
     try:
         return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
     except ValueError as error:
@@ -111,7 +111,7 @@ def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
         "PfxHash": _sha256(load.pfx),
         "CertificateFile": f"{load.host.name}.cer",
         "Windows": load.host.windows or "a current Windows",
-        "LeastBuild": least_build(pfx_encryption_of(load.pfx)) if load.pfx else "0",
+        "LeastBuild": least_build(pfx_encryption_of(load.pfx)),
         "Accounts": list(map(principal, load.host.accounts)),
         "Services": list(load.host.services),
     }

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import is_signed_by, request, subject_names
 from vmscert.certreq import wanted_names
+from vmscert.computers import presented
 from vmscert.facts import facts
 from vmscert.files import write_atomic, write_once
 from vmscert.inventory import read_inventory, write_inventory
@@ -153,7 +154,7 @@ class Computer:
                 if kind in wanted:
                     self._do(name, visit)
         finally:
-            if visit.log[-1].step not in _BEFORE_AN_INVENTORY or visit.log[-1].result == "done":
+            if visit.log[-1].step not in _BEFORE_AN_INVENTORY:
                 self._keep(visit)
 
     def _noted(self, folder: Path) -> Path:
@@ -458,10 +459,9 @@ def _configure(visit: Visit, group: str, label: str) -> str:
 
 
 def _trusted(stores: Stores, certificate: x509.Certificate) -> bool:
-    """Whether a path leads to a root of this computer, over the CAs that it knows."""
-    known = [*stores.trusted, *stores.intermediate]
-    above = next((one for one in known if is_signed_by(certificate, one)), None)
-    return above is not None and (above in stores.trusted or _trusted(stores, above))
+    """Whether the way up from a certificate, over the CAs in LocalMachine\\CA, ends at a root."""
+    last = presented(certificate, stores)[-1]
+    return any(is_signed_by(last, root) for root in stores.trusted)
 
 
 def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:
