@@ -17,8 +17,9 @@ _REQUEST = "request.ps1"
 
 
 def missing_ca(job: Job) -> dict[str, str]:
-    """Runbook 11: the CA's certificate and key."""
-    return {} if job.records.has_authority else {"CA": "ca.cer and ca.key are not there yet"}
+    """Runbook 11: the CA's certificate and key; a CA that was adopted may have none."""
+    there = job.records.has_authority or job.records.adopted_without_key
+    return {} if there else {"CA": "ca.cer and ca.key are not there yet"}
 
 
 def missing_certificates(job: Job) -> dict[str, str]:
@@ -119,20 +120,57 @@ def lacking_roots(job: Job) -> dict[str, str]:
 
 
 def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
-    """Return computer → the roots of all servers that it calls, and of its own certificate."""
-    above = job.records.issuers()
-    root = {
-        host.name: above[host.name][-1] if host.name in above else job.records.ca_certificate
-        for host in job.site.servers
-        if host.name in above or host.enrolment != THIRD_PARTY
-    }
+    """Return computer → the roots of all servers that it calls, and of its own certificate.
+
+    While a CA is replaced these are both: that of what is served, and that of what will be.
+    """
+    roots = _roots_of_servers(job)
     called = defaultdict(set, {host.name: {host.name} for host in job.site.servers})
     for connection in job.site.connections:
         called[connection.client].add(connection.server)
     return {
-        host.name: tuple(dict.fromkeys(root[name] for name in root if name in called[host.name]))
+        host.name: tuple(
+            dict.fromkeys(
+                root for name in roots if name in called[host.name] for root in roots[name]
+            )
+        )
         for host in job.site.clients
     }
+
+
+def _roots_of_servers(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Server → the roots of its newest certificate, of what it serves, and of what comes next."""
+    above, served = job.records.issuers(), _served_roots(job)
+    signing = (job.records.ca_certificate, job.records.next_ca)
+    found = {}
+    for host in job.site.servers:
+        newest = above[host.name][-1:] if host.name in above else ()
+        ours = () if host.enrolment == THIRD_PARTY else signing
+        every = (*newest, *ours, *served.get(host.name, ()))
+        found[host.name] = tuple(dict.fromkeys(one for one in every if one is not None))
+    return found
+
+
+def _served_roots(job: Job) -> dict[str, list[x509.Certificate]]:
+    """Server → the CAs of this site above the certificates that its inventory says it uses."""
+    found = {}
+    for name, stores in job.records.inventories().items():
+        used = (stores.find(label) for label in set(stores.bindings.values()) - {UNKNOWN})
+        issuers = [job.records.issuer_of(held.certificate) for held in used if held]
+        found[name] = [one for one in issuers if one is not None]
+    return found
+
+
+def surplus_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → the CAs that were replaced, which it still trusts and needs no more."""
+    needed, stores = needed_roots(job), job.records.inventories()
+    former = job.records.former_cas
+    found = {
+        name: tuple(one for one in former if one in stores[name].root and one not in roots)
+        for name, roots in needed.items()
+        if name in stores
+    }
+    return {name: roots for name, roots in found.items() if roots}
 
 
 def _stale(job: Job, host: Host, certificate: x509.Certificate | None) -> str:

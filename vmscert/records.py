@@ -2,6 +2,8 @@
 
     ca.cer                             public; goes to every computer
     ca.key                             PKCS #8, encrypted; goes nowhere
+    next/                              the CA that will take over, as long as both are trusted
+    former/<thumbprint>/               a CA that signed before
     servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
     roll-out/<date>/                   the CA for many computers at once, and for phones
@@ -29,7 +31,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
-from vmscert.authority import Authority, Issued, load_authority
+from vmscert.authority import Authority, Issued, is_signed_by
+from vmscert.cafiles import CaFiles
 from vmscert.files import sha256sums, sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
@@ -40,6 +43,8 @@ _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 _SIGNED = ("sign", "receive")  # for a key that never left its computer
+ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
+_NO_KEY = "without its key"
 
 
 class Records:
@@ -66,6 +71,7 @@ class Records:
         try:
             if not mine_already:
                 sweep(self.folder)
+                self._settle()
             yield
         finally:
             self._lock.release()
@@ -79,7 +85,7 @@ class Records:
         """Mark a new folder as a rehearsal's; ValueError when it holds a real site already."""
         if self.rehearsal:
             return
-        if any(path.exists() for path in (self._ca_cer, self._ca_key, self.ledger.path)):
+        if any(path.exists() for path in (self._ca.cer, self._ca.key, self.ledger.path)):
             raise ValueError(
                 f"{self.folder} holds a real site: rehearse in another folder (--folder)"
             )
@@ -99,58 +105,134 @@ class Records:
         with self.lock():
             write_atomic(self.table, data)
 
-    # The CA
+    # The CAs
 
     @property
     def has_authority(self) -> bool:
         """Whether the CA is complete: certificate and key."""
-        return self._ca_cer.exists() and self._ca_key.exists()
+        return self._ca.complete
 
     @property
     def ca_certificate(self) -> x509.Certificate:
-        """The CA certificate; FileNotFoundError says which runbook makes it."""
-        if not self._ca_cer.exists():
-            raise FileNotFoundError(
-                f"{self._ca_cer} is missing: run 11-create-the-ca-certificate first"
-            )
-        try:
-            return x509.load_der_x509_certificate(self._ca_cer.read_bytes())
-        except ValueError:
-            raise ValueError(f"{self._ca_cer} is damaged: restore it from the backup") from None
+        """The CA that signs now; FileNotFoundError says which runbook makes it."""
+        return self._ca.certificate
+
+    @property
+    def next_ca(self) -> x509.Certificate | None:
+        """The CA that will take over, if there is one."""
+        return self._next.certificate if self._next.complete else None
+
+    @property
+    def former_cas(self) -> tuple[x509.Certificate, ...]:
+        """The CAs that signed before, oldest first."""
+        found = (CaFiles(path.parent).certificate for path in self.folder.glob("former/*/ca.cer"))
+        return tuple(sorted(found, key=lambda one: one.not_valid_before_utc))
+
+    def cas(self) -> dict[str, x509.Certificate]:
+        """Return label → every CA of this site: "CA" signs now, the others will or did."""
+        now = {"CA": self.ca_certificate} if self._ca.cer.exists() else {}
+        then = {"next CA": self.next_ca} if self.next_ca else {}
+        former = {f"former CA {thumbprint(one)[:8]}": one for one in self.former_cas}
+        return now | then | former
+
+    def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate | None:
+        """Return which CA of this site signed a certificate, if one did."""
+        return next((ca for ca in self.cas().values() if is_signed_by(certificate, ca)), None)
 
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
-        certificate = self.ca_certificate
-        if not self._ca_key.exists():
-            raise FileNotFoundError(f"{self._ca_key} is missing: restore it from the backup")
-        der = certificate.public_bytes(Encoding.DER)
-        return load_authority(der, self._ca_key.read_bytes(), password)
+        if self.adopted_without_key:
+            raise FileNotFoundError(
+                f"The key of the CA in {self._ca.cer} was never here, so it can't sign: run "
+                f"18-replace-the-ca"
+            )
+        return self._ca.open(password)
+
+    @property
+    def adopted_without_key(self) -> bool:
+        """Whether the CA was taken over from somebody whose key could not be."""
+        made = [e for e in self.ledger.entries() if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
+        last = made[-1] if made else None
+        return last is not None and last.action == ADOPT_CA and last.note.endswith(_NO_KEY)
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
         key = authority.encrypted_key(password)
         with self.lock():
-            if self._ca_key.exists() or (self._ca_cer.exists() and self._was_used()):
+            if self._ca.key.exists() or (self._ca.cer.exists() and self._was_used()):
                 raise FileExistsError(
                     f"{self.folder} has a CA already: its key is never overwritten. If one of "
                     f"ca.cer and ca.key is missing, restore it from the backup"
                 )
-            if self._ca_cer.exists():
+            if self._ca.cer.exists():
                 self.note("11", "abandon", self.ca_certificate, at=at, note="its key was not saved")
             self.note("11", "create CA", authority.certificate, at=at, note=authority.name)
-            write_atomic(self._ca_cer, authority.certificate.public_bytes(Encoding.DER))
-            write_once(self._ca_key, key)
+            self._ca.write(authority.certificate, key)
+
+    def adopt(
+        self,
+        certificate: x509.Certificate,
+        authority: Authority | None,
+        password: str,
+        at: datetime,
+    ) -> None:
+        """Take over a CA that another tool made, with its key if that could be had.
+
+        FileExistsError when this folder has a CA already.
+        """
+        key = authority.encrypted_key(password) if authority else None
+        with self.lock():
+            if self._ca.cer.exists():
+                raise FileExistsError(f"{self.folder} has a CA already: adopt into a new folder")
+            name = certificate.subject.rfc4514_string()
+            about = f"{name}, {'with its key' if key else _NO_KEY}"
+            self.note("10", ADOPT_CA, certificate, at=at, note=about)
+            self._ca.write(certificate, key)
+
+    def save_next(self, authority: Authority, password: str, at: datetime) -> None:
+        """Write the CA that will take over; FileExistsError when one is waiting already."""
+        key = authority.encrypted_key(password)
+        with self.lock():
+            if self._next.key.exists():
+                raise FileExistsError(f"{self._next.key} exists: a CA is waiting to take over")
+            self.note("18", "create next CA", authority.certificate, at=at, note=authority.name)
+            self._next.write(authority.certificate, key)
+
+    def promote(self, at: datetime) -> None:
+        """Let the next CA sign from now on; the one before stays in `former/`."""
+        with self.lock():
+            if self.next_ca is None:
+                raise FileNotFoundError(
+                    f"{self._next.cer} is missing: no CA is waiting to take over"
+                )
+            self.note("18", PROMOTE_CA, self.next_ca, at=at, note="signs from now on")
+            self._settle()
+
+    def _settle(self) -> None:
+        """Finish a promotion as the ledger tells it, from wherever a killed run left it.
+
+        The certificate of the next CA moves last: as long as it waits, there is something to do.
+        """
+        if not self._next.cer.exists():
+            return
+        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA][-1:]
+        if promoted != [thumbprint(self._next.certificate)]:
+            return
+        if self._ca.cer.exists():
+            label = thumbprint(self._ca.certificate)
+            self._ca.move_to(CaFiles(self.folder / "former" / label))
+        self._next.move_to(self._ca)
 
     def _was_used(self) -> bool:
         return any(entry.action in (*_ISSUED, "sign") for entry in self.ledger.entries())
 
     @property
-    def _ca_cer(self) -> Path:
-        return self.folder / "ca.cer"
+    def _ca(self) -> CaFiles:
+        return CaFiles(self.folder)
 
     @property
-    def _ca_key(self) -> Path:
-        return self.folder / "ca.key"
+    def _next(self) -> CaFiles:
+        return CaFiles(self.folder / "next")
 
     # Server certificates
 
@@ -209,16 +291,14 @@ class Records:
 
     def issuers(self) -> dict[str, tuple[x509.Certificate, ...]]:
         """Return host → the CAs above its newest certificate, nearest first, root last."""
-        beside = {
-            host: path.with_suffix(".issuers.pem")
-            for host, path in self.certificate_paths().items()
-        }
-        return {
-            host: tuple(x509.load_pem_x509_certificates(path.read_bytes()))
-            if path.exists()
-            else (self.ca_certificate,)
-            for host, path in beside.items()
-        }
+        return {host: self._above(path) for host, path in self.certificate_paths().items()}
+
+    def _above(self, path: Path) -> tuple[x509.Certificate, ...]:
+        beside = path.with_suffix(".issuers.pem")
+        if beside.exists():
+            return tuple(x509.load_pem_x509_certificates(beside.read_bytes()))
+        issuer = self.issuer_of(x509.load_der_x509_certificate(path.read_bytes()))
+        return (issuer or self.ca_certificate,)
 
     def superseded(self) -> dict[str, tuple[str, ...]]:
         """Return host → the thumbprints of its older certificates, oldest first, if it has any."""

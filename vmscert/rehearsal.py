@@ -85,7 +85,9 @@ def _out_of_turn(job: Job, host: Host, turn: int) -> bool:
 def _opened(job: Job, computer: Computer, label: str) -> Issued | None:
     """A certificate of a simulated computer with its key: from the PFX, or made there."""
     if computer.pfx(label).exists():
-        return read_pfx(computer.pfx(label), job.secret("PFX"), job.records.ca_certificate)
+        issued = read_pfx(computer.pfx(label), job.secret("PFX"))
+        issuer = job.records.issuer_of(issued.certificate)
+        return replace(issued, issuers=(issuer,) if issuer else ())
     stores = computer.stores(job.at)
     held = stores.find(label)
     key = computer.key(held.certificate) if held else None
