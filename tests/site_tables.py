@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
-from vmscert.site import COLUMNS, ENROLMENTS, Host, Site
+from vmscert.site import ENROLMENTS, Host, Site
+from vmscert.sitetable import COLUMNS
 
 # These two may be left out.
 HEADER = ",".join(column for column in COLUMNS if column not in ("cluster", "enrolment"))

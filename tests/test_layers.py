@@ -17,7 +17,8 @@ HOUSE = {
     "keyfile": "",
     "releases": "facts",
     "pages": "",
-    "site": "facts names releases",
+    "site": "facts",
+    "sitetable": "facts names releases site",
     "teaching": "",
     "authority": "keyfile names teaching",
     "windows": "facts",
@@ -44,7 +45,7 @@ HOUSE = {
     "check": "computers expiry site teaching trust windows",
     "cafiles": "authority files",
     "records": "authority cafiles files inventory ledger windows",
-    "targets": "names reach site",
+    "targets": "names reach site sitetable",
     "verify": "reach site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
     "simulate": "authority site tls verify windows",
@@ -62,11 +63,11 @@ HOUSE = {
         "authority expiry fleet job ledger missing rehearsal releases simulate site trust verify "
         "windows"
     ),
-    "runbook": "carrying deeds job missing records rehearsal site",
+    "runbook": "carrying deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
-    "reading": "check formats inventory pasted paths records site trust windows",
+    "reading": "check formats inventory pasted paths records sitetable trust windows",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",
     "returns": "authority deeds inventory job ledger paths reading site",
@@ -85,7 +86,7 @@ HOUSE = {
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "sketches": "der drawing",
     "show": "facts picture site trust",
-    "chainfaults": "authority faults reach rules simulate site tls trust verify",
+    "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
     "sights": "chainfaults dissect drawing forms paths practice trust",
     "exam": "chainfaults facts files job practice rules show sights simulate",
     "examform": "chainfaults exam rules show sights",
@@ -94,7 +95,8 @@ HOUSE = {
     "forms": "practice reach reading show surveys symptoms troubles",
     "cli": (
         "dissect execute expiry facts files formats job ledger plans reach reading records returns "
-        "rollout runbook site standings surveys switching symptoms targets tls trust verify windows"
+        "rollout runbook site sitetable standings surveys switching symptoms targets tls trust "
+        "verify windows"
     ),
 }
 # Who may reach outside the program, and how.
@@ -105,7 +107,7 @@ FILES = {
     "facts",
     "files",
     "ledger",
-    "site",
+    "sitetable",
     "targets",
     "scripts",
     "certreq",

@@ -20,7 +20,7 @@ from vmscert.keyfile import clear_key
 from vmscert.ledger import Entry
 from vmscert.records import Records, read_pfx
 from vmscert.runbook import precheck
-from vmscert.site import read_site
+from vmscert.sitetable import read_site
 from vmscert.windows import Stores, thumbprint
 
 AT = datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC)

@@ -21,7 +21,8 @@ from vmscert.facts import DATA, facts
 from vmscert.pages import Markdown
 from vmscert.rollout import fingerprint, profile, roll_out_files, serves_phones, unreached
 from vmscert.scripts import script_inputs
-from vmscert.site import Host, Site, read_site
+from vmscert.site import Host, Site
+from vmscert.sitetable import read_site
 from vmscert.windows import thumbprint
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -21,7 +21,8 @@ from site_tables import (
 )
 
 from vmscert.facts import facts
-from vmscert.site import COLUMNS, SiteError, in_order, read_site
+from vmscert.site import in_order
+from vmscert.sitetable import COLUMNS, SiteError, read_site
 
 WIDE = "".join(chr(ord(sign) + 0xFEE0) for sign in "10.0")  # as East Asian keyboards write it
 NETWORK_SERVICE = r"NT AUTHORITY\NETWORK SERVICE"

@@ -10,7 +10,7 @@ from vmscert.authority import LESSON, create_authority, load_authority, new_key,
 from vmscert.check import check_ca, check_site
 from vmscert.facts import DATA
 from vmscert.lesson import AT, lesson_ca, lesson_server
-from vmscert.site import read_site
+from vmscert.sitetable import read_site
 from vmscert.teaching import MARK, WORDS, is_teaching, teaching_key
 from vmscert.windows import Stores
 

@@ -51,7 +51,8 @@ _HOMES = {
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
     ),
     "simulate": "serving verify_simulated",
-    "site": "Connection Host Site SiteError read_site",
+    "site": "Connection Host Site",
+    "sitetable": "SiteError read_site",
     "reach": "connect",
     "standings": "Standing board mark_carried",
     "surveys": "Seen Survey survey",

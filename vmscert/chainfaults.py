@@ -26,7 +26,7 @@ from vmscert.faults import GALLERY, Lab, healthy, remade
 from vmscert.reach import connect
 from vmscert.rules import RULES
 from vmscert.simulate import LOOPBACK, greet, wake
-from vmscert.site import read_site
+from vmscert.sitetable import read_site
 from vmscert.tls import Handshake, load_certificate
 from vmscert.trust import Diagnosis, Finding, diagnose
 from vmscert.verify import judge

@@ -24,7 +24,7 @@ from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.ledger import iso
 from vmscert.reach import AT_ONCE, TIMEOUT, spelled
 from vmscert.records import Records
-from vmscert.site import SiteError, find_table, read_site
+from vmscert.sitetable import SiteError, find_table, read_site
 from vmscert.trust import Finding
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from vmscert.inventory import parse_inventory
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
-from vmscert.site import read_site
+from vmscert.sitetable import read_site
 from vmscert.trust import Finding, diagnose
 from vmscert.windows import thumbprint
 

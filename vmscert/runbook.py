@@ -11,7 +11,7 @@ from vmscert.job import EXAMPLE, Check, Job, records_folder
 from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.rehearsal import walk
-from vmscert.site import find_table, read_site
+from vmscert.sitetable import find_table, read_site
 
 
 def open_runbook(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vmscert.names import parse_name
 from vmscert.reach import check_host, check_port, endpoint
-from vmscert.site import Site, read_site
+from vmscert.site import Site
+from vmscert.sitetable import read_site
 
 _MOST = 1 << 17  # endpoints in one list: a mistyped network must not fill the memory
 _MOST_FAULTS = 20  # told at once; a file with more is none of ours
