@@ -93,10 +93,10 @@ HOUSE = {
     "boardform": "job returns show standings",
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
+    "terminal": "dissect expiry formats reach reading standings surveys tls trust",
     "cli": (
-        "dissect execute expiry facts files formats job ledger plans reach reading records returns "
-        "rollout runbook site sitetable standings surveys switching symptoms targets tls trust "
-        "verify windows"
+        "execute expiry facts files job ledger plans reach reading records returns rollout runbook "
+        "site sitetable standings surveys switching symptoms targets terminal trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

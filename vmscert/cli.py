@@ -15,16 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.ledger import iso
-from vmscert.reach import AT_ONCE, TIMEOUT, spelled
+from vmscert.reach import AT_ONCE, TIMEOUT
 from vmscert.records import Records
 from vmscert.sitetable import SiteError, find_table, read_site
+from vmscert.terminal import (
+    err,
+    out,
+    show_board,
+    show_document,
+    show_due,
+    show_findings,
+    show_plan,
+    show_survey,
+    show_verification,
+    what_was_seen,
+)
 from vmscert.trust import Finding
 
 if TYPE_CHECKING:
@@ -33,10 +42,8 @@ if TYPE_CHECKING:
     from vmscert.job import Job
     from vmscert.reading import Document
     from vmscert.site import Site
-    from vmscert.standings import Standing
     from vmscert.surveys import Survey
     from vmscert.switching import Step
-    from vmscert.tls import Handshake
 
 app = typer.Typer(
     help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
@@ -47,15 +54,7 @@ app = typer.Typer(
 records_app = typer.Typer(help="The folder of one site.", no_args_is_help=True)
 app.add_typer(records_app, name="records")
 
-out = Console()
-err = Console(stderr=True)
-
 NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes of check, due and records verify
-_SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
-_LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
-_MOST_ROWS = 100  # connections shown in a terminal; all of them are in verification.csv
-_COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
-            "warning": "yellow", "plan": "cyan", "ok": "green"}  # fmt: skip
 
 SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
 FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
@@ -118,7 +117,7 @@ def rehearse(
         place = {"files": str(records.folder.resolve())}
         print(json.dumps(about | place | {"connections": rows}, indent=1))
     else:
-        _show_verification(rows, records.folder)
+        show_verification(rows, records.folder)
     raise typer.Exit(NOTHING if verified else FOUND)
 
 
@@ -170,19 +169,7 @@ def plan(
         steps = (switch_off if off else switch_on)(described)
         print(json.dumps([_step(described, step) for step in steps], indent=1))
     else:
-        _show_plan(plan_switching(described, off))
-
-
-def _show_plan(rows: list[dict[str, object]]) -> None:
-    table = Table(*_SHORT, box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(escape(_cell(row[heading])) for heading in _SHORT))
-    out.print(table)
-    for row in rows:
-        out.print(f"[b]Step {row['step']}[/b]")
-        for heading in _LONG:
-            if row.get(heading):
-                out.print(f"  {heading}: {row[heading]}.", soft_wrap=True, markup=False)
+        show_plan(plan_switching(described, off))
 
 
 def _step(site: "Site", step: "Step") -> dict[str, Any]:
@@ -191,10 +178,6 @@ def _step(site: "Site", step: "Step") -> dict[str, Any]:
     told = asdict(step)
     del told["reasons"]
     return told | {"waits_for": step.waits_for, "too_early": too_early(site, step, ())}
-
-
-def _cell(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 @app.command(name="board")
@@ -224,7 +207,7 @@ def board_command(
     if as_json:
         print(json.dumps([asdict(one) for one in standings], indent=1))
     else:
-        _show_board(standings)
+        show_board(standings)
     left = any(one.state != "verified" for one in standings) or not all(kept for _, kept in given)
     raise typer.Exit(FOUND if left else NOTHING)
 
@@ -268,7 +251,7 @@ def check(
         print(json.dumps({path: _as_dict(*answer) for path, answer in answers.items()}, indent=1))
     else:
         for path, (document, findings) in answers.items():
-            _show_document(path, document, findings, everything)
+            show_document(path, document, findings, everything)
         for line in in_use(document for document, _ in answers.values()):
             out.print(line, soft_wrap=True, markup=False)
     raise typer.Exit(_how_it_went(answers.values()))
@@ -300,7 +283,7 @@ def connect(
         told = [finding.as_dict() for finding in findings]
         print(json.dumps({"server": server, **about, **more, "findings": told}, indent=1))
     else:
-        _show_findings(f"{address}:{port}", _what_was_seen(seen), findings)
+        show_findings(f"{address}:{port}", what_was_seen(seen), findings)
         if seen.hint:
             out.print(f"  {seen.hint}.", soft_wrap=True, markup=False)
     raise typer.Exit(FOUND if findings else NOTHING)
@@ -417,17 +400,7 @@ def due_command(
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1, default=iso))
     else:
-        table = Table("certificate", "ends", "days left", "renew on", "status")
-        for row in rows:
-            colour = _COLOURS[row.status]
-            table.add_row(
-                escape(row.label),
-                f"{row.not_after:%Y-%m-%d}",
-                str(row.days_left),
-                f"{row.renew_on:%Y-%m-%d}",
-                f"[{colour}]{row.status}[/{colour}]",
-            )
-        out.print(table)
+        show_due(rows)
     raise typer.Exit(FOUND if any(row.status != "ok" for row in rows) else NOTHING)
 
 
@@ -518,54 +491,6 @@ def _last_verification(records: Records) -> list[dict]:
     return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_bytes())
 
 
-def _show_verification(rows: list[dict], folder: Path) -> None:
-    by_connection: dict[tuple, list[dict]] = {}
-    for row in rows:
-        key = (row["client"], row["server"], row["port"], row["verdict"])
-        by_connection.setdefault(key, []).append(row)
-    # What needs a person stands first.
-    shown = sorted(by_connection.items(), key=lambda item: item[0][3] == "verified")
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("connection", "name used", "TLS", "certificate", "verdict"):
-        table.add_column(heading, no_wrap=True)
-    for (client, server, port, verdict), same in shown[:_MOST_ROWS]:
-        more = f" +{len(same) - 1}" if len(same) > 1 else ""
-        colour = "green" if verdict == "verified" else "red"
-        table.add_row(
-            f"{client} → {server}:{port}",
-            min((row["name"] for row in same), key=len) + more,
-            same[0]["tls"].removeprefix("TLSv"),
-            same[0]["thumbprint"][:8],
-            f"[{colour}]{verdict}[/{colour}]",
-        )
-    out.print(table)
-    if len(shown) > _MOST_ROWS:
-        out.print(f"… and {len(shown) - _MOST_ROWS} more connections in verification.csv")
-    good = sum(row["verdict"] == "verified" for row in rows)
-    out.print(f"{good} of {len(rows)} TLS connections verified.", style="bold")
-    out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
-
-
-def _show_board(standings: "Iterable[Standing]") -> None:
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("computer", "who", "state", "lacks", "next"):
-        table.add_column(heading, no_wrap=heading in ("computer", "state"))
-    for one in standings:
-        table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
-    out.print(table)
-
-
-def _show_findings(path: str, about: str, findings: Iterable[Finding], more: bool = False) -> None:
-    out.print(f"[b]{escape(path)}[/b]: {escape(about)}", soft_wrap=True)
-    for finding in findings:
-        colour = _COLOURS[finding.severity]
-        out.print(f"  [{colour}]{finding.severity} {finding.code}[/{colour}]", end=" ")
-        out.print(f"{finding.where}: {finding.detail}", soft_wrap=True, markup=False)
-        out.print(f"    → {finding.rule.remedy_text} ({finding.rule.remedy})", soft_wrap=True)
-    if not findings and not more:
-        out.print("  [green]nothing found[/green]")
-
-
 def _roots(paths: list[Path] | None) -> "list[x509.Certificate]":
     from vmscert.reading import read_roots
 
@@ -598,69 +523,18 @@ def _bad(findings: Iterable[Finding]) -> bool:
     return any(finding.severity == "bad" for finding in findings)
 
 
-def _what_was_seen(seen: "Handshake") -> str:
-    from vmscert.formats import counted
-
-    if not seen.chain:
-        return "no certificate was seen"
-    return f"{seen.version}, {counted(seen.chain)}, asked for {seen.name}"
-
-
 def _tell_survey(found: "Survey", as_json: bool) -> None:
     if as_json:
         about = {"interrupted": found.interrupted, "endpoints": found.rows()}
         print(json.dumps(about, indent=1, default=iso))
     else:
-        _show_survey(found)
+        show_survey(found)
     raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
-
-
-def _show_survey(found: "Survey") -> None:
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("server", "name used", "ends", "findings"):
-        table.add_column(heading, no_wrap=heading != "findings")
-    for row in found.rows()[:_MOST_ROWS]:
-        colour = "green" if row["verdict"] == "verified" else "red"
-        table.add_row(
-            escape(spelled((row["address"], row["port"]))),
-            escape(row["name"]),
-            f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else "",
-            f"[{colour}]{row['findings'] or row['verdict']}[/{colour}]",
-        )
-    out.print(table)
-    if len(found.seen) > _MOST_ROWS:
-        out.print(f"… and {len(found.seen) - _MOST_ROWS} more: --csv FILE writes all of them")
-    for row in found.remedies():
-        many = f"{row['endpoints']} endpoint{'s' if row['endpoints'] > 1 else ''}"
-        out.print(f"[{_COLOURS[row['severity']]}]{row['finding']}[/]: {many} →", end=" ")
-        out.print(f"{row['what to do']} ({row['notebook']})", soft_wrap=True, markup=False)
-    for hosts in found.same_key.values():
-        out.print(f"One private key is used by {', '.join(hosts)}", soft_wrap=True, markup=False)
-    good = sum(one.trusted for one in found.seen)
-    ended = ", interrupted" if found.interrupted else ""
-    out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
     told = {"about": document.about, "problems": list(document.problems)}
     return told | {"findings": [finding.as_dict() for finding in findings]}
-
-
-def _show_document(
-    path: str, document: "Document", findings: list[Finding], everything: bool
-) -> None:
-    from vmscert.dissect import anatomy
-
-    _show_findings(path, document.about, findings, bool(document.problems))
-    for problem in document.problems:
-        err.print(problem, style="red", soft_wrap=True, markup=False)
-    for key in document.keys:
-        out.print(f"  holds: {key}", soft_wrap=True, markup=False)
-    for certificate in document.certificates[: None if everything else 1]:
-        shown = anatomy(certificate)
-        rows = shown.fields if everything else shown.rows
-        for label, text in rows:
-            out.print(f"    {label:<22} {text}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _how_it_went(answers: "Iterable[tuple[Document, list[Finding]]]") -> int:
