@@ -55,11 +55,21 @@ def secrets(monkeypatch):
     monkeypatch.setattr("vmscert.fleet.new_key", lambda _bits: key(f"server {next(made)}"))
 
 
+class Approved:
+    """Stands for a change that somebody approved, where that is not what is tested."""
+
+    folder = None
+
+    def demand(self, job):
+        pass
+
+
 def open_lyon(folder, number="16", site=SITE, issued=True):
     """A job on a real site that has a CA and the certificates that it makes itself."""
     records = Records(folder)
     records.save_authority(site_ca(), CA_PASSWORD, AT)
-    job = Job(STAGES[number].runbook if number in STAGES else "16-verify", site, records, AT)
+    runbook = STAGES[number].runbook if number in STAGES else "16-verify"
+    job = Job(runbook, site, records, AT, change=Approved())
     if issued:
         issue_certificates(job, PFX_PASSWORD)
     return job

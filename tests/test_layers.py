@@ -44,6 +44,8 @@ HOUSE = {
     "computers": "authority facts names paths releases rules site subtrees windows",
     "check": "computers expiry site teaching trust windows",
     "cafiles": "authority files",
+    "evidence": "facts files",
+    "planned": "pages",
     "records": "authority cafiles files inventory ledger windows",
     "targets": "names reach site sitetable",
     "verify": "reach site tls trust windows",
@@ -59,6 +61,11 @@ HOUSE = {
     "switching": "facts job site",
     "carrying": "handover job ledger load missing records rollout scripts site switching",
     "rehearsal": "authority carrying job ledger records site switching visits",
+    "recordkey": "evidence files job keyfile records",
+    "changes": "evidence files job ledger pages planned recordkey records",
+    "changerecord": "changes evidence files job ledger pages recordkey records",
+    "changeplans": "changes facts job missing planned switching windows",
+    "closing": "changerecord execute job",
     "deeds": (
         "authority expiry fleet job ledger missing rehearsal releases simulate site trust verify "
         "windows"
@@ -79,13 +86,13 @@ HOUSE = {
     "der": "extensions",
     "quizzes": "facts",
     "plans": "check deeds expiry job missing releases site switching trust verify windows",
-    "execute": "facts records",
+    "execute": "changerecord evidence facts job records",
     "drawing": "",
     "picture": "drawing expiry facts site trust",
     "troubles": "drawing paths surveys trust",
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "sketches": "der drawing",
-    "show": "facts picture site trust",
+    "show": "facts job picture site trust",
     "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
     "sights": "chainfaults dissect drawing forms paths practice trust",
     "exam": "chainfaults facts files job practice rules show sights simulate",
@@ -95,8 +102,9 @@ HOUSE = {
     "forms": "practice reach reading show surveys symptoms troubles",
     "terminal": "dissect expiry formats reach reading standings surveys tls trust",
     "cli": (
-        "execute expiry facts files job ledger plans reach reading records returns rollout runbook "
-        "site sitetable standings surveys switching symptoms targets terminal trust verify windows"
+        "changerecord evidence execute expiry facts files job ledger plans reach reading records "
+        "returns rollout runbook site sitetable standings surveys switching symptoms targets "
+        "terminal trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.
@@ -113,6 +121,12 @@ FILES = {
     "certreq",
     "inventory",
     "cafiles",
+    "evidence",
+    "changes",
+    "changeplans",
+    "changerecord",
+    "recordkey",
+    "closing",
     "records",
     "reading",
     "tls",
@@ -123,7 +137,7 @@ FILES = {
     "visits",
     "runbook",
 }
-EDGE = {"show", "forms", "explorer", "examform", "boardform", "passwords"}
+EDGE = {"closing", "show", "forms", "explorer", "examform", "boardform", "passwords"}
 OTHER_WORDS = {
     "pandas": {"show", "plans", "surveys"},
     "ipywidgets": EDGE,

@@ -21,7 +21,10 @@ RUNBOOKS = [path for path in PATHS if path.stem.startswith("1")]
 LESSONS = [path for path in PATHS if path.stem.startswith("0")]
 TROUBLES = [path for path in PATHS if path.stem.startswith("2")]
 # A check that decides whether the notebook goes on may follow the record: what was refused is kept.
-ORDER = re.compile(r"(parameters) (form) (precheck )+(look )*(act )*(verify )*(record )(verify )*$")
+ORDER = re.compile(
+    r"(parameters) (form) (precheck )+(look )*(plan )(approve (look )*)?((act )*(verify )*)+"
+    r"(record )(verify )*(record )?$"
+)
 
 # A folder that only the machine has on which the notebook ran.
 OF_A_MACHINE = re.compile(r"(?<!\w)/(?:home|root|tmp|work|Users)/|\b[A-Za-z]:\\{1,2}\w")
@@ -126,8 +129,12 @@ class TestEveryRunbook:
         assert all(len(part) == 1 for part in parts)
         assert ORDER.match(" ".join(part[0] for part in parts) + " ")
 
-    def test_it_has_at_most_20_cells(self, path):
-        assert len(read(path).cells) <= 20
+    def test_it_has_at_most_26_cells(self, path):
+        assert len(read(path).cells) <= 26
+
+    def test_what_changes_something_comes_after_an_approval(self, path):
+        parts = [tags(cell)[0] for cell in code_cells(path)]
+        assert ("approve" in parts) == ("act" in parts)
 
     def test_its_outputs_are_not_compared_since_its_keys_are_new_each_time(self, path):
         assert all("nbval-ignore-output" in tags(cell) for cell in code_cells(path))

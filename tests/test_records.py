@@ -236,7 +236,7 @@ def test_a_run_that_waits_too_long_says_who_is_in_the_way(site, monkeypatch):
     ready = PROCESSES.Event()
     other = start(killed_run.hold, site.home / "busy", ready, 60)
     assert ready.wait(20)
-    with pytest.raises(RuntimeError, match=r"busy is in use by another run: wait until it ends"):
+    with pytest.raises(RuntimeError, match=r"busy is in use by \w+ on .* \(process \d+\): wait"):
         site.records("busy").note("11", "look", at=AT)
     other.kill()
     other.join()
@@ -515,12 +515,19 @@ def test_an_inventory_that_can_not_be_read_is_named(folder):
 
 
 def test_what_is_kept_with_a_change_is_never_overwritten(folder):
-    paths = [folder.keep("16-verify-the-site", "run.html", bytes([n]), at=AT) for n in range(3)]
+    change = folder.new_change("16-verify-the-site", AT)
+    paths = [folder.keep(change, "run.html", bytes([n])) for n in range(3)]
     assert [path.name for path in paths] == ["run.html", "run-2.html", "run-3.html"]
-    change = folder.folder / "changes" / "2026-11-23-16-verify-the-site"
-    assert {path.parent for path in paths} == {change}
+    assert change == folder.folder / "changes" / "2026-11-23-16-verify-the-site"
     assert paths[0].read_bytes() == b"\0"
-    assert len((change / "SHA256SUMS").read_text("utf-8").splitlines()) == 3
+
+
+def test_each_change_has_a_folder_of_its_own_and_they_come_in_their_order(folder):
+    made = [folder.new_change("16-verify-the-site", AT) for _ in range(11)]
+    other = folder.new_change("17-renew-before-expiry", AT)
+    (folder.folder / "changes" / "copy of 2026-11-23-16-verify-the-site").mkdir()
+    assert folder.changes("16-verify-the-site") == made
+    assert folder.changes() == [*made, other]
 
 
 def test_the_table_is_kept_beside_what_was_made_from_it(folder):
@@ -578,7 +585,7 @@ def verify(lyon, monkeypatch, capsys):
 
 def test_verifying_an_unbroken_ledger_ends_with_0(verify, lyon):
     lyon.note("16", "look", at=AT)
-    assert verify() == (0, "✔ 2 lines, unbroken")
+    assert verify() == (0, "✔ 2 lines, unbroken\n✔ 0 change records, signed and unbroken")
 
 
 def test_verifying_a_changed_ledger_ends_with_1_and_names_the_line(verify, lyon):

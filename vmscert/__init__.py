@@ -11,6 +11,9 @@ from typing import Any
 _HOMES = {
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "boardform": "board_form",
+    "changeplans": "plan_change",
+    "changes": "Change approve begin progress",
+    "closing": "close_change",
     "carrying": "Errand hand_over roll_out",
     "check": "check_ca check_host check_site",
     "der": "certificate_fields",

@@ -38,6 +38,7 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
     may be switched on; only servers that make their own keys are asked for requests. A folder that
     is as it should be stays; else there will be a new one, and the old one is left alone.
     """
+    job.permit()
     wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
     if strangers := sorted(wanted - {host.name for host in job.site}):
         raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
@@ -121,6 +122,7 @@ def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load
 
 def roll_out(job: Job) -> str:
     """Prepare the folder that brings the CA to many computers at once; return where it is."""
+    job.permit()
     files = roll_out_files(job.records.ca_certificate, job.site, job.at)
     folder = job.records.roll_out(files, job.at)
     return folder.relative_to(job.records.folder).as_posix()

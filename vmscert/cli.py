@@ -405,17 +405,54 @@ def due_command(
 
 
 @records_app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="A site's folder.")]) -> None:
-    """Find any line of the ledger that was changed, removed, added or moved."""
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A site's folder, or the record of one change.")],
+) -> None:
+    """Find what was changed, removed, added or moved, in the ledger and in each change record.
+
+    That proves order and integrity; not the time, and not who it was.
+    """
+    problems, told = _verified_record(folder) if _is_record(folder) else _verified_site(folder)
+    for problem in problems:
+        err.print(problem, style="red", soft_wrap=True, markup=False)
+    for line in told if not problems else ():
+        out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
+    raise typer.Exit(FOUND if problems else NOTHING)
+
+
+def _is_record(folder: Path) -> bool:
+    """Whether this is the folder of one change, wherever it was copied to."""
+    from vmscert.evidence import PLAN, SUMS
+
+    return any((folder / name).exists() for name in (PLAN, SUMS))
+
+
+def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
+    from vmscert.evidence import is_sealed, problems, read_steps
+
+    if not is_sealed(folder):
+        raise ValueError(
+            f"{folder} is not signed: this change is not closed, or lost its signature"
+        )
+    found = list(problems(folder))
+    return found, [] if found else [f"{len(read_steps(folder))} steps, signed and unbroken"]
+
+
+def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
+    from vmscert.changerecord import record_problems
+
     records = Records(folder)
     if not records.ledger.path.exists() and not records.ledger.seal.exists():
         raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
-    problems = records.ledger.problems()
-    for problem in problems:
-        err.print(problem, style="red", soft_wrap=True)
-    if not problems:
-        out.print(f"[green]✔[/green] {len(records.ledger.entries())} lines, unbroken")
-    raise typer.Exit(FOUND if problems else NOTHING)
+    problems = list(records.ledger.problems())
+    if problems:
+        return problems, []
+    found, closed, still_open = record_problems(records)
+    told = [
+        f"{len(records.ledger.entries())} lines, unbroken",
+        f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken",
+    ]
+    return found, told + [f"{path}: not closed yet" for path in still_open]
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ def create_ca(
     job: Job, *, name: str = "", key_bits: int = ROOT.key_bits, years: int = 10
 ) -> x509.Certificate:
     """Create the CA if there is none; return its certificate. Bits: 3072 or 4096."""
+    job.permit()
     _one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
     with job.records.lock():  # looked at inside: a second run that waited finds it done
         if missing_ca(job):
@@ -56,6 +57,7 @@ def issue_certificates(
     `password` is that of the PFX files; without one a person is asked. Servers that make their
     own keys are left to `sign_requests`.
     """
+    job.permit()
     with job.records.lock():  # looked at inside: a second run that waited finds it done
         missing = (n for n in missing_certificates(job) if job.site[n].enrolment == PFX)
         return list(_issue(job, missing, "issue", password, days, key_bits))
@@ -67,6 +69,7 @@ def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
     The table decides which names the certificate carries; a request that asks for others, or
     whose key is weak, is refused, and its row says why.
     """
+    job.permit()
     with job.records.lock():
         waiting = [
             (host, csr)
@@ -109,6 +112,7 @@ def renew_certificates(
     key_bits: int = SERVER.key_bits,
 ) -> list[dict[str, str]]:
     """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
+    job.permit()
     wanted = set(hosts)
     if strangers := sorted(wanted - {host.name for host in job.site}):
         raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
@@ -137,9 +141,8 @@ def verify_site(job: Job) -> list[Verification]:
 
 def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None = None) -> str:
     """Write one line into the ledger and keep these files with the change; say what was kept."""
-    kept = [
-        job.records.keep(job.runbook, name, data, at=job.at) for name, data in (files or {}).items()
-    ]
+    folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
+    kept = [job.records.keep(folder, name, data) for name, data in (files or {}).items()]
     job.records.note(job.number, action, at=job.at, note=note)
     paths = [path.relative_to(job.records.folder).as_posix() for path in kept]
     return ", ".join(["one line more in ledger.csv", *paths])

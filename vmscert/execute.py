@@ -8,10 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vmscert.changerecord import add_signed
+from vmscert.evidence import is_sealed
 from vmscert.facts import NOTEBOOKS
+from vmscert.job import secret
 from vmscert.records import Records
 
-RUNBOOKS = tuple(sorted(path.stem for path in NOTEBOOKS.glob("1[1-9]-*.ipynb")))
+RUNBOOKS = tuple(sorted(path.stem for path in NOTEBOOKS.glob("1[0-9]-*.ipynb")))
 
 
 class NotebookError(Exception):
@@ -38,15 +41,23 @@ def execute(
 
     notebook = nbformat.read(NOTEBOOKS / f"{runbook}.ipynb", as_version=4)
     set_parameters(notebook, parameters)
+    closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
     stopped = _run(notebook)
-    written = nbformat.writes(notebook).encode()
-    kept = [
-        records.keep(runbook, "notebook.ipynb", written, at=at),
-        records.keep(runbook, "notebook.html", _html(notebook), at=at),
-    ]
+    files = {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": page(notebook)}
+    folder = _folder(records, runbook, closed) or records.new_change(runbook, at)
+    if is_sealed(folder):
+        kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
+    else:
+        kept = [records.keep(folder, name, data) for name, data in files.items()]
     if stopped:
         raise NotebookError(stopped)
     return kept
+
+
+def _folder(records: Records, runbook: str, closed: set[Path]) -> Path | None:
+    """The folder of the change that a run began or went on with, if it came that far."""
+    here = [folder for folder in records.changes(runbook) if folder not in closed]
+    return here[-1] if here else None
 
 
 def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
@@ -81,11 +92,13 @@ def _run(notebook: Any) -> str:
     # Encrypted between us and the kernel where the system can, and then without a warning.
     config = Config({"KernelManager": {"transport_encryption": "auto"}})
     place = {"metadata": {"path": str(NOTEBOOKS)}}
+    # Whoever runs this from a notebook has that one open, not ours.
+    ours = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     client = NotebookClient(notebook, timeout=None, resources=place, config=config)
     # A kernel that is told to end may complain of closed sockets: nobody can use that.
     with Path(os.devnull).open("wb") as nowhere:
         try:
-            client.execute(stderr=nowhere)
+            client.execute(stderr=nowhere, env=ours)
         except CellExecutionError as error:
             return f"{error.evalue}" if error.ename == "Stop" else f"{error.ename}: {error.evalue}"
         except RuntimeError as error:  # also of a kernel that could not start
@@ -93,10 +106,10 @@ def _run(notebook: Any) -> str:
     return ""
 
 
-def _html(notebook: Any) -> bytes:
+def page(notebook: Any) -> bytes:
     """Return the notebook as one HTML page that asks no network for anything."""
-    page, _ = _exporter().from_notebook_node(notebook)
-    return page.encode()
+    html, _ = _exporter().from_notebook_node(notebook)
+    return html.encode()
 
 
 @cache  # loading its templates takes as long as using them

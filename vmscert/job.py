@@ -2,9 +2,11 @@
 
 import getpass
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from vmscert.facts import DATA, HOME
 from vmscert.keyfile import check_password
@@ -16,18 +18,37 @@ NOBODY = (
     "Nobody is there to type the password for {label}: open the notebook in JupyterLab, or set "
     "VMSCERT_{what}_PASSWORD for this run"
 )
+_LABELS = {
+    "CA": "the CA's private key",
+    "PFX": "the PFX files",
+    "RECORD": "the key that signs change records",
+}
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
 
 
+class Stop(Exception):  # noqa: N818 - what people read in red is this name
+    """The notebook stops here, with one line that says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Stop: {self}"]
+
+
 @dataclass(frozen=True)
 class Job:
-    """One run of one runbook on one site; `at` is the time at which it was opened."""
+    """One run of one runbook on one site; `at` is the time at which it was opened.
+
+    `table` is the file that describes the site, `clock` tells the time of a step, and `change` is
+    what was approved, once it was.
+    """
 
     runbook: str
     site: Site
     records: Records
     at: datetime
+    table: Path | None = None
+    clock: Callable[[], datetime] | None = None
+    change: Any = None  # a Change, which knows this module
 
     @property
     def number(self) -> str:
@@ -45,18 +66,36 @@ class Job:
         folder = self.records.folder.resolve()
         return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
 
-    def secret(self, what: str, new: bool = False) -> str:
-        """Return the password of the "CA" or of the "PFX" files; a person is asked for it.
+    def moment(self) -> datetime:
+        """Return the time of a step: it is later than that of the run."""
+        return self.clock() if self.clock else self.at
 
-        A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD,
-        VMSCERT_PFX_PASSWORD); a rehearsal without that uses one that everybody may know.
-        """
-        given = os.environ.get(f"VMSCERT_{what}_PASSWORD")
-        if given:
-            return check_password(given)
+    def permit(self) -> None:
+        """Raise Stop unless this may change something: a rehearsal may, and an approved plan."""
         if self.rehearsal:
-            return _TEACHING_PASSWORD
-        return _ask(what, new)
+            return
+        if self.change is None:
+            raise Stop("this is a real site, and no plan of this run is approved: run the cells "
+                       "above, from the top")  # fmt: skip
+        self.change.demand(self)
+
+    def secret(self, what: str, new: bool = False) -> str:
+        """Return the password of the "CA", the "PFX" files or the "RECORD" key; a person is asked.
+
+        A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD and so on; the
+        record key has the CA's if it has none of its own); a rehearsal without that uses one that
+        everybody may know.
+        """
+        return secret(what, self.rehearsal, new)
+
+
+def secret(what: str, rehearsal: bool, new: bool = False) -> str:
+    """Return a password, as `Job.secret` says."""
+    names = (what, "CA") if what == "RECORD" else (what,)
+    given = [os.environ.get(f"VMSCERT_{name}_PASSWORD") for name in names]
+    if found := next(filter(None, given), None):
+        return check_password(found)
+    return _TEACHING_PASSWORD if rehearsal else _ask(what, new)
 
 
 @dataclass(frozen=True)
@@ -79,7 +118,7 @@ def records_folder(site: Path) -> Path:
 
 def _ask(what: str, new: bool) -> str:
     """Ask a person for a password; twice for a new one."""
-    label = {"CA": "the CA's private key", "PFX": "the PFX files"}[what]
+    label = _LABELS[what]
     try:
         password = check_password(getpass.getpass(f"Password for {label}: "))
         if new and getpass.getpass(f"Password for {label}, once more: ") != password:

@@ -10,7 +10,9 @@ import os
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.x509 import ObjectIdentifier
@@ -79,7 +81,7 @@ def check_password(password: str) -> str:
     return password
 
 
-def encrypt_key(key: RSAPrivateKey, password: str) -> bytes:
+def encrypt_key(key: RSAPrivateKey | Ed25519PrivateKey, password: str) -> bytes:
     """Return the key as PEM `ENCRYPTED PRIVATE KEY`: PBES2, PBKDF2-SHA256, AES-256 (RFC 8018)."""
     salt, iv = os.urandom(16), os.urandom(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(check_password(password).encode())
@@ -102,8 +104,16 @@ def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
     The arithmetic of the key is not checked again (that would cost as much as making one): the
     authority that loads it compares its public half with the certificate instead.
     """
+    key = open_key(pem, password)
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("The key file does not hold an RSA key")
+    return key
+
+
+def open_key(pem: bytes, password: str) -> PrivateKeyTypes:
+    """Return the key of an encrypted PKCS #8 file of any kind; ValueError as `decrypt_key`."""
     try:
-        key = serialization.load_pem_private_key(
+        return serialization.load_pem_private_key(
             pem, password.encode(), unsafe_skip_rsa_key_validation=True
         )
     except TypeError:  # a password for a clear key, or none for an encrypted one
@@ -114,12 +124,9 @@ def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
             "The password does not open the key file: type it again, or restore the file from the "
             "backup if it is damaged"
         ) from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError("The key file does not hold an RSA key")
-    return key
 
 
-def clear_key(key: RSAPrivateKey) -> bytes:
+def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     """Return the key as unencrypted PKCS #8 DER, for memory only: never write it to a file."""
     return key.private_bytes(
         serialization.Encoding.DER,

@@ -48,6 +48,11 @@ class Ledger:
         """Return every line, oldest first; ValueError when the file is not a ledger."""
         return tuple(entry for entry, _ in self._lines())
 
+    def head(self, lines: int | None = None) -> tuple[int, str]:
+        """Return how many lines there are, and the hash of the last; or of the first `lines`."""
+        known = self._lines()[:lines]
+        return len(known), known[-1][1] if known else _START
+
     def append(self, *entries: Entry) -> None:
         """Add lines: the whole file is replaced at once, so a crash leaves the old or the new.
 

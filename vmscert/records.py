@@ -12,15 +12,19 @@
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes
-    changes/<date>-<runbook>/          the executed notebook, as it ran
+    changes/<date>-<runbook>/          the record of one change: plan, approval, steps, proof
 
 Files are the state, the ledger is the story. Everything is written whole, under a lock; every
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
 """
 
+import getpass
+import json
+import os
+import platform
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
@@ -33,12 +37,13 @@ from filelock import FileLock, Timeout
 
 from vmscert.authority import Authority, Issued, is_signed_by
 from vmscert.cafiles import CaFiles
-from vmscert.files import sha256sums, sweep, with_sums, write_atomic, write_folder, write_once
+from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.ledger import Entry, Ledger, iso
 from vmscert.windows import Stores, thumbprint
 
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
+_CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
 _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
@@ -55,6 +60,8 @@ class Records:
         if self.folder.is_file():
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
+        # What else wants to know of every line of the ledger: the steps of a change.
+        self.listener: Callable[[list[Entry]], None] | None = None
         self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
 
     @contextmanager
@@ -66,15 +73,32 @@ class Records:
             self._lock.acquire()
         except Timeout:
             raise RuntimeError(
-                f"{self.folder} is in use by another run: wait until it ends, then run again"
+                f"{self.folder} is in use by {self._holder()}: wait until it ends, then run again"
             ) from None
         try:
             if not mine_already:
+                self._sign_the_lock()
                 sweep(self.folder)
                 self._settle()
             yield
         finally:
             self._lock.release()
+
+    def _sign_the_lock(self) -> None:
+        """Say who holds the lock, for whoever waits: Windows lets nobody read a locked file."""
+        told = {**whoami(), "process": os.getpid()}
+        self._lock_holder.write_text(json.dumps(told), encoding="utf-8")
+
+    def _holder(self) -> str:
+        try:
+            told = json.loads(self._lock_holder.read_text(encoding="utf-8"))
+            return f"{told['user']} on {told['machine']} (process {told['process']})"
+        except (OSError, ValueError, LookupError, TypeError):
+            return "another run"
+
+    @property
+    def _lock_holder(self) -> Path:
+        return self.folder / ".lock.json"
 
     @property
     def rehearsal(self) -> bool:
@@ -422,14 +446,28 @@ class Records:
 
     # The story
 
-    def keep(self, runbook: str, name: str, data: bytes, *, at: datetime) -> Path:
-        """Add a file to `changes/<date>-<runbook>/` and its list of SHA-256; never overwrite."""
-        folder = self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}"
+    def keep(self, folder: Path, name: str, data: bytes) -> Path:
+        """Add a file to the record of a change; never overwrite."""
         with self.lock():
             path = _free(folder / name)
             write_once(path, data)
-            _list_sums(folder)
         return path
+
+    def new_change(self, runbook: str, at: datetime) -> Path:
+        """Make the folder for a change that begins: `changes/<date>-<runbook>/`."""
+        with self.lock():
+            folder = _free(self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}")
+            folder.mkdir(parents=True)
+        return folder
+
+    def changes(self, runbook: str = "") -> list[Path]:
+        """Return the folders of all changes, or of those with one runbook, oldest first."""
+        found = []
+        for path in self.folder.glob("changes/*/"):
+            name = _CHANGE.fullmatch(path.name)
+            if name and (not runbook or name[2] == runbook):
+                found.append((name[1], name[2], int(name[3] or 1), path))
+        return [path for *_, path in sorted(found)]
 
     def note(
         self,
@@ -453,8 +491,20 @@ class Records:
 
     def note_all(self, entries: Iterable[Entry]) -> None:
         """Add lines to the ledger, all or none."""
+        new = list(entries)
         with self.lock():
-            self.ledger.append(*entries)
+            self.ledger.append(*new)
+            if self.listener and new:
+                self.listener(new)
+
+
+def whoami() -> dict[str, str]:
+    """Return who runs this, and on which computer, as far as the system tells."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no name is set, and nobody knows the number
+        user = "unknown"
+    return {"user": user, "machine": platform.node()}
 
 
 def _asked(stores: Stores) -> x509.CertificateSigningRequest:
@@ -465,12 +515,6 @@ def _asked(stores: Stores) -> x509.CertificateSigningRequest:
         raise ValueError(
             f"The request of {stores.host} can't be read: run request.ps1 there again"
         ) from None
-
-
-def _list_sums(folder: Path) -> None:
-    listed = (path for path in folder.iterdir() if path.name != "SHA256SUMS")
-    sums = sha256sums({path.name: path.read_bytes() for path in listed})
-    write_atomic(folder / "SHA256SUMS", sums)
 
 
 def _newest(place: Path) -> Path | None:

@@ -30,7 +30,8 @@ def open_runbook(
         records.begin_rehearsal()
     # To the second: certificates and the ledger know no finer time.
     now = (at or datetime.now(UTC)).replace(microsecond=0)
-    job = Job(runbook, described, records, now)
+    clock = (lambda: at) if at else lambda: datetime.now(UTC)
+    job = Job(runbook, described, records, now, path, clock)
     records.save_table(path.read_bytes())
     if job.rehearsal:
         _catch_up(job)

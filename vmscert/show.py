@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmscert.facts import DATA, facts
+from vmscert.job import Stop
 from vmscert.picture import Picture, site_map, timeline
 from vmscert.site import Site
 from vmscert.trust import Finding
@@ -88,13 +89,6 @@ def findings_table(findings: Iterable[Finding]) -> Table:
         ),
         empty="No finding.",
     )
-
-
-class Stop(Exception):  # noqa: N818 - what people read in red is this name
-    """A check failed: the notebook stops here, with one line that says what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"Stop: {self}"]
 
 
 def require(checks: Iterable[Any]) -> Table:

@@ -1,0 +1,279 @@
+"""A change as auditors know it: planned, approved by somebody else, carried out, closed.
+
+    changes/<date>-<runbook>/
+      plan.json, plan.html, plan.md    what was to be done; the beginning of plan.json's SHA-256 is
+                                       what somebody approves
+      approval.jsonl                   who approved it, who carries it out, when
+      before.json                      SHA-256 of every file of the site before
+      steps.jsonl                      every line of the ledger of this change, as it happened
+
+On a real site nothing is done before that; `closing` adds the rest, and signs.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from vmscert.evidence import PLAN, add_steps, is_sealed, read_steps
+from vmscert.files import write_atomic
+from vmscert.job import Job, Stop
+from vmscert.ledger import Entry, iso
+from vmscert.pages import faces
+from vmscert.planned import Plan, plan_markdown, read_plan
+from vmscert.recordkey import record_key
+from vmscert.records import Records, whoami
+
+# What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
+_OBSERVED = ("brought back", "carried", "verified", "drill", "simulated")
+_ABANDONED = "abandoned"
+_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
+_APPROVAL, _BEFORE = "approval.jsonl", "before.json"
+_LEAST_WORDS = 3  # a reason has more than one word
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that is being carried out: its plan, its folder, and who does it."""
+
+    plan: Plan
+    folder: Path
+    carried_out_by: str
+    key: Ed25519PrivateKey = field(repr=False)  # signs the record at the end
+
+    def demand(self, job: Job) -> None:
+        """Raise Stop when the plan is not any more what was approved."""
+        if reason := void(job, self.plan, begun=True):
+            raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
+                       f"notebook from its top: it makes a new plan")  # fmt: skip
+
+    def keep(self, job: Job, name: str, data: bytes) -> Path:
+        """Add a file to the record; one of that name stays, and the new one gets a number."""
+        return job.records.keep(self.folder, name, data)
+
+
+def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
+    """Return the plan of the change that this runbook has begun and not closed, if there is one.
+
+    Stop if it has begun with other parameters.
+    """
+    if job.change is not None:
+        return job.change.plan
+    with job.records.lock():
+        begun = _under_way(job)
+    if begun and begun[1].parameters != json.loads(json.dumps(parameters, default=str)):
+        raise Stop(f"{begun[0].name} has begun with other parameters: "
+                   f"{_told(begun[1].parameters)}. Set them as they were")  # fmt: skip
+    return begun[1] if begun else None
+
+
+def keep_plan(job: Job, plan: Plan) -> Plan:
+    """Keep a plan for somebody to read, in place of one that nobody has approved."""
+    with job.records.lock():
+        folder = _waiting(job) or job.records.new_change(job.runbook, job.at)
+        title = f"Plan {plan.hash}: {plan.runbook}, {plan.site}"
+        for name, data in faces("plan", plan_markdown(plan), title).items():
+            write_atomic(folder / name, data)
+        write_atomic(folder / PLAN, plan.data())
+    return plan
+
+
+def approve(
+    job: Job, plan: Plan, approved: str = "", carried_out_by: str = "", emergency: str = ""
+) -> Job:
+    """Begin a change, or go on with it, if somebody else has approved just this plan.
+
+    `approved` is the hash of the plan and a name, "3f9a1c7e55d0 Anna Berg". `carried_out_by` is
+    you; your user name if empty. `emergency` is a written reason, and then the names may be the
+    same. A rehearsal needs no approval. Stop in one sentence otherwise.
+    """
+    me = carried_out_by.strip() or whoami()["user"]
+    if job.rehearsal:
+        return _begin(job, plan, me, {"approved_by": "nobody: this is a rehearsal"})
+    place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
+    given, _, name = approved.strip().partition(" ")
+    name = re.sub(r"^by\b", "", name.strip()).strip()
+    if not given:
+        raise Stop(f"plan {plan.hash} is not approved. Let somebody else read {place}/plan.html, "
+                   f"then write APPROVED = '{plan.hash} <name>' into the parameters")  # fmt: skip
+    if given.casefold() != plan.hash:
+        raise Stop(f"{given} was approved, but the plan is {plan.hash} now: the table, the ledger "
+                   f"or a parameter is another one. Let {place}/plan.html be read")  # fmt: skip
+    if not name:
+        raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
+    if emergency.strip() and len(emergency.split()) < _LEAST_WORDS:
+        raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
+    if not emergency.strip() and _same(name, me):
+        raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
+                   f"or write into EMERGENCY why that can't wait")  # fmt: skip
+    return _begin(job, plan, me, {"approved_by": name, "emergency": emergency.strip()})
+
+
+def begin(job: Job, plan: Plan) -> Job:
+    """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
+    return _begin(job, plan, whoami()["user"], {"approved_by": "nobody: it only looks"})
+
+
+def progress(job: Job) -> list[dict[str, str]]:
+    """Tell for each computer of the plan how far it is, and what was done last anywhere."""
+    steps = [] if job.change is None else read_steps(job.change.folder)
+    last = {step["computer"]: step for step in steps if step["computer"]}
+    rows = [] if job.change is None else [dict(row) for row in job.change.plan.computers]
+    return [
+        {"computer": row["computer"], "to do": row["to do"], "so far": _so_far(last, row)}
+        for row in rows
+    ]
+
+
+def void(job: Job, plan: Plan, begun: bool) -> str:
+    """Tell why a plan is not any more what it was made from, or nothing."""
+    table = job.table or job.records.table
+    if not table.exists() or hashlib.sha256(table.read_bytes()).hexdigest() != plan.table:
+        return f"{table.name} has changed since the plan was made"
+    if job.records.ledger.head(plan.lines) != (plan.lines, plan.ledger):
+        return "the ledger is not the one from which the plan was made"
+    since = job.records.ledger.entries()[plan.lines :]
+    ours = (job.number,) if begun else ()
+    other = [e for e in since if e.runbook not in ours and not (begun and e.action in _OBSERVED)]
+    told = f"{other[0].action} (runbook {other[0].runbook})" if other else ""
+    return f"the ledger has gone on since the plan was made: {told}" if other else ""
+
+
+def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
+    folder = _folder_of(job, plan)
+    again = (folder / _APPROVAL).exists()
+    with job.records.lock():
+        if reason := void(job, plan, begun=again):
+            raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
+        # From here on the ledger goes on: a killed run must find the change begun.
+        key = record_key(job) if again else None
+        if not again:
+            write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
+        _note_approval(job, folder, {"plan": plan.hash, **approval, "carried_out_by": me})
+        _note_what_was_missed(job, plan, folder)
+        job.records.listener = lambda entries: _add(job, folder, entries)
+        about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
+        if approval.get("emergency"):
+            about += f"; emergency: {approval['emergency']}"
+        job.records.note(job.number, "go on" if again else "approve", at=job.at, note=about)
+        change = Change(plan, folder, me, key or record_key(job))
+    return replace(job, change=change)
+
+
+def _note_approval(job: Job, folder: Path, told: Mapping[str, str]) -> None:
+    """Add who approved the plan; the same approval is noted once."""
+    path = folder / _APPROVAL
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = [{key: json.loads(line).get(key) for key in told} for line in lines]
+    if told not in known:
+        lines.append(json.dumps({**told, **_circumstances(job)}, ensure_ascii=False))
+        write_atomic(path, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
+
+
+def _note_what_was_missed(job: Job, plan: Plan, folder: Path) -> None:
+    """Add what a killed run wrote into the ledger and no longer into the steps."""
+    told = {step["ledger"] for step in read_steps(folder)}
+    entries = job.records.ledger.entries()
+    missed = [
+        (number, entry)
+        for number, entry in enumerate(entries, 1)
+        if number > plan.lines and entry.runbook == job.number and number not in told
+    ]
+    if missed:
+        _add_numbered(job, folder, missed)
+
+
+def _add(job: Job, folder: Path, entries: Iterable[Entry]) -> None:
+    """Add lines that the ledger has just got."""
+    new = list(entries)
+    first = len(job.records.ledger.entries()) - len(new) + 1
+    _add_numbered(job, folder, list(enumerate(new, first)))
+
+
+def _add_numbered(job: Job, folder: Path, entries: Iterable[tuple[int, Entry]]) -> None:
+    about, number = _circumstances(job), len(read_steps(folder))
+    add_steps(
+        folder,
+        [
+            {"no": number + n, **about, **_step(entry), "ledger": line}
+            for n, (line, entry) in enumerate(entries, 1)
+        ],
+    )
+
+
+def _step(entry: Entry) -> dict[str, str]:
+    told = asdict(entry)
+    del told["time"]  # when the notebook was opened; a step has its own
+    computer, result = told.pop("host"), told.pop("note")
+    return {**told, "computer": computer, "result": result}
+
+
+def _circumstances(job: Job) -> dict[str, str]:
+    return {"time": iso(job.moment()), **whoami()}
+
+
+def snapshot(records: Records) -> dict[str, str]:
+    """Return path → SHA-256 of every file of a site's folder, but for what changes by itself."""
+    paths = (path for path in sorted(records.folder.rglob("*")) if path.is_file())
+    named = ((path.relative_to(records.folder), path) for path in paths)
+    return {
+        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in named
+        if name.parts[0] not in _NOT_OF_THE_CHANGE
+    }
+
+
+def _under_way(job: Job) -> tuple[Path, Plan] | None:
+    """The change of this runbook that has begun and is not closed; one that is void is left."""
+    for folder in reversed(job.records.changes(job.runbook)):
+        if (folder / _APPROVAL).exists() and not is_sealed(folder):
+            steps = read_steps(folder)
+            if steps and steps[-1]["action"] == _ABANDONED:
+                continue
+            plan = read_plan((folder / PLAN).read_bytes())
+            reason = void(job, plan, begun=True)
+            if not reason:
+                return folder, plan
+            _abandon(job, folder, reason)
+    return None
+
+
+def _abandon(job: Job, folder: Path, reason: str) -> None:
+    job.records.note(job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}")
+    _add(job, folder, job.records.ledger.entries()[-1:])
+
+
+def _waiting(job: Job) -> Path | None:
+    """The folder of a plan of this runbook that nobody has approved yet."""
+    waiting = (one for one in job.records.changes(job.runbook) if not (one / _APPROVAL).exists())
+    return next((one for one in waiting if (one / PLAN).exists()), None)
+
+
+def _folder_of(job: Job, plan: Plan) -> Path:
+    if job.change is not None and job.change.plan == plan:
+        return job.change.folder
+    for folder in reversed(job.records.changes(job.runbook)):
+        path = folder / PLAN
+        if not is_sealed(folder) and path.exists() and path.read_bytes() == plan.data():
+            return folder
+    raise Stop(f"plan {plan.hash} is not kept any more: run the cell that makes it")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names may be one person: all words of the shorter stand in the longer."""
+    words = [set(re.findall(r"\w+", name.casefold())) for name in (one, other)]
+    return any(words[0]) and (words[0] <= words[1] or words[1] <= words[0])
+
+
+def _so_far(last: Mapping[str, Mapping[str, Any]], row: Mapping[str, str]) -> str:
+    step = last.get(row["computer"])
+    return f"{step['time']} {step['action']}: {step['result']}".strip() if step else "nothing yet"
+
+
+def _told(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.upper()} = {value!r}" for name, value in parameters.items())

@@ -1,0 +1,99 @@
+"""The plan of one change: what it starts from, what it will do, who goes dark, and the way back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vmscert.pages import literal, plain, rows_table
+
+_SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one runbook is going to do on one site, and from which state; it knows no time.
+
+    `table` is the SHA-256 of the site's table, `lines` and `ledger` the length of the ledger and
+    its last hash: where one of them has changed, this is no longer the plan.
+    """
+
+    runbook: str
+    site: str
+    why: str
+    parameters: Mapping[str, Any]
+    table: str
+    lines: int
+    ledger: str
+    computers: tuple[Row, ...]
+    files: tuple[str, ...]
+    untouched: str
+    dark: tuple[str, ...]
+    back: str
+    trigger: str
+    deadline: str
+
+    @property
+    def hash(self) -> str:
+        """The beginning of the SHA-256 of plan.json, for people to type."""
+        return hashlib.sha256(self.data()).hexdigest()[:_SHORT]
+
+    def data(self) -> bytes:
+        """Return the plan as plan.json holds it: the same bytes for the same plan."""
+        told = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, default=str)
+        return told.encode(errors="replace")
+
+    def _repr_markdown_(self) -> str:
+        return plan_markdown(self)
+
+    def __repr__(self) -> str:
+        return plan_markdown(self)
+
+
+def read_plan(data: bytes) -> Plan:
+    """Return the plan of a plan.json; ValueError for anything else."""
+    told = json.loads(data)
+    try:
+        lists = {name: tuple(told[name]) for name in ("computers", "files", "dark")}
+        return Plan(**{**told, **lists})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a plan of this kit: {error}") from None
+
+
+def plan_markdown(plan: Plan) -> str:
+    """Return the plan as a text for the person who approves it."""
+    return "\n".join(
+        [
+            f"# Plan {plan.hash}: {plain(plan.runbook)}, {plain(plan.site)}\n",
+            f"**Why.** {plain(plan.why)}\n",
+            *_computers(plan),
+            f"**Files that will be made here.** {plain('; '.join(plan.files) or 'none')}\n",
+            f"**Not touched.** {plain(plan.untouched)}\n",
+            "**Who goes dark.** " + ("" if plan.dark else "Nobody.\n"),
+            *(f"* {plain(one)}" for one in plan.dark),
+            f"\n**Way back.** {plain(plan.back)}\n",
+            f"**Turn back when** {plain(plan.trigger)}\n",
+            f"**Turn back until** {plain(plan.deadline)}\n",
+            "**Made from**\n",
+            rows_table(_inputs(plan)),
+        ]
+    )
+
+
+def _computers(plan: Plan) -> tuple[str, str]:
+    """The computers in a table; columns in which nothing stands are left out."""
+    used = {key for row in plan.computers for key, value in row.items() if value}
+    rows = [{key: row.get(key, "") for key in row if key in used} for row in plan.computers]
+    if not rows:
+        return "**What will be done.** Nothing on any computer.\n", ""
+    many = "one computer" if len(rows) == 1 else f"{len(rows)} computers"
+    return f"**What will be done, on {many}**\n", rows_table(rows)
+
+
+def _inputs(plan: Plan) -> list[dict[str, str]]:
+    given = {name: str(value) for name, value in plan.parameters.items()}
+    state = {"table, SHA-256": plan.table, "ledger": f"{plan.lines} lines, {plan.ledger}"}
+    return [{"what": name, "is": literal(value)} for name, value in (given | state).items()]
