@@ -1,4 +1,4 @@
-"""Folders of four kinds of computers, the same in every run, and what they look like.
+"""Folders of five kinds of computers, the same in every run, and what they look like.
 
 `python tests/folders.py` writes the golden files anew: read what changed before you keep it.
 """
@@ -26,15 +26,20 @@ READ = {  # what somebody read before it was kept; what the others hold is among
     "asking": ("request.ps1", "request.inf", "README.md"),
     "answered": ("accept.ps1", "README.md"),
     "client": ("install.ps1", "README.md"),
+    "retired": ("install.ps1", "undo.ps1", "README.md"),
     "roll-out": ("trust.ps1", "README.md"),
 }
 
 
 @cache
 def loads():
-    """A server with a PFX and one with a key of its own, first asking, then answered; a client."""
+    """A server with a PFX and one with a key of its own, first asking, then answered; a client.
+
+    Last a client whose CA was replaced, and which is never to trust another one again.
+    """
     ca, between = lesson_ca("Example VMS root 2026"), lesson_ca("Example VMS issuing CA")
     issued = lesson_server(ca, *SERVER.names)
+    old, stolen = lesson_ca("Example VMS root 2016"), lesson_ca("Example VMS lost CA")
     about = {"host": SERVER, "site": "example", "made": MADE, "roots": (ca.certificate,)}
     about["clock_source"] = CLOCK
     about |= {"switch_on": (SERVER.groups,), "switch_off": SERVER.groups}
@@ -48,6 +53,10 @@ def loads():
             **about, certificate=issued.certificate, intermediates=(between.certificate,)
         ),
         "client": Load(CLIENT, "example", MADE, (ca.certificate,), clock_source=CLOCK),
+        "retired": Load(
+            CLIENT, "example", MADE, (ca.certificate,), clock_source=CLOCK,
+            old_roots=(old.certificate,), barred=(stolen.certificate,),
+        ),
     }  # fmt: skip
 
 

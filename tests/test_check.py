@@ -211,6 +211,10 @@ def test_what_windows_is_never_to_trust_matters_to_who_meets_it(lab, stranger):
     assert found(lab.holding(lab.client, disallowed=(stranger,))) == []
 
 
+def test_an_old_ca_of_the_same_name_may_be_barred_without_harm(lab, older_ca):
+    assert found(lab.holding(lab.client, disallowed=(older_ca,))) == []
+
+
 def test_a_certificate_that_was_replaced_is_told_once_and_not_while_something_uses_it(lab, older):
     server, new = lab.server, lab.stores[lab.server.name].personal
     both = lab.holding(server, personal=(*new, Personal(older, True, server.accounts)))

@@ -87,6 +87,7 @@ VISIBLE = [
     "name-constraint",
     "untrusted-root",
     "root-recreated",
+    "disallowed",
     "not-encrypted",
     "wrong-certificate-served",
 ]
@@ -97,7 +98,7 @@ OF_THE_CA = {"issuer-not-ca", "issuer-key-usage", "name-constraint"}
 def test_a_real_handshake_shows_the_fault_where_it_is_and_nowhere_else(small, name):
     refused = [one for one in GALLERY[name](small).verify() if not one.ok]
     assert {one.verdict for one in refused} == {name}
-    if name in {"untrusted-root", "root-recreated"}:
+    if name in {"untrusted-root", "root-recreated", "disallowed"}:
         assert {one.client for one in refused} == {small.client.name}
     else:
         servers = {host.name for host in small.site.servers}

@@ -32,6 +32,7 @@ NEEDS = {
     "asking": EVERY | {"ca.cer", "request.ps1", "request.inf"},
     "answered": EVERY | {"ca.cer", "intermediate.cer", "vms-rec-01.cer", "accept.ps1"},
     "client": EVERY | {"ca.cer"},
+    "retired": EVERY | {"ca.cer", "old-ca.cer", "barred.cer"},
 }
 ROWS = {row["step"]: row for row in facts("windows/steps")}
 HOSTILE = [
@@ -99,6 +100,20 @@ class TestFolder:
                 assert word.encode("utf-16-le") not in data, name
             with pytest.raises((ValueError, TypeError)):
                 load_der_private_key(data, None)
+
+    @pytest.mark.parametrize("kind", ["old_roots", "barred"])
+    def test_never_brings_a_ca_that_it_takes_away(self, kind):
+        with pytest.raises(ValueError, match=r"^vms-rec-01: [0-9A-F]{40} is to be trusted and to"):
+            pack(replace(SERVER, **{kind: SERVER.roots}))
+
+    def test_names_several_cas_that_are_to_go_as_its_page_does(self):
+        going = folders.loads()["retired"]
+        files = pack(replace(going, old_roots=going.old_roots * 2, barred=going.barred * 2))
+        assert {"old-ca.cer", "old-ca-2.cer", "barred.cer", "barred-2.cer"} < set(files)
+        inputs = script_inputs(files["undo.ps1"])
+        assert inputs["OldCaFiles"] == ["old-ca.cer", "old-ca-2.cer"]
+        assert inputs["BarredFiles"] == ["barred.cer", "barred-2.cer"]
+        assert "SHA-256 of barred-2.cer |" in files["README.md"].decode()
 
     def test_is_refused_in_one_sentence_that_names_the_computer(self):
         load = replace(SERVER, host=replace(SERVER.host, account="x\u2019"))
@@ -281,6 +296,12 @@ class TestPage:
         assert "nothing is encrypted here yet" in text
         assert "Second visit" not in text
         assert "password" not in text.replace("the password of an", "")
+
+    def test_of_a_client_whose_ca_was_replaced_says_what_goes_and_when(self):
+        text = leaflet(folders.loads()["retired"])
+        assert "At the last visit: The computer no longer trusts the CAs" in text
+        assert "| Last, when the plan says so |" in text
+        assert "A week later" not in text
 
     def test_of_a_server_that_asks_says_that_its_key_stays(self):
         text = leaflet(folders.loads()["asking"])

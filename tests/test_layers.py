@@ -48,7 +48,7 @@ HOUSE = {
     "planned": "pages",
     "records": "authority cafiles files inventory ledger windows",
     "targets": "names reach site sitetable",
-    "verify": "reach site tls trust windows",
+    "verify": "computers reach site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
     "simulate": "authority site tls verify windows",
     "visits": (

@@ -6,17 +6,18 @@ from dataclasses import replace
 import pytest
 from site_tables import HEADER, without
 
-from vmscert import Computer, ScriptError, Trouble, open_runbook
-from vmscert.carrying import hand_over
+from vmscert import QUICK, Computer, ScriptError, Trouble, create_authority, open_runbook
+from vmscert.carrying import hand_over, loads
 from vmscert.deeds import renew_certificates
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
+from vmscert.handover import pack
 from vmscert.inventory import write_inventory
 from vmscert.records import Records
 from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
-from vmscert.windows import CLOCK_SKEW, Personal, thumbprint
+from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal, thumbprint
 
 EXAMPLE = DATA / "sites" / "example.csv"
 PASSWORD = "for rehearsals only"
@@ -318,3 +319,153 @@ def test_an_event_server_is_switched_on_before_the_management_server_beside_it(p
     there, back = (script_inputs((path / f"{n}.ps1").read_bytes()) for n in ("install", "undo"))
     assert there["Groups"] == ["event server", "server"]
     assert back["UndoGroups"] == ["server", "event server"]
+
+
+@pytest.fixture(scope="module")
+def old(packed):
+    """A CA of another time, with the certificate of a recorder that it issued."""
+    authority = create_authority("Example VMS root 2016", packed.at, QUICK)
+    return authority, authority.issue(*packed.site[REC].names, at=packed.at).certificate
+
+
+class Visited:
+    """One computer with a folder of its own, in which CAs and certificates are to go."""
+
+    def __init__(self, job, disk, host, **load):
+        (usual,) = loads(job, [job.site[host]])
+        self.load, self.job, self.folder = replace(usual, **load), job, disk / "folder"
+        self.folder.mkdir()
+        for name, data in pack(self.load).items():
+            (self.folder / name).write_bytes(data)
+        self.here = Computer(job.site[host], disk)
+
+    def run(self, phase="Retire", script="install"):
+        self.here.run(self.folder / f"{script}.ps1", self.job.at, PASSWORD, phase)
+        return self.stores
+
+    def holding(self, **stores):
+        holding(self.here, self.job, **stores)
+        return self.stores
+
+    @property
+    def stores(self):
+        return replace(self.here.stores(self.job.at), log=(), clock_source="", clock_offset=None)
+
+
+def test_a_client_trusts_a_ca_no_longer_that_was_replaced_and_undo_brings_it_back(
+    packed, tmp_path, old
+):
+    root = old[0].certificate
+    visit = Visited(packed, tmp_path, "vms-pc-01", old_roots=(root,))
+    before = visit.holding(root=(root, packed.records.ca_certificate))
+    after = visit.run()
+    assert (after.root, after.disallowed) == ((packed.records.ca_certificate,), ())
+    assert visit.run() == after
+    undone = visit.run(script="undo")
+    assert set(undone.root) == set(before.root)
+    assert visit.run() == after
+
+
+def test_what_was_never_trusted_is_not_brought_by_undo(packed, tmp_path, old):
+    visit = Visited(packed, tmp_path, "vms-pc-01", old_roots=(old[0].certificate,), barred=old[1:])
+    before = visit.holding(root=(packed.records.ca_certificate,))
+    visit.run()
+    assert visit.run(script="undo") == before
+
+
+def test_a_stolen_ca_leaves_the_roots_and_is_barred_until_undo(packed, tmp_path, old):
+    stolen = (old[0].certificate, old[1])
+    visit = Visited(packed, tmp_path, "vms-pc-01", barred=stolen)
+    before = visit.holding(root=(packed.records.ca_certificate, stolen[0]))
+    after = visit.run()
+    assert (after.root, after.disallowed) == ((packed.records.ca_certificate,), stolen)
+    assert visit.run() == after
+    assert visit.run(script="undo") == before
+
+
+def test_what_others_had_barred_stays_barred_after_undo(packed, tmp_path, old):
+    visit = Visited(packed, tmp_path, "vms-pc-01", barred=old[1:])
+    before = visit.holding(root=(packed.records.ca_certificate,), disallowed=old[1:])
+    visit.run()
+    assert visit.run(script="undo") == before
+
+
+@pytest.mark.parametrize("kind", ["old_roots", "barred"])
+@pytest.mark.parametrize("used", ["bound", "of Windows", "unknown"])
+def test_a_ca_stays_while_a_certificate_of_it_may_be_in_use(packed, tmp_path, old, kind, used):
+    root, mine = old[0].certificate, old[1]
+    visit = Visited(packed, tmp_path, REC, **{kind: (root,)})
+    told = {
+        "bound": {"bindings": {"server": thumbprint(mine)}},
+        "of Windows": {"https": {"0.0.0.0:443": thumbprint(mine)}},
+        "unknown": {"bindings": {"event server": UNKNOWN}},
+    }
+    roots = (packed.records.ca_certificate, root)
+    before = visit.holding(root=roots, personal=(Personal(mine, True),), **told[used])
+    step = {"old_roots": "remove-root", "barred": "bar-certificate"}[kind]
+    with pytest.raises(ScriptError, match=f"^Step {step}: {thumbprint(mine)} may still") as stopped:
+        visit.run()
+    assert str(stopped.value).endswith(ROWS[step]["remedy"])
+    assert visit.stores == before
+
+
+def test_a_barred_certificate_is_refused_while_it_is_in_use_itself(packed, tmp_path, old):
+    visit = Visited(packed, tmp_path, REC, barred=old[1:])
+    label = thumbprint(old[1])
+    held = (Personal(old[1], True),)
+    visit.holding(personal=held, bindings={"server": label})
+    with pytest.raises(ScriptError, match=f"^Step bar-certificate: {label} may still be in use"):
+        visit.run()
+    visit.holding(personal=held, bindings={})
+    assert visit.run().disallowed == old[1:]
+
+
+@pytest.mark.parametrize("kind", ["old_roots", "barred"])
+def test_a_ca_stays_until_its_successor_is_trusted(packed, tmp_path, old, kind):
+    root = old[0].certificate
+    visit = Visited(packed, tmp_path, "vms-pc-01", **{kind: (root,)})
+    before = visit.holding(root=(root,))
+    label = thumbprint(packed.records.ca_certificate)
+    with pytest.raises(ScriptError, match=f"stays, because {label} of this folder is not in"):
+        visit.run()
+    assert visit.stores == before
+    visit.run("Prepare")
+    assert visit.run().root == (packed.records.ca_certificate,)
+
+
+def test_a_root_that_something_else_brings_is_told_as_still_there(packed, tmp_path, old):
+    root = old[0].certificate
+    visit = Visited(packed, tmp_path, "vms-pc-01", old_roots=(root,))
+    visit.holding(root=(packed.records.ca_certificate, root), third_party_root=(root,))
+    with pytest.raises(ScriptError, match=r"Windows still shows .* goes out of the policy first"):
+        visit.run()
+
+
+@pytest.mark.parametrize("barred", ["root", "leaf"])
+def test_nothing_is_encrypted_with_a_certificate_that_windows_is_never_to_trust(
+    packed, tmp_path, barred
+):
+    visit = Visited(packed, tmp_path, REC)
+    visit.run("Prepare")
+    mine = {"root": packed.records.ca_certificate, "leaf": packed.records.current()[REC]}
+    visit.holding(disallowed=(mine[barred],))
+    with pytest.raises(ScriptError, match="or does not trust it"):
+        visit.run("Encrypt")
+    visit.holding(disallowed=())
+    assert visit.run("Encrypt").bindings
+
+
+def test_undo_trusts_the_old_ca_again_before_it_goes_back_to_the_old_certificate(
+    packed, tmp_path, old
+):
+    """From the old CA to the new one and back: the computer is as it was."""
+    root, mine = old[0].certificate, old[1]
+    visit = Visited(packed, tmp_path, REC, old_roots=(root,))
+    groups = dict.fromkeys(packed.site[REC].groups, thumbprint(mine))
+    before = visit.holding(root=(root,), personal=(Personal(mine, True),), bindings=groups)
+    for phase in ("Prepare", "Encrypt", "Retire"):
+        after = visit.run(phase)
+    assert after.root == (packed.records.ca_certificate,)
+    assert visit.run(script="undo") == before
+    steps = [name for _, name in script_steps((visit.folder / "undo.ps1").read_bytes())]
+    assert steps.index("undo-root-removal") < steps.index("undo-encryption")

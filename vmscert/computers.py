@@ -163,14 +163,15 @@ def _host_of(address: str) -> str:
 
 def _disallowed(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
     for one in stores.disallowed:
-        if any(_leads_through(chain, one) for chain in chains):
+        if any(leads_through(chain, one) for chain in chains):
             server = any(one == chain[0] for chain in chains)
             what = "the certificate of a server" if server else "the CA certificate"
             text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
             yield Finding("disallowed", host.name, text)
 
 
-def _leads_through(chain: Chain, one: x509.Certificate) -> bool:
+def leads_through(chain: Chain, one: x509.Certificate) -> bool:
+    """Tell whether a certificate is in a chain, or is what issued its last one."""
     above = _names(chain[-1])[1] == _names(one)[0] and is_signed_by(chain[-1], one)
     return above or one in chain
 

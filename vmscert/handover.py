@@ -27,8 +27,10 @@ Inputs = dict[str, str | list[str]]
 def pack(load: Load) -> dict[str, bytes]:
     """Return file name → bytes of the folder for one computer; no password stands in any of them.
 
-    ValueError when a value of the table can't go into a script.
+    ValueError when a value of the table can't go into a script, or when the folder would bring a
+    CA and take it away.
     """
+    _refuse_contradiction(load)
     inputs = _inputs(load)
     files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
@@ -46,11 +48,22 @@ def made_at(install: Mapping[str, str | list[str]]) -> datetime:
     return datetime.fromisoformat(str(install["Made"]))
 
 
+def _refuse_contradiction(load: Load) -> None:
+    both = set(load.roots) & {*load.old_roots, *load.barred}
+    if both:
+        raise ValueError(
+            f"{load.host.name}: {thumbprint(both.pop())} is to be trusted and to go, in one "
+            "folder: wait until no server needs this CA"
+        )
+
+
 def _certificates(load: Load) -> dict[str, bytes]:
     """The certificates of the folder, each in a file with a plain name."""
     name, files = load.host.name, {}
     files |= {numbered("ca", n): _der(one) for n, one in enumerate(load.roots)}
     files |= {numbered("intermediate", n): _der(one) for n, one in enumerate(load.intermediates)}
+    files |= {numbered("old-ca", n): _der(one) for n, one in enumerate(load.old_roots)}
+    files |= {numbered("barred", n): _der(one) for n, one in enumerate(load.barred)}
     if load.pfx:
         files[f"{name}.pfx"] = load.pfx
     elif load.certificate is not None:
@@ -96,6 +109,10 @@ def _inputs(load: Load) -> Inputs:
         "UndoGroups": list(load.switch_off),
         "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
         "Superseded": list(load.superseded),
+        "OldCaFiles": [numbered("old-ca", n) for n in range(len(load.old_roots))],
+        "OldCaThumbprints": list(map(thumbprint, load.old_roots)),
+        "BarredFiles": [numbered("barred", n) for n in range(len(load.barred))],
+        "BarredThumbprints": list(map(thumbprint, load.barred)),
     }
     return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
 

@@ -47,9 +47,10 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
         "Folder made": plain(f"{load.made:%Y-%m-%d %H:%M} UTC"),
         "Time, all visits": plain(f"about {minutes} minutes"),
         "You need": plain(_needs(load)),
-        **{f"SHA-256 of {numbered('ca', number)}": _fingerprint(one)
-           for number, one in enumerate(load.roots)},
-    }  # fmt: skip
+        **_fingerprints("ca", load.roots),
+        **_fingerprints("old-ca", load.old_roots),
+        **_fingerprints("barred", load.barred),
+    }
     return ({"This folder is for": plain(what), "": text} for what, text in told.items())
 
 
@@ -58,8 +59,9 @@ def _needs(load: Load) -> str:
     return f"an administrator's account on this computer{password}"
 
 
-def _fingerprint(certificate: x509.Certificate) -> Markdown:
-    return literal(certificate.fingerprint(SHA256()).hex(" ", 2).upper())
+def _fingerprints(stem: str, certificates: Iterable[x509.Certificate]) -> dict[str, Markdown]:
+    told = (literal(one.fingerprint(SHA256()).hex(" ", 2).upper()) for one in certificates)
+    return {f"SHA-256 of {numbered(stem, number)}": text for number, text in enumerate(told)}
 
 
 def _changes(load: Load, deeds: Iterable[Row]) -> Markdown:
@@ -71,7 +73,8 @@ def _changes(load: Load, deeds: Iterable[Row]) -> Markdown:
         told.append("No service restarts, and nothing is encrypted here yet.")
     else:
         told.append("Services restart only when encryption is switched on.")
-    return plain(" ".join(told))
+    last = [f"{row['title']}." for row in deeds if row["phase"] == "Retire"]
+    return plain(" ".join([*told, *(["At the last visit:"] if last else []), *last]))
 
 
 def _begin(load: Load) -> str:
@@ -95,7 +98,9 @@ def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]
         when = "Next visit" if turn else "Second visit"
         yield _visit(f"{when}, when the plan says so", f"install.ps1 -Phase Encrypt{turn}")
     if "Retire" in phases:
-        yield _visit("A week later", "install.ps1 -Phase Retire")
+        planned = load.old_roots or load.barred
+        when = "Last, when the plan says so" if planned else "A week later"
+        yield _visit(when, "install.ps1 -Phase Retire")
 
 
 def _visit(when: str, command: str) -> dict[str, str]:

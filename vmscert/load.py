@@ -8,9 +8,9 @@ from cryptography import x509
 from vmscert.site import Host
 
 
-def numbered(stem: str, number: int) -> str:
+def numbered(stem: str, number: int, ending: str = "cer") -> str:
     """Return the name of the first, second … file of a kind: ca.cer, ca-2.cer."""
-    return f"{stem}.cer" if number == 0 else f"{stem}-{number + 1}.cer"
+    return f"{stem}.{ending}" if number == 0 else f"{stem}-{number + 1}.{ending}"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Load:
     where the private key waits on the computer itself; as long as it has none, it is to make a
     request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
     is its certificate groups, turn by turn: between two turns other computers have theirs;
-    `switch_off` the order back.
+    `switch_off` the order back. `old_roots` are CAs that were replaced: it is to trust them no
+    longer. `barred` are certificates whose key was stolen: it is never to trust them again.
     """
 
     host: Host
@@ -36,6 +37,8 @@ class Load:
     clock_source: str = ""
     switch_on: tuple[tuple[str, ...], ...] = ()
     switch_off: tuple[str, ...] = ()
+    old_roots: tuple[x509.Certificate, ...] = ()
+    barred: tuple[x509.Certificate, ...] = ()
 
     @property
     def kinds(self) -> set[str]:
@@ -47,5 +50,7 @@ class Load:
             "csr": self.certificate is not None and not self.pfx,
             "chain": bool(self.intermediates),
             "superseded": bool(self.superseded),
+            "old-root": bool(self.old_roots),
+            "barred": bool(self.barred),
         }
         return {kind for kind, holds in found.items() if holds}

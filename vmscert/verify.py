@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
+from vmscert.computers import leads_through
 from vmscert.reach import connect
 from vmscert.site import Connection, Site
 from vmscert.tls import Handshake
@@ -46,7 +47,8 @@ def verify_connections(
 ) -> Iterator[Verification]:
     """Make every connection of the site by every name of its server, as its client would.
 
-    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`.
+    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`, and
+    what lies in its LocalMachine\\Disallowed never.
     `expected` is server → thumbprint that should be served; by a cluster's name any node may
     answer. `endpoint` tells where a name leads (by default to itself). Results come in the order
     of the site's connections.
@@ -80,6 +82,8 @@ def _verify(
     roots = client.trusted if client else ()
     seen = connect(*endpoint(connection, name), roots, name)
     verdict, detail = _verdict(seen, roots, right, at)
+    if verdict == VERIFIED and (barred := _barred(client, seen)):
+        verdict, detail = "disallowed", f"{barred} is in LocalMachine\\Disallowed"
     return Verification(
         client=connection.client,
         server=connection.server,
@@ -91,6 +95,12 @@ def _verify(
         verdict=verdict,
         detail=detail,
     )
+
+
+def _barred(client: Stores | None, seen: Handshake) -> str:
+    """The thumbprint of what was shown, or stands above it, that this client never trusts."""
+    never = (one for one in (client.disallowed if client else ()) if leads_through(seen.chain, one))
+    return next(map(thumbprint, never), "")
 
 
 @lru_cache(maxsize=4096)  # hundreds of clients see the same server with the same roots

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import is_signed_by, request, subject_names
 from vmscert.certreq import wanted_names
-from vmscert.computers import presented
+from vmscert.computers import leads_through, presented
 from vmscert.facts import facts
 from vmscert.files import write_atomic, write_once
 from vmscert.inventory import read_inventory, write_inventory
@@ -28,7 +28,16 @@ from vmscert.records import read_pfx
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.site import Host
-from vmscert.windows import CLOCK_SKEW, LogLine, Personal, Stores, account, principal, thumbprint
+from vmscert.windows import (
+    CLOCK_SKEW,
+    UNKNOWN,
+    LogLine,
+    Personal,
+    Stores,
+    account,
+    principal,
+    thumbprint,
+)
 
 _SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine
 _KEY_PASSWORD = "a key that never leaves its simulated computer"
@@ -391,7 +400,49 @@ def remove_superseded(visit: Visit) -> str:
     return f"{', '.join(visit.inputs['Superseded'])} is removed"
 
 
+@step
+def remove_root(visit: Visit) -> str:
+    """Trust the CAs that were replaced no longer, unless something here still needs them."""
+    _refuse_in_use(visit, "OldCaFiles", "a CA that is to go has issued it")
+    return "; ".join(_remove_root(visit, label) for label in visit.inputs["OldCaThumbprints"])
+
+
+@step
+def bar_certificate(visit: Visit) -> str:
+    """Never trust certificates again whose key was stolen, unless something here uses them."""
+    _refuse_in_use(visit, "BarredFiles", "it is to be barred, or its CA is")
+    told = [_remove_root(visit, label) for label in visit.inputs["BarredThumbprints"]]
+    held = visit.stores.disallowed
+    for name, label in visit.each("BarredFiles", "BarredThumbprints"):
+        one = _certificate(visit.folder / name)
+        if one not in held:
+            visit.before.setdefault(f"Disallowed {label}", "absent")
+            held = (*held, one)
+        told.append(f"{label} is in LocalMachine\\Disallowed now")
+    visit.stores = replace(visit.stores, disallowed=held)
+    return "; ".join(told)
+
+
 # The way back
+
+
+@step
+def undo_root_removal(visit: Visit) -> str:
+    """Trust the CAs again that were trusted before."""
+    told = [_restore_root(visit, *one) for one in visit.each("OldCaFiles", "OldCaThumbprints")]
+    return "; ".join(told)
+
+
+@step
+def undo_barring(visit: Visit) -> str:
+    """Take out of LocalMachine\\Disallowed what was not there; trust what was trusted before."""
+    new = {one for one in visit.inputs["BarredThumbprints"] if f"Disallowed {one}" in visit.before}
+    kept = tuple(one for one in visit.stores.disallowed if thumbprint(one) not in new)
+    for one in new:
+        del visit.before[f"Disallowed {one}"]
+    visit.stores = replace(visit.stores, disallowed=kept)
+    told = [_restore_root(visit, *one) for one in visit.each("BarredFiles", "BarredThumbprints")]
+    return "; ".join([f"{one} is no longer in LocalMachine\\Disallowed" for one in new] + told)
 
 
 @step
@@ -432,7 +483,8 @@ def undo_certificate(visit: Visit) -> str:
 @step
 def undo_trust(visit: Visit) -> str:
     """Remove the CAs that were not there before."""
-    new = {one for one in visit.inputs["CaThumbprints"] if f"Root {one}" in visit.before}
+    known = visit.inputs["CaThumbprints"]
+    new = {one for one in known if visit.before.get(f"Root {one}") == "absent"}
     kept = tuple(one for one in visit.stores.root if thumbprint(one) not in new)
     for one in new:
         del visit.before[f"Root {one}"]
@@ -458,10 +510,59 @@ def _configure(visit: Visit, group: str, label: str) -> str:
     return f"{group} uses {label} now; {answer}"
 
 
+def _refuse_in_use(visit: Visit, carried: str, why: str) -> None:
+    """Stop where a certificate that may be in use is one of these, or is issued below one.
+
+    Where a service does not say what it uses, it may be any certificate with a private key.
+    """
+    stores = visit.stores
+    used = {*stores.bindings.values(), *stores.https.values()}
+    going = [_certificate(visit.folder / name) for name in visit.inputs[carried]]
+    for held in stores.personal:
+        label, chain = thumbprint(held.certificate), presented(held.certificate, stores)
+        may_be = label in used or (UNKNOWN in used and held.has_key)
+        if may_be and any(leads_through(chain, one) for one in going):
+            raise ScriptError(f"{label} may still be in use, and {why}.")
+
+
+def _remove_root(visit: Visit, label: str) -> str:
+    """Take a root out of LocalMachine\\Root once the CAs of the folder are trusted.
+
+    LocalMachine\\Root shows what lies in AuthRoot too, and what a policy brings.
+    """
+    stores, trusted = visit.stores, set(map(thumbprint, visit.stores.trusted))
+    if label not in trusted:
+        return f"{label} is not in LocalMachine\\Root"
+    for successor in visit.inputs["CaThumbprints"]:
+        if successor not in trusted:
+            raise ScriptError(f"{label} stays, because {successor} of this folder is not in "
+                              f"LocalMachine\\Root.")  # fmt: skip
+    visit.before.setdefault(f"Root {label}", "present")
+    kept = tuple(one for one in stores.root if thumbprint(one) != label)
+    visit.stores = replace(stores, root=kept)
+    if label in map(thumbprint, visit.stores.trusted):
+        raise ScriptError(f"Windows still shows {label} in LocalMachine\\Root.")
+    return f"{label} is no longer in LocalMachine\\Root"
+
+
+def _restore_root(visit: Visit, name: str, label: str) -> str:
+    """Put a root back into LocalMachine\\Root that was taken out."""
+    if visit.before.get(f"Root {label}") != "present":
+        return f"{label} stays as it is in LocalMachine\\Root"
+    held = dict.fromkeys((*visit.stores.root, _certificate(visit.folder / name)))
+    visit.stores = replace(visit.stores, root=tuple(held))
+    del visit.before[f"Root {label}"]
+    return f"{label} is in LocalMachine\\Root again"
+
+
 def _trusted(stores: Stores, certificate: x509.Certificate) -> bool:
-    """Whether the way up from a certificate, over the CAs in LocalMachine\\CA, ends at a root."""
-    last = presented(certificate, stores)[-1]
-    return any(is_signed_by(last, root) for root in stores.trusted)
+    """Whether the way up from a certificate, over the CAs in LocalMachine\\CA, ends at a root.
+
+    None of them may lie in LocalMachine\\Disallowed, which counts for more than any other store.
+    """
+    chain, barred = presented(certificate, stores), set(stores.disallowed)
+    above = any(is_signed_by(chain[-1], root) for root in stores.trusted if root not in barred)
+    return above and not barred & set(chain)
 
 
 def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:

@@ -9,8 +9,8 @@
     that file back.
 .PARAMETER Phase
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
-    encryption on, and Retire removes certificates that were replaced: both only when the plan says
-    that it is their turn.
+    encryption on. Retire removes certificates and CAs that were replaced, and bars those whose key
+    was stolen. Both only when the plan says that it is their turn.
 .PARAMETER Turn
     Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
 .EXAMPLE

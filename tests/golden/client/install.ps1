@@ -9,8 +9,8 @@
     that file back.
 .PARAMETER Phase
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
-    encryption on, and Retire removes certificates that were replaced: both only when the plan says
-    that it is their turn.
+    encryption on. Retire removes certificates and CAs that were replaced, and bars those whose key
+    was stolen. Both only when the plan says that it is their turn.
 .PARAMETER Turn
     Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
 .EXAMPLE
@@ -31,7 +31,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'F76843BE6A777F71F4CFB6281B621B3E9E7860B70CCC09D9BC56C4BC05FB9074', '440A2F2FE81074A6672FDDCD1179D236FE44907E4930A279E58BE843C6D831F5')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'F76843BE6A777F71F4CFB6281B621B3E9E7860B70CCC09D9BC56C4BC05FB9074', '6BD80976547C24AAAFBB8B644DE7777A02E3C018DA70A51347B11B19C35B1CB3')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end

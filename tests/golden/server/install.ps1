@@ -9,8 +9,8 @@
     that file back.
 .PARAMETER Phase
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
-    encryption on, and Retire removes certificates that were replaced: both only when the plan says
-    that it is their turn.
+    encryption on. Retire removes certificates and CAs that were replaced, and bars those whose key
+    was stolen. Both only when the plan says that it is their turn.
 .PARAMETER Turn
     Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
 .EXAMPLE
@@ -33,7 +33,7 @@ $ClockSource = 'vms-ms-01.example.local'
 $Windows = 'Windows Server 2022'
 $LeastBuild = '16299'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C', '6A0736D5E7DB994C76951100F0A996BC45CB9DC5DF1C4A972EE15699EDE27829')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C', 'E1B0DBBADC4F6D2B52816A55CC47F28A5E13F255BBCAA20349ACF0C995401861')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')

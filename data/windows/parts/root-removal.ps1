@@ -1,0 +1,23 @@
+# Takes a root out of LocalMachine\Root, once the CAs of this folder are trusted there. The store
+# shows what a policy brings, too, and what lies among the third-party roots.
+function Remove-Root {
+    param([string]$Label)
+    $InStore = 'Cert:\LocalMachine\Root\{0}' -f $Label
+    if (-not (Test-Path -LiteralPath $InStore)) {
+        return ('{0} is not in LocalMachine\Root' -f $Label)
+    }
+    foreach ($Successor in $CaThumbprints) {
+        if (-not (Test-Path -LiteralPath ('Cert:\LocalMachine\Root\{0}' -f $Successor))) {
+            throw ('{0} stays, because {1} of this folder is not in LocalMachine\Root.' -f $Label, $Successor)
+        }
+    }
+    if (-not $PSCmdlet.ShouldProcess('LocalMachine\Root', ('Remove {0}' -f $Label))) {
+        return ('{0} is still in LocalMachine\Root' -f $Label)
+    }
+    Add-Before -What ('Root {0}' -f $Label) -Was 'present'
+    Remove-Item -LiteralPath $InStore
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\Root.' -f $Label)
+    }
+    '{0} is no longer in LocalMachine\Root' -f $Label
+}
