@@ -27,7 +27,7 @@ HOUSE = {
     "load": "site",
     "leaflet": "facts load pages scripts",
     "handover": "authority certreq facts leaflet load pages releases scripts windows",
-    "rollout": "facts pages scripts site windows",
+    "rollout": "facts load pages scripts site windows",
     "inventory": "scripts windows",
     "tls": "authority names",
     "reach": "names tls",

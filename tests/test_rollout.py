@@ -42,6 +42,13 @@ def files() -> dict[str, bytes]:
     return roll_out_files(ca(), SITE, AT)
 
 
+@cache
+def replacing() -> dict[str, bytes]:
+    """The folder while one CA takes over, an old one is to go, and two keys were stolen."""
+    going = {"old_roots": (ca("Old root"),), "barred": (ca("Lost 1"), ca("Lost 2"))}
+    return roll_out_files(ca(), SITE, AT, also=(ca("Next root"),), **going)
+
+
 def without_phones() -> Site:
     return Site("lyon", tuple(host for host in SITE if "mobile server" not in host.roles))
 
@@ -184,7 +191,8 @@ class TestReadme:
         assert "… and 12 more." in text
 
     def test_marks_every_fact_that_was_read_nowhere(self):
-        texts = [one for name in PAGES for one in Seen(files()[name]).texts["li"]]
+        seen = [Seen(replacing()[name]).texts for name in PAGES]
+        texts = [one for texts in seen for one in (*texts["li"], *texts["p"])]
         marked = sum(one.strip().endswith("(unconfirmed)") for one in texts)
         rows = [
             row for row in facts("windows/roll-out") if row["step"] not in ("reaches", "misses")
@@ -192,7 +200,7 @@ class TestReadme:
         assert marked == sum(row["tag"] in ("G", "I") for row in rows) > 0
 
     def test_shows_every_step_of_the_table(self):
-        seen = [Seen(files()[name]).texts for name in PAGES]
+        seen = [Seen(replacing()[name]).texts for name in PAGES]
         shown = [text for texts in seen for text in (*texts["li"], *texts["p"])]
         for row in facts("windows/roll-out"):
             if row["step"] not in ("reaches", "misses"):
@@ -200,14 +208,58 @@ class TestReadme:
                 assert any(one.startswith(start) for one in shown), row["text"]
 
 
+class TestReplacing:
+    def test_brings_a_certificate_and_a_script_for_each_that_comes_or_goes(self):
+        assert set(replacing()) - set(files()) == {
+            "ca-2.cer", "trust-2.ps1", "detect-2.ps1", "ca-2-sha256.svg",
+            "old-ca.cer", "remove-old-ca.ps1",
+            "barred.cer", "bar.ps1", "barred-2.cer", "bar-2.ps1",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("name", "action", "label"),
+        [
+            ("trust-2.ps1", "Add", "Next root"),
+            ("remove-old-ca.ps1", "Remove", "Old root"),
+            ("bar.ps1", "Bar", "Lost 1"),
+            ("bar-2.ps1", "Bar", "Lost 2"),
+        ],
+    )
+    def test_gives_each_script_its_certificate_and_its_deed(self, name, action, label):
+        inputs = script_inputs(replacing()[name])
+        assert (inputs["UsualAction"], inputs["CaName"]) == (action, label)
+        assert inputs["CaThumbprint"] == thumbprint(ca(label))
+
+    def test_brings_phones_both_cas_to_trust_and_none_that_goes(self):
+        told = plistlib.loads(replacing()["ca.mobileconfig"])
+        brought = [one["PayloadContent"] for one in told["PayloadContent"]]
+        assert brought == [der(ca()), der(ca("Next root"))]
+        assert len({one["PayloadUUID"] for one in told["PayloadContent"]}) == 2
+        page = replacing()["phones.html"].decode()
+        assert page.count("<svg") == 2
+        assert fingerprint(ca("Next root")) in page
+        assert fingerprint(ca("Old root")) not in page
+
+    def test_says_what_goes_and_who_honours_it_and_else_says_nothing_of_it(self):
+        text = replacing()["README.md"].decode()
+        assert "It takes `Old root` out of LocalMachine" in text
+        assert "It puts `Lost 1`, `Lost 2` into" in text
+        assert all(row["program"] in text for row in facts("windows/disallowed"))
+        usual = files()["README.md"].decode()
+        for word in ("## The old CA", "## Stolen keys", "ca-2.cer", "Disallowed"):
+            assert word in text
+            assert word not in usual
+
+
 @settings(max_examples=15)
 @given(TEXTS, TEXTS, TEXTS)
 def test_foreign_text_stays_text_in_every_page(name, owner, title):
     hosts = [Host(name, "lyon.local", (name,), roles=("mobile server",), owner=owner)]
     hosts += [Host("ms", "other.local", roles=("management server",))]
-    made = roll_out_files(ca("<b>`|*root*"), Site(title, tuple(hosts)), AT)
-    usual = roll_out_files(ca("root"), Site("x", (Host("y", "z", ("y",), roles=hosts[0].roles),
-                                                  hosts[1])), AT)  # fmt: skip
+    odd, even = ca("<b>`|*root*"), ca("root")
+    made = roll_out_files(odd, Site(title, tuple(hosts)), AT, (odd,), (odd,), (odd,))
+    usual = roll_out_files(even, Site("x", (Host("y", "z", ("y",), roles=hosts[0].roles),
+                           hosts[1])), AT, (even,), (even,), (even,))  # fmt: skip
     for page in PAGES:
         seen, plain = Seen(made[page]), Seen(usual[page])
         assert without_code(seen) == without_code(plain)

@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import plistlib
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from uuid import UUID, uuid5
@@ -14,16 +16,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from vmscert.facts import UNCONFIRMED, facts, sureness
+from vmscert.facts import UNCONFIRMED, doubt, facts, sureness
+from vmscert.load import numbered
 from vmscert.pages import Markdown, faces, literal, plain, rows_table, steps
 from vmscert.scripts import quote, script
 from vmscert.site import Host, Site
 from vmscert.windows import thumbprint
 
 _PHONES = ("iPhone and iPad", "Android")
+_OLD, _STOLEN = "The old CA", "Stolen keys"  # ways that only a folder has where something goes
 _NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
 _LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
-_QR = "ca-sha256.svg"
 _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
 _CONTENTS = {
     "ca.cer": "the CA certificate, for policies, Intune, Android",
@@ -31,24 +34,63 @@ _CONTENTS = {
     "detect.ps1": "the same script, which only looks unless it is told otherwise",
     "ca.mobileconfig": "the profile for iPhone, iPad and Mac; not signed",
     "phones.html": "the page for people with phones; phones.md is the same text",
+    "old-ca.cer": "a CA certificate that was replaced: out of policies and phones",
+    "remove-old-ca.ps1": "a script that takes it away from a Windows computer",
+    "barred.cer": "a certificate whose key was stolen, for policies",
+    "bar.ps1": "a script after which a Windows computer never trusts it again",
 }
+Certificates = tuple[x509.Certificate, ...]
 
 
-def roll_out_files(ca: x509.Certificate, site: Site, at: datetime) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class _Rolled:
+    """What one folder rolls out: CAs to trust, CAs to trust no longer, certificates to bar."""
+
+    roots: Certificates
+    old: Certificates
+    barred: Certificates
+    site: Site
+    at: datetime
+
+
+def roll_out_files(
+    ca: x509.Certificate,
+    site: Site,
+    at: datetime,
+    also: Iterable[x509.Certificate] = (),
+    old_roots: Iterable[x509.Certificate] = (),
+    barred: Iterable[x509.Certificate] = (),
+) -> dict[str, bytes]:
     """Return file name → content of the folder with which an administrator rolls out this CA.
 
-    The same bytes for the same CA, site and day; `at` is an aware datetime. What phones need is
-    left out where no phone meets a certificate of this CA.
+    While a CA is replaced, `also` is the other one that is to be trusted. `old_roots` are to be
+    trusted no longer, `barred` are certificates never to be trusted again. The same bytes for the
+    same certificates, site and day; `at` is an aware datetime. What phones need is left out where
+    no phone meets a certificate of this CA.
     """
-    files = {
-        "ca.cer": ca.public_bytes(Encoding.DER),
-        "trust.ps1": _script(ca, "Add"),
-        "detect.ps1": _script(ca, "Detect"),
-    }
+    rolled = _Rolled((ca, *also), tuple(old_roots), tuple(barred), site, at)
+    files = _for_windows(rolled)
     if serves_phones(site):
-        files |= {"ca.mobileconfig": profile(ca, site), _QR: _qr(ca).encode()}
-        files |= faces("phones", _phones(ca, site, at), f"{site.name}: phones", {_QR: _qr(ca)})
-    return files | faces("README", _readme(ca, site, at, list(files)), f"{site.name}: roll-out")
+        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
+        files["ca.mobileconfig"] = profile(ca, site, also)
+        files |= {name: picture.encode() for name, picture in pictures.items()}
+        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
+    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
+
+
+def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
+    """The certificates, and the scripts that carry one each."""
+    files: dict[str, bytes] = {}
+    for stem, certificates, scripts in (
+        ("ca", rolled.roots, {"trust": "Add", "detect": "Detect"}),
+        ("old-ca", rolled.old, {"remove-old-ca": "Remove"}),
+        ("barred", rolled.barred, {"bar": "Bar"}),
+    ):
+        for number, one in enumerate(certificates):
+            files[numbered(stem, number)] = one.public_bytes(Encoding.DER)
+            for name, action in scripts.items():
+                files[numbered(name, number, "ps1")] = _script(one, action)
+    return files
 
 
 def serves_phones(site: Site) -> bool:
@@ -56,22 +98,25 @@ def serves_phones(site: Site) -> bool:
     return any("mobile streaming media" in host.groups for host in site)
 
 
-def profile(ca: x509.Certificate, site: Site) -> bytes:
-    """Return an unsigned configuration profile that brings this root to iPhone, iPad and Mac.
+def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
+    """Return an unsigned configuration profile that brings roots to iPhone, iPad and Mac.
 
     Keys: https://developer.apple.com/documentation/devicemanagement/certificateroot
     """
-    name = _visible(f"{site.name} VMS: {ca_name(ca)}")
-    root = {
-        **_payload("com.apple.security.root", ca, name),
-        "PayloadCertificateFileName": "ca.cer",
-        "PayloadContent": ca.public_bytes(Encoding.DER),
-    }
+    roots = (ca, *also)
     whole = {
-        **_payload("Configuration", ca, name),
-        "PayloadDescription": f"Trusts the servers of {_visible(site.name)}. SHA-256 {_digest(ca)}",
+        **_payload("Configuration", ca, site),
+        "PayloadDescription": f"Trusts the servers of {_visible(site.name)}. SHA-256 "
+        + ", ".join(map(_digest, roots)),
         "PayloadRemovalDisallowed": False,
-        "PayloadContent": [root],
+        "PayloadContent": [
+            {
+                **_payload("com.apple.security.root", one, site),
+                "PayloadCertificateFileName": numbered("ca", number),
+                "PayloadContent": one.public_bytes(Encoding.DER),
+            }
+            for number, one in enumerate(roots)
+        ],
     }
     return plistlib.dumps(whole)
 
@@ -132,12 +177,12 @@ def _visible(text: str) -> str:
     return "".join(filter(str.isprintable, text.translate(_STRAIGHT)))
 
 
-def _payload(kind: str, ca: x509.Certificate, name: str) -> dict[str, object]:
+def _payload(kind: str, ca: x509.Certificate, site: Site) -> dict[str, object]:
     digest = _digest(ca)
     return {
         "PayloadType": kind,
         "PayloadVersion": 1,
-        "PayloadDisplayName": name,
+        "PayloadDisplayName": _visible(f"{site.name} VMS: {ca_name(ca)}"),
         "PayloadIdentifier": f"vmscert.{digest[:16].lower()}.{kind}",
         "PayloadUUID": str(uuid5(_NAMESPACE, f"{kind} {digest}")).upper(),
     }
@@ -145,6 +190,10 @@ def _payload(kind: str, ca: x509.Certificate, name: str) -> dict[str, object]:
 
 def _digest(ca: x509.Certificate) -> str:
     return hashlib.sha256(ca.public_bytes(Encoding.DER)).hexdigest().upper()
+
+
+def _qr_name(number: int) -> str:
+    return numbered("ca", number, "svg").replace(".svg", "-sha256.svg")
 
 
 def _qr(ca: x509.Certificate) -> str:
@@ -159,60 +208,109 @@ def _qr(ca: x509.Certificate) -> str:
 # The pages
 
 
-def _readme(ca: x509.Certificate, site: Site, at: datetime, files: list[str]) -> str:
-    ways = [name for name in _ways() if name not in _PHONES]
+def _readme(rolled: _Rolled, files: list[str]) -> str:
+    site, told = rolled.site, _names(rolled)
+    which = "one CA certificate" if len(rolled.roots) == 1 else "these CA certificates"
+    ways = [name for name in _ways() if name not in (*_PHONES, _OLD, _STOLEN)]
     parts = [
         f"# Trust the CA of {plain(site.name)} everywhere",
-        f"{len(site.clients)} computers must trust one CA certificate, each in the store "
-        "**Trusted Root Certification Authorities of the computer**. It holds no secret. Whoever "
-        "controls it decides which servers are believed: take it from this folder only.",
-        _about(ca, at),
+        f"{len(site.clients)} computers must trust {which}, each in the store "
+        "**Trusted Root Certification Authorities of the computer**. A CA certificate holds no "
+        "secret. Whoever controls it decides which servers are believed: take it from this folder "
+        "only.",
+        *(_about(ca) for ca in rolled.roots),
+        f"This page was made on {rolled.at:%Y-%m-%d}.",
+        _both(rolled),
         "## What is in this folder",
-        rows_table(
-            [
-                {"file": literal(name), "what it is": _CONTENTS[name]}
-                for name in files
-                if name in _CONTENTS
-            ]
-        ),
+        rows_table(list(_contents(files))),
         "## Which way for whom",
         rows_table([_reach(name) for name in ways]),
         "What is marked (unconfirmed) was read in no source: try it on one computer first.",
         "## Who is not reached by a policy",
         _missed(site),
-        *(_way(name, ca, _block(site) if name == "PowerShell Remoting" else "") for name in ways),
+        *(_way(name, told, _block(site) if name == "PowerShell Remoting" else "") for name in ways),
+        _way(_OLD, told) if rolled.old else "",
+        _way(_STOLEN, told, _who_honours()) if rolled.barred else "",
         "## Afterwards",
         "`trust.ps1` with `Detect` says what a computer trusts; only a connection shows that it "
         "works. Bring back the inventories, then verify the site with runbook 16.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _phones(ca: x509.Certificate, site: Site, at: datetime) -> str:
-    servers = [host for host in site if "mobile streaming media" in host.groups]
+def _both(rolled: _Rolled) -> str:
+    """What to know while one CA takes over from another."""
+    if len(rolled.roots) == 1:
+        return ""
+    return (
+        "One CA takes over from another, and until then every computer must trust both. What "
+        "follows is written for `ca.cer`, `trust.ps1` and `detect.ps1`: do the same with "
+        "`ca-2.cer`, `trust-2.ps1` and `detect-2.ps1`."
+    )
+
+
+def _contents(files: Iterable[str]) -> Iterator[dict[str, str]]:
+    for name in files:
+        first = re.sub(r"-\d+(?=\.)", "", name)
+        if first in _CONTENTS:
+            yield {"file": literal(name), "what it is": _CONTENTS[first]}
+
+
+def _who_honours() -> str:
+    """Which programs honour the store in which a certificate is barred."""
+    return rows_table(
+        [
+            {
+                "who": row["program"],
+                "refuses it": row["honours"],
+                "why": row["what"] + doubt(row["tag"]),
+            }
+            for row in facts("windows/disallowed")
+        ]
+    )
+
+
+def _names(rolled: _Rolled) -> dict[str, str]:
+    """What the texts of the table call the certificates of this folder."""
+    called = {"ca": rolled.roots, "old": rolled.old, "barred": rolled.barred}
+    return {
+        key: ", ".join(literal(ca_name(one)) for one in certificates)
+        for key, certificates in called.items()
+    }
+
+
+def _phones(rolled: _Rolled) -> str:
+    servers = [host for host in rolled.site if "mobile streaming media" in host.groups]
     names = ", ".join(literal(name) for host in servers for name in (host.fqdn, *host.aliases))
     parts = [
-        f"# Phones and the CA of {plain(site.name)}",
+        f"# Phones and the CA of {plain(rolled.site.name)}",
         f"A phone must trust the CA of the mobile server ({names}) before the app connects. A "
         "mobile server with a certificate of a public CA needs nothing of this page.",
-        f"{literal(ca_name(ca))} is valid until {ca.not_valid_after_utc:%Y-%m-%d}. This page was "
-        f"made on {at:%Y-%m-%d}; what is marked (unconfirmed) was read in no source.",
+        *(
+            f"{literal(ca_name(ca))} is valid until {ca.not_valid_after_utc:%Y-%m-%d}."
+            for ca in rolled.roots
+        ),
+        f"This page was made on {rolled.at:%Y-%m-%d}; what is marked (unconfirmed) was read in no "
+        "source.",
         "## Compare before you trust",
         "Whoever can make you install another CA can read along. Compare this fingerprint with "
         "what the phone shows, pair by pair, or scan the code with a second device.",
-        f"```\n{fingerprint(ca)}\n```",
-        f"![The same SHA-256 as a QR code]({_QR})",
-        *(_way(name, ca) for name in _PHONES),
+        *(_to_compare(number, ca) for number, ca in enumerate(rolled.roots)),
+        *(_way(name, _names(rolled)) for name in _PHONES),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _about(ca: x509.Certificate, at: datetime) -> str:
+def _to_compare(number: int, ca: x509.Certificate) -> str:
+    picture = f"![The same SHA-256 as a QR code]({_qr_name(number)})"
+    return f"{literal(ca_name(ca))}:\n\n```\n{fingerprint(ca)}\n```\n\n{picture}"
+
+
+def _about(ca: x509.Certificate) -> str:
     return (
         f"- CA: {literal(ca_name(ca))}, valid until {ca.not_valid_after_utc:%Y-%m-%d}\n"
         f"- SHA-256: {literal(' '.join(fingerprint(ca).split()))}\n"
-        f"- Thumbprint, as Windows calls the SHA-1: {literal(thumbprint(ca))}\n"
-        f"- This page was made on {at:%Y-%m-%d}"
+        f"- Thumbprint, as Windows calls the SHA-1: {literal(thumbprint(ca))}"
     )
 
 
@@ -228,10 +326,9 @@ def _missed(site: Site) -> str:
     return "\n\n".join(filter(None, [intro, rows_table(rows[:_LONGEST_LISTS]), rest]))
 
 
-def _way(name: str, ca: x509.Certificate, block: str = "") -> str:
+def _way(name: str, told: Mapping[str, str], block: str = "") -> str:
     """The section of one way: what to know first, its steps, what to type, what else to know."""
     rows = _ways()[name]
-    told = {"ca": literal(ca_name(ca))}
     done = steps(_told(row, told) for row in rows if row["step"].isdigit())
     first = "\n>\n".join(f"> {_told(row, told)}" for row in rows if row["step"] == "first")
     notes = "\n".join(f"- {_told(row, told)}" for row in rows if row["step"] == "note")

@@ -1,14 +1,16 @@
 ﻿<#
 .SYNOPSIS
-    Makes any computer trust the CA certificate of a video management system.
+    Makes any computer trust a CA certificate of a video management system, or trust it no longer.
 .DESCRIPTION
     Carries the certificate inside, needs no file beside it and writes none: for PowerShell
     Remoting, Intune and Configuration Manager. Add puts the certificate into LocalMachine\Root,
     where every user and every service of a computer looks. Detect only looks, and ends with 1
-    where the certificate is missing. Remove undoes Add. Every action may be repeated. One line
-    says how it went; the exit code is 0, or 1 where that line says what is wrong.
+    where the certificate is not trusted. Remove undoes Add. Bar puts the certificate into
+    LocalMachine\Disallowed, out of LocalMachine\Root: it is never to be trusted again. Every
+    action may be repeated. One line says how it went; the exit code is 0, or 1 where that line says
+    what is wrong.
 .PARAMETER Action
-    Add, Detect or Remove. It has a place, so that Invoke-Command -ArgumentList can give it.
+    Add, Detect, Remove or Bar. It has a place, so that Invoke-Command -ArgumentList can give it.
 .EXAMPLE
     Invoke-Command -ComputerName vms-pc-01 -FilePath .\trust.ps1 -ArgumentList Detect
 .EXAMPLE
@@ -45,22 +47,37 @@ function Get-CarriedCertificate {
     $Certificate
 }
 
-# The root store of the computer, never that of a user.
-function Open-RootStore {
-    param([string]$Access)
+# A store of the computer, never that of a user.
+function Open-Store {
+    param([string]$Name, [string]$Access)
     $Place = [System.Security.Cryptography.X509Certificates.StoreLocation]::LocalMachine
-    $Name = [System.Security.Cryptography.X509Certificates.StoreName]::Root
     $Store = [System.Security.Cryptography.X509Certificates.X509Store]::new($Name, $Place)
     $Store.Open([System.Security.Cryptography.X509Certificates.OpenFlags]$Access)
     $Store
 }
 
-function Test-Trust {
-    $Store = Open-RootStore -Access 'ReadOnly'
+function Test-InStore {
+    param([string]$Name)
+    $Store = Open-Store -Name $Name -Access 'ReadOnly'
     $Kind = [System.Security.Cryptography.X509Certificates.X509FindType]::FindByThumbprint
     $Found = $Store.Certificates.Find($Kind, $CaThumbprint, $false).Count
     $Store.Close()
     $Found -gt 0
+}
+
+function Test-Trust {
+    (Test-InStore -Name 'Root') -and -not (Test-InStore -Name 'Disallowed')
+}
+
+# Whether the computer is as an action leaves it.
+function Test-Done {
+    if ($Action -eq 'Bar') {
+        return (Test-InStore -Name 'Disallowed') -and -not (Test-InStore -Name 'Root')
+    }
+    if ($Action -eq 'Remove') {
+        return -not (Test-InStore -Name 'Root')
+    }
+    Test-Trust
 }
 
 function Assert-Administrator {
@@ -79,31 +96,35 @@ try {
     if (-not $Action) {
         $Action = $UsualAction
     }
-    if (@('Add', 'Detect', 'Remove') -notcontains $Action) {
-        throw ('the action {0} is unknown. Write Add, Detect or Remove.' -f $Action)
+    if (@('Add', 'Detect', 'Remove', 'Bar') -notcontains $Action) {
+        throw ('the action {0} is unknown. Write Add, Detect, Remove or Bar.' -f $Action)
     }
     $Certificate = Get-CarriedCertificate
-    $Wanted = $Action -ne 'Remove'
 
     # Act.
-    if ((Test-Trust) -eq $Wanted) {
+    if (Test-Done) {
         $Result = 'nothing to do.'
     }
-    elseif ($Action -ne 'Detect' -and $PSCmdlet.ShouldProcess('LocalMachine\Root', ('{0} {1}' -f $Action, $CaName))) {
+    elseif ($Action -ne 'Detect' -and $PSCmdlet.ShouldProcess('LocalMachine', ('{0} {1}' -f $Action, $CaName))) {
         Assert-Administrator
-        $Store = Open-RootStore -Access 'ReadWrite'
-        if ($Wanted) {
+        $Store = Open-Store -Name 'Root' -Access 'ReadWrite'
+        if ($Action -eq 'Add') {
             $Store.Add($Certificate)
         }
         else {
             $Store.Remove($Certificate)
         }
         $Store.Close()
+        if ($Action -eq 'Bar') {
+            $Store = Open-Store -Name 'Disallowed' -Access 'ReadWrite'
+            $Store.Add($Certificate)
+            $Store.Close()
+        }
         $Result = 'done.'
 
         # Verify.
-        if ((Test-Trust) -ne $Wanted) {
-            throw 'Windows did not keep the change. Look for a policy that forbids or brings this root.'
+        if (-not (Test-Done)) {
+            throw 'Windows did not keep the change. Look for a policy that forbids or brings this root, and into Untrusted Certificates.'
         }
     }
 
@@ -115,7 +136,7 @@ try {
         $State = 'does not trust'
         $Code = [int]($Action -eq 'Detect')
     }
-    Write-Output ('{0} {1} the CA certificate {2} ({3}): {4}' -f $env:COMPUTERNAME, $State, $CaName, $CaThumbprint, $Result)
+    Write-Output ('{0} {1} the certificate {2} ({3}): {4}' -f $env:COMPUTERNAME, $State, $CaName, $CaThumbprint, $Result)
 }
 catch {
     $Code = 1
