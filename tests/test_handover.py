@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from vmscert.authority import new_key
+from vmscert.authority import QUICK, create_authority, new_key
 from vmscert.carrying import hand_over
 from vmscert.certreq import request_inf, wanted_names
 from vmscert.deeds import renew_certificates
@@ -205,6 +205,16 @@ class TestHostileValues:
         for text in (owner, site):
             assert " ".join(text.replace("\0", "\ufffd").split()) in said
         assert live(files["README.md"]) == live(folders.folders()["server"]["README.md"])
+
+    @pytest.mark.parametrize("name", HOSTILE[:5])
+    def test_of_a_ca_that_goes_reach_no_script_and_no_page(self, name):
+        ca = create_authority(name, folders.MADE, QUICK).certificate
+        usual = folders.loads()["retired"]
+        files = pack(replace(usual, old_roots=(ca,), barred=(ca,)))
+        for path, data in files.items():
+            assert name.encode() not in data or path.endswith(".cer"), path
+        for path in SCRIPTS:
+            assert powershell.code(files[path]) == powershell.code(pack(usual)[path])
 
     def test_of_owner_and_site_reach_no_script(self):
         load = replace(SERVER, host=replace(SERVER.host, owner="canary 1"), site="canary 1")
