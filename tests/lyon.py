@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
+from types import SimpleNamespace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -59,6 +60,7 @@ class Approved:
     """Stands for a change that somebody approved, where that is not what is tested."""
 
     folder = None
+    plan = SimpleNamespace(lines=0)
 
     def demand(self, job):
         pass

@@ -70,6 +70,7 @@ HOUSE = {
         "authority expiry fleet job ledger missing rehearsal releases simulate site trust verify "
         "windows"
     ),
+    "succession": "authority carrying deeds job missing records rehearsal verify windows",
     "runbook": "carrying deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",

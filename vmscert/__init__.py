@@ -43,8 +43,8 @@ _HOMES = {
         "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
     "deeds": (
-        "ca_name create_ca due_certificates issue_certificates receive record "
-        "renew_certificates sign_requests verify_site"
+        "ca_name create_ca due_certificates issue_certificates receive renew_certificates "
+        "sign_requests verify_site"
     ),
     "quizzes": "Quiz quiz",
     "passwords": "Password pfx_password",
@@ -58,6 +58,9 @@ _HOMES = {
     "sitetable": "SiteError read_site",
     "reach": "connect",
     "standings": "Standing board mark_carried",
+    "succession": (
+        "bar_certificates create_next_ca dark_links_now retirable switch_ca walk_and_survey"
+    ),
     "surveys": "Seen Survey survey",
     "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
     "switching": "Step callers ready switch_off switch_on too_early",

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryptography import x509
+
 from vmscert.handover import made_at, pack
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.load import Load
-from vmscert.missing import PHASES, missing_groups, needed_roots
+from vmscert.missing import PHASES, missing_groups, needed_roots, surplus_roots, unbarred
 from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
@@ -58,7 +60,7 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
 
 def _able(job: Job, phase: str, wanted: set[str]) -> set[str]:
     """Those of these computers at which this phase makes sense now."""
-    if phase == "trust":
+    if phase in ("trust", "retire"):
         return wanted
     if phase == "request":
         return {name for name in wanted if job.site[name].enrolment != PFX}
@@ -85,6 +87,7 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
     roots, off = needed_roots(job), switch_off(job.site)
+    surplus, barred = surplus_roots(job), unbarred(job)
     on = turns(job.site)
     every = [
         Load(
@@ -92,6 +95,8 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
             site=job.site.name,
             made=job.at,
             roots=roots.get(host.name, ()),
+            old_roots=surplus.get(host.name, ()),
+            barred=barred.get(host.name, ()),
             asks=asks and host.enrolment != PFX,
             clock_source=_clock(job, host),
             switch_on=tuple(filter(None, (_groups(steps, host) for steps in on))),
@@ -123,9 +128,20 @@ def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load
 def roll_out(job: Job) -> str:
     """Prepare the folder that brings the CA to many computers at once; return where it is."""
     job.permit()
-    files = roll_out_files(job.records.ca_certificate, job.site, job.at)
+    ca = job.records.ca_certificate
+    also = [one for one in (job.records.next_ca,) if one is not None]
+    files = roll_out_files(ca, job.site, job.at, also, **_gone(job))
     folder = job.records.roll_out(files, job.at)
     return folder.relative_to(job.records.folder).as_posix()
+
+
+def _gone(job: Job) -> dict[str, list[x509.Certificate]]:
+    """The CAs that no computer needs any more, and what is barred on every computer."""
+    still = {root for roots in needed_roots(job).values() for root in roots}
+    return {
+        "old_roots": [one for one in job.records.former_cas if one not in still],
+        "barred": [one for one, _ in job.records.barred() if one not in still],
+    }
 
 
 def _folder(job: Job, load: Load) -> Path:

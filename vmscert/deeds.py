@@ -33,7 +33,7 @@ def create_ca(
 ) -> x509.Certificate:
     """Create the CA if there is none; return its certificate. Bits: 3072 or 4096."""
     job.permit()
-    _one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
+    one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
     with job.records.lock():  # looked at inside: a second run that waited finds it done
         if missing_ca(job):
             profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
@@ -129,14 +129,18 @@ def due_certificates(job: Job, on: datetime) -> list[Due]:
     return due([*ca, *servers], on)
 
 
-def verify_site(job: Job) -> list[Verification]:
-    """Make every connection of the site for real, over the network or, in a rehearsal, loopback."""
+def verify_site(job: Job, computer: str = "") -> list[Verification]:
+    """Make every connection of the site for real, or those from and to one computer.
+
+    Over the network or, in a rehearsal, on loopback.
+    """
+    wanted = [c for c in job.site.connections if computer in ("", c.client, c.server)]
     stores = job.records.inventories()
     expected = {name: thumbprint(c) for name, c in job.records.current().items()}
     if not job.rehearsal:
-        return list(verify_connections(job.site, stores, expected, job.at))
-    served = {host.name: served_by(job, host) for host in job.site.servers}
-    return list(verify_simulated(job.site, stores, served, expected, job.at))
+        return list(verify_connections(job.site, stores, expected, job.at, connections=wanted))
+    served = {name: served_by(job, job.site[name]) for name in {c.server for c in wanted}}
+    return list(verify_simulated(job.site, stores, served, expected, job.at, wanted))
 
 
 def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None = None) -> str:
@@ -152,7 +156,7 @@ def _issue(
     job: Job, hosts: Iterable[str], action: str, password: str, days: int, key_bits: int
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
-    _one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
+    one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
     orders = {name: job.site[name].issued_names for name in hosts}
     if not orders:
         return
@@ -218,6 +222,7 @@ def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
     }
 
 
-def _one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:
+def one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:
+    """Raise ValueError for a key size that is not one of those allowed."""
     if value not in allowed:
         raise ValueError(f"{what} has one of {allowed} bits, not {value!r}")

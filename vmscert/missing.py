@@ -99,13 +99,50 @@ def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[s
 
 
 def missing_retirement(job: Job) -> dict[str, str]:
-    """Runbook 17, days later: servers that still hold certificates which were replaced."""
+    """Runbooks 17 to 19, at the end: computers that still hold or trust what was replaced."""
+    found = defaultdict(list)
+    for name, labels in _left_behind(job).items():
+        found[name].append(f"still there: {', '.join(labels)}")
+    for name, roots in surplus_roots(job).items():
+        found[name].append(f"still trusted: {', '.join(map(thumbprint, roots))}")
+    for name, barred in unbarred(job).items():
+        found[name].append(f"not barred: {', '.join(map(thumbprint, barred))}")
+    return {name: "; ".join(what) for name, what in found.items()}
+
+
+def _left_behind(job: Job) -> dict[str, list[str]]:
+    """Server → its older certificates that are still there, if it uses the newest one."""
     current, stores = job.records.current(), job.records.inventories()
     found = {}
     for name, labels in job.records.superseded().items():
         if name in stores and thumbprint(current[name]) in stores[name].bindings.values():
-            found[name] = ", ".join(label for label in labels if stores[name].find(label))
-    return {name: f"still there: {old}" for name, old in found.items() if old}
+            found[name] = [label for label in labels if stores[name].find(label)]
+    return {name: labels for name, labels in found.items() if labels}
+
+
+def unbarred(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → what is to be barred there and is not yet in LocalMachine\\Disallowed.
+
+    A certificate is barred where its server is called, a CA everywhere; nowhere as long as it or
+    something that it issued is in use or needed there.
+    """
+    barred, stores, needed = job.records.barred(), job.records.inventories(), needed_roots(job)
+    callers = defaultdict(set)
+    for connection in job.site.connections:
+        callers[connection.server] |= {connection.client, connection.server}
+    used = {label for held in stores.values() for label in held.bindings.values()}
+    found = {}
+    for name, held in stores.items():
+        mine = (
+            one
+            for one, server in barred
+            if (not server or name in callers[server])
+            and one not in held.disallowed
+            and one not in needed.get(name, ())
+            and thumbprint(one) not in used
+        )
+        found[name] = tuple(mine)
+    return {name: what for name, what in found.items() if what}
 
 
 def lacking_roots(job: Job) -> dict[str, str]:

@@ -48,6 +48,7 @@ _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 _SIGNED = ("sign", "receive")  # for a key that never left its computer
+_BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
 _NO_KEY = "without its key"
 
@@ -295,10 +296,7 @@ class Records:
 
     def current(self) -> dict[str, x509.Certificate]:
         """Return host → the newest certificate that was issued and is complete on disk."""
-        return {
-            host: x509.load_der_x509_certificate(path.read_bytes())
-            for host, path in self.certificate_paths().items()
-        }
+        return {host: _certificate(path) for host, path in self.certificate_paths().items()}
 
     def certificate_paths(self) -> dict[str, Path]:
         """Return host → the file of its newest complete certificate, in the ledger's order."""
@@ -321,7 +319,7 @@ class Records:
         beside = path.with_suffix(".issuers.pem")
         if beside.exists():
             return tuple(x509.load_pem_x509_certificates(beside.read_bytes()))
-        issuer = self.issuer_of(x509.load_der_x509_certificate(path.read_bytes()))
+        issuer = self.issuer_of(_certificate(path))
         return (issuer or self.ca_certificate,)
 
     def superseded(self) -> dict[str, tuple[str, ...]]:
@@ -338,6 +336,22 @@ class Records:
         noted = {entry.thumbprint: entry.note.split(",")[0] for entry in issued}
         paths = self.pfx_paths().items()
         return {host: noted[path.stem].removeprefix("PFX ") for host, path in paths}
+
+    def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
+        """Note that a key is in other hands: what it belongs to is never to be trusted again.
+
+        `host` is the server of the certificate; empty for a CA.
+        """
+        self.note("19", _BAR, certificate, host=host, at=at, note=note)
+
+    def barred(self) -> tuple[tuple[x509.Certificate, str], ...]:
+        """Return (certificate, its server or nothing for a CA) of everything that was barred."""
+        cas = {thumbprint(ca): ca for ca in self.cas().values()}
+        return tuple(
+            (cas[e.thumbprint] if not e.host else _certificate(self._file(e)), e.host)
+            for e in self.ledger.entries()
+            if e.action == _BAR
+        )
 
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
@@ -496,6 +510,10 @@ class Records:
             self.ledger.append(*new)
             if self.listener and new:
                 self.listener(new)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_der_x509_certificate(path.read_bytes())
 
 
 def whoami() -> dict[str, str]:

@@ -3,13 +3,13 @@
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from vmscert.authority import Issued
-from vmscert.site import Site
+from vmscert.site import Connection, Site
 from vmscert.tls import server_context
 from vmscert.verify import Verification, verify_connections
 from vmscert.windows import Stores
@@ -23,14 +23,16 @@ def verify_simulated(
     served: Mapping[str, Mapping[int, Issued | None]],
     expected: Mapping[str, str],
     at: datetime,
+    connections: Iterable[Connection] | None = None,
 ) -> Iterator[Verification]:
-    """Make every connection of a simulated site over real TLS, one server computer at a time.
+    """Make these connections of a simulated site, or all, over real TLS, server by server.
 
     `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
     """
-    for host in site.servers:
-        calls = [c for c in site.connections if c.server == host.name]
-        with serving(served[host.name]) as ports:
+    wanted = list(site.connections if connections is None else connections)
+    for name in dict.fromkeys(c.server for c in wanted):
+        calls = [c for c in wanted if c.server == name]
+        with serving(served[name]) as ports:
             yield from verify_connections(
                 site,
                 stores,

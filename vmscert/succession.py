@@ -1,0 +1,132 @@
+"""One CA takes over from another, and what was replaced goes: runbooks 17 to 19."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from cryptography import x509
+
+from vmscert.authority import BACKDATE, ROOT, create_authority
+from vmscert.carrying import Errand
+from vmscert.deeds import CA_KEY_BITS, ca_name, one_of, verify_site
+from vmscert.job import Job, Stop
+from vmscert.missing import lacking_roots, missing_retirement
+from vmscert.records import PROMOTE_CA
+from vmscert.rehearsal import walk
+from vmscert.verify import Verification
+from vmscert.windows import thumbprint
+
+_SHOWN = 3  # computers that a sentence names
+
+
+def create_next_ca(
+    job: Job, *, name: str = "", key_bits: int = ROOT.key_bits, years: int = 10
+) -> x509.Certificate:
+    """Create the CA that will take over, unless it waits or signs already; return its certificate.
+
+    It signs nothing before `switch_ca`; until then computers learn to trust it.
+    """
+    job.permit()
+    one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
+    with job.records.lock():
+        if job.records.next_ca is None and not _has_switched(job):
+            profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
+            authority = create_authority(name or _next_name(job), job.at, profile)
+            job.records.save_next(authority, job.secret("CA", new=True), job.at)
+    return job.records.next_ca or job.records.ca_certificate
+
+
+def switch_ca(job: Job) -> x509.Certificate:
+    """Let the next CA sign from now on, if every computer trusts it; return its certificate.
+
+    Stop where one does not: its links would go dark with the first server that is switched.
+    """
+    job.permit()
+    with job.records.lock():
+        if job.records.next_ca is not None:
+            if lacking := lacking_roots(job):
+                named = ", ".join(list(lacking)[:_SHOWN])
+                raise Stop(f"{len(lacking)} computers do not trust the next CA yet, first {named}: "
+                           f"bring them their folders, and their inventories back")  # fmt: skip
+            job.records.promote(job.at)
+    return job.records.ca_certificate
+
+
+def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0) -> list[str]:
+    """Return the computers that may let go of what was replaced: all their links serve the new.
+
+    As long as a server's newest certificate is younger than so many days, it and all that call it
+    keep the old one and its CA, as the way back; in a rehearsal nobody waits.
+    """
+    links = list(connections)
+    young = set() if job.rehearsal else set(_younger(job, after_days))
+    waiting = {name for one in links if not one.ok for name in (one.client, one.server)}
+    waiting |= young | {one.client for one in links if one.server in young}
+    return [name for name in missing_retirement(job) if name not in waiting]
+
+
+def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[str, str]]:
+    """Note that the keys of these servers, or that of the "CA", are in other hands.
+
+    What they certify stays in use until it is replaced; nothing is barred on a computer before.
+    """
+    job.permit()
+    known = {thumbprint(one) for one, _ in job.records.barred()}
+    current, rows = job.records.current(), []
+    for name in hosts:
+        one = job.records.ca_certificate if name == "CA" else current[name]
+        if thumbprint(one) not in known:
+            job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
+            rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
+    return rows
+
+
+def _younger(job: Job, days: int) -> Iterator[str]:
+    """The servers that got another certificate less than so many days ago."""
+    since = job.at - timedelta(days=days) - BACKDATE
+    for name, one in job.records.current().items():
+        if name in job.records.superseded() and one.not_valid_before_utc > since:
+            yield name
+
+
+def _has_switched(job: Job) -> bool:
+    """Whether this change has let its CA take over already."""
+    begun = job.change.plan.lines if job.change else 0
+    return any(entry.action == PROMOTE_CA for entry in job.records.ledger.entries()[begun:])
+
+
+def _next_name(job: Job) -> str:
+    """A name that no CA of this site has had: two CAs of one name are the hardest fault to find."""
+    taken = {one.subject.rfc4514_string() for one in job.records.cas().values()}
+    name = ca_name(job)
+    numbered = (name.replace(f" {job.at:%Y}", f" {job.at:%Y}-{n}") for n in range(2, 100))
+    return next(one for one in (name, *numbered) if f"CN={one}" not in taken)
+
+
+def walk_and_survey(job: Job, errands: Iterable[Errand]) -> list[dict[str, object]]:
+    """Let people, or simulated computers, make these visits, and look at its links after each.
+
+    One row for each visit: what came of it, and which links from and to that computer are dark now.
+    On a real site people walk: look at all links when they are back.
+    """
+    rows = []
+    for errand in errands:
+        for done in walk(job, [errand]):
+            dark = tuple(dark_links_now(job, done.host)) if job.rehearsal else ()
+            row = {"computer": done.host, "run": done.command, "result": done.result}
+            rows.append(row | ({"dark links": dark or "none"} if job.rehearsal else {}))
+    return rows
+
+
+def dark_links_now(job: Job, computer: str = "") -> list[str]:
+    """Call the servers as their clients do; return the links that are refused, and why.
+
+    All links, or those from and to one computer. A server that still shows its older certificate
+    is not dark.
+    """
+    refused = (one for one in verify_site(job, computer) if not one.ok)
+    return [
+        f"{one.client} → {one.server}:{one.port} as {one.name}: {one.verdict}"
+        for one in refused
+        if one.verdict != "wrong-certificate-served"
+    ]
