@@ -67,11 +67,11 @@ HOUSE = {
     "changeplans": "changes facts job missing planned switching windows",
     "closing": "changerecord execute job",
     "deeds": (
-        "authority expiry fleet job ledger missing rehearsal releases simulate site trust verify "
-        "windows"
+        "authority check expiry fleet job ledger missing records rehearsal releases simulate site "
+        "trust verify windows"
     ),
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
-    "runbook": "carrying deeds job missing records rehearsal sitetable",
+    "runbook": "carrying changes deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",

@@ -8,6 +8,8 @@ from lyon import Approved
 
 from vmscert import SiteError, open_runbook
 from vmscert.carrying import hand_over
+from vmscert.changeplans import plan_change
+from vmscert.changes import approve
 from vmscert.deeds import (
     create_ca,
     due_certificates,
@@ -185,3 +187,33 @@ def test_a_damaged_ca_certificate_is_told_with_the_way_back(rehearsed):
     (rehearsed / "ca.cer").write_bytes(b"not a certificate")
     with pytest.raises(ValueError, match=r"ca\.cer is damaged: restore it from the backup"):
         precheck(job)
+
+
+def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    renew_certificates(job, ["vms-rec-01", "vms-rec-02"], days=200, key_bits=3072)
+    renew_certificates(job, ["vms-rec-01"])
+    current = job.records.current()
+    for name in ("vms-rec-01", "vms-rec-02"):
+        life = current[name].not_valid_after_utc - current[name].not_valid_before_utc
+        assert (life.days, current[name].public_key().key_size) == (200, 3072)
+    assert current["vms-rec-01"].public_key() != current["vms-rec-02"].public_key()
+
+
+def test_a_renewal_keeps_the_key_only_where_it_is_told_to(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    old = job.records.current()["vms-rec-01"]
+    renew_certificates(job, ["vms-rec-01"], new_key=False)
+    new = job.records.current()["vms-rec-01"]
+    assert new.public_key() == old.public_key()
+    assert new.serial_number != old.serial_number
+
+
+def test_what_a_change_has_renewed_is_not_renewed_by_it_again(rehearsed):
+    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    begun = approve(job, plan_change(job, ["vms-rec-01"]))
+    assert len(renew_certificates(begun, ["vms-rec-01"])) == 1
+    assert renew_certificates(begun, ["vms-rec-01"]) == []
+    again = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    begun = approve(again, plan_change(again, ["vms-rec-01"]))
+    assert renew_certificates(begun, ["vms-rec-01", "vms-rec-02"])[0]["server"] == "vms-rec-02"

@@ -65,7 +65,7 @@ def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
     if job.change is not None:
         return job.change.plan
     with job.records.lock():
-        begun = _under_way(job)
+        begun = under_way(job)
     if begun and begun[1].parameters != json.loads(json.dumps(parameters, default=str)):
         raise Stop(f"{begun[0].name} has begun with other parameters: "
                    f"{_told(begun[1].parameters)}. Set them as they were")  # fmt: skip
@@ -228,7 +228,7 @@ def snapshot(records: Records) -> dict[str, str]:
     }
 
 
-def _under_way(job: Job) -> tuple[Path, Plan] | None:
+def under_way(job: Job) -> tuple[Path, Plan] | None:
     """The change of this runbook that has begun and is not closed; one that is void is left."""
     for folder in reversed(job.records.changes(job.runbook)):
         if (folder / _APPROVAL).exists() and not is_sealed(folder):

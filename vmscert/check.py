@@ -32,7 +32,8 @@ from vmscert.teaching import is_teaching
 from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
 from vmscert.windows import Personal, Stores, thumbprint
 
-_PHONES = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
+PHONES = "mobile streaming media"  # the certificate group that phones meet
+PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
@@ -192,12 +193,12 @@ def _outlook(
 ) -> Iterator[Finding]:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     yield from ends_soon(host.name, end, at)
-    if group == "mobile streaming media" and end - start > _PHONES:
+    if group == PHONES and end - start > PHONES_LIMIT:
         yield Finding(
             "too-long-for-phones",
             host.name,
             f"the certificate on {host.name} is valid for {(end - start).days} days; iPhones "
-            f"refuse more than {_PHONES.days}",
+            f"refuse more than {PHONES_LIMIT.days}",
         )
     odd = [name for name in host.names if "_" in name]
     if odd:

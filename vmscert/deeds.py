@@ -9,13 +9,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from vmscert.authority import ROOT, SERVER, Authority, Issued, Profile, create_authority
+from vmscert.check import PHONES, PHONES_LIMIT
 from vmscert.expiry import Due, due
 from vmscert.fleet import issue_all
 from vmscert.job import Job
 from vmscert.ledger import iso
 from vmscert.missing import missing_ca, missing_certificates
+from vmscert.records import read_pfx
 from vmscert.rehearsal import served_by
 from vmscert.releases import pfx_encryption
 from vmscert.simulate import verify_simulated
@@ -60,14 +63,16 @@ def issue_certificates(
     job.permit()
     with job.records.lock():  # looked at inside: a second run that waited finds it done
         missing = (n for n in missing_certificates(job) if job.site[n].enrolment == PFX)
-        return list(_issue(job, missing, "issue", password, days, key_bits))
+        profile = replace(SERVER, days=days, key_bits=key_bits)
+        return list(_issue(job, dict.fromkeys(missing, profile), "issue", password))
 
 
-def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
+def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
     """Answer every request that came back: the key stays on its computer. One row for each.
 
     The table decides which names the certificate carries; a request that asks for others, or
-    whose key is weak, is refused, and its row says why.
+    whose key is weak, is refused, and its row says why. Without `days` a certificate lasts as long
+    as the one before.
     """
     job.permit()
     with job.records.lock():
@@ -80,8 +85,10 @@ def sign_requests(job: Job, *, days: int = SERVER.days) -> list[dict[str, str]]:
             return []
         authority = job.records.authority(job.secret("CA"))
         _note_abandoned(job)
-        profile = replace(SERVER, days=days)
-        return [_signed(job, authority, host, csr, profile) for host, csr in waiting]
+        return [
+            _signed(job, authority, host, csr, _as_before(job, host.name, days))
+            for host, csr in waiting
+        ]
 
 
 def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str, str]:
@@ -108,17 +115,68 @@ def renew_certificates(
     hosts: Iterable[str],
     password: str = "",
     *,
-    days: int = SERVER.days,
-    key_bits: int = SERVER.key_bits,
+    days: int = 0,
+    key_bits: int = 0,
+    new_key: bool = True,
 ) -> list[dict[str, str]]:
-    """Issue new certificates with new keys to these servers; the old ones stay as a way back."""
+    """Issue new certificates to these servers; the old ones stay, as the way back.
+
+    With the names of the table; with the life and the key size of the old one unless others are
+    given; with a new key, unless the old one, whose PFX is here, is to be kept. What this change
+    has renewed already is left as it is.
+    """
     job.permit()
     wanted = set(hosts)
     if strangers := sorted(wanted - {host.name for host in job.site}):
         raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
+        wanted -= renewed(job)
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
-        return list(_issue(job, mine, "renew", password, days, key_bits))
+        profiles = {name: _as_before(job, name, days, key_bits) for name in mine}
+        keys = {} if new_key else {name: _kept_key(job, name) for name in mine}
+        return list(_issue(job, profiles, "renew", password, keys))
+
+
+def renewed(job: Job) -> set[str]:
+    """Return the servers whose newest certificate was renewed in this change."""
+    if job.change is None:
+        return set()
+    lines = job.records.ledger.entries()[job.change.plan.lines :]
+    paths = job.records.certificate_paths()
+    new = {(entry.host, entry.thumbprint) for entry in lines if entry.action == "renew"}
+    return {host for host, path in paths.items() if (host, path.stem) in new}
+
+
+def _as_before(job: Job, name: str, days: int = 0, key_bits: int = 0) -> Profile:
+    """What a server's new certificate contains: what the old one did, unless it says otherwise.
+
+    One that ended with its CA does not hand that on, and none is too long for phones.
+    """
+    old = job.records.current().get(name)
+    if old is None:
+        return replace(SERVER, days=days or SERVER.days, key_bits=key_bits or SERVER.key_bits)
+    life = (old.not_valid_after_utc - old.not_valid_before_utc).days
+    above = job.records.issuers()[name]
+    capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
+    if PHONES in job.site[name].groups:
+        life = min(life, PHONES_LIMIT.days)
+    size = getattr(old.public_key(), "key_size", 0)
+    bits = next((bits for bits in SERVER_KEY_BITS if bits >= size), SERVER.key_bits)
+    return replace(
+        SERVER,
+        days=days or (SERVER.days if capped else max(life, 1)),
+        key_bits=key_bits or bits,
+    )
+
+
+def _kept_key(job: Job, name: str) -> RSAPrivateKey:
+    """The private key of a server's newest certificate, out of its PFX."""
+    path = job.records.pfx_paths().get(name)
+    if path is None:
+        raise ValueError(f"The key of {name} is not here: renew it with a new one")
+    key = read_pfx(path, job.secret("PFX")).key
+    assert key is not None
+    return key
 
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:
@@ -153,24 +211,42 @@ def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None =
 
 
 def _issue(
-    job: Job, hosts: Iterable[str], action: str, password: str, days: int, key_bits: int
+    job: Job,
+    profiles: Mapping[str, Profile],
+    action: str,
+    password: str,
+    keys: Mapping[str, RSAPrivateKey] | None = None,
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
-    one_of("A server's RSA key", key_bits, SERVER_KEY_BITS)
-    orders = {name: job.site[name].issued_names for name in hosts}
-    if not orders:
+    if not profiles:
         return
-    profile = replace(SERVER, key_bits=key_bits, days=days)
+    for profile in profiles.values():
+        one_of("A server's RSA key", profile.key_bits, SERVER_KEY_BITS)
     authority = job.records.authority(job.secret("CA"))
     password = password or job.secret("PFX", new=True)
     _note_abandoned(job)
-    for name, issued in issue_all(authority, orders, job.at, profile=profile):
+    for name, issued in _made(job, authority, profiles, keys or {}):
         encryption = pfx_encryption(job.site[name].windows)
         job.records.save(
             name, issued, password, encryption,
             at=job.at, runbook=job.number, action=action,
         )  # fmt: skip
         yield _issued_row(name, issued, f"in a PFX, {encryption}")
+
+
+def _made(
+    job: Job,
+    authority: Authority,
+    profiles: Mapping[str, Profile],
+    keys: Mapping[str, RSAPrivateKey],
+) -> Iterator[tuple[str, Issued]]:
+    """Certificates with new keys, made on every core, then those for keys that are kept."""
+    names = {name: job.site[name].issued_names for name in profiles}
+    for profile in dict.fromkeys(profiles.values()):
+        alike = {n: names[n] for n in profiles if profiles[n] == profile and n not in keys}
+        yield from issue_all(authority, alike, job.at, profile=profile)
+    for name, key in keys.items():
+        yield name, authority.issue(*names[name], at=job.at, profile=profiles[name], key=key)
 
 
 def _note_abandoned(job: Job) -> None:

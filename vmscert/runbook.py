@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vmscert.carrying import hand_over
+from vmscert.changes import under_way
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
 from vmscert.job import EXAMPLE, Check, Job, records_folder
 from vmscert.missing import MISSING
@@ -33,7 +34,7 @@ def open_runbook(
     clock = (lambda: at) if at else lambda: datetime.now(UTC)
     job = Job(runbook, described, records, now, path, clock)
     records.save_table(path.read_bytes())
-    if job.rehearsal:
+    if job.rehearsal and not under_way(job):
         _catch_up(job)
     return job
 
