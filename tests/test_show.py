@@ -200,9 +200,9 @@ class TestSiteMap:
 
 class TestTimeline:
     def rows(self, days):
-        profile = replace(QUICK, days=days)
-        ca = create_authority("a", AT, profile).certificate
-        return due([("CA", create_authority("a", AT, QUICK).certificate), ("rec-01", ca)], AT)
+        ca = create_authority("a", AT, QUICK)
+        server = ca.issue("rec-01", at=AT, profile=replace(SERVER, days=days), key=ca.key)
+        return due([("CA", ca.certificate), ("rec-01", server.certificate)], AT)
 
     def test_it_says_day_and_status_in_words(self):
         shown = words(timeline(self.rows(20), AT))

@@ -38,6 +38,7 @@ STATUS_COLOURS = {
     "warning": DUBIOUS,
     "critical": BAD,
     "expired": "#7a1c1c",
+    "replaced": QUIET,
 }
 _MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind
 _MOST_NAMES = 3  # names in one label; more are counted

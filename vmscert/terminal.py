@@ -26,7 +26,8 @@ _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
 _LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
 _MOST_ROWS = 100  # connections shown in a terminal; all of them are in verification.csv
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
-            "warning": "yellow", "plan": "cyan", "ok": "green"}  # fmt: skip
+            "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
+            "unknown": "magenta"}  # fmt: skip
 
 
 def show_plan(rows: list[dict[str, object]]) -> None:
