@@ -38,11 +38,11 @@ HOUSE = {
     "symptoms": "facts reach rules",
     "revocation": "paths rules subtrees",
     "trust": "extensions names paths revocation rules subtrees",
-    "expiry": "authority paths windows",
+    "expiry": "authority paths rules windows",
     "ledger": "files",
     "fleet": "authority keyfile",
     "computers": "authority facts names paths releases rules site subtrees windows",
-    "check": "computers expiry site teaching trust windows",
+    "check": "authority computers expiry paths site teaching trust windows",
     "cafiles": "authority files",
     "evidence": "facts files",
     "planned": "pages",
@@ -77,6 +77,11 @@ HOUSE = {
     "formats": "",
     "pasted": "facts",
     "reading": "check formats inventory pasted paths records sitetable trust windows",
+    "agenda": (
+        "blackout check expiry inventory job paths reach reading records site sitetable "
+        "surveys targets windows"
+    ),
+    "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",
     "returns": "authority deeds inventory job ledger paths reading site",
@@ -102,11 +107,13 @@ HOUSE = {
     "boardform": "job returns show standings",
     "explorer": "show",
     "forms": "practice reach reading show surveys symptoms troubles",
-    "terminal": "dissect expiry formats reach reading standings surveys tls trust",
+    "terminal": (
+        "agenda blackout channels dissect expiry formats reach reading standings surveys tls trust"
+    ),
     "cli": (
-        "changerecord evidence execute expiry facts files job ledger plans reach reading records "
-        "returns rollout runbook site sitetable standings surveys switching symptoms targets "
-        "terminal trust verify windows"
+        "agenda changerecord channels evidence execute facts files job ledger plans reach reading "
+        "records returns rollout runbook site sitetable standings surveys switching symptoms "
+        "targets terminal trust verify windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
-from vmscert import QUICK, Finding, Host, Site, create_authority, due, read_site
+from vmscert import QUICK, SERVER, Finding, Host, Site, create_authority, due, read_site
 from vmscert.expiry import Due
 from vmscert.facts import DATA
 from vmscert.picture import BAD, DUBIOUS, GROUP_COLOURS, site_map, timeline

@@ -24,7 +24,14 @@ from vmscert.symptoms import QUESTIONS, explain
 
 ROWS = facts("symptoms")
 NOBODY_SAYS_IT = {
-    *("chain-order", "clock-off", "expires-soon", "name-not-portable"),
+    *(
+        "ca-ends-first",
+        "chain-order",
+        "clock-off",
+        "expires-soon",
+        "name-not-portable",
+        "short-lived-root",
+    ),
     *("root-twice", "superseded-left", "teaching-key"),
 }
 

@@ -6,7 +6,7 @@ comes from their inventory files, real or simulated; the answer is a list of fin
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from vmscert.authority import SERVER, is_signed_by
 from vmscert.computers import (
     Chain,
     accounts,
@@ -26,7 +27,8 @@ from vmscert.computers import (
     serving,
     superseded,
 )
-from vmscert.expiry import WARNING
+from vmscert.expiry import WARNING, kind_of, lasts
+from vmscert.paths import Reading
 from vmscert.site import Connection, Host, Site
 from vmscert.teaching import is_teaching
 from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
@@ -34,6 +36,10 @@ from vmscert.windows import Personal, Stores, thumbprint
 
 PHONES = "mobile streaming media"  # the certificate group that phones meet
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
+# Every server certificate that a shorter root signs after its first renewal is cut short by it, so
+# that root must be replaced on every computer more often than one certificate on one server.
+_SHORTEST_ROOT = timedelta(days=2 * SERVER.days)
+AT_ONCE = frozenset({"ca-ends-first", "too-long-for-phones", "short-lived-root"})
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
@@ -61,6 +67,7 @@ def check_site(
         found += check_computer(site, host, held, (pfx or {}).get(host.name, ""))
         found += check_host(host, held, at)
     found += _connections(site, stores, at)
+    found += _roots_above(site, stores)
     return list(dict.fromkeys(found))
 
 
@@ -79,12 +86,36 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
         findings += _key(host, stores, held)
         findings += superseded(host, stores, held.certificate)
         findings += _outlook(host, held.certificate, group, at)
+        findings += _outlives(host.name, held.certificate, (*stores.intermediate, *stores.trusted))
     return list(dict.fromkeys(findings))
 
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
     """Return the findings about a CA certificate by itself, before anybody trusts it."""
     return list(_ca_findings(certificate, at))
+
+
+def told_at_once(
+    certificate: x509.Certificate, cas: Iterable[x509.Certificate], host: Host | None = None
+) -> list[Finding]:
+    """Return what will hurt on a day that can be told today: findings with codes of AT_ONCE.
+
+    `cas` are the CAs at hand, `host` the server that presents the certificate, where it is known.
+    """
+    found = [*_short_lived(certificate)]
+    found += _outlives(host.name if host else "leaf", certificate, cas)
+    if host and PHONES in host.groups:
+        found += _too_long(host, certificate)
+    return found
+
+
+def _roots_above(site: Site, stores: Mapping[str, Stores]) -> Iterator[Finding]:
+    """Look at each root that computers trust and that some server's chain leads to."""
+    above = {Reading(chain[-1]).issuer for chain in {chain for _, chain in _served(site, stores)}}
+    trusted = dict.fromkeys(root for held in stores.values() for root in held.trusted)
+    for root in trusted:
+        if Reading(root).subject in above:
+            yield from _short_lived(root)
 
 
 def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iterator[Finding]:
@@ -191,15 +222,9 @@ def _key(host: Host, stores: Stores, held: Personal) -> Iterator[Finding]:
 def _outlook(
     host: Host, certificate: x509.Certificate, group: str, at: datetime
 ) -> Iterator[Finding]:
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    yield from ends_soon(host.name, end, at)
-    if group == PHONES and end - start > PHONES_LIMIT:
-        yield Finding(
-            "too-long-for-phones",
-            host.name,
-            f"the certificate on {host.name} is valid for {(end - start).days} days; iPhones "
-            f"refuse more than {PHONES_LIMIT.days}",
-        )
+    yield from ends_soon(host.name, certificate.not_valid_after_utc, at)
+    if group == PHONES:
+        yield from _too_long(host, certificate)
     odd = [name for name in host.names if "_" in name]
     if odd:
         yield Finding(
@@ -207,6 +232,38 @@ def _outlook(
             host.name,
             f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
         )
+
+
+def _too_long(host: Host, certificate: x509.Certificate) -> Iterator[Finding]:
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    if life > PHONES_LIMIT:
+        yield Finding(
+            "too-long-for-phones",
+            host.name,
+            f"the certificate on {host.name} is valid for {life.days} days; iPhones refuse more "
+            f"than {PHONES_LIMIT.days}",
+        )
+
+
+def _outlives(
+    where: str, certificate: x509.Certificate, cas: Iterable[x509.Certificate]
+) -> Iterator[Finding]:
+    """Tell of a CA that ends before a certificate that it issued: on that day both are dead."""
+    mine = lasts(certificate)
+    for ca in cas:
+        until = lasts(ca)
+        if mine and until and until[1] < mine[1] and is_signed_by(certificate, ca):
+            text = f"it ends on {mine[1]:%Y-%m-%d}, but its CA {Reading(ca).label} does so already"
+            yield Finding("ca-ends-first", where, f"{text} on {until[1]:%Y-%m-%d}")
+
+
+def _short_lived(certificate: x509.Certificate) -> Iterator[Finding]:
+    span, read = lasts(certificate), Reading(certificate)
+    if span and kind_of(certificate) == "CA" and read.self_signed:
+        life = span[1] - span[0]
+        if life < _SHORTEST_ROOT:
+            text = f"the root {read.label} is valid for {life.days} days, until {span[1]:%Y-%m-%d}"
+            yield Finding("short-lived-root", "root", text)
 
 
 def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
@@ -230,6 +287,7 @@ def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Findin
             "root",
             f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
         )
+    yield from _short_lived(certificate)
     key = _public_key(certificate)
     if is_teaching(key):
         yield Finding("teaching-key", "root", "its modulus spells that it is a key for lessons")

@@ -39,6 +39,7 @@ from vmscert.trust import Finding
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from vmscert.agenda import Agenda
     from vmscert.job import Job
     from vmscert.reading import Document
     from vmscert.site import Site
@@ -65,6 +66,9 @@ NameOption = Annotated[str, typer.Option(help="The name that clients use for the
 TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
 OnOption = Annotated[
     str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
+]
+RememberOption = Annotated[
+    Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
@@ -387,21 +391,101 @@ def roll_out_command(
 
 @app.command(name="due")
 def due_command(
-    paths: Annotated[list[Path], typer.Argument(help="Certificates, PFX files, site folders.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several.")
+    ],
     on: OnOption = "",
+    live: Annotated[bool, typer.Option("--live", help="Call the servers of the sites.")] = False,
+    folder: FolderOption = "",
+    timeout: TimeoutOption = TIMEOUT,
     as_json: JsonOption = False,
+    nagios: Annotated[bool, typer.Option(help="Print one line; exit 0, 1, 2 or 3.")] = False,
+    mail: Annotated[bool, typer.Option(help="Print a mail, or nothing if all is fine.")] = False,
+    remember: RememberOption = None,
+    ics: Annotated[str, typer.Option(help="Write a calendar; - prints it.")] = "",
+    prometheus: Annotated[str, typer.Option(help="Write metrics; - prints them.")] = "",
+    csv: Annotated[str, typer.Option("--csv", help="Write the table; - prints it.")] = "",
+    html: Annotated[str, typer.Option(help="Write a page to print; - prints it.")] = "",
 ) -> None:
-    """Tell what expires when, soonest first."""
-    from vmscert.expiry import due
-    from vmscert.reading import labelled
+    """Tell what expires when, soonest first, and what goes dark if nobody acts.
 
-    at = _at(on)
-    rows = due([pair for path in paths for pair in labelled(path, _ask_pfx)], at)
+    Of what was issued, is installed and is served: certificates, CAs and revocation lists. Exit 1
+    if somebody has to act, or if anything is unknown.
+    """
+    from vmscert import channels
+    from vmscert.agenda import gather
+
+    made = datetime.now(UTC)
+    agenda = gather(sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
+    if nagios:
+        raise typer.Exit(_print_nagios(agenda))
+    if mail:
+        raise typer.Exit(_print_mail(agenda, remember))
+    wanted = {
+        csv: lambda: channels.as_csv(agenda),
+        ics: lambda: channels.calendar(agenda, made),
+        prometheus: lambda: channels.prometheus(agenda, made),
+        html: lambda: channels.html(agenda),
+    }
+    printed = [_deliver(place, make()) for place, make in wanted.items() if place]
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1, default=iso))
-    else:
-        show_due(rows)
-    raise typer.Exit(FOUND if any(row.status != "ok" for row in rows) else NOTHING)
+        print(channels.as_json(agenda))
+    elif not any(printed):
+        show_due(agenda)
+    raise typer.Exit(_how_due(agenda))
+
+
+def _deliver(place: str, data: bytes) -> bool:
+    """Write a file whole, or print it; return whether it was printed."""
+    from vmscert.files import write_atomic
+
+    if place != "-":
+        write_atomic(Path(place), data)
+        return False
+    sys.stdout.buffer.write(data)
+    return True
+
+
+def _how_due(agenda: "Agenda") -> int:
+    """Nothing to do, something, or nothing that could be read at all, which is said in red."""
+    if agenda.rows or any(one.where.startswith("served") for one in agenda.unknown):
+        return NOTHING if agenda.quiet else FOUND
+    return UNUSABLE
+
+
+def _print_nagios(agenda: "Agenda") -> int:
+    from vmscert.channels import nagios
+
+    code, line = nagios(agenda)
+    print(line)
+    return code
+
+
+def _print_mail(agenda: "Agenda", remember: Path | None) -> int:
+    """Print what is new and keep in mind that it was told, in this order: rather twice than never.
+
+    Without a memory everything is new.
+    """
+    from vmscert.channels import mail, news
+    from vmscert.files import write_atomic
+
+    told, memory = news(agenda, _remembered(remember))
+    text = mail(told)
+    if text:
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.flush()
+    if remember:
+        write_atomic(remember, json.dumps(memory, indent=1).encode())
+    return FOUND if text else NOTHING
+
+
+def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        return {str(key): dict(was) for key, was in json.loads(path.read_bytes()).items()}
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{path} is no memory of `vmscert due`: name another file") from None
 
 
 @records_app.command()
@@ -462,6 +546,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow must not stop a redirected Windows run
+    if "--nagios" in sys.argv:
+        sys.exit(_watched())
     try:
         app()
     except NotebookError as error:
@@ -470,6 +556,18 @@ def main() -> None:
     except (SiteError, ValueError, OSError, RuntimeError) as error:
         err.print(_said(error), style="red", soft_wrap=True, markup=False)
         sys.exit(UNUSABLE)
+
+
+def _watched() -> int:
+    """Run for a monitoring system: whatever goes wrong is UNKNOWN, in one line, never CRITICAL."""
+    try:
+        return app(standalone_mode=False)
+    except Exception as error:
+        from vmscert.channels import UNKNOWN, nagios_line
+
+        text = error.format_message() if isinstance(error, typer.BadParameter) else _said(error)
+        print(nagios_line(UNKNOWN, text or type(error).__name__))
+        return UNKNOWN
 
 
 def _said(error: Exception) -> str:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from vmscert.authority import SERVER
 from vmscert.paths import Reading
+from vmscert.rules import Finding
 from vmscert.windows import thumbprint
 
 Signed = x509.Certificate | x509.CertificateRevocationList
@@ -54,7 +55,13 @@ class Due:
     issuer: str = ""  # common name
     owner: str = ""
     note: str = ""
+    findings: tuple[Finding, ...] = ()  # what will hurt, and is told at once
     where: tuple[str, ...] = ()  # "issued", "in use on vms-rec-01", "served at vms-rec-01:7563"
+
+    @property
+    def thresholds(self) -> tuple[timedelta, timedelta, timedelta]:
+        """How long before its end it is "plan", "warning" and "critical"."""
+        return _thresholds(self.not_after - self.not_before)
 
     @property
     def quiet(self) -> bool:

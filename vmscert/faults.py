@@ -216,7 +216,7 @@ def too_long_for_phones(lab: Lab) -> Lab:
 @fault
 def issuer_not_ca(lab: Lab) -> Lab:
     """The CA certificate says that it is no CA: it was made like one for a server."""
-    return _with_root(lab, x509.BasicConstraints(False, None))
+    return _with_root_having(lab, x509.BasicConstraints(False, None))
 
 
 @fault
@@ -224,13 +224,32 @@ def issuer_key_usage(lab: Lab) -> Lab:
     """The CA certificate lets its key sign revocation lists only."""
     no, crl_sign = False, True
     only_lists = x509.KeyUsage(no, no, no, no, no, no, crl_sign, no, no)
-    return _with_root(lab, only_lists)
+    return _with_root_having(lab, only_lists)
 
 
 @fault
 def name_constraint(lab: Lab) -> Lab:
     """The CA may issue for names below example.org only, and this site is called otherwise."""
-    return _with_root(lab, x509.NameConstraints([x509.DNSName("example.org")], None))
+    return _with_root_having(lab, x509.NameConstraints([x509.DNSName("example.org")], None))
+
+
+@fault
+def ca_ends_first(lab: Lab) -> Lab:
+    """The server's certificate is valid for a month longer than the CA that issued it."""
+    end = lab.authority.certificate.not_valid_after_utc
+    return _remade(lab, end=end + timedelta(days=30))
+
+
+@fault
+def short_lived_root(lab: Lab) -> Lab:
+    """The root is valid for one year, and no server certificate for longer."""
+    old = lab.authority.certificate
+    year = old.not_valid_before_utc + timedelta(days=365)
+    lab = _with_root(lab, remade(old, lab.authority.key, end=year))
+    for host in lab.site.servers:
+        short = remade(lab.served[host.name].certificate, lab.authority.key, end=year)
+        lab = lab.serving(host, replace(lab.served[host.name], certificate=short))
+    return lab
 
 
 # The client
@@ -339,10 +358,15 @@ def _remade(lab: Lab, **changes: Any) -> Lab:
     return _changed(lab, certificate=remade(old, lab.authority.key, **changes))
 
 
-def _with_root(lab: Lab, having: x509.ExtensionType) -> Lab:
+def _with_root_having(lab: Lab, having: x509.ExtensionType) -> Lab:
     """Change one extension of the CA certificate that all computers trust; its key stays."""
     old = lab.authority.certificate
-    new = remade(old, lab.authority.key, having=having, critical=True)
+    return _with_root(lab, remade(old, lab.authority.key, having=having, critical=True))
+
+
+def _with_root(lab: Lab, new: x509.Certificate) -> Lab:
+    """Let all computers trust another certificate of the CA, with the same key."""
+    old = lab.authority.certificate
     stores = {
         name: replace(one, root=tuple(new if root == old else root for root in one.root))
         for name, one in lab.stores.items()

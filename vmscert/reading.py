@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from vmscert.check import check_ca, check_site
+from vmscert.check import check_ca, check_site, told_at_once
 from vmscert.formats import Found, counted, read_der, read_pem, unbase64
 from vmscert.inventory import parse_inventory
 from vmscert.pasted import Binding, read_pasted, thumbprints
@@ -86,20 +86,12 @@ def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
 
 def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
     """Return what clients are to trust: all certificates of a file, the CAs of a folder."""
-    if _is_site(path):
+    if is_site_folder(path):
         return [Records(path).ca_certificate]
     found = read(path, ask)
     if not path.is_dir():
         return list(found.certificates)
     return [one for one in found.certificates if Reading(one).is_ca or Reading(one).self_signed]
-
-
-def labelled(path: Path, ask: AskPassword) -> list[tuple[str, x509.Certificate]]:
-    """Return (label, certificate) for every certificate in a file or in a site's folder."""
-    if _is_site(path):
-        records = Records(path)
-        return [("CA", records.ca_certificate), *records.current().items()]
-    return [(_label(one), one) for one in read_certificates(path, ask)]
 
 
 def check_path(
@@ -111,7 +103,7 @@ def check_path(
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> tuple[Document, list[Finding]]:
     """Return what a path is, and the findings about it."""
-    if _is_site(path):
+    if is_site_folder(path):
         return _check_site(path, at)
     if path.suffix.lower() == ".csv":
         site = read_site(path)
@@ -138,6 +130,7 @@ def judge_document(
     wanted = name or (one.names[0] if one.names else _label(leaf))
     lists = [*found.crls, *crls]
     findings = diagnose(found.certificates, wanted, roots, at, crls=lists).findings
+    findings += tuple(told_at_once(leaf, (*found.certificates[1:], *roots)))
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
 
 
@@ -254,7 +247,7 @@ def _unhex(text: str) -> bytes:
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    found = [(one, _in_folder(one)) for one in islice(_files(path), _MOST_FILES)]
+    found = [(one, _in_folder(one)) for one in files_below(path)]
     ours = [(one, document) for one, document in found if document.about != "something else"]
     kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
@@ -265,8 +258,13 @@ def _folder(path: Path) -> Document:
     return replace(_together(documents), about=f"a folder with {kinds}{more}")
 
 
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and below it, in order, up to a thousand files."""
+    return islice(_files(path), _MOST_FILES)
+
+
 def _files(path: Path) -> Iterator[Path]:
-    """Yield what lies in a folder and below it, in order; what nobody may enter is passed over."""
+    """Yield all files; what nobody may enter is passed over."""
     for folder, below, names in os.walk(path):
         below.sort()
         yield from filter(_is_file, (Path(folder, name) for name in sorted(names)))
@@ -293,7 +291,8 @@ def _together(documents: list[Document]) -> Document:
     )
 
 
-def _is_site(path: Path) -> bool:
+def is_site_folder(path: Path) -> bool:
+    """Tell whether a folder holds the records of a site."""
     return path.is_dir() and (path / "ca.cer").exists()
 
 
@@ -304,7 +303,7 @@ def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     site = read_site(records.table)
     findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
     about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
-    return Document(about), findings
+    return Document(about), list(dict.fromkeys(findings))
 
 
 def in_use(documents: Iterable[Document]) -> Iterator[str]:

@@ -67,7 +67,7 @@ def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
     line that is wrong.
     """
     texts = list(texts)
-    sites = [text for text in texts if _is_site(Path(text))]
+    sites = [text for text in texts if is_table(Path(text))]
     found = dict.fromkeys(target for site in sites for target in site_targets(read_site(site)))
     faults = []
     for where, text in _lines(text for text in texts if text not in sites):
@@ -101,7 +101,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _is_site(path: Path) -> bool:
+def is_table(path: Path) -> bool:
     """Whether a file is a site's table: its first line names the column of roles."""
     if not _is_file(path):
         return False

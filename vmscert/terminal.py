@@ -1,6 +1,6 @@
 """What the command prints for people: tables, colours, findings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from vmscert.reach import spelled
 from vmscert.trust import Finding
 
 if TYPE_CHECKING:
+    from vmscert.agenda import Agenda
     from vmscert.expiry import Due
     from vmscert.reading import Document
     from vmscert.standings import Standing
@@ -82,19 +83,55 @@ def show_board(standings: "Iterable[Standing]") -> None:
     out.print(table)
 
 
-def show_due(rows: "Iterable[Due]") -> None:
-    """Show what ends when."""
-    table = Table("certificate", "ends", "days left", "renew on", "status")
-    for row in rows:
-        colour = _COLOURS[row.status]
-        table.add_row(
-            escape(row.label),
-            f"{row.not_after:%Y-%m-%d}",
-            str(row.days_left),
-            f"{row.renew_on:%Y-%m-%d}",
-            f"[{colour}]{row.status}[/{colour}]",
-        )
+def show_due(agenda: "Agenda") -> None:
+    """Show what ends when, what is told at once, and what goes dark if nobody acts."""
+    from vmscert.channels import findings_lines
+
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("certificate", "ends", "days left", "renew on", "status", "owner"):
+        table.add_column(heading, no_wrap=True)
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    for row in live[:_MOST_ROWS]:
+        table.add_row(*_due_cells(row))
+    for one in agenda.unknown[:_MOST_ROWS]:
+        table.add_row(escape(one.label), "", "", "", _coloured(one.status), "")
     out.print(table)
+    if len(live) > _MOST_ROWS:
+        out.print(f"… and {len(live) - _MOST_ROWS} more: --csv FILE writes all of them")
+    _show_lines("Unknown", [f"{one.where}: {one.why}" for one in agenda.unknown])
+    _show_lines("Told at once", findings_lines(agenda))
+    _show_dark(agenda)
+
+
+def _due_cells(row: "Due") -> tuple[str, ...]:
+    return (
+        escape(row.label),
+        f"{row.not_after:%Y-%m-%d}",
+        f"{row.days_left} ({row.share_left:.0%})",
+        f"{row.renew_on:%Y-%m-%d}",
+        _coloured(row.status),
+        escape(row.owner),
+    )
+
+
+def _coloured(status: str) -> str:
+    return f"[{_COLOURS[status]}]{status}[/{_COLOURS[status]}]"
+
+
+def _show_dark(agenda: "Agenda") -> None:
+    from vmscert.blackout import dark
+    from vmscert.channels import dark_lines
+
+    lines, now = dark_lines(agenda), len(dark(agenda.blackouts, agenda.at))
+    _show_lines(f"Dark on {agenda.at:%Y-%m-%d}", lines[:now])
+    _show_lines("Goes dark if nobody acts", lines[now:])
+
+
+def _show_lines(heading: str, lines: Sequence[str]) -> None:
+    if lines:
+        out.print(f"[b]{heading}[/b]")
+    for line in lines[:_MOST_ROWS]:
+        out.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool = False) -> None:

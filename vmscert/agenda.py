@@ -1,0 +1,285 @@
+"""What is due, gathered from everywhere: what was issued, is installed, is served, and each CA."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from vmscert.blackout import Blackout, Issue, assumed, blackouts
+from vmscert.check import told_at_once
+from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
+from vmscert.inventory import read_inventory
+from vmscert.job import records_folder
+from vmscert.paths import Reading
+from vmscert.reach import TIMEOUT, spelled
+from vmscert.reading import AskPassword, files_below, is_site_folder, read
+from vmscert.records import Records
+from vmscert.site import Host, Site
+from vmscert.sitetable import find_table, read_site
+from vmscert.surveys import Seen, survey
+from vmscert.targets import Target, is_table, read_targets, site_targets
+from vmscert.windows import UNKNOWN, Stores, thumbprint
+
+_ENDPOINT = re.compile(r"\S+:\d+(-\d+)?|https?://\S+")
+_NOTHING_OF_OURS = "something else"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Something that should have told its certificate and did not: never a reason for calm."""
+
+    label: str
+    where: str  # "served at vms-rec-01:7563", or the path of a file
+    why: str
+    status: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """All that is known of what ends when, seen at one moment; every channel tells it.
+
+    `reported` is computer → the time of its inventory. `blackouts` are also those of the past.
+    """
+
+    at: datetime
+    rows: tuple[Due, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    blackouts: tuple[Blackout, ...] = ()
+    reported: Mapping[str, datetime] = field(default_factory=dict)
+    sites: tuple[Site, ...] = ()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody has to act, and nothing is unknown."""
+        return not self.unknown and all(row.quiet and not row.findings for row in self.rows)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What one argument told, or all of them together."""
+
+    sights: tuple[Sight, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    blackouts: tuple[Blackout, ...] = ()
+    reported: Mapping[str, datetime] = field(default_factory=dict)
+    sites: tuple[Site, ...] = ()
+
+    def __add__(self, other: "_Source") -> "_Source":
+        return _Source(
+            self.sights + other.sights,
+            self.unknown + other.unknown,
+            self.blackouts + other.blackouts,
+            {**self.reported, **other.reported},
+            self.sites + other.sites,
+        )
+
+
+def gather(
+    texts: Iterable[str],
+    at: datetime,
+    ask: AskPassword,
+    *,
+    live: bool = False,
+    folder: str = "",
+    timeout: float = TIMEOUT,
+) -> Agenda:
+    """Gather what ends when, seen at a moment, from sites' tables and folders, files, HOST:PORTs.
+
+    A site's table brings its records with it, which lie in `folder` if one is named; with `live`
+    its servers are called, too. ValueError for an argument that is nothing of these; what is there
+    but can't be read, and servers that do not answer, are unknown.
+    """
+    texts = list(texts)
+    asked = [text for text in texts if not Path(text).exists() and _ENDPOINT.fullmatch(text)]
+    told = _Source()
+    for text in texts:
+        if text not in asked:
+            told += _of_path(Path(text), at, ask, folder)
+    targets = read_targets(asked) + [one for site in told.sites for one in _first_names(site, live)]
+    if targets:
+        told += _served(targets, at, timeout)
+    return _agenda(told, at)
+
+
+def of_records(site: Site | None, records: Records, at: datetime) -> Agenda:
+    """Return what is due of one site, as its records tell it."""
+    return _agenda(_of_records(site, records, at), at)
+
+
+def _agenda(told: _Source, at: datetime) -> Agenda:
+    hosts = {host.name: host for site in told.sites for host in site}
+    sights = [_owned(one, hosts) for one in told.sights]
+    signed = {fingerprint(one.signed): one.signed for one in sights}
+    certificates = [one for one in signed.values() if isinstance(one, x509.Certificate)]
+    cas = [one for one in certificates if kind_of(one) == "CA"]
+    rows = (
+        _with_findings(row, signed[row.fingerprint], cas, hosts.get(row.label))
+        for row in due(sights, at)
+    )
+    return Agenda(at, tuple(rows), told.unknown, told.blackouts, told.reported, told.sites)
+
+
+def _owned(sight: Sight, hosts: Mapping[str, Host]) -> Sight:
+    host = hosts.get(sight.label)
+    return sight._replace(owner=host.owner, note=host.notes) if host else sight
+
+
+def _with_findings(row: Due, signed: object, cas: Sequence, host: Host | None) -> Due:
+    if not isinstance(signed, x509.Certificate) or row.status == "replaced":
+        return row
+    found = told_at_once(signed, cas, host)
+    return replace(row, findings=tuple(replace(one, where=row.label) for one in found))
+
+
+def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> _Source:
+    table = find_table(path)
+    if is_table(table):
+        return _of_records(read_site(table), Records(folder or records_folder(table)), at)
+    if is_site_folder(path):
+        records = Records(path)
+        site = read_site(records.table) if records.table.exists() else None
+        return _of_records(site, records, at)
+    if not path.is_dir():
+        return _of_file(path, ask)
+    found = [_of_file(one, None, passing=True) for one in files_below(path)]
+    told = sum(found, _Source())
+    if not (told.sights or told.unknown):
+        raise ValueError(f"{path} holds nothing that ends: name a folder with certificates")
+    return told
+
+
+def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> _Source:
+    """What one file tells; in passing, through a folder, what is nothing of ours tells nothing."""
+    if path.suffix.lower() == ".json" and (held := _inventory(path)):
+        return _Source(tuple(_of_computers([held], [])), reported={held.host: held.at})
+    found = read(path, ask)
+    signed = [*found.certificates, *found.crls]
+    sights = tuple(Sight(_label(one), one, path.name) for one in signed if lasts(one))
+    strange = found.problems or not passing
+    if sights or (passing and found.about == _NOTHING_OF_OURS) or not strange:
+        return _Source(sights)
+    why = "; ".join(found.problems) or f"it is {found.about}: nothing that ends"
+    return _Source(unknown=(Unknown(path.name, str(path), why),))
+
+
+def _inventory(path: Path) -> Stores | None:
+    try:
+        return read_inventory(path)
+    except ValueError:  # some other JSON: it is read as what it is
+        return None
+
+
+def _of_records(site: Site | None, records: Records, at: datetime) -> _Source:
+    stores = records.inventories()
+    sights = list(_of_a_site(records, stores, {host.name for host in site or ()}))
+    if not sights:
+        why = "no certificate was issued yet: run 11-create-the-ca-certificate"
+        return _Source(unknown=(Unknown(records.folder.name, str(records.folder), why),))
+    dark = _blackouts(site, records, stores, at) if site else []
+    reported = {name: one.at for name, one in stores.items()}
+    return _Source(tuple(sights), (), tuple(dark), reported, (site,) if site else ())
+
+
+def _of_a_site(
+    records: Records, stores: Mapping[str, Stores], table: Collection[str]
+) -> Iterator[Sight]:
+    """What a site issued and its computers hold; a computer that left the table is left out."""
+    current = {n: one for n, one in records.current().items() if n in table or not table}
+    yield from (Sight(label, ca, "issued") for label, ca in records.cas().items())
+    for host, one in current.items():
+        yield Sight(host, one, "issued")
+        yield from (Sight(_label(ca), ca, "issued") for ca in records.issuers()[host])
+    for host, labels in records.superseded().items():
+        paths = (records.folder / "servers" / host / f"{label}.cer" for label in labels)
+        older = (one for path in paths for one in read(path).certificates)
+        yield from (Sight(host, one, "issued before") for one in older if host in current)
+    for path in sorted(records.folder.glob("*.crl")):
+        yield from (Sight(_label(crl), crl, "issued") for crl in read(path).crls)
+    held = [one for name, one in stores.items() if name in table or not table]
+    yield from _of_computers(held, current.values())
+
+
+def _of_computers(held: Sequence[Stores], issued: Iterable[x509.Certificate]) -> Iterator[Sight]:
+    """What computers hold for themselves, and the CAs above that; no CA that is nobody's here."""
+    own = [one.certificate for stores in held for one in stores.personal]
+    above = _above([*issued, *own], {one for stores in held for one in _cas_of(stores)})
+    for stores in held:
+        used = {*stores.bindings.values(), *stores.https.values()}
+        for one in (personal.certificate for personal in stores.personal):
+            # Where a service does not say which it uses, any of them may be the one.
+            word = "in use on" if used & {UNKNOWN, thumbprint(one)} else "installed on"
+            yield Sight(stores.host, one, f"{word} {stores.host}")
+        for one in dict.fromkeys(_cas_of(stores)):
+            if one in above:
+                yield Sight(_label(one), one, f"installed on {stores.host}")
+
+
+def _cas_of(stores: Stores) -> tuple[x509.Certificate, ...]:
+    return stores.trusted + stores.intermediate
+
+
+def _above(
+    certificates: Iterable[x509.Certificate], pool: Iterable[x509.Certificate]
+) -> set[x509.Certificate]:
+    """The CAs of a pool that stand above certificates, as the names in them say."""
+    wanted = {Reading(one).issuer for one in certificates}
+    found, rest = set(), {one: Reading(one) for one in pool}
+    while new := {one for one, read in rest.items() if read.subject in wanted} - found:
+        found |= new
+        wanted |= {rest[one].issuer for one in new}
+    return found
+
+
+def _blackouts(
+    site: Site, records: Records, stores: Mapping[str, Stores], at: datetime
+) -> list[Blackout]:
+    above = records.issuers()
+    roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
+    given = Issue(records.current(), above, tuple(dict.fromkeys([*records.cas().values(), *roots])))
+    return blackouts(site, assumed(site, stores, given, at), stores)
+
+
+def _first_names(site: Site, live: bool) -> list[Target]:
+    """Every port of every server once: all of its names lead to the same certificate."""
+    ports = {(one.host or one.address, one.port): one for one in reversed(site_targets(site))}
+    return list(reversed(ports.values())) if live else []
+
+
+def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
+    seen = survey(targets, (), at, timeout=timeout).seen
+    sights = (Sight(label, one, _place(target)) for target, label, one in _shown(seen))
+    answered = {one.target for one in seen if one.handshake.chain}
+    why = {one.target: one.handshake.error for one in seen}
+    silent = (
+        Unknown(one.host or one.address, _place(one), why.get(one) or "nobody asked: interrupted")
+        for one in targets
+        if one not in answered
+    )
+    return _Source(tuple(sights), tuple(silent))
+
+
+def _shown(seen: Iterable[Seen]) -> Iterator[tuple[Target, str, x509.Certificate]]:
+    """Every certificate that servers presented; one whose dates can't be read is left out."""
+    for one in seen:
+        for number, shown in enumerate(one.handshake.chain):
+            if lasts(shown):
+                own = one.target.host or one.target.address
+                yield one.target, _label(shown) if number else own, shown
+
+
+def _place(target: Target) -> str:
+    return f"served at {spelled((target.host or target.address, target.port))}"
+
+
+def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
+    if isinstance(signed, x509.CertificateRevocationList):
+        return f"CRL of {_named(signed)}"
+    return Reading(signed).label.strip("'")
+
+
+def _named(crl: x509.CertificateRevocationList) -> str:
+    names = crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[0].value) if names else crl.issuer.rfc4514_string()
