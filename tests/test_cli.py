@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -195,6 +197,76 @@ def test_due_seen_from_next_year_finds_what_is_ending(site_folder):
     ran = vmscert("due", site_folder, "--on", f"{year}-12-31", folder=site_folder)
     assert ran.returncode == 1
     assert "expired" in ran.stdout or "critical" in ran.stdout
+
+
+def test_due_mixes_sites_files_and_servers_and_never_takes_silence_for_health(files, site_folder):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{nobody.getsockname()[1]}"
+        asked = ("due", site_folder, files / "good.pem", closed)
+        ran = vmscert(*asked, "--json", folder=files)
+        watched = vmscert(*asked, "--nagios", folder=files)
+    rows = {row["label"]: row for row in json.loads(ran.stdout)}
+    assert ran.returncode == 1
+    assert rows["vms-rec-01.example.local"]["where"] == ["good.pem"]
+    assert rows["vms-rec-01"]["owner"] == "IT operations"
+    assert rows["127.0.0.1"]["status"] == "unknown"
+    assert watched.returncode == 3
+    assert watched.stdout.startswith("CERTIFICATES UNKNOWN - ")
+
+
+def test_due_asks_a_server_what_it_serves(looked_at, tmp_path):
+    place = f"127.0.0.1:{looked_at[1][1]}"
+    ran = vmscert("due", place, "--json", folder=tmp_path)
+    assert [row["where"] for row in json.loads(ran.stdout)] == [[f"served at {place}"]]
+
+
+def test_due_is_a_time_machine(site_folder):
+    year = datetime.now(UTC).year + 2
+    ran = vmscert("due", site_folder, "--on", f"{year}-06-30", folder=site_folder)
+    assert f"Dark on {year}-06-30" in ran.stdout
+    assert "vms-rec-01 has been dark since" in ran.stdout
+    now = vmscert("due", site_folder, folder=site_folder)
+    assert "vms-rec-01 goes dark on" in now.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nowhere.cer"], ["--on", "soon", "."], ["--odd", "."], ["x", "--timeout", "a"]],
+)
+def test_a_monitoring_system_gets_one_line_and_unknown_whatever_goes_wrong(
+    monkeypatch, capsys, tmp_path, arguments
+):
+    from vmscert import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["vmscert", "due", *arguments, "--nagios"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.err) == (3, "")
+    assert re.fullmatch(r"CERTIFICATES UNKNOWN - .+\n", told.out)
+
+
+def test_due_writes_every_file_and_prints_what_is_asked_for_as_a_dash(site_folder, tmp_path):
+    names = {"--ics": "a.ics", "--prometheus": "a.prom", "--csv": "a.csv", "--html": "a.html"}
+    pairs = [part for pair in names.items() for part in pair]
+    ran = vmscert("due", site_folder, *pairs, folder=tmp_path)
+    assert ran.returncode == 0
+    assert "days left" in ran.stdout
+    assert {path.name for path in tmp_path.iterdir()} == set(names.values())
+    printed = vmscert("due", site_folder, "--csv", "-", folder=tmp_path)
+    assert printed.stdout.encode() == (tmp_path / "a.csv").read_bytes().replace(b"\r\n", b"\n")
+
+
+def test_due_mails_once_and_is_silent_then(site_folder, tmp_path):
+    day = f"{datetime.now(UTC).year + 1}-12-01"
+    asked = ("due", site_folder, "--mail", "--remember", "told.json", "--on", day)
+    first, again = (vmscert(*asked, folder=tmp_path) for _ in range(2))
+    assert first.stdout.startswith("Subject: Certificates: ")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    (tmp_path / "told.json").write_text("[]")
+    assert "no memory" in vmscert(*asked, folder=tmp_path).stderr
 
 
 def test_records_verify_finds_a_changed_line(site_folder, tmp_path):

@@ -1,5 +1,6 @@
 """What ends when: the warning comes early, grows with time, and never goes back."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -9,7 +10,10 @@ from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmscert.expiry import STATUSES, due
+from vmscert.authority import QUICK, create_authority
+from vmscert.expiry import STATUSES, Sight, due, kind_of
+from vmscert.faults import remade
+from vmscert.windows import thumbprint
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -116,3 +120,97 @@ def test_time_only_makes_it_worse(lasting, at, life, days):
         assert WORST_FIRST[later.status] <= WORST_FIRST[earlier.status]
         assert later.share_left <= earlier.share_left
         assert later.renew_on == earlier.renew_on <= later.not_after
+
+
+# What else a row tells
+
+
+@pytest.fixture(scope="module")
+def authority(at, keys):
+    return create_authority("Lyon VMS root 2026", at, QUICK, keys[1])
+
+
+@pytest.fixture(scope="module")
+def issued(authority, at, key):
+    return authority.issue("rec-1.lyon.local", "10.0.0.2", at=at, key=key).certificate
+
+
+def crl(authority, at, days, number=7):
+    builder = x509.CertificateRevocationListBuilder(
+        authority.certificate.subject, at, at + days * DAY
+    ).add_extension(x509.CRLNumber(number), critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def test_a_row_names_what_people_look_for(issued, authority, at):
+    row = only(issued, at)
+    assert (row.kind, row.names) == ("server", ("rec-1.lyon.local", "10.0.0.2"))
+    assert row.thumbprint == thumbprint(issued)
+    assert row.fingerprint == issued.fingerprint(hashes.SHA256()).hex().upper()
+    assert int(row.serial, 16) == issued.serial_number
+    assert (row.subject, row.issuer) == ("rec-1.lyon.local", authority.name)
+
+
+def test_a_certificate_is_one_row_however_often_it_was_met(issued, at):
+    met = [
+        Sight("rec-1", issued, "issued"),
+        Sight("rec-1.lyon.local", issued, "served at rec-1:7563", "IT", "building A"),
+        Sight("rec-1", issued, "issued"),
+    ]
+    (row,) = due(met, at)
+    assert row.where == ("issued", "served at rec-1:7563")
+    assert (row.label, row.owner, row.note) == ("rec-1", "IT", "building A")
+
+
+def test_a_revocation_list_ends_when_the_next_one_is_due(authority, at):
+    (row,) = due([("CRL", crl(authority, at, 60))], at + 45 * DAY)
+    assert (row.kind, row.status, row.serial) == ("CRL", "warning", "7")
+    assert row.not_after == at + 60 * DAY
+    assert (row.issuer, row.thumbprint) == (authority.name, "")
+
+
+def test_the_next_ca_is_made_while_the_old_one_outlives_what_it_signs(authority, at, key):
+    """On its renewal day a CA still issues whole certificates, two months later no more."""
+    row = only(authority.certificate, at)
+    assert row.kind == "CA"
+    assert not authority.issue("a", at=row.renew_on, key=key).capped
+    assert authority.issue("a", at=row.renew_on + 62 * DAY, key=key).capped
+    assert only(authority.certificate, row.renew_on - SECOND).status == "ok"
+    assert only(authority.certificate, row.renew_on).status == "plan"
+
+
+def test_a_root_of_one_year_is_to_be_replaced_from_its_first_day_on(at, keys):
+    year = create_authority("a", at, replace(QUICK, days=365), keys[1]).certificate
+    row = only(year, at)
+    assert (row.status, row.renew_on) == ("plan", year.not_valid_before_utc)
+
+
+def test_a_root_of_an_old_script_is_a_ca_though_it_does_not_say_so(authority):
+    bare = remade(authority.certificate, authority.key, without=x509.BasicConstraints)
+    assert kind_of(bare) == "CA"
+
+
+@pytest.mark.parametrize(
+    ("place", "status"),
+    [
+        ("installed on rec-1", "replaced"),
+        ("issued before", "replaced"),
+        ("in use on rec-1", "expired"),
+        ("served at rec-1:7563", "expired"),
+    ],
+)
+def test_a_certificate_makes_no_noise_when_a_newer_one_took_its_place(
+    issued, authority, at, key, place, status
+):
+    later = at + 380 * DAY
+    newer = authority.issue("rec-1.lyon.local", "10.0.0.2", "rec-1", at=later, key=key).certificate
+    met = [Sight("rec-1", issued, place), Sight("rec-1", newer, "issued")]
+    old, new = due(met, at + 398 * DAY)
+    assert (old.status, old.quiet) == (status, status == "replaced")
+    assert (new.status, new.quiet) == ("ok", True)
+
+
+def test_a_newer_certificate_without_one_of_the_names_replaces_nothing(issued, authority, at, key):
+    newer = authority.issue("rec-1.lyon.local", at=at + DAY, key=key).certificate
+    met = [Sight("rec-1", issued, "installed on rec-1"), Sight("rec-1", newer, "issued")]
+    assert [row.status for row in due(met, at)] == ["ok", "ok"]

@@ -78,9 +78,11 @@ def _record(row: Due, blackout: Blackout | None) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, int | float):
+        return str(value)
     text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
     # What a foreign certificate holds is not to become a formula in Excel.
-    return f"'{text}" if text[:1] in tuple("=+-@\t\r") and not text[1:2].isdigit() else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 # The calendar
@@ -211,7 +213,7 @@ _OF_LISTS = {
 }
 
 
-def prometheus(agenda: Agenda, made: datetime) -> bytes:
+def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
     registry = CollectorRegistry()
     registry.register(_Metrics(agenda, made))  # type: ignore[arg-type]
@@ -313,7 +315,7 @@ def _unique(labels: Iterable[str]) -> list[str]:
 # The page
 
 
-def html(agenda: Agenda) -> bytes:
+def page_of(agenda: Agenda) -> bytes:
     """Return a page that opens offline and prints: table, findings, timeline, what goes dark."""
     live = [row for row in agenda.rows if row.status != "replaced"]
     title = f"What ends when, seen on {agenda.at:%Y-%m-%d}"

@@ -398,7 +398,7 @@ def due_command(
     live: Annotated[bool, typer.Option("--live", help="Call the servers of the sites.")] = False,
     folder: FolderOption = "",
     timeout: TimeoutOption = TIMEOUT,
-    as_json: JsonOption = False,
+    json_wanted: JsonOption = False,
     nagios: Annotated[bool, typer.Option(help="Print one line; exit 0, 1, 2 or 3.")] = False,
     mail: Annotated[bool, typer.Option(help="Print a mail, or nothing if all is fine.")] = False,
     remember: RememberOption = None,
@@ -412,8 +412,8 @@ def due_command(
     Of what was issued, is installed and is served: certificates, CAs and revocation lists. Exit 1
     if somebody has to act, or if anything is unknown.
     """
-    from vmscert import channels
     from vmscert.agenda import gather
+    from vmscert.channels import as_csv, as_json, calendar, metrics, page_of
 
     made = datetime.now(UTC)
     agenda = gather(sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
@@ -422,14 +422,14 @@ def due_command(
     if mail:
         raise typer.Exit(_print_mail(agenda, remember))
     wanted = {
-        csv: lambda: channels.as_csv(agenda),
-        ics: lambda: channels.calendar(agenda, made),
-        prometheus: lambda: channels.prometheus(agenda, made),
-        html: lambda: channels.html(agenda),
+        csv: lambda: as_csv(agenda),
+        ics: lambda: calendar(agenda, made),
+        prometheus: lambda: metrics(agenda, made),
+        html: lambda: page_of(agenda),
     }
     printed = [_deliver(place, make()) for place, make in wanted.items() if place]
-    if as_json:
-        print(channels.as_json(agenda))
+    if json_wanted:
+        print(as_json(agenda))
     elif not any(printed):
         show_due(agenda)
     raise typer.Exit(_how_due(agenda))
