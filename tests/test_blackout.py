@@ -187,3 +187,29 @@ def test_a_large_site_costs_far_less_than_one_diagnosis_a_link(ca, at, key):
         diagnose([certificate], "x", [ca.certificate], at)
     apiece = (perf_counter() - begun) / len(one)
     assert took < apiece * len(site.connections) / 4
+
+
+class TestTheTimeMachine:
+    @pytest.fixture(scope="class")
+    def job(self, site_folder):
+        from vmscert import open_runbook
+
+        return open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+
+    def test_begins_on_the_first_dark_day_and_says_all_of_it_in_plain_text(self, job):
+        from vmscert import goes_dark, time_machine
+
+        first = goes_dark(job)[0]
+        machine = time_machine(job)
+        said = machine.shown()["text/plain"]
+        assert f"{machine.values['day']:%Y-%m-%d}" == str(first["dark from"])[:10]
+        for word in ("vms-rec-01", "vms-web-01", "the certificate on vms-mob-01 ends"):
+            assert word in said
+        assert "<svg" in machine.shown()["text/html"] or "<img" in machine.shown()["text/html"]
+
+    def test_shows_today_without_a_dark_link(self, job):
+        from vmscert import time_machine
+
+        machine = time_machine(job)
+        machine.form.children[0].value = job.at
+        assert "Nothing is dark." in machine.shown()["text/plain"]

@@ -34,7 +34,7 @@ from vmscert.channels import (
 from vmscert.expiry import Due, Sight, due
 from vmscert.records import Records
 from vmscert.rules import Finding
-from vmscert.site import read_site
+from vmscert.sitetable import read_site
 
 DAY = timedelta(days=1)
 DOWN = Unknown("rec-9", "served at rec-9:7563", "nobody answers")

@@ -106,6 +106,7 @@ HOUSE = {
     "examform": "chainfaults exam rules show sights",
     "boardform": "job returns show standings",
     "explorer": "show",
+    "timemachine": "agenda blackout explorer job picture show site",
     "forms": "practice reach reading show surveys symptoms troubles",
     "terminal": (
         "agenda blackout channels dissect expiry formats reach reading standings surveys tls trust"

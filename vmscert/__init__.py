@@ -9,6 +9,9 @@ from typing import Any
 # Where each public name lives. Modules load when a name of theirs is first used, so that
 # `import vmscert` costs next to nothing.
 _HOMES = {
+    "agenda": "Agenda Unknown gather goes_dark",
+    "blackout": "Blackout blackouts dark dark_findings dark_rows",
+    "timemachine": "time_machine",
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "boardform": "board_form",
     "changeplans": "plan_change",
@@ -20,7 +23,7 @@ _HOMES = {
     "chainfaults": "SEEN",
     "exam": "answer_sheet draw_exam open_gallery",
     "examform": "exam_form",
-    "expiry": "Due due",
+    "expiry": "Due Sight due",
     "explorer": "Explorer explore",
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",

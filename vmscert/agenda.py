@@ -8,11 +8,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from vmscert.blackout import Blackout, Issue, assumed, blackouts
+from vmscert.blackout import Blackout, Issue, assumed, blackouts, dark_rows
 from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.inventory import read_inventory
-from vmscert.job import records_folder
+from vmscert.job import Job, records_folder
 from vmscert.paths import Reading
 from vmscert.reach import TIMEOUT, spelled
 from vmscert.reading import AskPassword, files_below, is_site_folder, read
@@ -107,6 +107,12 @@ def gather(
 def of_records(site: Site | None, records: Records, at: datetime) -> Agenda:
     """Return what is due of one site, as its records tell it."""
     return _agenda(_of_records(site, records, at), at)
+
+
+def goes_dark(job: Job) -> list[dict[str, object]]:
+    """Who goes dark when, and because of what, if nobody acts: rows for a plan."""
+    found = of_records(job.site, job.records, job.at).blackouts
+    return dark_rows(one for one in found if one.since >= job.at)
 
 
 def _agenda(told: _Source, at: datetime) -> Agenda:
