@@ -12,6 +12,7 @@ from vmscert.lesson import lesson_ca, lesson_server
 from vmscert.load import Load
 from vmscert.rollout import roll_out_files
 from vmscert.site import Host, Site
+from vmscert.watching import notification_script, scheduled_task
 
 GOLDEN = Path(__file__).parent / "golden"
 MADE = datetime(2026, 11, 26, 22, tzinfo=UTC)
@@ -28,6 +29,7 @@ READ = {  # what somebody read before it was kept; what the others hold is among
     "client": ("install.ps1", "README.md"),
     "retired": ("install.ps1", "undo.ps1", "README.md"),
     "roll-out": ("trust.ps1", "README.md"),
+    "watch": ("notify.ps1", "schedule.ps1"),
 }
 
 
@@ -66,7 +68,11 @@ def folders():
     found = {kind: pack(load) for kind, load in loads().items()}
     site = Site("example", (SERVER, CLIENT))
     ca = lesson_ca("Example VMS root 2026").certificate
-    return found | {"roll-out": roll_out_files(ca, site, MADE)}
+    watch = {
+        "notify.ps1": notification_script(),
+        "schedule.ps1": scheduled_task(r"C:\kit\vmscert.exe", ["due", r"D:\lyon.csv"]),
+    }
+    return found | {"roll-out": roll_out_files(ca, site, MADE), "watch": watch}
 
 
 def files(*endings):

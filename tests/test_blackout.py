@@ -7,6 +7,7 @@ from time import perf_counter
 import pytest
 from cryptography import x509
 
+from vmscert import goes_dark, open_runbook, time_machine
 from vmscert.authority import QUICK, SERVER, create_authority
 from vmscert.blackout import Issue, assumed, blackouts, dark, dark_findings, dark_rows
 from vmscert.faults import remade
@@ -189,16 +190,13 @@ def test_a_large_site_costs_far_less_than_one_diagnosis_a_link(ca, at, key):
     assert took < apiece * len(site.connections) / 4
 
 
+@pytest.fixture(scope="module")
+def job(site_folder):
+    return open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+
+
 class TestTheTimeMachine:
-    @pytest.fixture(scope="class")
-    def job(self, site_folder):
-        from vmscert import open_runbook
-
-        return open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
-
     def test_begins_on_the_first_dark_day_and_says_all_of_it_in_plain_text(self, job):
-        from vmscert import goes_dark, time_machine
-
         first = goes_dark(job)[0]
         machine = time_machine(job)
         said = machine.shown()["text/plain"]
@@ -208,8 +206,6 @@ class TestTheTimeMachine:
         assert "<svg" in machine.shown()["text/html"] or "<img" in machine.shown()["text/html"]
 
     def test_shows_today_without_a_dark_link(self, job):
-        from vmscert import time_machine
-
         machine = time_machine(job)
         machine.form.children[0].value = job.at
         assert "Nothing is dark." in machine.shown()["text/plain"]

@@ -81,6 +81,7 @@ HOUSE = {
         "blackout check expiry inventory job paths reach reading records site sitetable "
         "surveys targets windows"
     ),
+    "watching": "expiry scripts",
     "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",
@@ -114,7 +115,7 @@ HOUSE = {
     "cli": (
         "agenda changerecord channels evidence execute facts files job ledger plans reach reading "
         "records returns rollout runbook site sitetable standings surveys switching symptoms "
-        "targets terminal trust verify windows"
+        "targets terminal trust verify watching windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -406,6 +406,12 @@ def due_command(
     prometheus: Annotated[str, typer.Option(help="Write metrics; - prints them.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write the table; - prints it.")] = "",
     html: Annotated[str, typer.Option(help="Write a page to print; - prints it.")] = "",
+    windows: Annotated[
+        bool, typer.Option(help="Print a script that lets Windows warn on each computer.")
+    ] = False,
+    schedule: Annotated[
+        bool, typer.Option(help="Print what lets Windows or cron run this daily.")
+    ] = False,
 ) -> None:
     """Tell what expires when, soonest first, and what goes dark if nobody acts.
 
@@ -415,6 +421,9 @@ def due_command(
     from vmscert.agenda import gather
     from vmscert.channels import as_csv, as_json, calendar, metrics, page_of
 
+    if windows or schedule:
+        _print_watch(sources, remember, windows)
+        return
     made = datetime.now(UTC)
     agenda = gather(sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
     if nagios:
@@ -433,6 +442,19 @@ def due_command(
     elif not any(printed):
         show_due(agenda)
     raise typer.Exit(_how_due(agenda))
+
+
+def _print_watch(sources: list[str], remember: Path | None, windows: bool) -> None:
+    """Print a script or commands; nothing is changed here, and paths are told in full."""
+    from vmscert.watching import daily_run, notification_script
+
+    if windows:
+        sys.stdout.buffer.write(notification_script())
+        return
+    program = shutil.which("vmscert") or sys.argv[0]
+    found = {one: find_table(one) for one in sources}
+    full = [str(path.resolve()) if path.exists() else one for one, path in found.items()]
+    print(daily_run(program, full, str((remember or Path("vmscert-told.json")).resolve())), end="")
 
 
 def _deliver(place: str, data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The time machine of a notebook: a day, the map with what is dark on it in red, and who and why."""
+"""The time machine of a notebook: a day, the map with its dark links in red, who and why."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
