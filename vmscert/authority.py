@@ -48,6 +48,8 @@ class Profile:
     key_usage: tuple[str, ...]  # section 4.2.1.3; critical
     # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
     extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
+    path_length: int | None = None  # section 4.2.1.9: how many CAs may stand below
+    crl_url: str = ""  # section 4.2.1.13: where clients fetch the revocation list; "" for nowhere
 
 
 ROOT = Profile(
@@ -260,6 +262,49 @@ def create_authority(
     return Authority(Issued(certificate, key))
 
 
+def cross_sign(
+    old: Authority, new: x509.Certificate, at: datetime, serial: int | None = None
+) -> x509.Certificate:
+    """Return a certificate for the name and key of a new CA, signed by the old one.
+
+    A server that sends it along is trusted by clients that hold the old root alone; it ends with
+    the older of the two, and allows no CA below the new one. Raises ValueError where the old root
+    may not do that: it is no CA, has a path length of 0, no keyCertSign, or has ended.
+    """
+    _refuse_crossing(old.certificate)
+    if is_teaching(new.public_key()) and not is_teaching(old.certificate.public_key()):
+        raise ValueError("The new CA is one for lessons: a site's CA does not vouch for it")
+    start, end = old._validity(at, ROOT)
+    start = max(start, new.not_valid_before_utc)
+    end = min(end, new.not_valid_after_utc)
+    key = new.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or start >= end:
+        raise ValueError("The new CA has no RSA key, or is not valid yet: no cross certificate")
+    builder = _builder(new.subject, old.certificate.subject, key, start, end, serial)
+    profile = replace(ROOT, path_length=0)
+    return _with_profile(builder, profile, key, old.certificate, _key_identifier(new)).sign(
+        old.key, hashes.SHA256()
+    )
+
+
+def _refuse_crossing(root: x509.Certificate) -> None:
+    """Say why a root may not have a CA below it; RFC 5280 sections 4.2.1.3 and 4.2.1.9."""
+    found = {one.oid: one.value for one in root.extensions}
+    constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
+    if not (constraints and constraints.ca):
+        why = "does not say that it is a CA (basicConstraints)"
+    elif constraints.path_length == 0:
+        why = "allows no CA below it (path length 0)"
+    elif usage and not usage.key_cert_sign:
+        why = "may not sign certificates (key usage without keyCertSign)"
+    else:
+        return
+    raise ValueError(
+        f"The old root {why}: clients refuse a cross certificate of it. Let both roots be trusted "
+        f"instead"
+    )
+
+
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
     """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair.
 
@@ -357,18 +402,31 @@ def _with_profile(
     profile: Profile,
     public_key: rsa.RSAPublicKey,
     issuer: x509.Certificate | None,
+    key_id: x509.SubjectKeyIdentifier | None = None,
 ) -> x509.CertificateBuilder:
     """Add the extensions that the profile names; without an issuer the certificate is a root."""
-    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    own_id = key_id or x509.SubjectKeyIdentifier.from_public_key(public_key)
     issuer_id = _key_identifier(issuer) if issuer else own_id
     usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
     extended = profile.extended_key_usage
     authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
-    builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
+    builder = builder.add_extension(
+        x509.BasicConstraints(profile.is_ca, profile.path_length), critical=True
+    )
     builder = builder.add_extension(usage, critical=True)
     builder = builder.add_extension(own_id, critical=False)
     builder = builder.add_extension(authority_id, critical=False)
+    if profile.crl_url:
+        builder = builder.add_extension(_crl_places(profile.crl_url), critical=False)
     return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
+
+
+def _crl_places(url: str) -> x509.CRLDistributionPoints:
+    """Where the revocation list is; HTTP, since a client that checks HTTPS would need it first."""
+    if not (url.startswith("http://") and url.isascii() and url.isprintable() and " " not in url):
+        raise ValueError(f"{url!r} is no place for a revocation list: write http://host/path.crl")
+    place = [x509.UniformResourceIdentifier(url)]
+    return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)])
 
 
 def _key_identifier(issuer: x509.Certificate) -> x509.SubjectKeyIdentifier:

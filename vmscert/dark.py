@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 
+from vmscert.authority import is_signed_by
 from vmscert.computers import Chain, presented, serving
 from vmscert.paths import Reading
 from vmscert.site import Connection, Host, Site
@@ -62,7 +63,8 @@ class Judge:
         key = id(stores), group  # kept beside the chain, so that no other gets its identity
         if key not in self._chains:
             held = serving(host, stores, group) if group in stores.bindings else None
-            self._chains[key] = stores, presented(held.certificate, stores) if held else ()
+            chain = presented(held.certificate, stores) if held else ()
+            self._chains[key] = stores, _cut(chain, stores.trusted)
         return self._chains[key][1] if group in stores.bindings else None
 
 
@@ -86,6 +88,16 @@ def dark_links(
         for one in (site.connections if dark else ())
         for name, reason in dark.get((one.client, one.server, one.group), ())
     )
+
+
+def _cut(chain: Chain, roots: Chain) -> Chain:
+    """What Windows sends of it: nothing above what one of its own roots signed (second hand).
+
+    So a cross certificate stays behind at a server that trusts the new root itself; see
+    data/cross-signing.csv.
+    """
+    places = (n for n, one in enumerate(chain) if any(is_signed_by(one, root) for root in roots))
+    return chain[: next(places, len(chain)) + 1]
 
 
 def _views(stores: Mapping[str, Stores]) -> dict[View, set[str]]:

@@ -22,6 +22,7 @@ from vmscert.authority import (
 )
 from vmscert.computers import Chain
 from vmscert.dark import DarkLink, Judge, dark_links
+from vmscert.facts import doubt, facts
 from vmscert.job import Check
 from vmscert.site import Host, Site
 from vmscert.switching import turns
@@ -29,11 +30,12 @@ from vmscert.windows import Personal, Stores, thumbprint
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
-# What goes wrong in the field, for the plan to show.
+# What goes wrong in the field, for the plan to show. Servers may come first with a cross certificate.
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
 REMOVED_FIRST = (TRUST, REMOVE, SWITCH, WAIT)
 WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
 A_DAY = timedelta(days=1)
+_ABOUT = ("case", "trusts", "source", "tag")  # columns that are no client's
 _WORDS = {
     TRUST: "the new root is trusted beside the old one",
     SWITCH: "a certificate of the new CA is served",
@@ -47,7 +49,8 @@ class Overlap:
     """What is replaced: `leaves` is server → its certificate of the new CA.
 
     `stores` is host name → what it holds today (see `planned_stores`). With a `cross` certificate
-    (see `authority.cross_sign`), servers send it along with their new certificate.
+    (see `authority.cross_sign`), servers send it along with their new certificate, as long as they
+    do not trust the new root themselves: so they come to trust it last.
     """
 
     site: Site
@@ -162,7 +165,8 @@ def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[
         TRUST: lambda held: overlap.new not in held.root,
         REMOVE: lambda held: overlap.old in held.root,
     }
-    return [(h.name, ()) for h in overlap.site.clients if wanting[action](stores[h.name])]
+    hosts = sorted(overlap.site.clients, key=lambda host: bool(overlap.cross and host.ports))
+    return [(host.name, ()) for host in hosts if wanting[action](stores[host.name])]
 
 
 def _turns(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -294,6 +298,22 @@ def _removal_check(host: Host, stores: Stores | None, old: x509.Certificate) -> 
     left = [group for group, chain in chains.items() if _is_below(chain, old)]
     todo = f"{', '.join(left)} still does: switch it to its new certificate first" if left else ""
     return Check(what, not left, todo)
+
+
+def cross_signing_rows() -> list[dict[str, str]]:
+    """What each client does with a cross certificate, as measured; Windows is unconfirmed."""
+    return [
+        {
+            "the server sends": row["case"],
+            "the client trusts": row["trusts"],
+            **{who: _verdict(row, who) for who in row if who not in _ABOUT},
+        }
+        for row in facts("cross-signing")
+    ]
+
+
+def _verdict(row: Mapping[str, str], who: str) -> str:
+    return row[who] and row[who] + doubt(row["tag"])
 
 
 def overlap_rows(days: Iterable[Day], shown: int = 3) -> list[dict[str, object]]:
