@@ -30,7 +30,7 @@ from vmscert.windows import Personal, Stores, thumbprint
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
-# What goes wrong in the field, for the plan to show. Servers may come first with a cross certificate.
+# What goes wrong in the field, for the plan to show; with a cross certificate the first may pass.
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
 REMOVED_FIRST = (TRUST, REMOVE, SWITCH, WAIT)
 WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
