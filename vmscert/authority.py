@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -125,6 +126,18 @@ class Issued:
         )
 
 
+class Revoked(NamedTuple):
+    """One certificate that was revoked: its serial number, when, and why as RFC 5280 says it.
+
+    `reason` is "keyCompromise", "superseded", "cessationOfOperation" or another of section 5.3.1;
+    "" gives none.
+    """
+
+    serial: int
+    at: datetime
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class Authority:
     """A certificate authority: what it is (`issued`) and what it can do."""
@@ -197,6 +210,28 @@ class Authority:
         profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
         return self.issue(*subject_names(certificate), at=at, profile=profile, key=key)
 
+    def revocation_list(
+        self, revoked: Iterable[Revoked], at: datetime, days: int, number: int
+    ) -> x509.CertificateRevocationList:
+        """Return the list (CRL) of what this CA has revoked; clients want a new one after `days`.
+
+        `number` grows from list to list (RFC 5280 section 5.2.3). ValueError for a CA that may not
+        sign lists, an unknown reason, or a number or life below 1.
+        """
+        _refuse_listing(self.certificate, days, number)
+        start = _aware(at)
+        builder = x509.CertificateRevocationListBuilder(
+            issuer_name=self.certificate.subject,
+            last_update=max(start - BACKDATE, self.certificate.not_valid_before_utc),
+            next_update=start + timedelta(days=days),
+            revoked_certificates=[_entry(one) for one in {r.serial: r for r in revoked}.values()],
+        )
+        above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+            _key_identifier(self.certificate)
+        )
+        builder = builder.add_extension(above, critical=False)
+        return builder.add_extension(x509.CRLNumber(number), False).sign(self.key, hashes.SHA256())
+
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
         return encrypt_key(self.key, password)
@@ -260,6 +295,62 @@ def create_authority(
     builder = _builder(subject, subject, key.public_key(), start, end, serial)
     certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
     return Authority(Issued(certificate, key))
+
+
+def listed(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
+    """Return what a list revokes, in its order."""
+    return tuple(
+        Revoked(entry.serial_number, entry.revocation_date_utc, _reason_of(entry)) for entry in crl
+    )
+
+
+def next_list(
+    authority: Authority,
+    before: x509.CertificateRevocationList | None,
+    revoked: Iterable[Revoked],
+    at: datetime,
+    days: int,
+) -> x509.CertificateRevocationList:
+    """Return the list that follows the one before: what that revokes stays revoked as it was."""
+    known = {} if before is None else {one.serial: one for one in listed(before)}
+    every = {one.serial: one for one in revoked} | known
+    number = 1 if before is None else list_number(before) + 1
+    return authority.revocation_list(every.values(), at, days, number)
+
+
+def _refuse_listing(certificate: x509.Certificate, days: int, number: int) -> None:
+    usages = [one.value for one in certificate.extensions if isinstance(one.value, x509.KeyUsage)]
+    if usages and not usages[0].crl_sign:
+        raise ValueError("This CA may not sign revocation lists (key usage without cRLSign)")
+    if days < 1 or number < 1:
+        raise ValueError(f"A list number {number} for {days} days: both are 1 or more")
+
+
+def _entry(one: Revoked) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder(one.serial, _aware(one.at))
+    if one.reason:
+        builder = builder.add_extension(x509.CRLReason(_flag(one.reason)), critical=False)
+    return builder.build()
+
+
+def _flag(reason: str) -> x509.ReasonFlags:
+    """The reason of this name; "unspecified" is left out by leaving it empty, RFC 5280 5.3.1."""
+    fitting = {flag.value: flag for flag in x509.ReasonFlags}
+    for word in ("unspecified", "removeFromCRL"):
+        fitting.pop(word)
+    if reason not in fitting:
+        raise ValueError(f"{reason!r} is no reason to revoke: take one of {', '.join(fitting)}")
+    return fitting[reason]
+
+
+def _reason_of(entry: x509.RevokedCertificate) -> str:
+    found = [one.value for one in entry.extensions if isinstance(one.value, x509.CRLReason)]
+    return found[0].reason.value if found else ""
+
+
+def list_number(crl: x509.CertificateRevocationList) -> int:
+    """Return the number of a list."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 def cross_sign(

@@ -12,7 +12,7 @@ from vmscert.files import write_atomic, write_once
 
 @dataclass(frozen=True)
 class CaFiles:
-    """`ca.cer` and `ca.key` of one folder. The caller holds the lock of the records to write."""
+    """`ca.cer`, `ca.key`, `ca.crl` of a folder. Who writes holds the lock of the records."""
 
     folder: Path
 
@@ -25,6 +25,11 @@ class CaFiles:
     def key(self) -> Path:
         """The private key, encrypted PKCS #8."""
         return self.folder / "ca.key"
+
+    @property
+    def crl(self) -> Path:
+        """The newest revocation list, DER: public; many CAs have none."""
+        return self.folder / "ca.crl"
 
     @property
     def complete(self) -> bool:
@@ -60,7 +65,8 @@ class CaFiles:
     def move_to(self, other: "CaFiles") -> None:
         """Move the files to a place that is free, the key first: what was begun can be gone on."""
         other.folder.mkdir(parents=True, exist_ok=True)
-        for source, target in ((self.key, other.key), (self.cer, other.cer)):
+        mine, others = (self.key, self.crl, self.cer), (other.key, other.crl, other.cer)
+        for source, target in zip(mine, others, strict=True):
             if source.exists():
                 if target.exists():
                     raise FileExistsError(f"{target} exists: a CA is never overwritten")
