@@ -45,6 +45,13 @@ _HOMES = {
         "plan_certificates plan_imports plan_switching record_verification "
         "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
+    "bands": "overlap_picture",
+    "compromise": "compromise_plan compromise_rows own_trust",
+    "dark": "DarkLink dark_links",
+    "overlap": (
+        "REMOVED_FIRST RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
+        "planned_stores proof removal_checks simulate_days stand_ins"
+    ),
     "deeds": (
         "ca_name create_ca due_certificates issue_certificates receive renew_certificates "
         "sign_requests verify_site"
