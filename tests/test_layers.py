@@ -63,6 +63,7 @@ HOUSE = {
     "dark": "authority computers paths site trust windows",
     "overlap": "authority computers dark facts job site switching windows",
     "bands": "drawing overlap",
+    "replacing": "authority job overlap site windows",
     "compromise": "authority dark facts overlap site switching windows",
     "carrying": "handover job ledger load missing records rollout scripts site switching",
     "rehearsal": "authority carrying job ledger records site switching visits",

@@ -48,6 +48,7 @@ _HOMES = {
     "bands": "overlap_picture",
     "compromise": "compromise_plan compromise_rows own_trust",
     "dark": "DarkLink dark_links",
+    "replacing": "overlap_of",
     "overlap": (
         "REMOVED_FIRST RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
         "planned_stores proof removal_checks simulate_days stand_ins"

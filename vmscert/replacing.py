@@ -1,0 +1,40 @@
+"""The overlap of a site's own CAs, as its records know them: what runbook 18 simulates."""
+
+from dataclasses import replace
+
+from vmscert.authority import is_signed_by
+from vmscert.job import Job
+from vmscert.overlap import Overlap, planned_stores, stand_ins
+from vmscert.site import THIRD_PARTY
+from vmscert.windows import Stores
+
+
+def overlap_of(job: Job) -> Overlap:
+    """Return the change from the CA that signs now to the next one, before any is switched.
+
+    Stand-ins take the place of the next CA, if it is there, and of what it will sign. After the
+    next CA has taken over, its certificates are real, and the one before it is the old one.
+    """
+    records = job.records
+    mine = [host for host in job.site.servers if host.enrolment != THIRD_PARTY]
+    roots = [above[-1] for above in records.issuers().values()]
+    old, current = records.ca_certificate, records.current()
+    stores = planned_stores(
+        job.site, records.inventories(), list(dict.fromkeys((old, *roots))), current, job.at
+    )
+    former = records.former_cas[-1:]
+    if records.next_ca is None and any(
+        one in held.root for one in former for held in stores.values()
+    ):
+        made = {h.name: current[h.name] for h in mine if h.name in current}
+        leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
+        return Overlap(job.site, stores, former[0], old, leaves)
+    orders = {host.name: host.issued_names for host in mine}
+    new, leaves = stand_ins(orders, records.next_ca or "the next CA", job.at)
+    known = {name: _standing(held, records.next_ca, new) for name, held in stores.items()}
+    return Overlap(job.site, known, old, new, leaves)
+
+
+def _standing(held: Stores, real, stand_in) -> Stores:
+    """The stores, with the stand-in where the real root is."""
+    return replace(held, root=tuple(stand_in if one == real else one for one in held.root))
