@@ -26,6 +26,7 @@ from vmscert.terminal import (
     err,
     out,
     show_board,
+    show_checks,
     show_document,
     show_due,
     show_findings,
@@ -561,6 +562,29 @@ def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
     return found, told + [f"{path}: not closed yet" for path in still_open]
 
 
+@records_app.command(name="drill")
+def drill_command(
+    backup: Annotated[Path, typer.Argument(help="The backup of a site's folder.")],
+    folder: Annotated[str, typer.Option("--folder", help="The site's own folder.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Prove on a copy that the site could live from a backup: it opens, issues, and is complete.
+
+    With --folder the backup is compared with the site's own folder, whose ledger notes the drill.
+    """
+    from vmscert.drill import restore_drill
+    from vmscert.job import secret
+
+    own, rehearsal = Records(folder) if folder else None, Records(backup).rehearsal
+    ca, pfx = secret("CA", rehearsal), _pfx_if_known(rehearsal)
+    checks = restore_drill(backup, own, ca, datetime.now(UTC), pfx_password=pfx)
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        show_checks(checks)
+    raise typer.Exit(NOTHING if all(check.ok for check in checks) else FOUND)
+
+
 def main() -> None:
     """Run the command; what a person did wrong ends in sentences, not in a traceback."""
     from vmscert.execute import NotebookError
@@ -712,6 +736,18 @@ def _ask_pfx(name: str) -> str:
             f"Nobody is there to type the password of {name}: set VMSCERT_PFX_PASSWORD"
         )
     return typer.prompt(f"Password of {name}", hide_input=True, err=True)
+
+
+def _pfx_if_known(rehearsal: bool) -> str:
+    """The password of the PFX files; empty where nobody says it, and then they are not opened."""
+    from vmscert.job import secret
+
+    if rehearsal or os.environ.get("VMSCERT_PFX_PASSWORD"):
+        return secret("PFX", rehearsal)
+    if not sys.stdin.isatty():
+        return ""
+    text = "Password of the PFX files (empty: they are not opened)"
+    return typer.prompt(text, default="", hide_input=True, show_default=False, err=True)
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -33,6 +33,11 @@ class Entry:
     not_after: str = ""
     note: str = ""
 
+    @property
+    def day(self) -> str:
+        """The day, as people name it."""
+        return self.time[:10]
+
 
 COLUMNS = (*(field.name for field in fields(Entry)), "hash")
 

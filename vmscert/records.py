@@ -49,7 +49,8 @@ _CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
 _PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
-_SIGNED = ("sign", "receive")  # for a key that never left its computer
+OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
+CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
 _BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
 _NO_KEY = "without its key"
@@ -325,8 +326,8 @@ class Records:
         """Return host → the file of its newest complete certificate, in the ledger's order."""
         return {
             entry.host: self._file(entry)
-            for entry in self.ledger.entries()
-            if entry.action in (*_ISSUED, *_SIGNED) and self._is_complete(entry)
+            for entry in self.certificate_entries()
+            if self._is_complete(entry)
         }
 
     def pfx_paths(self) -> dict[str, Path]:
@@ -348,8 +349,8 @@ class Records:
     def superseded(self) -> dict[str, tuple[str, ...]]:
         """Return host → the thumbprints of its older certificates, oldest first, if it has any."""
         labels: dict[str, dict[str, None]] = defaultdict(dict)
-        for entry in self.ledger.entries():
-            if entry.action in (*_ISSUED, *_SIGNED) and self._is_complete(entry):
+        for entry in self.certificate_entries():
+            if self._is_complete(entry):
                 labels[entry.host][entry.thumbprint] = None
         return {host: tuple(found)[:-1] for host, found in labels.items() if len(found) > 1}
 
@@ -378,22 +379,23 @@ class Records:
 
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
-        entries = self.ledger.entries()
-        told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
+        told = {e.thumbprint for e in self.ledger.entries() if e.action == "abandon"}
         return tuple(
             entry
-            for entry in entries
-            if entry.action in (*_ISSUED, *_SIGNED)
-            and entry.thumbprint not in told
-            and not self._is_complete(entry)
+            for entry in self.certificate_entries()
+            if entry.thumbprint not in told and not self._is_complete(entry)
         )
+
+    def certificate_entries(self) -> tuple[Entry, ...]:
+        """Return the lines of the ledger that tell of a server's certificate, oldest first."""
+        return tuple(entry for entry in self.ledger.entries() if entry.action in CERTIFICATES)
 
     def _file(self, entry: Entry) -> Path:
         return self.folder / "servers" / entry.host / f"{entry.thumbprint}.cer"
 
     def _is_complete(self, entry: Entry) -> bool:
         path = self._file(entry)
-        key = entry.action in _SIGNED or path.with_suffix(".pfx").exists()
+        key = entry.action not in _ISSUED or path.with_suffix(".pfx").exists()
         return key and path.exists()
 
     # What goes out and what comes back

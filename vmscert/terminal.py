@@ -15,6 +15,7 @@ from vmscert.trust import Finding
 if TYPE_CHECKING:
     from vmscert.agenda import Agenda
     from vmscert.expiry import Due
+    from vmscert.job import Check
     from vmscert.reading import Document
     from vmscert.standings import Standing
     from vmscert.surveys import Survey
@@ -81,6 +82,14 @@ def show_board(standings: "Iterable[Standing]") -> None:
     for one in standings:
         table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
     out.print(table)
+
+
+def show_checks(checks: "Iterable[Check]") -> None:
+    """Show what was looked at, and under each that does not hold, why and what to do."""
+    for check in checks:
+        out.print(f"{'[green]✔[/]' if check.ok else '[red]✘[/]'} {escape(check.what)}")
+        if check.todo:
+            out.print(f"    {check.todo}", soft_wrap=True, markup=False)
 
 
 def show_due(agenda: "Agenda") -> None:
