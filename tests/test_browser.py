@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from lab import Lab, Watch, jupyterlab, pictures, start_browser
 
 from vmscert.facts import NOTEBOOKS
+from vmscert.handbook import handbook
 from vmscert.inventory import write_inventory
 from vmscert.job import EXAMPLE
+from vmscert.pages import page
+from vmscert.runbook import open_runbook
 from vmscert.windows import Stores
 
 SWITCH = ".widget-checkbox input"
@@ -231,3 +234,12 @@ def test_the_page_of_a_folder_prints_on_one_sheet(browser, kind):
     printed = page.pdf(prefer_css_page_size=True)
     page.close()
     assert len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) == 1
+
+
+def test_the_years_after_print_on_two_sheets(browser, site_folder):
+    job = open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+    sheet = browser.new_page()
+    sheet.set_content(page(handbook(job), "the years after").decode())
+    printed = sheet.pdf(prefer_css_page_size=True)
+    sheet.close()
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) <= 2

@@ -81,6 +81,7 @@ HOUSE = {
     "drill": (
         "authority cafiles carrying handover job ledger records releases site sitetable tls trust"
     ),
+    "handbook": "authority deeds facts files job ledger pages records",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",

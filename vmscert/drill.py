@@ -25,14 +25,13 @@ from vmscert.carrying import loads
 from vmscert.handover import pack
 from vmscert.job import Check, Job
 from vmscert.ledger import Entry, iso
-from vmscert.records import CERTIFICATES, OF_OTHERS, Records, read_pfx
+from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, read_pfx
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, Host, Site
 from vmscert.sitetable import read_site
 from vmscert.tls import handshake
 from vmscert.trust import diagnose
 
-DRILL = "drill"  # the action in the ledger
 _CHANGE = "restore-drill"
 _NOT_RENEWED = "nothing could be renewed from this backup"
 

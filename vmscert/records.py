@@ -53,6 +53,7 @@ OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before i
 CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
 _BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
+DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
 
 

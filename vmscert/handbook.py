@@ -1,0 +1,222 @@
+"""The years after: one page for the technician who inherits a site and was not there.
+
+Where what lies, what to do when, whom to ask. It holds no password and no key, and is written
+anew whenever the site has changed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+from vmscert.authority import SERVER
+from vmscert.deeds import due_certificates
+from vmscert.facts import doubt, facts
+from vmscert.files import write_atomic
+from vmscert.job import Job
+from vmscert.ledger import Entry
+from vmscert.pages import Markdown, faces, literal, plain, rows_table
+from vmscert.records import DRILL
+
+NAME = "the-years-after"
+_MOST = 12  # rows of a table: the page is to print on two sheets
+_HALF_A_YEAR = timedelta(days=182)
+_NAMES = 8  # in one cell
+_CHANGES = 6
+_BLANK = "_" * 24  # to be filled in by hand, on the print
+
+Row = Mapping[str, str]
+Dated = tuple[datetime, str, str]  # by when, what, in which runbook
+
+
+def write_handbook(
+    job: Job, dark_rows: Sequence[Row] = (), more_dates: Sequence[Dated] = ()
+) -> Path:
+    """Write the page into the site's folder, in place of the one before; return the HTML's path.
+
+    `dark_rows` tell what goes dark on which day if nobody acts, `more_dates` what else is due.
+    """
+    title = f"{job.site.name}: the years after"
+    with job.records.lock():
+        for name, data in faces(NAME, handbook(job, dark_rows, more_dates), title).items():
+            write_atomic(job.records.folder / name, data)
+    return job.records.folder / f"{NAME}.html"
+
+
+def handbook(job: Job, dark_rows: Sequence[Row] = (), more_dates: Sequence[Dated] = ()) -> str:
+    """Return the page as Markdown."""
+    parts = [
+        f"# {plain(job.site.name)}: the years after\n",
+        _about(job),
+        "## What to do on which day\n",
+        rows_table(_cut(_dates(job, more_dates), "`vmscert due` tells the others")),
+        *_dark(dark_rows),
+        "## What to do when something changes\n",
+        rows_table([_occasion(row) for row in facts("occasions")]),
+        "## Whom to ask\n",
+        rows_table(_cut(_owners(job), "the table tells the others")),
+        rows_table(_by_hand()),
+        "## What was done last\n",
+        rows_table(_last_changes(job)) or "Nothing yet.\n",
+        "## Where what lies\n",
+        rows_table([_place(row) for row in facts("folder")]),
+        "## What to type\n",
+        rows_table(_commands(job)),
+        "## What nobody has confirmed\n",
+        _unconfirmed(job),
+    ]
+    return "\n".join(parts)
+
+
+def _about(job: Job) -> str:
+    site = job.site
+    counted = f"{len(site)} computers, {len(site.servers)} servers with certificates"
+    warning = " **A rehearsal: the computers are simulated.**" if job.rehearsal else ""
+    if job.records.adopted_without_key:
+        warning += " **The key of the CA is not here: nothing can be renewed before runbook 18.**"
+    return (
+        f"{counted}. Written on {job.at:%Y-%m-%d} from the site's table, its records and what "
+        f"computers reported; the runbooks 16, 17 and 18 write it anew. XProtect warns of no "
+        f"expiry: this page and {literal('vmscert due')} do.{warning}\n"
+    )
+
+
+def _dates(job: Job, more: Sequence[Dated]) -> list[dict[str, str]]:
+    """What is to be done on which day, soonest first; what is late says so."""
+    every = sorted([*_ends(job), *_routine(job), *more], key=lambda dated: dated[0])
+    return [
+        {
+            "by": plain(f"{day:%Y-%m-%d}") if day > job.at else Markdown("**now**"),
+            "what": plain(what),
+            "runbook": plain(runbook),
+        }
+        for day, what, runbook in every
+    ]
+
+
+def _ends(job: Job) -> Iterator[Dated]:
+    """When certificates are to be renewed, several of one day together."""
+    rows = [row for row in due_certificates(job, job.at) if row.label != "CA"]
+    for end, same in groupby(rows, lambda row: row.not_after.date()):
+        every = list(same)
+        names = _listed([row.label for row in every])
+        yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
+    for label, ca in job.records.cas().items():
+        if label in ("CA", "next CA"):
+            yield _replaced_by(ca.not_valid_after_utc, label)
+
+
+def _replaced_by(end: datetime, label: str) -> Dated:
+    """A server certificate that is issued later ends with its CA, before its own time."""
+    begin = end - timedelta(days=SERVER.days)
+    what = f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
+    return begin, what, "18"
+
+
+def _routine(job: Job) -> Iterator[Dated]:
+    """The drill twice a year, counted from the last that passed, else from today."""
+    passed = [e for e in job.records.ledger.entries() if e.action == DRILL and "passed" in e.note]
+    last = datetime.fromisoformat(passed[-1].time) if passed else None
+    when = last + _HALF_A_YEAR if last else job.at
+    told = f"the last passed on {last:%Y-%m-%d}" if last else "none has passed yet"
+    yield when, f"copy this folder to a second place, and try that copy in a drill: {told}", ""
+
+
+def _dark(rows: Sequence[Row]) -> list[str]:
+    shown = rows_table(_cut(rows, "`vmscert due` tells the others"))
+    return ["## What goes dark if nobody acts\n", shown] if rows else []
+
+
+def _occasion(row: Row) -> dict[str, str]:
+    return {
+        "when": plain(row["when"]),
+        "what": plain(row["what"] + doubt(row["tag"])),
+        "runbooks": plain(row["runbooks"].replace("|", ", ")),
+    }
+
+
+def _owners(job: Job) -> list[dict[str, str]]:
+    """Each owner of the table with the computers, the one with most of them first."""
+    found = defaultdict(list)
+    for host in job.site:
+        found[host.owner or "nobody is named in the table"].append(host.name)
+    rows = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return [{"who": plain(who), "computers": plain(_listed(names))} for who, names in rows]
+
+
+def _by_hand() -> list[dict[str, str]]:
+    """What a person writes on the print, since it must stand in no file."""
+    asked = ("the password of the CA lies with", "the backup lies", "who decides on a change")
+    return [{"write by hand": plain(what), "": plain(_BLANK)} for what in asked]
+
+
+def _last_changes(job: Job) -> list[dict[str, str]]:
+    """The last days on which somebody changed something, newest first."""
+    every = groupby(job.records.ledger.entries(), lambda entry: (entry.day, entry.runbook))
+    rows = [_change(day, runbook, list(same)) for (day, runbook), same in every]
+    return rows[: -_CHANGES - 1 : -1]
+
+
+def _change(day: str, runbook: str, entries: list[Entry]) -> dict[str, str]:
+    counted = Counter(entry.action for entry in entries)
+    what = ", ".join(f"{action} {n} times" if n > 1 else action for action, n in counted.items())
+    notes = [entry.note for entry in entries if entry.note and not entry.host]
+    return {"on": day, "runbook": runbook, "what": what, "in its words": "; ".join(notes[-1:])}
+
+
+def _place(row: Row) -> dict[str, str]:
+    never = row["leaves"].startswith("never")
+    leaves = Markdown(f"**{row['leaves']}**") if never else plain(row["leaves"])
+    return {"where": literal(row["path"]), "what it is": plain(row["what"]), "goes out": leaves}
+
+
+def _commands(job: Job) -> list[dict[str, str]]:
+    folder = f'"{job.folder}"' if " " in job.folder else job.folder
+    told = {
+        f"vmscert due {folder}": "what ends when",
+        f"vmscert board --site {folder}/site.csv --folder {folder}": "who has to go where next",
+        f"vmscert check {folder}": "all that is wrong, as far as computers have reported",
+        f"vmscert records verify {folder}": "whether a line of the ledger was changed",
+        f"vmscert records drill BACKUP --folder {folder}": "whether the site could live from it",
+        "vmscert lab": "the runbooks and the lessons",
+    }
+    return [{"type": literal(command), "it tells": what} for command, what in told.items()]
+
+
+def _unconfirmed(job: Job) -> str:
+    told = [*_silent(job), *_odd_ports(job), *job.site.questions]
+    told.append("What is marked (unconfirmed) or (second hand): nobody read it at its source")
+    return "".join(f"* {plain(sentence)}.\n" for sentence in told)
+
+
+def _silent(job: Job) -> Iterator[str]:
+    """Computers of which nothing is known, or nothing new."""
+    stores = job.records.inventories()
+    if silent := [host.name for host in job.site.clients if host.name not in stores]:
+        yield f"No inventory has come back of {_listed(silent)}"
+    if stores:
+        oldest = min(stores.values(), key=lambda one: one.at)
+        yield f"The oldest inventory is that of {oldest.host}, of {oldest.at:%Y-%m-%d}"
+
+
+def _odd_ports(job: Job) -> Iterator[str]:
+    confirmed = {one.port for one in job.site.connections if one.confirmed}
+    odd = {(one.port, one.group) for one in job.site.connections if one.port not in confirmed}
+    if odd:
+        told = ", ".join(f"{port} ({group})" for port, group in sorted(odd))
+        yield f"These ports were read in no source: {told}"
+
+
+def _cut(rows: Sequence[Row], more: str) -> Sequence[Row]:
+    """The first rows, and a line that says how many are left and who tells them."""
+    if len(rows) <= _MOST:
+        return rows
+    first, *others = rows[0]
+    said = {first: Markdown(f"and {len(rows) - _MOST} more"), **dict.fromkeys(others, "")}
+    return [*rows[:_MOST], said | {others[0]: Markdown(more)}]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
