@@ -53,7 +53,7 @@ def test_a_whole_backup_passes_and_the_site_remembers_it(site, backup, now):
     assert lyon.tree(backup) == before
     last = site.ledger.entries()[-1]
     assert (last.action, last.note) == ("drill", "restore drill passed, 9 checks")
-    (report,) = site.folder.glob("changes/*-restore-drill/drill.json")
+    (report,) = site.folder.glob("drills/*.json")
     told = json.loads(report.read_bytes())
     assert told["result"] == "passed"
     assert {check["ok"] for check in told["looked at"]} == {True}
@@ -124,6 +124,12 @@ def test_a_certificate_that_the_ledger_does_not_know_is_told(site, backup, now):
     path.parent.mkdir()
     path.write_bytes(stranger.tbs_certificate_bytes)
     assert "ABCD.cer is in no line" in drill(backup, site, now)[TALLY]
+
+
+def test_a_missing_key_of_the_change_records_is_told(site, backup, now):
+    site.note("11", "create record key", at=now, note="SHA-256 00")
+    shutil.copytree(site.folder, backup, dirs_exist_ok=True)
+    assert "record.key is missing" in drill(backup, site, now)[TALLY]
 
 
 def test_an_older_backup_says_what_would_be_lost(site, backup, now):

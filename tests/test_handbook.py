@@ -65,7 +65,7 @@ def test_what_is_late_is_due_now(small):
 
 def test_every_file_and_folder_of_the_site_is_explained_and_the_key_never_leaves(job):
     told = {row["path"].rstrip("/") for row in facts("folder")}
-    unsaid = {"ledger.seal", "REHEARSAL.txt", "simulated", ".lock"}
+    unsaid = {"ledger.seal", "record.pem", "REHEARSAL.txt", "simulated", ".lock", ".lock.json"}
     there = {path.name for path in job.records.folder.iterdir()} - unsaid
     assert there <= told
     (key,) = [row for row in rows(handbook(job), "Where what lies") if "`ca.key`" in row]

@@ -79,7 +79,8 @@ HOUSE = {
     ),
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
     "drill": (
-        "authority cafiles carrying handover job ledger records releases site sitetable tls trust"
+        "authority cafiles carrying handover job ledger recordkey records releases site sitetable "
+        "tls trust"
     ),
     "handbook": "authority deeds facts files job ledger pages records",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",

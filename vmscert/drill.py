@@ -25,6 +25,7 @@ from vmscert.carrying import loads
 from vmscert.handover import pack
 from vmscert.job import Check, Job
 from vmscert.ledger import Entry, iso
+from vmscert.recordkey import known_keys
 from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, read_pfx
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, Host, Site
@@ -32,7 +33,6 @@ from vmscert.sitetable import read_site
 from vmscert.tls import handshake
 from vmscert.trust import diagnose
 
-_CHANGE = "restore-drill"
 _NOT_RENEWED = "nothing could be renewed from this backup"
 
 
@@ -92,7 +92,7 @@ def _refuse_what_proves_nothing(backup: Path, records: Records | None) -> None:
 def _copied(backup: Path, place: Path) -> Path:
     """Copy the backup; OSError in one sentence for the first file that can't be read."""
     try:
-        shutil.copytree(backup, place, ignore=shutil.ignore_patterns(".lock"))
+        shutil.copytree(backup, place, ignore=shutil.ignore_patterns(".lock*"))
     except shutil.Error as error:
         source, _, why = error.args[0][0]
         raise OSError(f"{source} can't be read: {why}. Is the medium sound?") from None
@@ -170,6 +170,8 @@ def _tallies(copy: Records) -> str:
         f"{path} is in no line" for path in files if (path.parent.name, path.stem) not in told
     ]
     lines += [f"{path} is damaged" for path in files if not _is_whole(path)]
+    if known_keys(copy) and not (copy.folder / "record.key").exists():
+        lines.append("record.key is missing")
     return f"{'; '.join(lines)}: copy the folder again, all of it" if lines else ""
 
 
@@ -219,7 +221,7 @@ def _issues(restored: _Restored) -> str:
 
 def _packs(restored: _Restored) -> str:
     site = restored.site()
-    job = Job(_CHANGE, site, restored.records, restored.at)
+    job = Job("restore drill", site, restored.records, restored.at)
     for load in loads(job, [_server(site)]):
         pack(load)
     return ""
@@ -238,4 +240,4 @@ def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -
     told |= {"looked at": [asdict(check) for check in checks]}
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()
     records.note("", DRILL, at=at, note=f"restore drill {result}, {len(checks)} checks")
-    records.keep(_CHANGE, "drill.json", data, at=at)
+    records.keep(records.folder / "drills", f"{at:%Y-%m-%d}.json", data)

@@ -13,6 +13,7 @@
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes
+    drills/<date>.json                 what a restore drill found
     changes/<date>-<runbook>/          the record of one change: plan, approval, steps, proof
 
 Files are the state, the ledger is the story. Everything is written whole, under a lock; every
