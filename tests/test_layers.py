@@ -71,7 +71,7 @@ HOUSE = {
     "recordkey": "evidence files job keyfile records",
     "changes": "evidence files job ledger pages planned recordkey records",
     "changerecord": "changes evidence files job ledger pages recordkey records",
-    "changeplans": "changes facts job missing planned switching windows",
+    "changeplans": "agenda changes facts job missing planned switching windows",
     "closing": "changerecord execute job",
     "deeds": (
         "authority check expiry fleet job ledger missing records rehearsal releases simulate site "
@@ -121,12 +121,13 @@ HOUSE = {
     "timemachine": "agenda blackout explorer job picture show site",
     "forms": "practice reach reading show surveys symptoms troubles",
     "terminal": (
-        "agenda blackout channels dissect expiry formats job reach reading standings surveys tls trust"
+        "agenda blackout channels dissect expiry formats job reach reading standings surveys tls "
+        "trust"
     ),
     "cli": (
         "agenda changerecord channels drill evidence execute facts files job ledger plans reach "
-        "reading records returns rollout runbook site sitetable standings surveys switching symptoms "
-        "targets terminal trust verify watching windows"
+        "reading records returns rollout runbook site sitetable standings surveys switching "
+        "symptoms targets terminal trust verify watching windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -22,7 +22,7 @@ LESSONS = [path for path in PATHS if path.stem.startswith("0")]
 TROUBLES = [path for path in PATHS if path.stem.startswith("2")]
 # A check that decides whether the notebook goes on may follow the record: what was refused is kept.
 ORDER = re.compile(
-    r"(parameters) (form) (precheck )+(look )*(plan )(approve (look )*)?((act )*(verify )*)+"
+    r"(parameters) (form) (precheck )+(look )*(plan )(approve )?((act )*(verify )*)+"
     r"(record )(verify )*(record )?$"
 )
 
@@ -129,8 +129,8 @@ class TestEveryRunbook:
         assert all(len(part) == 1 for part in parts)
         assert ORDER.match(" ".join(part[0] for part in parts) + " ")
 
-    def test_it_has_at_most_26_cells(self, path):
-        assert len(read(path).cells) <= 26
+    def test_it_has_at_most_28_cells(self, path):
+        assert len(read(path).cells) <= 28
 
     def test_what_changes_something_comes_after_an_approval(self, path):
         parts = [tags(cell)[0] for cell in code_cells(path)]

@@ -10,7 +10,7 @@ from typing import Any
 # `import vmscert` costs next to nothing.
 _HOMES = {
     "agenda": "Agenda Unknown gather goes_dark",
-    "blackout": "Blackout blackouts dark dark_findings dark_rows",
+    "blackout": "Blackout blackouts dark_findings dark_rows",
     "timemachine": "time_machine",
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "boardform": "board_form",
@@ -46,7 +46,7 @@ _HOMES = {
         "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
     "bands": "overlap_picture",
-    "compromise": "compromise_plan compromise_rows own_trust",
+    "compromise": "compromise_plan compromise_rows own_trust revocation_rows",
     "dark": "DarkLink dark_links",
     "replacing": "overlap_of",
     "overlap": (
@@ -70,7 +70,8 @@ _HOMES = {
     "reach": "connect",
     "standings": "Standing board mark_carried",
     "succession": (
-        "bar_certificates create_next_ca dark_links_now retirable switch_ca walk_and_survey"
+        "answer_compromise bar_certificates create_next_ca dark_links_now retirable "
+        "retirement_checks switch_ca walk_and_survey"
     ),
     "surveys": "Seen Survey survey",
     "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
@@ -84,6 +85,7 @@ _HOMES = {
     "visits": "Computer ScriptError Trouble",
     "verify": "Verification verify_connections",
     "wire": "Recording capture key_shares open_recording signed_by_server",
+    "handbook": "write_handbook",
     "inventory": "read_inventory write_inventory",
     "windows": "LogLine Personal Service Stores thumbprint",
 }

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
+from vmscert.agenda import goes_dark
 from vmscert.changes import keep_plan, plan_under_way
 from vmscert.facts import facts
 from vmscert.job import Job
@@ -19,6 +20,7 @@ from vmscert.switching import switch_on
 from vmscert.windows import thumbprint
 
 Row = dict[str, str]
+_MOST_DARK = 5  # days on which something goes dark that a plan names
 
 
 def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: object) -> Plan:
@@ -111,7 +113,7 @@ def _rows(job: Job, computers: Mapping[str, str], deed: str) -> list[Row]:
             "who": job.site[name].owner,
             "to do": deed + (f": {why}" if why else ""),
             "old certificate": now.get(name, ""),
-            "new certificate": new or then.get(name, ""),
+            "new certificate": (new or then.get(name, "")) if "certificate" in deed else "",
         }
         for name, why in computers.items()
     ]
@@ -127,10 +129,21 @@ def _standing_still(job: Job, hosts: list[str] | None) -> Iterable[str]:
     """What stands still at each visit that switches something, in the order of the visits."""
     if job.number not in ("15", "17", "18", "19"):
         return
+    if job.number == "17":
+        yield from (_if_nobody_acts(row) for row in goes_dark(job)[:_MOST_DARK])
     wanted = set(missing_encryption(job)) | set(hosts or ())
     for step in switch_on(job.site):
         if step.host in wanted or (step.host and job.number == "18"):
             yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
+
+
+def _if_nobody_acts(row: Mapping[str, object]) -> str:
+    servers, clients = row["servers"], row["clients"]
+    assert isinstance(servers, tuple) and isinstance(clients, tuple)
+    return (
+        f"if nobody acts, from {row['dark from']} on, since {row['because']}: "
+        f"{', '.join(servers)} for {', '.join(clients)}"
+    )
 
 
 def _deadline(job: Job, text: str, hosts: list[str] | None) -> str:

@@ -128,7 +128,7 @@ def rehearse(
 
 @app.command()
 def run(
-    number: Annotated[str, typer.Argument(help="The runbook's number, 11 to 17.")],
+    number: Annotated[str, typer.Argument(help="The runbook's number, 11 to 19.")],
     site: SiteOption = "data/sites/example.csv",
     folder: FolderOption = "",
     setting: Annotated[

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from vmscert.authority import is_signed_by
 from vmscert.dark import DarkLink, Judge, dark_links
-from vmscert.facts import doubt, facts
+from vmscert.facts import doubt, facts, sureness
 from vmscert.overlap import stand_ins
 from vmscert.site import Site
 from vmscert.switching import turns
@@ -176,3 +176,12 @@ def _darkened(dark: tuple[DarkLink, ...]) -> str:
 def _named(names: tuple[str, ...]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def revocation_rows() -> list[dict[str, str]]:
+    """Return what a revocation list costs each client when its place is away; measured or noted."""
+    return [
+        {key: value for key, value in row.items() if key not in ("source", "tag")}
+        | {"how sure": sureness(row["tag"])}
+        for row in facts("revocation-prices")
+    ]

@@ -52,7 +52,7 @@ _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
 CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
-_BAR = "bar"
+BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
 DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
@@ -368,7 +368,7 @@ class Records:
 
         `host` is the server of the certificate; empty for a CA.
         """
-        self.note("19", _BAR, certificate, host=host, at=at, note=note)
+        self.note("19", BAR, certificate, host=host, at=at, note=note)
 
     def barred(self) -> tuple[tuple[x509.Certificate, str], ...]:
         """Return (certificate, its server or nothing for a CA) of everything that was barred."""
@@ -376,7 +376,7 @@ class Records:
         return tuple(
             (cas[e.thumbprint] if not e.host else _certificate(self._file(e)), e.host)
             for e in self.ledger.entries()
-            if e.action == _BAR
+            if e.action == BAR
         )
 
     def abandoned(self) -> tuple[Entry, ...]:
@@ -586,7 +586,7 @@ def _revocations(
     entries: Iterable[Entry],
 ) -> list[Entry]:
     """The lines of the ledger for a new list: what it revokes newly, then the list itself."""
-    issued = {entry.serial: entry for entry in entries if entry.action in (*_ISSUED, *_SIGNED)}
+    issued = {entry.serial: entry for entry in entries if entry.action in CERTIFICATES}
     lines = []
     for one in (revoked for revoked in listed(crl) if revoked.serial not in known):
         serial = f"{one.serial:X}"

@@ -9,9 +9,9 @@ from cryptography import x509
 from vmscert.authority import BACKDATE, ROOT, create_authority
 from vmscert.carrying import Errand
 from vmscert.deeds import CA_KEY_BITS, ca_name, one_of, verify_site
-from vmscert.job import Job, Stop
+from vmscert.job import Check, Job, Stop
 from vmscert.missing import lacking_roots, missing_retirement
-from vmscert.records import PROMOTE_CA
+from vmscert.records import BAR, PROMOTE_CA
 from vmscert.rehearsal import walk
 from vmscert.verify import Verification
 from vmscert.windows import thumbprint
@@ -130,3 +130,33 @@ def dark_links_now(job: Job, computer: str = "") -> list[str]:
         for one in refused
         if one.verdict != "wrong-certificate-served"
     ]
+
+
+def retirement_checks(job: Job) -> list[Check]:
+    """What must hold before a change of CA, or of a stolen key, is over: nothing old is left."""
+    left = missing_retirement(job)
+    named = "; ".join(f"{name}: {what}" for name, what in list(left.items())[:_SHOWN])
+    todo = f"{named}. Run this again when the visits are due; the change stays open" if left else ""
+    return [Check("nothing that was replaced is left on any computer", not left, todo)]
+
+
+def answer_compromise(job: Job, stolen: str, reason: str) -> list[str]:
+    """Note that the key of a server, or of the "CA", was stolen; return the servers concerned.
+
+    Stop where the CA's own key was stolen and signs still: first another CA has to take over.
+    ValueError for a name that is no server of the site.
+    """
+    if stolen != "CA" and stolen not in job.records.current():
+        raise ValueError(f"{stolen!r} is no server with a certificate: name one, or 'CA'")
+    job.permit()
+    begun = job.change.plan.lines if job.change else 0
+    host = "" if stolen == "CA" else stolen
+    lines = job.records.ledger.entries()[begun:]
+    if not any(entry.action == BAR and entry.host == host for entry in lines):
+        bar_certificates(job, [stolen], reason)
+    barred = {thumbprint(one) for one, _ in job.records.barred()}
+    if thumbprint(job.records.ca_certificate) in barred:
+        raise Stop("the CA's own key was stolen, and it signs still: run 18-replace-the-ca now, "
+                   "then this runbook again")  # fmt: skip
+    current = {name: thumbprint(one) for name, one in job.records.current().items()}
+    return [name for name, label in current.items() if label in barred]
