@@ -86,6 +86,8 @@ _HOMES = {
     "verify": "Verification verify_connections",
     "wire": "Recording capture key_shares open_recording signed_by_server",
     "handbook": "write_handbook",
+    "guidescripts": "inherited_example",
+    "inherited": "Inheritance adopt audit read_inheritance unmatched verify_adoption",
     "inventory": "read_inventory write_inventory",
     "windows": "LogLine Personal Service Stores thumbprint",
 }

@@ -128,7 +128,7 @@ def rehearse(
 
 @app.command()
 def run(
-    number: Annotated[str, typer.Argument(help="The runbook's number, 11 to 19.")],
+    number: Annotated[str, typer.Argument(help="The runbook's number, 10 to 19.")],
     site: SiteOption = "data/sites/example.csv",
     folder: FolderOption = "",
     setting: Annotated[
@@ -140,12 +140,12 @@ def run(
     Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
     """
     from vmscert.execute import execute, find_runbook
-    from vmscert.job import records_folder
+    from vmscert.job import folder_of
 
     runbook = find_runbook(number)
     path = find_table(site)
     read_site(path)
-    records = Records(folder or records_folder(path))
+    records = Records(folder or folder_of(runbook, path))
     parameters = {
         "SITE": str(path.resolve()),
         "FOLDER": str(records.folder.resolve()),
@@ -653,7 +653,7 @@ def _carry_out(path: Path, records: Records) -> bool:
     for what in ("CA", "PFX"):
         os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
     parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
-    for runbook in (name for name in RUNBOOKS if name < "18"):
+    for runbook in (name for name in RUNBOOKS if "11" <= name < "18"):
         try:
             with err.status(runbook):
                 execute(runbook, parameters, records, datetime.now(UTC))

@@ -22,6 +22,7 @@ _LABELS = {
     "CA": "the CA's private key",
     "PFX": "the PFX files",
     "RECORD": "the key that signs change records",
+    "INHERITED": "the files of the other tool",
 }
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
@@ -105,6 +106,13 @@ class Check:
     what: str
     ok: bool
     todo: str = ""
+
+
+def folder_of(runbook: str, site: Path) -> Path:
+    """Return where a runbook keeps the records of a site; the example is not two sites at once."""
+    folder = records_folder(site)
+    inherited = runbook.startswith("10") and site.resolve() == EXAMPLE.resolve()
+    return folder.with_name(f"{folder.name}-inherited") if inherited else folder
 
 
 def records_folder(site: Path) -> Path:

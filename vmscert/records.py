@@ -320,6 +320,14 @@ class Records:
             write_once(path, issued.certificate.public_bytes(Encoding.DER))
         return path
 
+    def save_adopted(self, host: str, certificate: x509.Certificate, *, at: datetime) -> None:
+        """Record and write a certificate that another tool issued; its key is on its computer."""
+        path = self.folder / "servers" / host / f"{thumbprint(certificate)}.cer"
+        with self.lock():
+            if not path.exists():
+                self.note("10", "adopt", certificate, host=host, at=at, note="key stays there")
+                write_once(path, certificate.public_bytes(Encoding.DER))
+
     def current(self) -> dict[str, x509.Certificate]:
         """Return host → the newest certificate that was issued and is complete on disk."""
         return {host: _certificate(path) for host, path in self.certificate_paths().items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from vmscert.carrying import hand_over
 from vmscert.changes import under_way
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
-from vmscert.job import EXAMPLE, Check, Job, records_folder
+from vmscert.job import EXAMPLE, Check, Job, folder_of
 from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.rehearsal import walk
@@ -26,7 +26,7 @@ def open_runbook(
     """
     path = find_table(site)
     described = read_site(path)
-    records = Records(folder or records_folder(path))
+    records = Records(folder or folder_of(runbook, path))
     if path.resolve() == EXAMPLE.resolve():
         records.begin_rehearsal()
     # To the second: certificates and the ledger know no finer time.
