@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from lab import Lab, Watch, jupyterlab, pictures, start_browser
 
+from vmscert.changeplans import plan_change
 from vmscert.facts import NOTEBOOKS
 from vmscert.handbook import handbook
 from vmscert.inventory import write_inventory
@@ -23,7 +24,8 @@ SWITCH = ".widget-checkbox input"
 SLIDER = ".widget-slider .noUi-handle"
 
 LESSONS = ["00-start-here", "01-a-key-pair", "05-a-handshake", "06-who-talks-to-whom"]
-CREATE, TRUST, IMPORT = (
+CREATE_CA, CREATE, TRUST, IMPORT = (
+    "11-create-the-ca-certificate",
     "12-create-server-certificates",
     "13-trust-the-ca-on-clients",
     "14-import-server-certificates",
@@ -166,13 +168,15 @@ def test_the_board_of_a_rehearsal_shows_each_computer_as_verified_by_sign_and_wo
 
 # A real site: its computers are not simulated, and nobody types a password.
 
+GIVEN = {CREATE_CA: {"key_bits": 4096, "years": 10}, CREATE: {"days": 397, "key_bits": 2048}}
+
 
 @pytest.fixture(scope="module")
 def lyon(opened):
     """The example's table under another name, with all keys made here; its CA exists."""
     table = opened.folder / "lyon.csv"
     table.write_bytes(EXAMPLE.read_bytes().replace(b"csr", b"pfx"))
-    run_on(opened, table, "11-create-the-ca-certificate")
+    run_on(opened, table, CREATE_CA)
     run_on(opened, table, CREATE)
     return table
 
@@ -183,9 +187,16 @@ def run_on(lab, table, name):
     cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
     (number,) = [n for n, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
     source = cells[number].source.replace("data/sites/example.csv", table.as_posix())
-    notebook.write(number, source)
+    source = source.replace('APPROVED: str = ""', f"APPROVED: str = {approval(lab, table, name)!r}")
+    notebook.write(number, source.replace('OUT_BY: str = ""', 'OUT_BY: str = "Bob Stone"'))
     notebook.run_all()
     return notebook
+
+
+def approval(lab, table, name):
+    """What somebody else says who has read the plan that this notebook is about to make."""
+    job = open_runbook(name, table, lab.folder / "VMSCERT_RECORDS/lyon")
+    return f"{plan_change(job, **GIVEN.get(name, {})).hash} Anna Berg"
 
 
 def test_the_password_of_pfx_files_is_on_the_page_alone_and_one_click_takes_it_away(lab, api, lyon):
