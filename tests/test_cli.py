@@ -1,5 +1,6 @@
 """The commands, as a person types them: what they print, where results lie, how they exit."""
 
+import io
 import json
 import os
 import re
@@ -7,20 +8,22 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import chdir
 from datetime import UTC, datetime
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert import QUICK, create_authority
+from vmscert import QUICK, cli, create_authority, terminal
 from vmscert.facts import DATA
 from vmscert.simulate import serving
 
 EXAMPLE = DATA / "sites" / "example.csv"
 
 
-def vmscert(*arguments, folder, **environment):
-    """Run the real command in a folder of its own."""
+def vmscert_process(*arguments, folder, **environment):
+    """Run the real command in a folder and a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", "from vmscert.cli import main; main()", *map(str, arguments)],
         capture_output=True,
@@ -31,6 +34,29 @@ def vmscert(*arguments, folder, **environment):
         stdin=subprocess.DEVNULL,
         timeout=240,
     )
+
+
+def vmscert(*arguments, folder, **environment):
+    """Run the command in this process, which saves the second that starting one takes."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    argv = ["vmscert", *map(str, arguments)]
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.multiple(sys, argv=argv, stdout=out, stderr=err, stdin=io.StringIO()),
+        chdir(folder),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    written = [stream.buffer.getvalue() for stream in (out, err) if not stream.flush()]
+    told = (text.decode().replace("\r\n", "\n") for text in written)
+    return subprocess.CompletedProcess(argv, ended.value.code, *told)
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """A terminal in which no table is folded."""
+    for console in (terminal.out, terminal.err):
+        monkeypatch.setattr(console, "width", 200)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +74,7 @@ def files(tmp_path_factory):
 
 
 def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
-    ran = vmscert("rehearse", "--json", "--folder", tmp_path / "out", folder=tmp_path)
+    ran = vmscert_process("rehearse", "--json", "--folder", tmp_path / "out", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout)
     assert answer["verified"] is True
@@ -64,7 +90,7 @@ def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):
     """Somebody made a folder where the table is kept."""
     out = tmp_path / "out"
     (out / "site.csv").mkdir(parents=True)
-    ran = vmscert("rehearse", "--json", "--folder", out, folder=tmp_path)
+    ran = vmscert_process("rehearse", "--json", "--folder", out, folder=tmp_path)
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["verified"] is False
     assert "11-create-the-ca-certificate: " in ran.stderr
@@ -85,14 +111,18 @@ def test_rehearse_tells_every_fault_of_a_table_and_makes_nothing(tmp_path):
 def test_run_stops_with_one_line_where_a_precheck_fails(tmp_path):
     table = tmp_path / "lyon.csv"
     table.write_bytes(EXAMPLE.read_bytes())
-    ran = vmscert("run", "14", "--site", table, "--folder", tmp_path / "out", folder=tmp_path)
+    ran = vmscert_process(
+        "run", "14", "--site", table, "--folder", tmp_path / "out", folder=tmp_path
+    )
     assert ran.returncode == 1
     assert "Run 11-create-the-ca-certificate first" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 def test_check_finds_nothing_wrong_with_a_good_certificate(files):
-    ran = vmscert("check", "good.pem", "--root", "ca.cer", "--name", "vms-rec-01", folder=files)
+    ran = vmscert_process(
+        "check", "good.pem", "--root", "ca.cer", "--name", "vms-rec-01", folder=files
+    )
     assert (ran.returncode, "nothing found" in ran.stdout) == (0, True), ran.stdout + ran.stderr
 
 

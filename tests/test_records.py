@@ -15,6 +15,7 @@ from site_tables import HEADER, MANAGEMENT, RECORDER, without
 
 from vmscert import cli, records
 from vmscert.authority import QUICK, create_authority, new_key, request
+from vmscert.changerecord import record_problems
 from vmscert.job import Job
 from vmscert.keyfile import clear_key
 from vmscert.ledger import Entry
@@ -129,6 +130,8 @@ def check_complete(site, name):
     assert [check for check in precheck(job) if not check.ok] == []
     assert lyon.ledger.problems() == ()
     assert lyon.abandoned() == ()
+    problems, closed, still_open = record_problems(lyon)
+    assert (problems, still_open) == ([], []) and closed
     assert not list(lyon.folder.rglob("*.draft"))
     issued = {e.thumbprint for e in lyon.ledger.entries() if e.action == "issue"}
     assert {path.stem for path in lyon.folder.glob("servers/*/*")} <= issued
@@ -203,9 +206,9 @@ def test_a_run_that_nobody_kills_writes_no_secret_in_clear(site, writes):
 
 
 def test_a_second_run_of_a_finished_site_issues_nothing(site, writes):
-    before = site.records("whole").ledger.entries(), key_files(site.home / "whole")
+    before = site.records("whole").current(), key_files(site.home / "whole")
     assert site.run("whole") == 0
-    assert (site.records("whole").ledger.entries(), key_files(site.home / "whole")) == before
+    assert (site.records("whole").current(), key_files(site.home / "whole")) == before
 
 
 # Two runs at once

@@ -182,7 +182,7 @@ def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, a
         folder,
         key,
         lambda digest: records.note(
-            number, "sign", at=at, note=f"changes/{folder.name}: SHA256SUMS {digest}"
+            number, "seal record", at=at, note=f"changes/{folder.name}: SHA256SUMS {digest}"
         ),
     )
 

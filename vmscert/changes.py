@@ -249,9 +249,9 @@ def _abandon(job: Job, folder: Path, reason: str) -> None:
 
 
 def _waiting(job: Job) -> Path | None:
-    """The folder of a plan of this runbook that nobody has approved yet."""
+    """The folder of this runbook in which nothing is approved yet; a killed run left no plan."""
     waiting = (one for one in job.records.changes(job.runbook) if not (one / _APPROVAL).exists())
-    return next((one for one in waiting if (one / PLAN).exists()), None)
+    return next(waiting, None)
 
 
 def _folder_of(job: Job, plan: Plan) -> Path:
