@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -108,11 +109,11 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     return "\n".join(
         [
             f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
-            f"{plain(change.plan.why)}.\n",
+            f"{plain(change.plan.why[:1].upper() + change.plan.why[1:])}.\n",
             *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
             "## Plan and approval\n",
             f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table([{key: one.get(key, "") for key in keys} for one in told]),
+            rows_table([{k.replace("_", " "): one.get(k, "") for k in keys} for one in told]),
             f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
             f"{plain(change.plan.deadline)}\n",
             "## Steps\n",
@@ -120,7 +121,8 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             "## Verification\n",
             _verification(change.folder),
             "## Files that were made or changed\n",
-            rows_table([{key: literal(value) for key, value in row.items()} for row in made])
+            "Whole hashes are in `files.csv` and `steps.jsonl`.\n",
+            rows_table([{key: _shortened(value) for key, value in row.items()} for row in made])
             or "None.\n",
             "## With what\n",
             rows_table([{"what": name, "version": text} for name, text in versions().items()]),
@@ -132,7 +134,12 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
 
 def _step_row(step: Mapping[str, object]) -> dict[str, str]:
     shown = ("no", "time", "user", "action", "computer", "thumbprint", "result")
-    return {key: str(step.get(key, "")) for key in shown}
+    return {key: _shortened(str(step.get(key, ""))) for key in shown}
+
+
+def _shortened(text: str) -> str:
+    """Long hashes by their beginning, so that the table fits a sheet; they are whole beside it."""
+    return re.sub(r"\b([0-9A-Fa-f]{8})[0-9A-Fa-f]{24,}\b", r"\1…", text)
 
 
 def _verification(folder: Path) -> str:

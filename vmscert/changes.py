@@ -30,7 +30,7 @@ from vmscert.recordkey import record_key
 from vmscert.records import Records, whoami
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
-_OBSERVED = ("brought back", "carried", "verified", "drill", "simulated")
+_OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 _ABANDONED = "abandoned"
 _NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
 _APPROVAL, _BEFORE = "approval.jsonl", "before.json"
