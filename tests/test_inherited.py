@@ -4,16 +4,23 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, Approved, site_ca
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, Approved, key, site_ca
 
 from vmscert.deeds import renew_certificates
+from vmscert.faults import _signed_with_sha1, remade
 from vmscert.guidescripts import inherited_example
 from vmscert.inherited import adopt, audit, read_inheritance, unmatched, verify_adoption
 from vmscert.job import Job, Stop
 from vmscert.missing import missing_ca, missing_certificates
 from vmscert.records import Records
 from vmscert.succession import create_next_ca
+from vmscert.windows import Personal, Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
 SECRET = "canary of the other tool 5b2d"
@@ -148,3 +155,84 @@ def test_no_password_and_no_clear_key_is_written(job, found):
         data = path.read_bytes() if path.is_file() else b""
         assert SECRET.encode() not in data and CA_PASSWORD.encode() not in data
         assert b"BEGIN PRIVATE KEY" not in data
+
+
+def test_a_short_password_of_the_other_tool_is_good_enough(job, monkeypatch):
+    monkeypatch.setenv("VMSCERT_INHERITED_PASSWORD", "1234")
+    assert job.secret("INHERITED") == "1234"
+    with pytest.raises(ValueError, match="has 4 letters"):
+        monkeypatch.setenv("VMSCERT_CA_PASSWORD", "1234")
+        job.secret("CA")
+
+
+def test_a_file_with_another_password_is_told_and_hides_no_other(job, left, tmp_path):
+    folder = without(left, tmp_path, "ms.pfx")
+    other = site_ca().issue("ms", at=AT, key=key("ms"))
+    (folder / "ms.pfx").write_bytes(other.pfx("another password", "3DES"))
+    found = read_inheritance(job, folder)
+    assert found.locked == ("ms.pfx",)
+    rows = {row["where"]: row for row in audit(job, found) if "does not open" in row["what"]}
+    assert "run this runbook again" in rows["ms.pfx"]["what to do"]
+    assert found.key is not None
+
+
+def test_a_key_in_clear_is_taken_over_encrypted_and_told(job, left, tmp_path):
+    """mkcert and easy-rsa may leave the CA's key like that."""
+    folder = without(left, tmp_path, "ca-backup.pfx")
+    ca_key = read_inheritance(job, left).key
+    clear = ca_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "rootCA-key.pem").write_bytes(clear)
+    found = read_inheritance(job, folder)
+    assert found.bare == ("rootCA-key.pem",)
+    assert ("rootCA-key.pem", "a private key lies in this file and no password protects it") in [
+        (row["where"], row["what"]) for row in audit(job, found)
+    ]
+    adopt(job, found)
+    assert b"ENCRYPTED" in (job.records.folder / "ca.key").read_bytes()
+    assert job.records.authority(CA_PASSWORD).certificate == found.ca
+
+
+def test_a_key_in_an_encrypted_pem_is_taken_over_too(job, left, tmp_path):
+    folder = without(left, tmp_path, "ca-backup.pfx")
+    ca_key, secret = read_inheritance(job, left).key, BestAvailableEncryption(SECRET.encode())
+    pem = ca_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+    (folder / "ca.key").write_bytes(pem)
+    found = read_inheritance(job, folder)
+    assert (found.key is not None, found.bare, found.locked) == (True, (), ())
+
+
+def test_two_cas_of_one_name_are_told_apart_by_a_person(job, left, tmp_path):
+    folder = without(left, tmp_path)
+    again = remade(read_inheritance(job, left).ca, key("twin"), key=key("twin").public_key())
+    (folder / "second.cer").write_bytes(again.public_bytes(Encoding.DER))
+    leaf = remade(read_inheritance(job, left).of(SITE["ms"])[0], key("twin"))
+    (folder / "leaf.cer").write_bytes(leaf.public_bytes(Encoding.DER))
+    with pytest.raises(ValueError, match="The tool was used twice: put what belongs"):
+        read_inheritance(job, folder)
+
+
+def test_a_computer_that_trusts_another_ca_of_the_same_name_is_found(job, found):
+    twin = remade(found.ca, key("twin"), key=key("twin").public_key())
+    words = "another CA of the same name"
+    assert not any(words in row["what"] for row in audit(job, found))
+    job.records.save_inventory(Stores("pc-1", AT, root=(found.ca, twin)))
+    assert any(words in row["what"] for row in audit(job, found))
+
+
+def test_the_key_in_a_user_s_store_is_seen_in_an_inventory(job, found):
+    job.records.save_inventory(Stores("pc-1", AT, user_personal=(Personal(found.ca, True),)))
+    assert any("personal store of a user" in row["what"] for row in audit(job, found))
+
+
+def test_what_presses_says_by_which_day(job, found):
+    end = found.ca.not_valid_after_utc
+    (row,) = [row for row in audit(job, found) if "less than two" in row["what"]]
+    assert f"the CA ends on {end:%Y-%m-%d}" in row["when"]
+    assert f"begin by {end - 90 * DAY:%Y-%m-%d}" in row["when"]
+
+
+def test_a_signature_with_sha_1_is_told(job, found):
+    old = _signed_with_sha1(found.certificates[0], found.key)
+    assert not any("SHA-1" in row["what"] for row in audit(job, found))
+    rows = audit(job, replace(found, certificates=(*found.certificates[1:], old)))
+    assert any("SHA-1" in row["what"] for row in rows)

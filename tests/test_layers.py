@@ -105,7 +105,7 @@ HOUSE = {
     "der": "extensions",
     "quizzes": "facts",
     "plans": "check deeds expiry job missing releases site switching trust verify windows",
-    "inherited": "authority facts job keyfile paths reading site trust windows",
+    "inherited": "authority expiry facts job paths reading site trust windows",
     "guidescripts": "authority files job windows",
     "execute": "changerecord evidence facts job records",
     "drawing": "",

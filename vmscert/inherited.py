@@ -1,18 +1,22 @@
 """A CA that another tool made: audited, taken over, and how it is repaired without an outage."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 from vmscert.authority import SERVER, Authority, Issued, is_signed_by, subject_names
+from vmscert.expiry import PLAN
 from vmscert.facts import doubt, facts
 from vmscert.job import Check, Job, Stop
-from vmscert.keyfile import open_key
 from vmscert.paths import Reading
 from vmscert.reading import files_below, read
 from vmscert.site import Host
@@ -26,11 +30,17 @@ _KEYS = (".pfx", ".p12", ".key", ".pem")
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What a folder of another tool holds: the CA, its key if it is there, and what it issued."""
+    """What a folder of another tool holds: the CA, its key if it is there, and what it issued.
+
+    `locked` are the names of files that did not open, `bare` those with a key that no password
+    protects.
+    """
 
     ca: x509.Certificate
     key: RSAPrivateKey | None
     certificates: tuple[x509.Certificate, ...]
+    locked: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
 
     def of(self, host: Host) -> tuple[x509.Certificate, ...]:
         """Return the certificates that carry a name of this server, oldest first."""
@@ -51,14 +61,28 @@ def read_inheritance(job: Job, folder: str | Path) -> Inheritance:
     paths = [path for path in files_below(place) if path.is_file()]
     locked = any(path.suffix.casefold() in _KEYS for path in paths)
     password = job.secret("INHERITED") if locked else ""
-    found = [one for path in paths for one in read(path, lambda _: password).certificates]
-    certificates = list(dict.fromkeys(found))
+    every = (one for path in paths for one in read(path, lambda _: password).certificates)
+    certificates = list(dict.fromkeys(every))
+    locked = [path.name for path in paths if _stays_shut(path, password)]
+    ca = _the_ca(place, certificates, locked)
+    issued = (one for one in certificates if one != ca and is_signed_by(one, ca))
+    bare = (path.name for path in paths if _opened(path, "") is not None)
+    key = _key_of(ca, paths, password)
+    return Inheritance(ca, key, tuple(issued), tuple(locked), tuple(bare))
+
+
+def _the_ca(
+    place: Path, certificates: list[x509.Certificate], locked: list[str]
+) -> x509.Certificate:
+    """The one CA among them; ValueError that says why nobody can tell which it is."""
     cas = [one for one in certificates if is_signed_by(one, one) and _signs(one, certificates)]
-    if len(cas) != 1:
-        named = ", ".join(f"{c.subject.rfc4514_string()} {thumbprint(c)}" for c in cas) or "none"
-        raise ValueError(f"{place} must hold one CA and what it issued, found: {named}")
-    issued = (one for one in certificates if one != cas[0] and is_signed_by(one, cas[0]))
-    return Inheritance(cas[0], _key_of(cas[0], paths, password), tuple(issued))
+    if len(cas) == 1:
+        return cas[0]
+    named = ", ".join(f"{c.subject.rfc4514_string()} {thumbprint(c)}" for c in cas) or "none"
+    why = f". The password does not open {', '.join(locked)}" if locked else ""
+    if len(cas) > 1:
+        why = ". The tool was used twice: put what belongs to each CA into a folder of its own"
+    raise ValueError(f"{place} must hold one CA and what it issued, found: {named}{why}")
 
 
 def audit(job: Job, found: Inheritance, key_in_user_store: bool = False) -> list[dict[str, str]]:
@@ -68,13 +92,16 @@ def audit(job: Job, found: Inheritance, key_in_user_store: bool = False) -> list
     an inventory of that computer shows it, too.
     """
     stores = job.records.inventories().values()
-    wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, stores)]
+    wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, list(stores))]
+    wrong += [(name, "bare-key") for name in found.bare]
+    wrong += [(name, "locked") for name in found.locked]
     for host in job.site.servers:
         wrong += [(host.name, check) for check in _of_a_server(job, found, host)]
     rows = {row["check"]: row for row in facts("inherited")}
     order = list(rows)
     wrong.sort(key=lambda pair: order.index(pair[1]))
-    return [_told(where, rows[check]) for where, check in wrong]
+    days = _days(found)
+    return [_told(where, rows[check], days) for where, check in wrong]
 
 
 def adopt(job: Job, found: Inheritance) -> list[dict[str, str]]:
@@ -124,6 +151,10 @@ def _of_the_ca(found: Inheritance, in_store: bool, stores: Iterable[Stores]) -> 
         yield "key-in-user-store"
     if found.key is None:
         yield "no-key"
+    if isinstance(ca.signature_hash_algorithm, SHA1) or _made_with_sha1(found):
+        yield "sha-1"
+    if any(_is_twin(one, ca) for held in stores for one in (*held.trusted, *held.user_root)):
+        yield "twin"
 
 
 def _of_a_server(job: Job, found: Inheritance, host: Host) -> Iterator[str]:
@@ -145,13 +176,31 @@ def _of_a_server(job: Job, found: Inheritance, host: Host) -> Iterator[str]:
         yield "refused"
 
 
-def _told(where: str, row: Mapping[str, str]) -> dict[str, str]:
+def _made_with_sha1(found: Inheritance) -> bool:
+    return any(isinstance(one.signature_hash_algorithm, SHA1) for one in found.certificates)
+
+
+def _is_twin(one: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether a root that a computer trusts has the name of this CA, and another key."""
+    other = Reading(one).spki != Reading(ca).spki
+    return other and one.subject == ca.subject
+
+
+def _days(found: Inheritance) -> dict[str, str]:
+    """The days that the table of what is wrong speaks of."""
+    end = found.ca.not_valid_after_utc
+    first = min((one.not_valid_after_utc for one in found.certificates), default=end)
+    days = {"end": end, "by": end - timedelta(days=PLAN), "first": min(first, end)}
+    return {name: f"{day:%Y-%m-%d}" for name, day in days.items()}
+
+
+def _told(where: str, row: Mapping[str, str], days: Mapping[str, str]) -> dict[str, str]:
     sure = doubt(row["tag"])
     return {
         "where": where,
         "what": row["what"] + sure,
         "why it matters": row["why"],
-        "when": row["when"],
+        "when": row["when"].format_map(days),
         "what to do": f"{row['remedy']} ({row['runbook']})",
     }
 
@@ -203,14 +252,25 @@ def _key_of(ca: x509.Certificate, paths: Iterable[Path], password: str) -> RSAPr
     return None
 
 
-def _opened(path: Path, password: str) -> object:
+def _opened(path: Path, password: str) -> PrivateKeyTypes | None:
+    """The private key in a file, with this password, or without one if the file has none."""
+    data, kind = path.read_bytes(), path.suffix.casefold()
+    for secret in dict.fromkeys((password.encode() or None, None)):
+        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            if kind in (".pfx", ".p12"):
+                return pkcs12.load_key_and_certificates(data, secret)[0]
+            if kind in _KEYS:
+                return load_pem_private_key(data, secret)
+    return None
+
+
+def _stays_shut(path: Path, password: str) -> bool:
+    """Whether a file has a password, and another one."""
     kind = path.suffix.casefold()
-    try:
-        if kind in (".pfx", ".p12"):
-            return pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())[0]
-        return open_key(path.read_bytes(), password) if kind in _KEYS else None
-    except ValueError:
-        return None
+    if kind in (".pfx", ".p12"):
+        return not read(path, lambda _: password).certificates
+    is_key = kind in _KEYS and b"ENCRYPTED" in path.read_bytes()
+    return is_key and _opened(path, password) is None
 
 
 def verify_adoption(job: Job, found: Inheritance) -> list[Check]:

@@ -91,12 +91,13 @@ class Job:
 
 
 def secret(what: str, rehearsal: bool, new: bool = False) -> str:
-    """Return a password, as `Job.secret` says."""
+    """Return a password, as `Job.secret` says; one that another tool asked for may be short."""
+    check = str if what == "INHERITED" else check_password
     names = (what, "CA") if what == "RECORD" else (what,)
     given = [os.environ.get(f"VMSCERT_{name}_PASSWORD") for name in names]
     if found := next(filter(None, given), None):
-        return check_password(found)
-    return _TEACHING_PASSWORD if rehearsal else _ask(what, new)
+        return check(found)
+    return _TEACHING_PASSWORD if rehearsal else _ask(what, new, check)
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,11 @@ def records_folder(site: Path) -> Path:
     return Path(os.environ.get("VMSCERT_RECORDS") or base / "records") / site.stem
 
 
-def _ask(what: str, new: bool) -> str:
+def _ask(what: str, new: bool, check: Callable[[str], str]) -> str:
     """Ask a person for a password; twice for a new one."""
     label = _LABELS[what]
     try:
-        password = check_password(getpass.getpass(f"Password for {label}: "))
+        password = check(getpass.getpass(f"Password for {label}: "))
         if new and getpass.getpass(f"Password for {label}, once more: ") != password:
             raise ValueError("The two passwords differ: run the cell again")
     except (EOFError, NotImplementedError, RuntimeError):
