@@ -42,7 +42,7 @@ def test_the_dates_come_soonest_first_and_name_their_runbooks(job):
     assert "none has passed yet" in found[0][1]
     assert "vms-ms-01" in found[1][1]
     ca = job.records.ca_certificate.not_valid_after_utc
-    assert found[2][0] == f"{ca - timedelta(days=397):%Y-%m-%d}"
+    assert found[2][0] == f"`{ca - timedelta(days=397):%Y-%m-%d}`"
     assert f"ends on {ca:%Y-%m-%d}" in found[2][1]
 
 
@@ -50,7 +50,7 @@ def test_a_drill_that_passed_is_due_again_after_half_a_year_and_one_that_failed_
     small.records.note("", "drill", at=lyon.AT, note="restore drill passed, 9 checks")
     assert "the last passed on 2026-11-23" in handbook(small)
     (row,) = [r for r in rows(handbook(small), "What to do on which day") if "drill" in r[1]]
-    assert row[0] == "2027-05-24"
+    assert row[0] == "`2027-05-24`"
     failing = replace(small, records=Records(small.records.folder.parent / "other"))
     shutil.copytree(small.records.folder, failing.records.folder)
     failing.records.note("", "drill", at=lyon.AT + lyon.DAY, note="restore drill failed: ca.key")
@@ -90,10 +90,28 @@ def test_it_tells_who_has_not_reported_and_what_is_unconfirmed(small, job):
     assert "(second hand)" in handbook(job)
 
 
-def test_what_goes_dark_has_a_place_of_its_own_if_somebody_tells_it(job):
-    assert "goes dark" not in handbook(job)
-    text = handbook(job, [{"on": "2027-12-27", "what": "rec | 1 <b>"}])
-    assert rows(text, "What goes dark if nobody acts") == [["2027-12-27", r"rec \| 1 \<b\>"]]
+def test_it_tells_which_servers_go_dark_on_which_day_if_nobody_acts(job):
+    found = rows(handbook(job), "What goes dark if nobody acts")
+    end = min(one.not_valid_after_utc for one in job.records.current().values())
+    assert found[0][0] == f"`{end:%Y-%m-%d}`"
+    assert re.match(r"\d+ links, when these end: vms-", found[0][1])
+    assert "vms-ms-01" in found[0][1]
+
+
+def test_a_revocation_list_is_to_be_signed_anew_before_it_ends(small):
+    crl = lyon.site_ca().revocation_list([], lyon.AT, 30, 1)
+    small.records.save_crl(crl, lyon.AT)
+    (row,) = [r for r in rows(handbook(small), "What to do on which day") if " list" in r[1]]
+    assert row[0] == f"`{crl.next_update_utc - 7 * lyon.DAY:%Y-%m-%d}`"
+    assert row[-1] == "19"
+
+
+def test_who_approved_and_carried_out_a_change_is_named(small):
+    told = "plan 3f9a1c7e55d0, approved by Anna Berg, carried out by jo"
+    small.records.note("17", "approve", at=lyon.AT, note=told)
+    small.records.note("17", "verified", at=lyon.AT, note="15 of 15 TLS connections verified")
+    newest = rows(handbook(small), "What was done last")[0]
+    assert newest == ["2026-11-23", "17", "approve, verified", told]
 
 
 def test_names_of_the_table_can_not_become_markup(small):

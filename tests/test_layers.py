@@ -82,7 +82,7 @@ HOUSE = {
         "authority cafiles carrying handover job ledger recordkey records releases site sitetable "
         "tls trust"
     ),
-    "handbook": "authority deeds facts files job ledger pages records",
+    "handbook": "agenda authority deeds facts files job ledger pages records",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",

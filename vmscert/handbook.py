@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from vmscert.agenda import goes_dark
 from vmscert.authority import SERVER
 from vmscert.deeds import due_certificates
 from vmscert.facts import doubt, facts
@@ -21,7 +23,7 @@ from vmscert.records import DRILL
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
-_HALF_A_YEAR = timedelta(days=182)
+_HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
 _NAMES = 8  # in one cell
 _CHANGES = 6
 _BLANK = "_" * 24  # to be filled in by hand, on the print
@@ -30,28 +32,23 @@ Row = Mapping[str, str]
 Dated = tuple[datetime, str, str]  # by when, what, in which runbook
 
 
-def write_handbook(
-    job: Job, dark_rows: Sequence[Row] = (), more_dates: Sequence[Dated] = ()
-) -> Path:
-    """Write the page into the site's folder, in place of the one before; return the HTML's path.
-
-    `dark_rows` tell what goes dark on which day if nobody acts, `more_dates` what else is due.
-    """
+def write_handbook(job: Job) -> Path:
+    """Write the page into the site's folder, in place of the one before; return the HTML's path."""
     title = f"{job.site.name}: the years after"
     with job.records.lock():
-        for name, data in faces(NAME, handbook(job, dark_rows, more_dates), title).items():
+        for name, data in faces(NAME, handbook(job), title).items():
             write_atomic(job.records.folder / name, data)
     return job.records.folder / f"{NAME}.html"
 
 
-def handbook(job: Job, dark_rows: Sequence[Row] = (), more_dates: Sequence[Dated] = ()) -> str:
+def handbook(job: Job) -> str:
     """Return the page as Markdown."""
     parts = [
         f"# {plain(job.site.name)}: the years after\n",
         _about(job),
         "## What to do on which day\n",
-        rows_table(_cut(_dates(job, more_dates), "`vmscert due` tells the others")),
-        *_dark(dark_rows),
+        rows_table(_cut(_dates(job), "`vmscert due` tells the others")),
+        *_dark(job),
         "## What to do when something changes\n",
         rows_table([_occasion(row) for row in facts("occasions")]),
         "## Whom to ask\n",
@@ -77,17 +74,17 @@ def _about(job: Job) -> str:
         warning += " **The key of the CA is not here: nothing can be renewed before runbook 18.**"
     return (
         f"{counted}. Written on {job.at:%Y-%m-%d} from the site's table, its records and what "
-        f"computers reported; the runbooks 16, 17 and 18 write it anew. XProtect warns of no "
+        f"computers reported; the runbooks 10 and 16 to 18 write it anew. XProtect warns of no "
         f"expiry: this page and {literal('vmscert due')} do.{warning}\n"
     )
 
 
-def _dates(job: Job, more: Sequence[Dated]) -> list[dict[str, str]]:
+def _dates(job: Job) -> list[dict[str, str]]:
     """What is to be done on which day, soonest first; what is late says so."""
-    every = sorted([*_ends(job), *_routine(job), *more], key=lambda dated: dated[0])
+    every = sorted([*_ends(job), *_routine(job), *_list(job)], key=lambda dated: dated[0])
     return [
         {
-            "by": plain(f"{day:%Y-%m-%d}") if day > job.at else Markdown("**now**"),
+            "by": literal(f"{day:%Y-%m-%d}") if day > job.at else Markdown("**now**"),
             "what": plain(what),
             "runbook": plain(runbook),
         }
@@ -123,9 +120,34 @@ def _routine(job: Job) -> Iterator[Dated]:
     yield when, f"copy this folder to a second place, and try that copy in a drill: {told}", ""
 
 
-def _dark(rows: Sequence[Row]) -> list[str]:
+def _list(job: Job) -> Iterator[Dated]:
+    """When to sign a new revocation list: a week before the end of the one that there is."""
+    crl = job.records.crl
+    if crl is not None and crl.next_update_utc:
+        end = crl.next_update_utc
+        yield end - _A_WEEK, f"sign a new revocation list: this one ends on {end:%Y-%m-%d}", "19"
+
+
+def _dark(job: Job) -> list[str]:
+    """What goes dark on which day if nobody acts, as `vmscert due` tells it hour by hour."""
+    rows = [
+        _dark_day(day, list(same))
+        for day, same in groupby(goes_dark(job), lambda row: str(row["dark from"])[:10])
+    ]
     shown = rows_table(_cut(rows, "`vmscert due` tells the others"))
     return ["## What goes dark if nobody acts\n", shown] if rows else []
+
+
+def _dark_day(day: str, rows: list[dict[str, Any]]) -> dict[str, str]:
+    causes = list(dict.fromkeys(_cause(row["because"]) for row in rows))
+    links = sum(row["links"] for row in rows)
+    what = f"{links} links, when these end: {_listed(causes)}"
+    return {"on": literal(day), "goes dark": plain(what)}
+
+
+def _cause(because: str) -> str:
+    """What ends, short: most are certificates of servers."""
+    return because.removesuffix(" ends").removeprefix("the certificate on ")
 
 
 def _occasion(row: Row) -> dict[str, str]:
@@ -162,7 +184,9 @@ def _change(day: str, runbook: str, entries: list[Entry]) -> dict[str, str]:
     counted = Counter(entry.action for entry in entries)
     what = ", ".join(f"{action} {n} times" if n > 1 else action for action, n in counted.items())
     notes = [entry.note for entry in entries if entry.note and not entry.host]
-    return {"on": day, "runbook": runbook, "what": what, "in its words": "; ".join(notes[-1:])}
+    approved = [entry.note for entry in entries if entry.action == "approve"]
+    words = "; ".join((approved or notes)[-1:])  # an approval names people
+    return {"on": day, "runbook": runbook, "what": what, "in its words": words}
 
 
 def _place(row: Row) -> dict[str, str]:
@@ -176,7 +200,7 @@ def _commands(job: Job) -> list[dict[str, str]]:
     told = {
         f"vmscert due {folder}": "what ends when",
         f"vmscert board --site {folder}/site.csv --folder {folder}": "who has to go where next",
-        f"vmscert check {folder}": "all that is wrong, as far as computers have reported",
+        f"vmscert check {folder}": "what is wrong, as far as is known",
         f"vmscert records verify {folder}": "whether a line of the ledger was changed",
         f"vmscert records drill BACKUP --folder {folder}": "whether the site could live from it",
         "vmscert lab": "the runbooks and the lessons",
