@@ -100,12 +100,6 @@ def versions() -> dict[str, str]:
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
     change: Change = job.change
-    steps = read_steps(change.folder)
-    approvals = (change.folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
-    told = [
-        {key: str(value) for key, value in json.loads(line).items() if value} for line in approvals
-    ]
-    keys = ("plan", "approved_by", "carried_out_by", "emergency", "time", "machine")
     return "\n".join(
         [
             f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
@@ -113,11 +107,11 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
             "## Plan and approval\n",
             f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table([{k.replace("_", " "): one.get(k, "") for k in keys} for one in told]),
+            rows_table(_approvals(change.folder)),
             f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
             f"{plain(change.plan.deadline)}\n",
             "## Steps\n",
-            rows_table([_step_row(step) for step in steps]),
+            rows_table([_step_row(step) for step in read_steps(change.folder)]),
             "## Verification\n",
             _verification(change.folder),
             "## Files that were made or changed\n",
@@ -130,6 +124,16 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             _PROVES,
         ]
     )
+
+
+def _approvals(folder: Path) -> list[dict[str, str]]:
+    """Who approved which plan, for whom to carry out, when and where."""
+    keys = ("plan", "approved_by", "carried_out_by", "emergency", "time", "machine")
+    lines = (folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
+    return [
+        {key.replace("_", " "): str(one.get(key, "")) for key in keys}
+        for one in map(json.loads, lines)
+    ]
 
 
 def _step_row(step: Mapping[str, object]) -> dict[str, str]:

@@ -45,9 +45,13 @@ class Change:
     folder: Path
     carried_out_by: str
     key: Ed25519PrivateKey = field(repr=False)  # signs the record at the end
+    looks: bool = False  # it only looks: nobody approved it, and it may change nothing
 
     def demand(self, job: Job) -> None:
-        """Raise Stop when the plan is not any more what was approved."""
+        """Raise Stop when nobody approved the plan, or it is not any more what was approved."""
+        if self.looks:
+            raise Stop(f"plan {self.plan.hash} only looks, and nobody approved a change: use "
+                       f"approve() where something is done")  # fmt: skip
         if reason := void(job, self.plan, begun=True):
             raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
                        f"notebook from its top: it makes a new plan")  # fmt: skip
@@ -116,7 +120,8 @@ def approve(
 
 def begin(job: Job, plan: Plan) -> Job:
     """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
-    return _begin(job, plan, whoami()["user"], {"approved_by": "nobody: it only looks"})
+    begun = _begin(job, plan, whoami()["user"], {"approved_by": "nobody: it only looks"})
+    return replace(begun, change=replace(begun.change, looks=True))
 
 
 def progress(job: Job) -> list[dict[str, str]]:
