@@ -1,0 +1,194 @@
+// One Windows computer: what it is, its clock, and every change that is made to it.
+//
+// Its disk is a folder; what Windows keeps elsewhere (certificate stores, registry, access lists,
+// services) is windows.json in that folder. A process is one computer at a time.
+
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Windows;
+
+public class Held  // a certificate in a physical store
+{
+    public string Der = "", FriendlyName = "";
+    public string Key = "";  // the name of its key file; "" without a private key
+    public bool Capi;  // an old CAPI key, in RSA\MachineKeys; else a CNG key, in Keys
+}
+
+public class Rule
+{
+    public string Sid = "", Type = "Allow";
+    public int Rights;
+    public bool Inherited;
+}
+
+public class Acl
+{
+    public List<Rule> Access = [], Audit = [];
+}
+
+public class Service
+{
+    public string Name = "", DisplayName = "", StartName = "", Sid = "", State = "Running", PathName = "";
+}
+
+public class RegisteredTask
+{
+    public string Name = "", Script = "", Kind = "";
+}
+
+public class Computer
+{
+    public string Name = "", DnsName = "", Domain = "", Caption = "", Language = "en";
+    public int Build;
+    public bool Is64Bit = true, Powershell64Bit = true;
+    public string User = "", UserSid = "", ExecutionPolicy = "RemoteSigned";
+    public string[] Addresses = [];
+    public string[] MissingCommands = [];  // cmdlets that this Windows does not have
+    public string[] UnreadableKeys = [];  // key files that even an administrator may not open
+    public Dictionary<string, List<Held>> Stores = [];
+    public Dictionary<string, string> Accounts = new(StringComparer.OrdinalIgnoreCase);
+    public Dictionary<string, Acl> Acls = [];
+    public Dictionary<string, Dictionary<string, JsonElement>> Registry =
+        new(StringComparer.OrdinalIgnoreCase);
+    public Dictionary<string, string> Http = [];  // address:port -> thumbprint, as http.sys has it
+    public List<Service> Services = [];
+    public List<RegisteredTask> Tasks = [];
+    public List<string> EventSources = [], Events = [];
+    public XProtect Xprotect = new();
+}
+
+public class Visit  // what holds for one run of one script
+{
+    public string Disk = "", Folder = "", Name = "", Caption = "", Snapshots = "";
+    public DateTimeOffset At;
+    public int Ahead, Build, DieAt;  // Ahead: seconds by which the clock of this computer is ahead
+    public bool Elevated = true, ReadOnly;
+    public string[] UnknownAccounts = [];  // SIDs whose names this Windows does not know
+    public int Answer;  // what Server Configurator answers when it is to switch something
+    public bool Binds = true;  // whether it has switched by then
+}
+
+public static class Machine
+{
+    public static Computer Here = new();
+    public static Visit Visit = new();
+    public static List<string> Changes = [];
+    private static List<(DateTimeOffset At, Action Deed)> later = [];
+    private static readonly JsonSerializerOptions Json = new()
+    {
+        IncludeFields = true,
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        WriteIndented = true,
+    };
+
+    public static DateTimeOffset Now { get; private set; }
+    public static DateTimeOffset TrueTime => Now.AddSeconds(-Visit.Ahead);
+    private static string State => Path.Combine(Visit.Disk, "windows.json");
+
+    public static void Begin(string visit)
+    {
+        Visit = JsonSerializer.Deserialize<Visit>(visit, Json)!;
+        Here = JsonSerializer.Deserialize<Computer>(File.ReadAllText(State), Json)!;
+        Now = Visit.At.AddSeconds(Visit.Ahead);
+        Changes = [];
+        later = [];
+        if (Visit.Build != 0)
+        {
+            (Here.Caption, Here.Build) = (Visit.Caption, Visit.Build);
+        }
+        var name = Visit.Name == "" ? Here.Name : Netbios(Visit.Name);
+        foreach (var (variable, value) in new[] {
+            ("COMPUTERNAME", name), ("ProgramData", Inside("ProgramData")),
+            ("ProgramFiles", Inside("Program Files")), ("ProgramFiles(x86)", Inside("Program Files (x86)")),
+            ("SystemRoot", Inside("Windows")), ("windir", Inside("Windows")),
+            ("USERNAME", Here.User.Split('\\').Last()) })
+        {
+            Environment.SetEnvironmentVariable(variable, value);
+        }
+    }
+
+    // What was started goes on when the script has ended.
+    public static void End() => PassTo(DateTimeOffset.MaxValue);
+
+    public static string Netbios(string name) => name.ToUpperInvariant()[..Math.Min(15, name.Length)];
+
+    public static string Inside(string path) => Path.Combine(Visit.Disk, path.Replace('\\', '/'));
+
+    // A path of this computer without its disk, so that a copy of the disk is another computer.
+    public static string Relative(string path) =>
+        Path.GetRelativePath(Visit.Disk, path.Replace('\\', '/'));
+
+    // The clock of this computer: waiting takes no time, and what is due by then happens meanwhile.
+    public static void Wait(TimeSpan time) => PassTo(Now + time);
+
+    public static void Later(TimeSpan time, Action deed) => later.Add((Now + time, deed));
+
+    private static void PassTo(DateTimeOffset until)
+    {
+        while (later.Count > 0 && later.Min(one => one.At) is var at && at <= until)
+        {
+            var next = later.First(one => one.At == at);
+            later.Remove(next);
+            Now = at;
+            next.Deed();
+        }
+        if (until < DateTimeOffset.MaxValue)
+        {
+            Now = until;
+        }
+    }
+
+    // Every change goes through here. Before it the computer is as a power failure at this point
+    // would leave it: that can be kept as a copy, or the process really ends.
+    public static void Change(string what, Action deed)
+    {
+        Changes.Add(what);
+        if (Visit.Snapshots != "")
+        {
+            var copy = Path.Combine(Visit.Snapshots, $"{Changes.Count}", Path.GetFileName(Visit.Disk));
+            CopyFolder(Visit.Disk, copy);
+        }
+        if (Changes.Count == Visit.DieAt)
+        {
+            System.Diagnostics.Process.GetCurrentProcess().Kill();
+        }
+        deed();
+        var spare = State + ".new";
+        File.WriteAllText(spare, JsonSerializer.Serialize(Here, Json));
+        File.Move(spare, State, true);
+    }
+
+    public static void NeedElevation()
+    {
+        if (!Visit.Elevated)
+        {
+            throw new UnauthorizedAccessException("Access is denied.");
+        }
+    }
+
+    private static void CopyFolder(string from, string to)
+    {
+        Directory.CreateDirectory(to);
+        foreach (var file in Directory.GetFiles(from))
+        {
+            File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
+        }
+        foreach (var folder in Directory.GetDirectories(from))
+        {
+            CopyFolder(folder, Path.Combine(to, Path.GetFileName(folder)));
+        }
+    }
+}
+
+// Stands for a type of .NET that only Windows has, or that would reach beyond this computer.
+[AttributeUsage(AttributeTargets.Class)]
+public class StandsForAttribute(string name) : Attribute
+{
+    public string Name => name;
+}

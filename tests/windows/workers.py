@@ -1,0 +1,82 @@
+"""PowerShell processes that stay, in which one simulated computer after the other runs scripts."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+HERE = Path(__file__).parent
+SOURCES = [HERE / f"{name}.cs" for name in ("machine", "windows", "xprotect", "worker")]
+AT_ONCE = 2
+
+
+class Killed(Exception):
+    """The process ended in the middle of a script."""
+
+
+def program() -> str | None:
+    """Return the PowerShell that the tests use, None where there is none."""
+    return os.environ.get("VMSCERT_PWSH") or shutil.which("pwsh")
+
+
+class Workers:
+    """Two PowerShell processes; whoever asks waits until one is free."""
+
+    def __init__(self) -> None:
+        self._free: SimpleQueue[subprocess.Popen[str] | None] = SimpleQueue()
+        for _ in range(AT_ONCE):
+            self._free.put(None)
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let one process do what is asked; Killed where it did not survive that."""
+        worker = self._free.get()
+        try:
+            worker = worker or _started()
+            assert worker.stdin and worker.stdout
+            worker.stdin.write(json.dumps(request) + "\n")
+            worker.stdin.flush()
+            answer = worker.stdout.readline()
+            if not answer:
+                worker.wait()
+                worker.stdin.close()
+                worker.stdout.close()
+                worker = None
+                raise Killed
+            return json.loads(answer)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """End the processes."""
+        for _ in range(AT_ONCE):
+            if worker := self._free.get():
+                worker.communicate()
+
+
+def _started() -> subprocess.Popen[str]:
+    serve = f"Add-Type -Path '{_assembly()}'; [Windows.Worker]::Serve('{HERE / 'windows.ps1'}')"
+    return subprocess.Popen(
+        _command(serve), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+
+
+def _assembly() -> Path:
+    """The stand-ins, compiled once for each wording of their sources."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"vmscert-windows-{digest}.dll"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            new, names = Path(folder) / path.name, ",".join(f"'{one}'" for one in SOURCES)
+            compiling = f"Add-Type -Path {names} -OutputAssembly '{new}' -CompilerOptions '-nullable:enable'"
+            subprocess.run(_command(compiling), check=True)
+            new.replace(path)
+    return path
+
+
+def _command(text: str) -> list[str]:
+    return [str(program()), "-NoProfile", "-NonInteractive", "-Command", text]
