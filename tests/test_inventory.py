@@ -208,11 +208,12 @@ class TestScript:
         assert not re.search(r"\.(Add|Delete|SetValue|Export)\(", SCRIPT)
 
     def test_reads_no_private_key(self):
-        """It asks for the key's object only to know in which file the key lies."""
+        """It asks for the key's object only to know whether it opens, and in which file it lies."""
         assert "Export" not in SCRIPT
         assert SCRIPT.count("GetRSAPrivateKey(") == 1
         assert re.findall(r"ReadAll\w+\(.*\)|Get-Content", SCRIPT) == [
-            r"ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b')",
+            "ReadAllText($Path))",
+            r"ReadAllText($Files.Event) -match '\b[0-9A-Fa-f]{40}\b')",
             "ReadAllLines($Log)",
             "ReadAllText($Request)",
         ]

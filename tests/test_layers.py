@@ -67,7 +67,7 @@ HOUSE = {
     "replacing": "authority job overlap site windows",
     "compromise": "authority dark facts overlap site switching windows",
     "carrying": "handover job ledger load missing records rollout scripts site switching",
-    "rehearsal": "authority carrying job ledger records site switching visits",
+    "rehearsal": "authority carrying job ledger records site switching visits windows",
     "recordkey": "evidence files job keyfile records",
     "changes": "evidence files job ledger pages planned recordkey records",
     "changerecord": "changes evidence files job ledger pages recordkey records",

@@ -21,6 +21,7 @@ INPUTS = {
     "Thumbprint": "0123456789ABCDEF0123456789ABCDEF01234567",
     "Accounts": ["S-1-5-20", "EXAMPLE\\svc-vms$"],
     "Services": [],
+    "Made": "2026-11-26T22:00:00+00:00",
 }
 HOSTILE = [
     "x'; Remove-Item C:\\ -Recurse #",
@@ -155,10 +156,7 @@ class TestEveryScript:
         text = ALL[path].decode("utf-8-sig")
         assert "[CmdletBinding(SupportsShouldProcess)]\r\nparam(" in text
         for deed in DEEDS:
-            for found in re.finditer(re.escape(deed), text):
-                function = text.rfind("\r\nfunction ", 0, found.start())
-                asked = text.rfind("ShouldProcess(", 0, found.start())
-                assert asked > function, deed
+            assert unasked(text, re.escape(deed)) == [], deed
 
     def test_asks_for_administrator_rights_before_it_does_anything(self, path):
         steps = script_steps(ALL[path])
@@ -170,6 +168,19 @@ class TestEveryScript:
     def test_touches_no_store_of_a_user(self, path):
         if not path.endswith("inventory.ps1"):
             assert b"CurrentUser" not in ALL[path]
+
+
+def unasked(text, deed, seen=()):
+    """The functions that do this without a question, in them or in all that call them."""
+    found = []
+    for one in re.finditer(deed, text):
+        start = text.rfind("\r\nfunction ", 0, one.start())
+        name = text[start + 11 : text.find(" {", start)]
+        before = text[start : one.start()]
+        if not re.search(r"ShouldProcess\(|if \(\$WhatIfPreference\)", before) and name not in seen:
+            called = f"(?<!function ){name}" + r"(?= -|\r|\)| })"
+            found += unasked(text, called, (*seen, name)) if start > 0 else [deed]
+    return found
 
 
 # What changes a computer; each stands in a function after its own ShouldProcess.
@@ -218,9 +229,10 @@ class TestScriptFacts:
         sure = {"C": "", "C2": " (second hand)"}
         rows = facts("windows/exit-codes")
         told = [
-            [(r["code"], r[what] + sure[r["tag"]]) for r in rows] for what in ("meaning", "ends")
+            [(r["code"], r[what] + sure[r["tag"]]) for r in rows if r[what]]
+            for what in ("meaning", "off", "ends")
         ]
-        assert found == [*told[0], *told[1]]
+        assert found == [*told[0], *told[1], *told[2]]
         for row in rows:
             assert all(f"# {source}\r\n" in INSTALL.decode() for source in row["source"].split("|"))
 

@@ -13,7 +13,7 @@ from vmscert.records import Records
 from vmscert.returns import take_back
 from vmscert.runbook import precheck
 from vmscert.standings import STATES, board, mark_carried
-from vmscert.windows import LogLine, Stores
+from vmscert.windows import LogLine, Stores, thumbprint
 
 FAILED = LogLine("2026-11-23T22:00:00Z", "right-time", "failed", "The clock is 400 seconds off.")
 
@@ -209,17 +209,21 @@ class TestRenewal:
         with pytest.raises(ValueError, match="rec-1: not in the table of lyon"):
             renew_certificates(left, ["rec-1"], lyon.PFX_PASSWORD)
 
-    def test_of_an_event_server_that_names_no_certificate_is_told_by_the_log(
+    def test_of_an_event_server_that_names_no_certificate_is_told_by_what_it_was_given(
         self, running, tmp_path
     ):
-        """UNKNOWN is enough only where the log says that this certificate was given."""
+        """UNKNOWN is enough only where the inventory says that this certificate was given."""
         stores = running.records.inventories()["ms"]
         bound = dict(stores.bindings) | {"event server": "UNKNOWN"}
-        running.records.save_inventory(replace(stores, bindings=bound))
+        given = {"event server": thumbprint(running.records.current()["ms"])}
+        running.records.save_inventory(replace(stores, bindings=bound, given=given))
         with_events = lyon.changed(running, "ms", roles=("management server", "event server"))
         assert "ms" not in missing_encryption(with_events)
         without = replace(with_events, records=Records(tmp_path / "without certificates"))
         without.records.save_inventory(replace(stores, bindings={"event server": "UNKNOWN"}))
         assert missing_encryption(without)["ms"] == "server, event server"
-        running.records.save_inventory(replace(stores, bindings=bound, log=()))
+        running.records.save_inventory(replace(stores, bindings=bound, given={}))
+        assert missing_encryption(with_events) == {"ms": "event server"}
+        unread = {"event server": "its file is cut short"}
+        running.records.save_inventory(replace(stores, bindings=bound, given=given, unread=unread))
         assert missing_encryption(with_events) == {"ms": "event server"}

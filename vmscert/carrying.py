@@ -70,15 +70,23 @@ def _able(job: Job, phase: str, wanted: set[str]) -> set[str]:
 def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterator[tuple[str, str]]:
     """Yield (computer, what to run there); encryption turn by turn, as the plan has it."""
     if phase != "encrypt":
-        yield from ((name, PHASES[phase].command) for name in hosts)
+        for name in hosts:
+            yield name, PHASES[phase].command + (_looked_at(job.site[name]) * (phase == "retire"))
         return
     left, number = missing_groups(job), Counter()
-    for steps in turns(job.site):
+    planned = turns(job.site)
+    of_each = Counter(steps[0].host for steps in planned)
+    for steps in planned:
         name, groups = steps[0].host, {group for step in steps for group in step.groups}
         number[name] += 1
         if name in hosts and (every or groups & set(left.get(name, ()))):
-            more = f" -Turn {number[name]}" if number[name] > 1 else ""
+            more = f" -Turn {number[name]}" if of_each[name] > 1 else ""
             yield name, PHASES[phase].command + more
+
+
+def _looked_at(host: Host) -> str:
+    """The groups of a computer that a person has to look at, as a script takes them."""
+    return f" -ByHand '{', '.join(host.unsaid_groups)}'" if host.unsaid_groups else ""
 
 
 def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:

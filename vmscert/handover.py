@@ -124,6 +124,7 @@ def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
         "NotBefore": certificate.not_valid_before_utc.isoformat(),
         "FriendlyName": name,
         "NamePrefix": name.rpartition(" until ")[0] + " until ",
+        "KeyMadeHere": "" if load.pfx else "yes",
         "PfxFile": f"{load.host.name}.pfx",
         "PfxHash": _sha256(load.pfx),
         "CertificateFile": f"{load.host.name}.cer",

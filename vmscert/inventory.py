@@ -69,6 +69,10 @@ def _data(stores: Stores) -> dict[str, Any]:
         "services": list(map(asdict, stores.services)),
         "tls": _sorted(stores.tls),
         "request": stores.request,
+        "given": _sorted(stores.given),
+        "told_by": _sorted(stores.told_by),
+        "unread": _sorted(stores.unread),
+        "web_ports": _sorted(stores.web_ports),
         "log": [json.dumps(asdict(line), ensure_ascii=False) for line in stores.log],
     }
 
@@ -122,7 +126,11 @@ def _stores(data: Any) -> Stores:
         clock_offset=_offset(data, "clock_offset"),
         clock_source=_get(data, "clock_source", str),
         tls=_mapping(data, "tls"),
-        request=_get(data, "request", str, hiding=True).strip(),
+        request=_request(data),
+        given=_told(data, "given"),
+        told_by=_told(data, "told_by"),
+        unread=_told(data, "unread"),
+        web_ports=_told(data, "web_ports"),
         log=tuple(_log_line(line) for line in _texts(data, "log", hiding=True) if line.strip()),
     )
 
@@ -151,6 +159,17 @@ def _mapping(data: Any, key: str) -> dict[str, str]:
     for name in found:
         refuse_hiding(name)
     return {name: _get(found, name, str) for name in found}
+
+
+def _request(data: dict[str, Any]) -> str:
+    """The text of a request; scripts before this version wrote null where there was none."""
+    return "" if data.get("request", ...) is None else _get(data, "request", str, True).strip()
+
+
+def _told(data: dict[str, Any], key: str) -> dict[str, str]:
+    """What earlier scripts did not tell yet; sentences of Windows have several lines."""
+    found = _get({key: data.get(key) or {}}, key, dict)
+    return {_in_one_line(name): _in_one_line(_get(found, name, str, True)) for name in found}
 
 
 def _texts(data: Any, key: str, hiding: bool = False) -> tuple[str, ...]:

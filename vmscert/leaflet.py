@@ -94,8 +94,8 @@ def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]
         yield _visit("First", "request.ps1")
     yield _visit("Then" if load.asks else "First visit", "install.ps1")
     for number in range(1, len(load.switch_on) + 1 if "Encrypt" in phases else 1):
-        turn = f" -Turn {number}" if number > 1 else ""
-        when = "Next visit" if turn else "Second visit"
+        turn = f" -Turn {number}" if len(load.switch_on) > 1 else ""
+        when = "Next visit" if number > 1 else "Second visit"
         yield _visit(f"{when}, when the plan says so", f"install.ps1 -Phase Encrypt{turn}")
     if "Retire" in phases:
         planned = load.old_roots or load.barred

@@ -81,21 +81,16 @@ def missing_groups(job: Job) -> dict[str, list[str]]:
 def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[str]:
     """The groups that do not use this thumbprint, as far as anybody can tell.
 
-    An event server may not say which certificate it uses: then the log says which it was given,
-    and the wire has the last word.
+    One that does not say which certificate it uses was given it, if it says that; the wire has the
+    last word.
     """
     if stores is None:
         return list(groups)
-    given = any(
-        line.step == "enable-encryption" and line.result == "done" and label in line.detail
-        for line in stores.log
-    )
-    fine = {label, UNKNOWN} if given and label else {label}
-    return [
-        group
-        for group in groups
-        if stores.bindings.get(group) not in (fine if group == "event server" else {label})
-    ]
+    used = {
+        group: stores.given.get(group) if label == UNKNOWN and group not in stores.unread else label
+        for group, label in stores.bindings.items()
+    }
+    return [group for group in groups if not label or used.get(group) != label]
 
 
 def missing_retirement(job: Job) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A rehearsal: simulated computers follow the folders that people would carry, and report back."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from vmscert.records import read_pfx
 from vmscert.site import PFX, Host
 from vmscert.switching import switch_on, turns
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
+from vmscert.windows import UNKNOWN, thumbprint
 
 
 def walk(
@@ -46,30 +48,42 @@ def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
 def served_by(job: Job, host: Host) -> dict[int, Issued | None]:
     """Return port → what the simulated computer serves there: what was imported and bound."""
     computer = simulated(job, host)
-    bindings = computer.stores(job.at).bindings
-    opened = {label: _opened(job, computer, label) for label in set(bindings.values())}
-    return {port: opened.get(bindings.get(group, "")) for port, group in host.ports}
+    stores = computer.stores(job.at)
+    used = {
+        group: stores.given.get(group, "") if label == UNKNOWN else label
+        for group, label in stores.bindings.items()
+    }
+    opened = {label: _opened(job, computer, label) for label in set(used.values())}
+    return {port: opened.get(used.get(group, "")) for port, group in host.ports}
 
 
 def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     host = job.site[errand.host]
-    name, _, rest = errand.command.partition(" -Phase ")
-    phase, _, number = rest.partition(" -Turn ")
-    turn = int(number or 1)
+    name, *said = shlex.split(errand.command)
+    options = dict(zip(said[::2], said[1::2], strict=True))
+    phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
     if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
         trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
     computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name
-        computer.run(script, job.at, password, phase or "Prepare", turn)
+        looked = {"by_hand": _seen(job, computer)} if "-ByHand" in options else {}
+        computer.run(script, job.at, password, phase or "Prepare", turn, **looked)
         result = "done"
     except ScriptError as error:
         result = f"failed: {error}"
     if computer.state.exists():
         job.records.save_inventory(computer.stores(job.at))
     return result
+
+
+def _seen(job: Job, computer: Computer) -> list[str]:
+    """The groups that say nothing and use the newest certificate, as a person sees who looks."""
+    newest = thumbprint(job.records.current()[computer.host.name])
+    given = computer.stores(job.at).given
+    return [group for group in computer.host.unsaid_groups if given.get(group) == newest]
 
 
 def _out_of_turn(job: Job, host: Host, turn: int) -> bool:

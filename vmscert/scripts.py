@@ -19,7 +19,7 @@ _INPUTS = re.compile(r"(?<=^# inputs: begin\n).*?(?=^# inputs: end\n)", re.MULTI
 _BLOCK = re.compile(r"^# inputs: begin\n(.*?)# inputs: end\n", re.MULTILINE | re.DOTALL)
 _PART = re.compile(r"^# part: ([a-z-]+)\n", re.MULTILINE)
 _FACTS = re.compile(r"^# facts: (\w+) ([a-z/-]+) (\w+) (\w+)\n", re.MULTILINE)
-_STEP = re.compile(r"^ *Invoke-Step -In '(\w+)' -Name '([a-z-]+)' ", re.MULTILINE)
+_STEP = re.compile(r"^ *Invoke-Step -In '([\w|]+)' -Name '([a-z-]+)' ", re.MULTILINE)
 _LITERAL = r"'(?:[^']|'')*'"
 _INPUT = re.compile(rf"\$([A-Za-z]\w*) = (?:({_LITERAL})|@\(((?:{_LITERAL}(?:, {_LITERAL})*)?)\))")
 
@@ -138,7 +138,7 @@ def _with_facts(text: str) -> str:
 
     def fill(asked: re.Match) -> str:
         name, table, key, value = asked.groups()
-        rows = facts(table)
+        rows = [row for row in facts(table) if row[value]]
         sources = dict.fromkeys(one for row in rows for one in row["source"].split("|"))
         said = "".join(f"# {source}\n" for source in sources if source not in told)
         told.update(sources)

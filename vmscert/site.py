@@ -75,6 +75,13 @@ class Host:
         return tuple(group for group in order if group in mine)
 
     @property
+    def unsaid_groups(self) -> tuple[str, ...]:
+        """Those of its certificate groups that do not say which certificate they use."""
+        rows = facts("xprotect/certificate-groups")
+        silent = {row["group"] for row in rows if row["names_it"] == "no"}
+        return tuple(group for group in self.groups if group in silent)
+
+    @property
     def accounts(self) -> tuple[str, ...]:
         """The Windows accounts that run its services and must read the private key."""
         if self.account.startswith(".\\"):  # of this computer, under its NetBIOS name

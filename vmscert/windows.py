@@ -66,6 +66,9 @@ class Stores:
     which it looks for the management server. `clock_offset` is in seconds, ahead of `clock_source`,
     None where nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was
     changed. `request` is the PEM text of a request for a certificate, if one was made there.
+    `given` is certificate group → thumbprint that this kit gave it last, `told_by` certificate
+    group → the file or program that spoke of it, `unread` what could not be read → why, `web_ports`
+    the ports of the management server's web site where the registry names them.
     """
 
     host: str
@@ -89,6 +92,10 @@ class Stores:
     tls: Mapping[str, str] = field(default_factory=dict)
     log: tuple[LogLine, ...] = ()
     request: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+    told_by: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    web_ports: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trusted(self) -> tuple[x509.Certificate, ...]:

@@ -12,6 +12,8 @@
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
+# part: language
+
 # inputs: begin
 # inputs: end
 

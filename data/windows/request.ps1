@@ -13,6 +13,8 @@
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
+# part: language
+
 # inputs: begin
 # inputs: end
 

@@ -10,6 +10,24 @@ function Get-RunningAccount {
     }
 }
 
+# Writes the access rules of a file and nothing else. Set-Acl would write its audit rules, too, which
+# were not read, so it is the last way. .NET Framework has another method for it than PowerShell 7.
+function Write-AccessRule {
+    param([string]$Path, $Acl)
+    $File = [System.IO.FileInfo]::new($Path)
+    try {
+        if ($File.PSObject.Methods['SetAccessControl']) {
+            $File.SetAccessControl($Acl)
+        }
+        else {
+            [System.IO.FileSystemAclExtensions]::SetAccessControl($File, $Acl)
+        }
+    }
+    catch {
+        Set-Acl -LiteralPath $Path -AclObject $Acl
+    }
+}
+
 # Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
 function Grant-KeyRead {
     param([string]$Path, [string]$Account)
@@ -23,10 +41,12 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -notcontains $Sid) {
+        Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
+        Write-AccessRule -Path $Path -Acl $Acl
+    }
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
-        throw ('{0} still may not read {1}.' -f $Account, $Path)
+        throw ('{0} still may not read {1}: look for an entry there that denies it.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
 }
@@ -40,7 +60,10 @@ function Revoke-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Write-AccessRule -Path $Path -Acl $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -contains $Sid) {
+        throw ('{0} may still read {1}.' -f $Sid, $Path)
+    }
     Remove-Before -What ('Reader {0}' -f $Sid)
     '{0} may no longer read the private key' -f $Sid
 }

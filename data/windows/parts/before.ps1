@@ -1,32 +1,31 @@
-# What install.ps1 noted before it changed something: what -> how it was.
+# inputs: begin
+$Made = ''
+# inputs: end
+# part: notes
+# What this folder noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    if (Test-Path -LiteralPath $Path) {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = [string]$Property.Value
+    $All = Read-Note
+    foreach ($What in $All.Keys) {
+        if ($What.StartsWith(('{0} ' -f $Made))) {
+            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
         }
     }
     $Noted
 }
 
-# Forgets how something was, once it is so again.
-function Remove-Before {
-    param([string]$What)
-    $Noted = Get-Before
-    $Noted.Remove($What)
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
-}
-
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
-    $Noted = Get-Before
-    if (-not $Noted.ContainsKey($What)) {
-        $Noted[$What] = $Was
-        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    if (-not (Get-Before).ContainsKey($What)) {
+        Set-Note -What ('{0} {1}' -f $Made, $What) -Value $Was
     }
+}
+
+# Forgets how something was, once it is so again. That this folder was undone is kept: no notes at
+# all would mean that they are lost.
+function Remove-Before {
+    param([string]$What)
+    Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
+    Remove-Note -What ('{0} {1}' -f $Made, $What)
 }

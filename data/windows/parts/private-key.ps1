@@ -20,14 +20,27 @@ function Get-KeyFile {
     }
 }
 
-# The SIDs of everyone who may read a key file.
-function Get-KeyReader {
-    param([string]$Path)
+# The SIDs of the entries of a key file that allow to read it, or that deny it.
+function Get-KeyEntry {
+    param([string]$Path, [string]$Kind)
     $Read = [System.Security.AccessControl.FileSystemRights]::Read
     $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
     foreach ($Rule in $Rules) {
-        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+        $Shared = $Rule.FileSystemRights -band $Read
+        $Counts = $Shared -eq $Read -or ($Kind -eq 'Deny' -and [int]$Shared -ne 0)
+        if ($Rule.AccessControlType -eq $Kind -and $Counts) {
             $Rule.IdentityReference.Value
         }
+    }
+}
+
+# The SIDs of everyone who may read a key file. What denies it to everyone, to who is logged on, or
+# to services counts for them all.
+function Get-KeyReader {
+    param([string]$Path)
+    $Denied = @(Get-KeyEntry -Path $Path -Kind 'Deny')
+    $All = @('S-1-1-0', 'S-1-5-11', 'S-1-5-6') | Where-Object -FilterScript { $Denied -contains $_ }
+    if (@($All).Count -eq 0) {
+        Get-KeyEntry -Path $Path -Kind 'Allow' | Where-Object -FilterScript { $Denied -notcontains $_ }
     }
 }

@@ -1,9 +1,9 @@
-# Takes a root out of LocalMachine\Root, once the CAs of this folder are trusted there. The store
-# shows what a policy brings, too, and what lies among the third-party roots.
+# part: store
+
+# Takes a root out of LocalMachine\Root, once the CAs of this folder are trusted there.
 function Remove-Root {
     param([string]$Label)
-    $InStore = 'Cert:\LocalMachine\Root\{0}' -f $Label
-    if (-not (Test-Path -LiteralPath $InStore)) {
+    if (-not (Test-Path -LiteralPath ('Cert:\LocalMachine\Root\{0}' -f $Label))) {
         return ('{0} is not in LocalMachine\Root' -f $Label)
     }
     foreach ($Successor in $CaThumbprints) {
@@ -15,9 +15,6 @@ function Remove-Root {
         return ('{0} is still in LocalMachine\Root' -f $Label)
     }
     Add-Before -What ('Root {0}' -f $Label) -Was 'present'
-    Remove-Item -LiteralPath $InStore
-    if (Test-Path -LiteralPath $InStore) {
-        throw ('Windows still shows {0} in LocalMachine\Root.' -f $Label)
-    }
+    Remove-Shown -Store 'Root' -Label $Label
     '{0} is no longer in LocalMachine\Root' -f $Label
 }

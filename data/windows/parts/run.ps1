@@ -1,3 +1,9 @@
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
+
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
@@ -5,7 +11,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -19,11 +25,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -33,7 +39,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -45,8 +60,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)

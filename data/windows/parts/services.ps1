@@ -39,22 +39,38 @@ function Get-XProtectService {
     }
 }
 
-# Where each XProtect component of this computer looks for the management server.
+# Where each XProtect component of this computer looks for the management server. What can't be read
+# is told among what could not be read.
 function Get-RegisteredAddress {
     $Files = Get-ConfigurationFile
-    $Addresses = [ordered]@{
-        'recording server' = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/address'
-        'recording server, identity provider' = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/authorizationserveraddress'
-        'management server, identity provider' = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/AuthorizationServerUri'
-        'mobile server' = Get-Setting -Path $Files.Mobile -XPath '/configuration/ManagementServer/Address/add[@key="Ip"]/@value'
-        'event server' = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Event Server' -Name 'ManagementServerAddress')
-        'log server' = [string](Get-RegistryValue -Key 'Milestone\XProtect Log Server' -Name 'ManagementServerUrl')
-        'API gateway' = [string](Get-RegistryValue -Key 'VideoOS\GatewayService' -Name 'ServiceUrl')
+    $Looks = [ordered]@{
+        'recording server' = { Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/address/text()' }
+        'recording server, identity provider' = { Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/authorizationserveraddress/text()' }
+        'management server, identity provider' = { Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/AuthorizationServerUri/text()' }
+        'mobile server' = { Get-Setting -Path $Files.Mobile -XPath '/configuration/ManagementServer/Address/add[@key="Ip"]/@value' }
+        'event server' = { Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Event Server' -Name 'ManagementServerAddress' }
+        'log server' = { Get-RegistryValue -Key 'Milestone\XProtect Log Server' -Name 'ManagementServerUrl' }
+        'API gateway' = { Get-RegistryValue -Key 'VideoOS\GatewayService' -Name 'ServiceUrl' }
+        'incident manager' = { Get-RegistryValue -Key 'Milestone\XProtect Incident Manager' -Name 'ManagementServerAddress' }
     }
-    foreach ($Component in @($Addresses.Keys)) {
-        if (-not $Addresses[$Component]) {
-            $Addresses.Remove($Component)
+    $Addresses = [ordered]@{}
+    foreach ($Component in $Looks.Keys) {
+        $Found = '{0}' -f (Get-Look -What ('registered: {0}' -f $Component) -Look $Looks[$Component])
+        if ($Found) {
+            $Addresses[$Component] = $Found
         }
     }
     $Addresses
+}
+
+# The ports of the management server's web site, which somebody may have changed.
+function Get-WebPort {
+    $Ports = [ordered]@{}
+    foreach ($Name in @('WebSitePort', 'WebSiteSecurePort')) {
+        $Found = '{0}' -f (Get-Look -What $Name -Look { Get-RegistryValue -Key 'VideoOS\Installation\Server' -Name $Name })
+        if ($Found) {
+            $Ports[$Name] = $Found
+        }
+    }
+    $Ports
 }

@@ -7,7 +7,7 @@ function Restore-ToStore {
     }
     Add-ToStore -Store $Store -File $File -Label $Label
     $Back = Test-Path -LiteralPath ('Cert:\LocalMachine\{0}\{1}' -f $Store, $Label)
-    if ($Back -and -not $WhatIfPreference) {
+    if ($Back) {
         Remove-Before -What $What
     }
 }

@@ -1,8 +1,11 @@
+# part: in-use
+
 # The certificates that may be in use here and are one of those carried, or are issued below one.
-# Where a service does not say what it uses, it may be any certificate with a private key.
+# Where something does not say what it uses, it may be any certificate with a private key.
 function Get-UsedBelow {
-    param([string[]]$Carried, [string[]]$Labels)
-    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
+    param([string[]]$Carried, [string[]]$Labels, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    $InUse = @($Uses.Keys | Where-Object -FilterScript { $ByHand -notcontains $_ -or $Uses[$_] -ne 'unknown' } | ForEach-Object -Process { $Uses[$_] })
     foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
         $Unsaid = $InUse -contains 'unknown' -and $Certificate.HasPrivateKey
         if ($InUse -contains $Certificate.Thumbprint -or $Unsaid) {

@@ -5,11 +5,10 @@ $BarredThumbprints = @()
 # inputs: end
 # part: before
 # part: store
-# part: certificate-in-use
 # part: used-below
 # part: root-removal
 function Step-BarCertificate {
-    foreach ($Used in @(Get-UsedBelow -Carried $BarredFiles -Labels $BarredThumbprints)) {
+    foreach ($Used in @(Get-UsedBelow -Carried $BarredFiles -Labels $BarredThumbprints -ByHand @($ByHand.Split(',').Trim()))) {
         throw ('{0} may still be in use, and it is to be barred, or its CA is.' -f $Used)
     }
     foreach ($Label in $BarredThumbprints) {

@@ -8,22 +8,62 @@ $Turns = @()
 # inputs: end
 # part: before
 # part: held
-# part: certificate-in-use
 # part: configurator
-# The exit code is not believed: what the servers use is read back.
+# Everything is looked at before the first group is switched: certificate, turn, groups, person.
 function Step-EnableEncryption {
-    if (-not (Test-Trusted -Label $Thumbprint)) {
-        throw ('{0} does not hold the certificate {1} with its private key, or does not trust it.' -f $ComputerName, $Thumbprint)
-    }
+    Assert-Usable
+    $Mine = Get-OwnTurn
     $Listed = Get-GroupList
     foreach ($Group in $Groups) {
         $Number = [array]::IndexOf($Groups, $Group)
-        if ([int]$Turns[$Number] -ne $Turn) {
-            continue
-        }
         if ($Listed -notlike ('*{0}*' -f $GroupIds[$Number])) {
             throw ('Server Configurator does not list the group {0}, which exists since {1}. It lists: {2}' -f $Group, $GroupReleases[$Number], $Listed)
         }
-        Set-GroupCertificate -Group $Group -Id $GroupIds[$Number] -Label $Thumbprint
     }
+    Assert-Person
+    Assert-Running
+    foreach ($Group in $Groups) {
+        $Number = [array]::IndexOf($Groups, $Group)
+        if ($Turns[$Number] -eq $Mine) {
+            Set-GroupCertificate -Group $Group -Id $GroupIds[$Number] -Label $Thumbprint
+        }
+    }
+}
+
+# Stops unless this computer holds the certificate with a key that opens, and trusts it itself.
+function Assert-Usable {
+    if (-not (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
+        throw ('{0} does not hold the certificate {1} yet. What to do: run install.ps1 without -Phase first.' -f $ComputerName, $Thumbprint)
+    }
+    if (-not (Test-Held -Label $Thumbprint)) {
+        throw ('The private key of {0} on {1} is missing or does not open. What to do: run install.ps1 without -Phase, which brings it again; a key that was made here and is gone needs a new request.' -f $Thumbprint, $ComputerName)
+    }
+    if (-not (Test-Trusted -Label $Thumbprint)) {
+        throw ('{0} does not trust the certificate {1} itself. What to do: run install.ps1 without -Phase first; if its CA is among the Untrusted Certificates, ask who barred it.' -f $ComputerName, $Thumbprint)
+    }
+}
+
+# The turn that was asked for, out of those that this computer has.
+function Get-OwnTurn {
+    $Known = @($Turns | Sort-Object -Unique)
+    $Wanted = [string][System.Math]::Max(1, $Turn)
+    if (($Turn -eq 0 -and $Known.Count -gt 1) -or $Known -notcontains $Wanted) {
+        throw ('{0} has these turns: {1}. What to do: write -Turn with the number that the plan names.' -f $ComputerName, ($Known -join ', '))
+    }
+    $Wanted
+}
+
+# Stops for SYSTEM, and tells anybody else what XProtect will ask.
+function Assert-Person {
+    $System = $false
+    try {
+        $System = [System.Security.Principal.WindowsIdentity]::GetCurrent().IsSystem
+    }
+    catch {
+        $null = $_
+    }
+    if ($System) {
+        throw 'SYSTEM runs this script, and XProtect does not let it register a server. What to do: run it as a person who is in the role Administrators of XProtect.'
+    }
+    Write-Host -Object ('Server Configurator registers as {0}\{1}, who has to be in the role Administrators of XProtect.' -f $env:USERDOMAIN, $env:USERNAME)
 }

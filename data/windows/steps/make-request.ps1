@@ -6,7 +6,7 @@ $RequestFile = ''
 function Step-MakeRequest {
     $Path = Join-Path -Path $PSScriptRoot -ChildPath $RequestFile
     if (Test-Path -LiteralPath $Path) {
-        return ('{0} is there already' -f $RequestFile)
+        return Get-Waiting -Path $Path
     }
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
@@ -16,4 +16,20 @@ function Step-MakeRequest {
         throw ('Windows made no request: {0}.' -f $Answer)
     }
     '{0} is made; its private key stays on {1}' -f $RequestFile, $ComputerName
+}
+
+# Tells of the private key that waits for the answer to a request: the request holds its public half.
+function Get-Waiting {
+    param([string]$Path)
+    $Text = [System.IO.File]::ReadAllText($Path) -replace '-----[^-]+-----', '' -replace '\s', ''
+    $Request = [System.BitConverter]::ToString([System.Convert]::FromBase64String($Text))
+    foreach ($Store in @('REQUEST', 'My')) {
+        foreach ($Certificate in @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))) {
+            $Public = [System.BitConverter]::ToString($Certificate.PublicKey.EncodedKeyValue.RawData)
+            if ($Certificate.HasPrivateKey -and $Request.Contains($Public)) {
+                return ('{0} is there already, and its private key is in LocalMachine\{1}' -f $RequestFile, $Store)
+            }
+        }
+    }
+    throw ('{0} is there, but no private key on {1} belongs to it. What to do: delete {0}, then run this script again: it makes another key and another request.' -f $RequestFile, $ComputerName)
 }

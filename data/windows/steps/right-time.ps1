@@ -11,6 +11,7 @@ function Step-RightTime {
         throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
     }
     $Offset = Get-ClockOffset -Source $ClockSource
+    $script:ClockOffset = [string]$Offset
     if ($null -eq $Offset) {
         return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
     }

@@ -1,21 +1,36 @@
 # inputs: begin
 $Thumbprint = ''
+$KeyMadeHere = ''
 # inputs: end
 # part: before
 # part: held
-# part: certificate-in-use
+# part: in-use
 function Step-UndoCertificate {
-    if ((Get-Before)['My {0}' -f $Thumbprint] -ne 'absent' -or -not (Test-Held -Label $Thumbprint)) {
+    $What = 'My {0}' -f $Thumbprint
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Thumbprint
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\My' -f $Thumbprint)
     }
-    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
-    if (-not $WhatIfPreference -and ($InUse -contains $Thumbprint -or $InUse -contains 'unknown')) {
-        throw ('{0} is still in use, or a service does not say what it uses.' -f $Thumbprint)
+    $Opens = Test-Held -Label $Thumbprint
+    if ($KeyMadeHere -and $Opens -and -not $RemoveKey) {
+        return ('{0} stays, unused, for its private key was made here and is the only one; undo.ps1 -RemoveKey removes both' -f $Thumbprint)
+    }
+    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
+    if ((Test-Path -LiteralPath $InStore) -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
+        throw ('{0} stays, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
     }
     if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
         return ('{0} is still in LocalMachine\My' -f $Thumbprint)
     }
-    Remove-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint) -DeleteKey
-    Remove-Before -What ('My {0}' -f $Thumbprint)
+    if ($Opens) {
+        Remove-Item -LiteralPath $InStore -DeleteKey
+    }
+    elseif (Test-Path -LiteralPath $InStore) {
+        Remove-Item -LiteralPath $InStore
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\My.' -f $Thumbprint)
+    }
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\My' -f $Thumbprint
 }

@@ -12,12 +12,17 @@
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
+
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C', '170A935D5CB667322A0B92533596F3375A0F7D00F050A4AB9BFCF923147AD250')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', '90725B877647A7F8DF44A369C38C05631D8EDCF2FEA3B41BE0776A673FD6F873')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -33,6 +38,12 @@ $Services = @('Milestone XProtect Recording Server')
 
 $Phases = @('Check', 'Prepare')
 
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
+
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
@@ -40,7 +51,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -54,11 +65,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -68,7 +79,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -80,8 +100,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
@@ -99,6 +120,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+function Step-PowerShell {
+    $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
+    if ($null -ne $Release -and [int]$Release -lt 393295) {
+        throw ('This computer has a .NET Framework before 4.6 (release {0}), which can not open private keys as this script does. What to do: install .NET Framework 4.8.' -f $Release)
+    }
+    try {
+        $null = Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My'
+        $null = Get-Command -Name 'Get-FileHash'
+    }
+    catch {
+        throw ('This PowerShell does not find the certificate stores or its own commands: {0} What to do: open Windows PowerShell from the Start menu, and not from PowerShell 7, whose modules it would take.' -f $_.Exception.GetBaseException().Message)
+    }
+    $Policy = '{0}' -f (Get-ExecutionPolicy)
+    foreach ($Script in @(Get-ChildItem -LiteralPath $PSScriptRoot)) {
+        if ($Script.Name -like '*.ps1' -and $Policy -ne 'Bypass' -and (Test-Marked -Path $Script.FullName)) {
+            throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
+        }
+    }
+    'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
+}
+
+# Whether Windows noted that a file came from the Internet. A disk without streams notes nothing.
+function Test-Marked {
+    param([string]$Path)
+    try {
+        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+    }
+    catch {
+        $false
+    }
+}
+
 function Step-WritableFolder {
     if ($WhatIfPreference) {
         return 'it is not tried whether this folder can be written to'
@@ -107,10 +161,14 @@ function Step-WritableFolder {
     'this folder can be written to'
 }
 
+# An inventory of the visit before must not be brought back as that of this one.
 function Step-RightComputer {
     $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
     if ($Names -notcontains $ComputerName.Split('.')[0]) {
         throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    if (-not $WhatIfPreference) {
+        [System.IO.File]::Delete((Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)))
     }
     'this computer is {0}' -f $ComputerName
 }
@@ -163,6 +221,7 @@ function Step-RightTime {
         throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
     }
     $Offset = Get-ClockOffset -Source $ClockSource
+    $script:ClockOffset = [string]$Offset
     if ($null -eq $Offset) {
         return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
     }
@@ -195,37 +254,115 @@ function Step-NewestCertificate {
     'no newer certificate is here'
 }
 
-# What install.ps1 noted before it changed something: what -> how it was.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+    }
+    $Noted
+}
+
+# Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
+function Save-Note {
+    param($Noted)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Path = Get-NotesFile
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    $null = [System.IO.Directory]::CreateDirectory($Folder)
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Protect-Folder -Path $Folder
+    }
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($New, $Path, [System.Management.Automation.Language.NullString]::Value)
+    }
+    else {
+        [System.IO.File]::Move($New, $Path)
+    }
+}
+
+# Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.
+function Protect-Folder {
+    param([string]$Path)
+    try {
+        $Rules = [System.Security.AccessControl.DirectorySecurity]::new()
+        $Rules.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+        Set-Acl -LiteralPath $Path -AclObject $Rules
+    }
+    catch {
+        Write-Warning ('{0} could not be closed to others: {1}' -f $Path, $_.Exception.GetBaseException().Message)
+    }
+}
+
+function Set-Note {
+    param([string]$What, [string]$Value)
+    $Noted = Read-Note
+    $Noted[$What] = $Value
+    Save-Note -Noted $Noted
+}
+
+function Remove-Note {
+    param([string]$What)
+    $Noted = Read-Note
+    if ($Noted.ContainsKey($What)) {
+        $Noted.Remove($What)
+        Save-Note -Noted $Noted
+    }
+}
+
+# What this folder noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    if (Test-Path -LiteralPath $Path) {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = [string]$Property.Value
+    $All = Read-Note
+    foreach ($What in $All.Keys) {
+        if ($What.StartsWith(('{0} ' -f $Made))) {
+            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
         }
     }
     $Noted
 }
 
-# Forgets how something was, once it is so again.
-function Remove-Before {
-    param([string]$What)
-    $Noted = Get-Before
-    $Noted.Remove($What)
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
-}
-
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
-    $Noted = Get-Before
-    if (-not $Noted.ContainsKey($What)) {
-        $Noted[$What] = $Was
-        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    if (-not (Get-Before).ContainsKey($What)) {
+        Set-Note -What ('{0} {1}' -f $Made, $What) -Value $Was
     }
+}
+
+# Forgets how something was, once it is so again. That this folder was undone is kept: no notes at
+# all would mean that they are lost.
+function Remove-Before {
+    param([string]$What)
+    Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
+    Remove-Note -What ('{0} {1}' -f $Made, $What)
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.
@@ -250,18 +387,33 @@ function Add-ToStore {
     '{0} is in LocalMachine\{1} now' -f $Label, $Store
 }
 
+# Takes a certificate out of a store of the computer. LocalMachine\Root shows third-party roots, too,
+# so what lies in both is there again after the first time; what a policy brings stays.
+function Remove-Shown {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    foreach ($Time in @(1, 2)) {
+        if (Test-Path -LiteralPath $InStore) {
+            Remove-Item -LiteralPath $InStore
+        }
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\{1}: something else brings it.' -f $Label, $Store)
+    }
+}
+
 # Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
 function Remove-FromStore {
     param([string]$Store, [string]$Label)
-    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
-    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+    $What = '{0} {1}' -f $Store, $Label
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
     }
     if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
-    Remove-Item -LiteralPath $InStore
-    Remove-Before -What ('{0} {1}' -f $Store, $Label)
+    Remove-Shown -Store $Store -Label $Label
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -277,11 +429,25 @@ function Step-Intermediate {
     }
 }
 
-# Whether LocalMachine\My holds a certificate with its private key.
+# Whether the private key of a certificate opens. Windows calls it there, too, when its file is gone.
+function Test-KeyOpens {
+    param($Certificate)
+    if (-not $Certificate.HasPrivateKey) {
+        return $false
+    }
+    try {
+        $null -ne [System.Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($Certificate)
+    }
+    catch {
+        $false
+    }
+}
+
+# Whether LocalMachine\My holds a certificate with a private key that opens.
 function Test-Held {
     param([string]$Label)
     $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
-    (Test-Path -LiteralPath $InStore) -and (Get-Item -LiteralPath $InStore).HasPrivateKey
+    (Test-Path -LiteralPath $InStore) -and (Test-KeyOpens -Certificate (Get-Item -LiteralPath $InStore))
 }
 
 # The private key was made here by request.ps1; Windows finds it by the public key.
@@ -333,15 +499,28 @@ function Get-KeyFile {
     }
 }
 
-# The SIDs of everyone who may read a key file.
-function Get-KeyReader {
-    param([string]$Path)
+# The SIDs of the entries of a key file that allow to read it, or that deny it.
+function Get-KeyEntry {
+    param([string]$Path, [string]$Kind)
     $Read = [System.Security.AccessControl.FileSystemRights]::Read
     $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
     foreach ($Rule in $Rules) {
-        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+        $Shared = $Rule.FileSystemRights -band $Read
+        $Counts = $Shared -eq $Read -or ($Kind -eq 'Deny' -and [int]$Shared -ne 0)
+        if ($Rule.AccessControlType -eq $Kind -and $Counts) {
             $Rule.IdentityReference.Value
         }
+    }
+}
+
+# The SIDs of everyone who may read a key file. What denies it to everyone, to who is logged on, or
+# to services counts for them all.
+function Get-KeyReader {
+    param([string]$Path)
+    $Denied = @(Get-KeyEntry -Path $Path -Kind 'Deny')
+    $All = @('S-1-1-0', 'S-1-5-11', 'S-1-5-6') | Where-Object -FilterScript { $Denied -contains $_ }
+    if (@($All).Count -eq 0) {
+        Get-KeyEntry -Path $Path -Kind 'Allow' | Where-Object -FilterScript { $Denied -notcontains $_ }
     }
 }
 
@@ -385,6 +564,24 @@ function Get-RunningAccount {
     }
 }
 
+# Writes the access rules of a file and nothing else. Set-Acl would write its audit rules, too, which
+# were not read, so it is the last way. .NET Framework has another method for it than PowerShell 7.
+function Write-AccessRule {
+    param([string]$Path, $Acl)
+    $File = [System.IO.FileInfo]::new($Path)
+    try {
+        if ($File.PSObject.Methods['SetAccessControl']) {
+            $File.SetAccessControl($Acl)
+        }
+        else {
+            [System.IO.FileSystemAclExtensions]::SetAccessControl($File, $Acl)
+        }
+    }
+    catch {
+        Set-Acl -LiteralPath $Path -AclObject $Acl
+    }
+}
+
 # Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
 function Grant-KeyRead {
     param([string]$Path, [string]$Account)
@@ -398,10 +595,12 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -notcontains $Sid) {
+        Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
+        Write-AccessRule -Path $Path -Acl $Acl
+    }
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
-        throw ('{0} still may not read {1}.' -f $Account, $Path)
+        throw ('{0} still may not read {1}: look for an entry there that denies it.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
 }
@@ -415,12 +614,16 @@ function Revoke-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Write-AccessRule -Path $Path -Acl $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -contains $Sid) {
+        throw ('{0} may still read {1}.' -f $Sid, $Path)
+    }
     Remove-Before -What ('Reader {0}' -f $Sid)
     '{0} may no longer read the private key' -f $Sid
 }
 
-# Each account of the site's table, and each that a service of this computer really runs as.
+# Each account that a service of this computer really runs as, and each of the site's table. One that
+# is unknown here keeps none of the others from its access.
 function Step-KeyAccess {
     if (-not (Test-Held -Label $Thumbprint)) {
         return 'there is no private key yet'
@@ -429,20 +632,33 @@ function Step-KeyAccess {
     if (-not $KeyFile) {
         throw ('The file of the private key of {0} is not in the key folders of this computer.' -f $Thumbprint)
     }
-    $Readers = @($Accounts + (Get-RunningAccount -Names $Services))
+    $Readers = @(@(Get-RunningAccount -Names $Services) + $Accounts | Select-Object -Unique)
     if ($Readers.Count -eq 0) {
         return 'the table names no account, and no service of XProtect is here yet'
     }
+    $Failed = @()
     foreach ($Account in $Readers) {
-        Grant-KeyRead -Path $KeyFile -Account $Account
+        try {
+            Grant-KeyRead -Path $KeyFile -Account $Account
+        }
+        catch {
+            $Failed += $_.Exception.GetBaseException().Message
+        }
+    }
+    if ($Failed.Count -gt 0) {
+        throw ($Failed -join ' ')
     }
 }
 
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
+# With -Confirm this script asks once for each change, and no command in it asks again.
+$ConfirmPreference = 'None'
+
 try {
     Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'powershell' -Deed { Step-PowerShell } -Remedy 'Read the reason above.'
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
@@ -452,7 +668,10 @@ try {
     Invoke-Step -In 'Prepare' -Name 'intermediates' -Deed { Step-Intermediate } -Remedy 'Look for a policy that forbids it, or import the files by hand into Intermediate Certification Authorities.'
     Invoke-Step -In 'Prepare' -Name 'accept-certificate' -Deed { Step-AcceptCertificate } -Remedy 'Read the answer of certreq above. Where it finds no request, the key is gone: make a new folder with request.ps1, and have the new request signed.'
     Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
-    Invoke-Step -In 'Prepare' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys".'
+    Invoke-Step -In 'Prepare|Encrypt' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys", and take away what denies it.'
+    if ($Failures.Count -gt 0) {
+        throw ('This is left to do. {0}' -f ($Failures -join ' '))
+    }
 }
 finally {
     Invoke-Inventory

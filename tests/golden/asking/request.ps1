@@ -13,16 +13,27 @@
 [CmdletBinding(SupportsShouldProcess)]
 param()
 
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
+
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C', '700587C15C0B61DEC95CF89C6E07457F348E3D21F37E8E13CDD692D1999EADC6', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', 'BE9869AC15399025F03B8DDDED7BD7603E03ED32FFAD145F01B89CE273797360', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
 $RequestFile = 'vms-rec-01.req'
 # inputs: end
 
 $Phases = @('Check', 'Request')
+
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
 
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
@@ -31,7 +42,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -45,11 +56,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -59,7 +70,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -71,8 +91,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
@@ -90,6 +111,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+function Step-PowerShell {
+    $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
+    if ($null -ne $Release -and [int]$Release -lt 393295) {
+        throw ('This computer has a .NET Framework before 4.6 (release {0}), which can not open private keys as this script does. What to do: install .NET Framework 4.8.' -f $Release)
+    }
+    try {
+        $null = Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My'
+        $null = Get-Command -Name 'Get-FileHash'
+    }
+    catch {
+        throw ('This PowerShell does not find the certificate stores or its own commands: {0} What to do: open Windows PowerShell from the Start menu, and not from PowerShell 7, whose modules it would take.' -f $_.Exception.GetBaseException().Message)
+    }
+    $Policy = '{0}' -f (Get-ExecutionPolicy)
+    foreach ($Script in @(Get-ChildItem -LiteralPath $PSScriptRoot)) {
+        if ($Script.Name -like '*.ps1' -and $Policy -ne 'Bypass' -and (Test-Marked -Path $Script.FullName)) {
+            throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
+        }
+    }
+    'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
+}
+
+# Whether Windows noted that a file came from the Internet. A disk without streams notes nothing.
+function Test-Marked {
+    param([string]$Path)
+    try {
+        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+    }
+    catch {
+        $false
+    }
+}
+
 function Step-WritableFolder {
     if ($WhatIfPreference) {
         return 'it is not tried whether this folder can be written to'
@@ -98,10 +152,14 @@ function Step-WritableFolder {
     'this folder can be written to'
 }
 
+# An inventory of the visit before must not be brought back as that of this one.
 function Step-RightComputer {
     $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
     if ($Names -notcontains $ComputerName.Split('.')[0]) {
         throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    if (-not $WhatIfPreference) {
+        [System.IO.File]::Delete((Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)))
     }
     'this computer is {0}' -f $ComputerName
 }
@@ -154,6 +212,7 @@ function Step-RightTime {
         throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
     }
     $Offset = Get-ClockOffset -Source $ClockSource
+    $script:ClockOffset = [string]$Offset
     if ($null -eq $Offset) {
         return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
     }
@@ -180,7 +239,7 @@ function Step-CarriedFile {
 function Step-MakeRequest {
     $Path = Join-Path -Path $PSScriptRoot -ChildPath $RequestFile
     if (Test-Path -LiteralPath $Path) {
-        return ('{0} is there already' -f $RequestFile)
+        return Get-Waiting -Path $Path
     }
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
@@ -192,16 +251,39 @@ function Step-MakeRequest {
     '{0} is made; its private key stays on {1}' -f $RequestFile, $ComputerName
 }
 
+# Tells of the private key that waits for the answer to a request: the request holds its public half.
+function Get-Waiting {
+    param([string]$Path)
+    $Text = [System.IO.File]::ReadAllText($Path) -replace '-----[^-]+-----', '' -replace '\s', ''
+    $Request = [System.BitConverter]::ToString([System.Convert]::FromBase64String($Text))
+    foreach ($Store in @('REQUEST', 'My')) {
+        foreach ($Certificate in @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))) {
+            $Public = [System.BitConverter]::ToString($Certificate.PublicKey.EncodedKeyValue.RawData)
+            if ($Certificate.HasPrivateKey -and $Request.Contains($Public)) {
+                return ('{0} is there already, and its private key is in LocalMachine\{1}' -f $RequestFile, $Store)
+            }
+        }
+    }
+    throw ('{0} is there, but no private key on {1} belongs to it. What to do: delete {0}, then run this script again: it makes another key and another request.' -f $RequestFile, $ComputerName)
+}
+
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
+# With -Confirm this script asks once for each change, and no command in it asks again.
+$ConfirmPreference = 'None'
+
 try {
     Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'powershell' -Deed { Step-PowerShell } -Remedy 'Read the reason above.'
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
     Invoke-Step -In 'Request' -Name 'make-request' -Deed { Step-MakeRequest } -Remedy 'Read the answer of certreq above; the lines of request.inf say what was asked for.'
+    if ($Failures.Count -gt 0) {
+        throw ('This is left to do. {0}' -f ($Failures -join ' '))
+    }
 }
 finally {
     Invoke-Inventory

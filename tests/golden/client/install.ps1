@@ -4,15 +4,20 @@
 .DESCRIPTION
     The page README.html beside this script lists every step with what it changes, how it ends and
     how to undo it. Each step looks first: what is there already stays as it is, so the script can
-    run twice without harm. It notes how things were (before.json, for undo.ps1), writes what it did
-    into log.jsonl, and ends with an inventory: one file, named after the computer and .json. Bring
-    that file back.
+    run twice without harm. It notes how things were for undo.ps1, in
+    %ProgramData%\vmscert\before.json, writes what it did into log.jsonl, and ends with an inventory:
+    one file, named after the computer and .json. Bring that file back.
 .PARAMETER Phase
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
     encryption on. Retire removes certificates and CAs that were replaced, and bars those whose key
     was stolen. Both only when the plan says that it is their turn.
 .PARAMETER Turn
     Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
+    The plan and the page say which.
+.PARAMETER ByHand
+    For Retire: the certificate groups, with a comma between them, of which somebody has seen in the
+    window of Server Configurator that they do not use what is to go. An event server does not say
+    by itself what it uses.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
@@ -22,21 +27,32 @@
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
     [string]$Phase = 'Prepare',
-    [ValidateRange(1, 9)]
-    [int]$Turn = 1
+    [int]$Turn = 0,
+    [string]$ByHand = ''
 )
+
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
 
 # inputs: begin
 $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'F76843BE6A777F71F4CFB6281B621B3E9E7860B70CCC09D9BC56C4BC05FB9074', '6BD80976547C24AAAFBB8B644DE7777A02E3C018DA70A51347B11B19C35B1CB3')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '309532F2E9333863C71E28B12A1BEC5D8B558C599B401EA40CB0EE606661C2B6', '92BE6BB55D8CEE68540D0475D7DD599289C86A726C95DC64B35B5917521D847A')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
 
 $Phases = @('Check', $Phase)
+
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
 
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
@@ -45,7 +61,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -59,11 +75,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -73,7 +89,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -85,8 +110,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
@@ -104,6 +130,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+function Step-PowerShell {
+    $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
+    if ($null -ne $Release -and [int]$Release -lt 393295) {
+        throw ('This computer has a .NET Framework before 4.6 (release {0}), which can not open private keys as this script does. What to do: install .NET Framework 4.8.' -f $Release)
+    }
+    try {
+        $null = Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My'
+        $null = Get-Command -Name 'Get-FileHash'
+    }
+    catch {
+        throw ('This PowerShell does not find the certificate stores or its own commands: {0} What to do: open Windows PowerShell from the Start menu, and not from PowerShell 7, whose modules it would take.' -f $_.Exception.GetBaseException().Message)
+    }
+    $Policy = '{0}' -f (Get-ExecutionPolicy)
+    foreach ($Script in @(Get-ChildItem -LiteralPath $PSScriptRoot)) {
+        if ($Script.Name -like '*.ps1' -and $Policy -ne 'Bypass' -and (Test-Marked -Path $Script.FullName)) {
+            throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
+        }
+    }
+    'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
+}
+
+# Whether Windows noted that a file came from the Internet. A disk without streams notes nothing.
+function Test-Marked {
+    param([string]$Path)
+    try {
+        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+    }
+    catch {
+        $false
+    }
+}
+
 function Step-WritableFolder {
     if ($WhatIfPreference) {
         return 'it is not tried whether this folder can be written to'
@@ -112,10 +171,14 @@ function Step-WritableFolder {
     'this folder can be written to'
 }
 
+# An inventory of the visit before must not be brought back as that of this one.
 function Step-RightComputer {
     $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
     if ($Names -notcontains $ComputerName.Split('.')[0]) {
         throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    if (-not $WhatIfPreference) {
+        [System.IO.File]::Delete((Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)))
     }
     'this computer is {0}' -f $ComputerName
 }
@@ -168,6 +231,7 @@ function Step-RightTime {
         throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
     }
     $Offset = Get-ClockOffset -Source $ClockSource
+    $script:ClockOffset = [string]$Offset
     if ($null -eq $Offset) {
         return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
     }
@@ -190,37 +254,115 @@ function Step-CarriedFile {
     '{0} files are as they were made' -f $Files.Count
 }
 
-# What install.ps1 noted before it changed something: what -> how it was.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+    }
+    $Noted
+}
+
+# Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
+function Save-Note {
+    param($Noted)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Path = Get-NotesFile
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    $null = [System.IO.Directory]::CreateDirectory($Folder)
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Protect-Folder -Path $Folder
+    }
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($New, $Path, [System.Management.Automation.Language.NullString]::Value)
+    }
+    else {
+        [System.IO.File]::Move($New, $Path)
+    }
+}
+
+# Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.
+function Protect-Folder {
+    param([string]$Path)
+    try {
+        $Rules = [System.Security.AccessControl.DirectorySecurity]::new()
+        $Rules.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+        Set-Acl -LiteralPath $Path -AclObject $Rules
+    }
+    catch {
+        Write-Warning ('{0} could not be closed to others: {1}' -f $Path, $_.Exception.GetBaseException().Message)
+    }
+}
+
+function Set-Note {
+    param([string]$What, [string]$Value)
+    $Noted = Read-Note
+    $Noted[$What] = $Value
+    Save-Note -Noted $Noted
+}
+
+function Remove-Note {
+    param([string]$What)
+    $Noted = Read-Note
+    if ($Noted.ContainsKey($What)) {
+        $Noted.Remove($What)
+        Save-Note -Noted $Noted
+    }
+}
+
+# What this folder noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    if (Test-Path -LiteralPath $Path) {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = [string]$Property.Value
+    $All = Read-Note
+    foreach ($What in $All.Keys) {
+        if ($What.StartsWith(('{0} ' -f $Made))) {
+            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
         }
     }
     $Noted
 }
 
-# Forgets how something was, once it is so again.
-function Remove-Before {
-    param([string]$What)
-    $Noted = Get-Before
-    $Noted.Remove($What)
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
-}
-
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
-    $Noted = Get-Before
-    if (-not $Noted.ContainsKey($What)) {
-        $Noted[$What] = $Was
-        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    if (-not (Get-Before).ContainsKey($What)) {
+        Set-Note -What ('{0} {1}' -f $Made, $What) -Value $Was
     }
+}
+
+# Forgets how something was, once it is so again. That this folder was undone is kept: no notes at
+# all would mean that they are lost.
+function Remove-Before {
+    param([string]$What)
+    Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
+    Remove-Note -What ('{0} {1}' -f $Made, $What)
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.
@@ -245,18 +387,33 @@ function Add-ToStore {
     '{0} is in LocalMachine\{1} now' -f $Label, $Store
 }
 
+# Takes a certificate out of a store of the computer. LocalMachine\Root shows third-party roots, too,
+# so what lies in both is there again after the first time; what a policy brings stays.
+function Remove-Shown {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    foreach ($Time in @(1, 2)) {
+        if (Test-Path -LiteralPath $InStore) {
+            Remove-Item -LiteralPath $InStore
+        }
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\{1}: something else brings it.' -f $Label, $Store)
+    }
+}
+
 # Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
 function Remove-FromStore {
     param([string]$Store, [string]$Label)
-    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
-    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+    $What = '{0} {1}' -f $Store, $Label
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
     }
     if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
-    Remove-Item -LiteralPath $InStore
-    Remove-Before -What ('{0} {1}' -f $Store, $Label)
+    Remove-Shown -Store $Store -Label $Label
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -269,13 +426,20 @@ function Step-TrustRoot {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
+# With -Confirm this script asks once for each change, and no command in it asks again.
+$ConfirmPreference = 'None'
+
 try {
     Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'powershell' -Deed { Step-PowerShell } -Remedy 'Read the reason above.'
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
+    if ($Failures.Count -gt 0) {
+        throw ('This is left to do. {0}' -f ($Failures -join ' '))
+    }
 }
 finally {
     Invoke-Inventory

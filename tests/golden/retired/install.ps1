@@ -4,15 +4,20 @@
 .DESCRIPTION
     The page README.html beside this script lists every step with what it changes, how it ends and
     how to undo it. Each step looks first: what is there already stays as it is, so the script can
-    run twice without harm. It notes how things were (before.json, for undo.ps1), writes what it did
-    into log.jsonl, and ends with an inventory: one file, named after the computer and .json. Bring
-    that file back.
+    run twice without harm. It notes how things were for undo.ps1, in
+    %ProgramData%\vmscert\before.json, writes what it did into log.jsonl, and ends with an inventory:
+    one file, named after the computer and .json. Bring that file back.
 .PARAMETER Phase
     Prepare (the default) brings the CA certificate, and to a server its own. Encrypt switches
     encryption on. Retire removes certificates and CAs that were replaced, and bars those whose key
     was stolen. Both only when the plan says that it is their turn.
 .PARAMETER Turn
     Where other computers have their turn in between, Encrypt takes several visits: 1, 2 and so on.
+    The plan and the page say which.
+.PARAMETER ByHand
+    For Retire: the certificate groups, with a comma between them, of which somebody has seen in the
+    window of Server Configurator that they do not use what is to go. An event server does not say
+    by itself what it uses.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File install.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
@@ -22,16 +27,21 @@
 param(
     [ValidateSet('Prepare', 'Encrypt', 'Retire')]
     [string]$Phase = 'Prepare',
-    [ValidateRange(1, 9)]
-    [int]$Turn = 1
+    [int]$Turn = 0,
+    [string]$ByHand = ''
 )
+
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
 
 # inputs: begin
 $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', 'F76843BE6A777F71F4CFB6281B621B3E9E7860B70CCC09D9BC56C4BC05FB9074', 'C87779F26B6206738600E52707CCC4882F853F972F5B4C383D4581A0A3D2E718')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '309532F2E9333863C71E28B12A1BEC5D8B558C599B401EA40CB0EE606661C2B6', 'C67090BF87D3DAA73A473093192C75750D58A4263177B37C407A5B084B0D2468')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -42,6 +52,12 @@ $BarredThumbprints = @('9E93395F9E451086569C7A5492ECA55F4B840266')
 
 $Phases = @('Check', $Phase)
 
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
+
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
     param([string]$Step, [string]$Result, [string]$Detail)
@@ -49,7 +65,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -63,11 +79,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -77,7 +93,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -89,8 +114,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
@@ -108,6 +134,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+function Step-PowerShell {
+    $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
+    if ($null -ne $Release -and [int]$Release -lt 393295) {
+        throw ('This computer has a .NET Framework before 4.6 (release {0}), which can not open private keys as this script does. What to do: install .NET Framework 4.8.' -f $Release)
+    }
+    try {
+        $null = Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My'
+        $null = Get-Command -Name 'Get-FileHash'
+    }
+    catch {
+        throw ('This PowerShell does not find the certificate stores or its own commands: {0} What to do: open Windows PowerShell from the Start menu, and not from PowerShell 7, whose modules it would take.' -f $_.Exception.GetBaseException().Message)
+    }
+    $Policy = '{0}' -f (Get-ExecutionPolicy)
+    foreach ($Script in @(Get-ChildItem -LiteralPath $PSScriptRoot)) {
+        if ($Script.Name -like '*.ps1' -and $Policy -ne 'Bypass' -and (Test-Marked -Path $Script.FullName)) {
+            throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
+        }
+    }
+    'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
+}
+
+# Whether Windows noted that a file came from the Internet. A disk without streams notes nothing.
+function Test-Marked {
+    param([string]$Path)
+    try {
+        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+    }
+    catch {
+        $false
+    }
+}
+
 function Step-WritableFolder {
     if ($WhatIfPreference) {
         return 'it is not tried whether this folder can be written to'
@@ -116,10 +175,14 @@ function Step-WritableFolder {
     'this folder can be written to'
 }
 
+# An inventory of the visit before must not be brought back as that of this one.
 function Step-RightComputer {
     $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
     if ($Names -notcontains $ComputerName.Split('.')[0]) {
         throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    if (-not $WhatIfPreference) {
+        [System.IO.File]::Delete((Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)))
     }
     'this computer is {0}' -f $ComputerName
 }
@@ -172,6 +235,7 @@ function Step-RightTime {
         throw ('The clock of {0} says {1:u}, before this folder was made ({2:u}).' -f $ComputerName, $Now, $Then)
     }
     $Offset = Get-ClockOffset -Source $ClockSource
+    $script:ClockOffset = [string]$Offset
     if ($null -eq $Offset) {
         return ('it is {0:u} here; no other clock answered, so compare that with your watch' -f $Now)
     }
@@ -194,37 +258,115 @@ function Step-CarriedFile {
     '{0} files are as they were made' -f $Files.Count
 }
 
-# What install.ps1 noted before it changed something: what -> how it was.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+    }
+    $Noted
+}
+
+# Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
+function Save-Note {
+    param($Noted)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Path = Get-NotesFile
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    $null = [System.IO.Directory]::CreateDirectory($Folder)
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Protect-Folder -Path $Folder
+    }
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($New, $Path, [System.Management.Automation.Language.NullString]::Value)
+    }
+    else {
+        [System.IO.File]::Move($New, $Path)
+    }
+}
+
+# Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.
+function Protect-Folder {
+    param([string]$Path)
+    try {
+        $Rules = [System.Security.AccessControl.DirectorySecurity]::new()
+        $Rules.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+        Set-Acl -LiteralPath $Path -AclObject $Rules
+    }
+    catch {
+        Write-Warning ('{0} could not be closed to others: {1}' -f $Path, $_.Exception.GetBaseException().Message)
+    }
+}
+
+function Set-Note {
+    param([string]$What, [string]$Value)
+    $Noted = Read-Note
+    $Noted[$What] = $Value
+    Save-Note -Noted $Noted
+}
+
+function Remove-Note {
+    param([string]$What)
+    $Noted = Read-Note
+    if ($Noted.ContainsKey($What)) {
+        $Noted.Remove($What)
+        Save-Note -Noted $Noted
+    }
+}
+
+# What this folder noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    if (Test-Path -LiteralPath $Path) {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = [string]$Property.Value
+    $All = Read-Note
+    foreach ($What in $All.Keys) {
+        if ($What.StartsWith(('{0} ' -f $Made))) {
+            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
         }
     }
     $Noted
 }
 
-# Forgets how something was, once it is so again.
-function Remove-Before {
-    param([string]$What)
-    $Noted = Get-Before
-    $Noted.Remove($What)
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
-}
-
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
-    $Noted = Get-Before
-    if (-not $Noted.ContainsKey($What)) {
-        $Noted[$What] = $Was
-        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    if (-not (Get-Before).ContainsKey($What)) {
+        Set-Note -What ('{0} {1}' -f $Made, $What) -Value $Was
     }
+}
+
+# Forgets how something was, once it is so again. That this folder was undone is kept: no notes at
+# all would mean that they are lost.
+function Remove-Before {
+    param([string]$What)
+    Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
+    Remove-Note -What ('{0} {1}' -f $Made, $What)
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.
@@ -249,18 +391,33 @@ function Add-ToStore {
     '{0} is in LocalMachine\{1} now' -f $Label, $Store
 }
 
+# Takes a certificate out of a store of the computer. LocalMachine\Root shows third-party roots, too,
+# so what lies in both is there again after the first time; what a policy brings stays.
+function Remove-Shown {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    foreach ($Time in @(1, 2)) {
+        if (Test-Path -LiteralPath $InStore) {
+            Remove-Item -LiteralPath $InStore
+        }
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\{1}: something else brings it.' -f $Label, $Store)
+    }
+}
+
 # Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
 function Remove-FromStore {
     param([string]$Store, [string]$Label)
-    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
-    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+    $What = '{0} {1}' -f $Store, $Label
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
     }
     if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
-    Remove-Item -LiteralPath $InStore
-    Remove-Before -What ('{0} {1}' -f $Store, $Label)
+    Remove-Shown -Store $Store -Label $Label
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
@@ -270,12 +427,18 @@ function Step-TrustRoot {
     }
 }
 
-# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
-# found by their form, because the labels beside them are in the language of this Windows.
+# What could not be read -> why, and which file or program spoke of a group. The inventory tells both.
+$Unread = @{}
+$ToldBy = @{}
+
+# The certificates that Windows itself serves HTTPS with: address, or host name, and port ->
+# thumbprint. Both are found by their form: the labels beside them are in the language of this Windows.
 function Get-HttpCertificate {
     $Thumbprints = [ordered]@{}
     $Place = ''
-    foreach ($Line in @(netsh http show sslcert)) {
+    $global:LASTEXITCODE = 0
+    $Lines = @(netsh http show sslcert)
+    foreach ($Line in $Lines) {
         if ($Line -match '\s(\S+:\d{1,5})\s*$') {
             $Place = $Matches[1]
         }
@@ -283,12 +446,28 @@ function Get-HttpCertificate {
             $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
         }
     }
+    if ($global:LASTEXITCODE -ne 0 -and $Thumbprints.Count -eq 0) {
+        throw ('netsh answered {0}: {1}' -f $global:LASTEXITCODE, ($Lines -join ' ').Trim())
+    }
     $Thumbprints
+}
+
+# The same, or nothing where netsh could not be asked.
+function Get-Https {
+    try {
+        Get-HttpCertificate
+    }
+    catch {
+        $Unread['https'] = $_.Exception.GetBaseException().Message
+    }
 }
 
 # The thumbprint served on a port: at this address if it is bound there, else at any.
 function Get-PortCertificate {
     param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    if ($null -eq $Https) {
+        throw ('what Windows serves on port {0} could not be read: {1}' -f $Port, $Unread['https'])
+    }
     $Wanted = '{0}:{1}' -f $Address, $Port
     if ($Https.Contains($Wanted)) {
         return $Https[$Wanted]
@@ -306,12 +485,13 @@ function Get-RegistryValue {
     [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
 }
 
-# What an XProtect server wrote into its configuration file, or what it uses without one.
+# What an XProtect server wrote into its configuration file, or what it uses without one. The path
+# ends at an attribute or at text(), whose value can be read. A file that is cut short is an error.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
     if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
-            return $Found.Node.InnerText
+            return $Found.Node.Value.Trim()
         }
     }
     $Default
@@ -322,7 +502,7 @@ function Get-Setting {
 function Get-ConfigurationFile {
     $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
-        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
+        $Mobile = '{0}\VideoOS.MobileServer.Service.exe' -f $Mobile.TrimEnd('\', '/')
     }
     if ($Mobile) {
         $Mobile = '{0}.config' -f $Mobile
@@ -337,76 +517,245 @@ function Get-ConfigurationFile {
 
 # The certificate of the mobile server: its configuration says address and port.
 function Get-MobileCertificate {
-    param($Https, [string]$File)
+    param($Https, $Files)
+    if ($Files.Mobile -and -not (Test-Path -LiteralPath $Files.Mobile)) {
+        throw ('{0}, which the registry names, is not there' -f $Files.Mobile)
+    }
     $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
-    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
-    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    $Port = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Ip') -Default '+'
+    $ToldBy['mobile streaming media'] = 'http.sys, port {0}' -f $Port
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificate of the group server: each of its services has a port. Where they differ, nobody can
-# say which one the group uses.
+# A certificate in a configuration file of the recording server, by its element: nothing where the
+# element is not there, 'off', a thumbprint, or 'unknown' where it is on and names none.
+function Get-RecorderCertificate {
+    param([string]$File, [string]$Element)
+    $Enabled = Get-Setting -Path $File -XPath ('{0}/@enabled' -f $Element)
+    $Hash = (Get-Setting -Path $File -XPath ('{0}/@certificateHash' -f $Element)) -replace '[^0-9A-Fa-f]', ''
+    if ($Enabled -eq 'false') {
+        return 'off'
+    }
+    if ($Hash) {
+        return $Hash.ToUpperInvariant()
+    }
+    if ($Enabled -eq 'true') {
+        return 'unknown'
+    }
+}
+
+# The certificate that the recording server streams with.
+function Get-MediaCertificate {
+    param($Https, $Files)
+    $ToldBy['streaming media'] = 'RecorderConfig.xml'
+    Get-RecorderCertificate -File $Files.Recording -Element '/recorderconfig/webserver/encryption' | Where-Object -FilterScript { $_ -ne 'off' }
+}
+
+# The certificate of the group server: Windows serves each of its services on a port, and the
+# recording server has it in its configuration, too. Where they differ, nobody can say which one the
+# group uses.
 function Get-ServerCertificate {
     param($Https, $Files)
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    $Used = ''
-    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Used -and $Found -and $Found -ne $Used) {
-            return 'unknown'
-        }
-        if ($Found) {
-            $Used = $Found
+    $Told = [ordered]@{}
+    $Said = Get-RecorderCertificate -File $Files.Recording -Element '//serverEncryption'
+    if ($Said) {
+        $Told['RecorderConfig.xml'] = $Said
+    }
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port/text()' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port/text()' -Default '9000'
+    if ($null -ne $Https -or -not $Said -or (Test-Path -LiteralPath $Files.Management)) {
+        foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+            $Found = Get-PortCertificate -Https $Https -Port $Port
+            if ($Found) {
+                $Told[('http.sys, port {0}' -f $Port)] = $Found
+            }
         }
     }
-    $Used
+    $ToldBy['server'] = @($Told.Keys | ForEach-Object -Process { '{0}: {1}' -f $_, $Told[$_] }) -join '; '
+    $Named = @($Told.Values | Where-Object -FilterScript { $_ -ne 'unknown' } | Sort-Object -Unique)
+    if ($Named.Count -gt 1 -or ($Named.Count -eq 0 -and $Told.Count -gt 0)) {
+        return 'unknown'
+    }
+    $Named | Where-Object -FilterScript { $_ -ne 'off' }
 }
 
 # The certificate of the event server. Its configuration says whether it encrypts; with which one it
 # says only where it names a thumbprint, or where Windows serves its port.
 function Get-EventCertificate {
-    param($Https, [string]$File)
-    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
-    if ($Enabled.Trim() -ne 'true') {
-        return ''
+    param($Https, $Files)
+    $ToldBy['event server'] = 'ServiceEndpoints.xml'
+    $Enabled = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]/text()'
+    if ($Enabled -ne 'true') {
+        return
+    }
+    if ([System.IO.File]::ReadAllText($Files.Event) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
     }
     $Found = Get-PortCertificate -Https $Https -Port '22331'
     if ($Found) {
+        $ToldBy['event server'] = 'http.sys, port 22331'
         return $Found
-    }
-    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
-        return $Matches[0].ToUpperInvariant()
     }
     'unknown'
 }
 
 # The certificates that the XProtect services really use: certificate group -> thumbprint, or
-# 'unknown' where a service encrypts and does not say with which one.
+# 'unknown' where a service encrypts and does not say with which one, or where it can't be read.
 function Get-CertificateInUse {
-    $Https = Get-HttpCertificate
+    $Unread.Clear()
+    $ToldBy.Clear()
+    $Https = Get-Https
     $Files = Get-ConfigurationFile
-    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    $Found = @{
-        'server' = Get-ServerCertificate -Https $Https -Files $Files
-        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
-        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
-        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
+    $Looks = @{
+        'server' = { Get-ServerCertificate -Https $Https -Files $Files }
+        'streaming media' = { Get-MediaCertificate -Https $Https -Files $Files }
+        'mobile streaming media' = { Get-MobileCertificate -Https $Https -Files $Files }
+        'event server' = { Get-EventCertificate -Https $Https -Files $Files }
     }
     $InUse = @{}
-    foreach ($Group in $Found.Keys) {
-        if ($Found[$Group]) {
-            $InUse[$Group] = $Found[$Group]
+    foreach ($Group in $Looks.Keys) {
+        try {
+            $Found = & $Looks[$Group]
+        }
+        catch {
+            $Unread[$Group] = $_.Exception.GetBaseException().Message
+            $Found = 'unknown'
+        }
+        if ($Found) {
+            $InUse[$Group] = $Found
+        }
+        else {
+            $ToldBy.Remove($Group)
         }
     }
     $InUse
 }
 
+# Why something could not be read, in brackets, or nothing.
+function Get-Why {
+    param([string]$What)
+    if ($Unread.ContainsKey($What)) {
+        ' ({0})' -f $Unread[$What]
+    }
+}
+
+# The services of XProtect on this computer.
+function Get-MilestoneService {
+    Get-CimInstance -ClassName Win32_Service | Where-Object -FilterScript { ('{0} {1}' -f $_.Name, $_.DisplayName) -match 'Milestone|XProtect|VideoOS' }
+}
+
+# Where Server Configurator may lie, if it is not among the programs: beside the programs of XProtect,
+# of which the services and the registry tell.
+function Get-ConfiguratorPlace {
+    $Programs = @(Get-MilestoneService | Where-Object -FilterScript { $_.PSObject.Properties['PathName'] } | ForEach-Object -Process { [string]$_.PathName })
+    $Programs += '{0}\program.exe' -f [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\WOW6432Node\Milestone\XProtect Mobile Server', 'INSTALLATIONFOLDER', '')
+    foreach ($Program in $Programs) {
+        if ($Program -match '^"?(.+)[\\/][^\\/"]+[\\/][^\\/"]+\.exe') {
+            '{0}\Server Configurator\ServerConfigurator.exe' -f $Matches[1]
+        }
+    }
+}
+
+# The program of Server Configurator, or nothing.
+function Find-Configurator {
+    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+        return $Program
+    }
+    foreach ($Place in @(Get-ConfiguratorPlace)) {
+        if (Test-Path -LiteralPath $Place) {
+            return Get-Item -LiteralPath $Place
+        }
+    }
+}
+
+# Whether anything of XProtect is installed here; what can't be looked at counts as installed.
+function Test-Installed {
+    try {
+        (Find-Configurator) -or @(Get-MilestoneService).Count -gt 0
+    }
+    catch {
+        $true
+    }
+}
+
+# What else of this computer may use a certificate of LocalMachine\My: what -> thumbprint.
+function Get-OtherUse {
+    $Uses = @{}
+    $Desktop = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp', 'SSLCertificateSHA1Hash', $null)
+    if ($Desktop -is [byte[]]) {
+        $Uses['Remote Desktop'] = [System.BitConverter]::ToString($Desktop).Replace('-', '')
+    }
+    $Sql = 'HKLM:\SOFTWARE\Microsoft\Microsoft SQL Server'
+    if (Test-Path -LiteralPath $Sql) {
+        foreach ($Instance in @(Get-ChildItem -LiteralPath $Sql)) {
+            $Key = 'Microsoft\Microsoft SQL Server\{0}\MSSQLServer\SuperSocketNetLib' -f $Instance.PSChildName
+            $Uses[('SQL Server {0}' -f $Instance.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'Certificate')
+        }
+    }
+    $Listeners = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WSMAN\Listener'
+    if (Test-Path -LiteralPath $Listeners) {
+        foreach ($Listener in @(Get-ChildItem -LiteralPath $Listeners)) {
+            $Key = 'Microsoft\Windows\CurrentVersion\WSMAN\Listener\{0}' -f $Listener.PSChildName
+            $Uses[('WinRM {0}' -f $Listener.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'certThumbprint')
+        }
+    }
+    $Uses
+}
+
+# Everything that uses a certificate here, as far as can be seen: what -> thumbprint, or 'unknown'.
+# Of an XProtect that is not installed any more only files are left, which use nothing.
+function Get-Use {
+    $Uses = @{}
+    $InUse = Get-CertificateInUse
+    if (Test-Installed) {
+        foreach ($Group in $InUse.Keys) {
+            $Uses[$Group] = $InUse[$Group]
+        }
+    }
+    $Https = Get-Https
+    if ($null -eq $Https) {
+        $Uses['what Windows serves by HTTPS'] = 'unknown'
+    }
+    else {
+        foreach ($Place in $Https.Keys) {
+            $Uses[$Place] = $Https[$Place]
+        }
+    }
+    try {
+        $Others = Get-OtherUse
+        foreach ($What in $Others.Keys) {
+            $Uses[$What] = ($Others[$What] -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        }
+    }
+    catch {
+        $Uses[('what else uses certificates ({0})' -f $_.Exception.GetBaseException().Message)] = 'unknown'
+    }
+    $Uses
+}
+
+# What uses a certificate, or may do so because it does not say what it uses; without the groups of
+# which a person says that they do not.
+function Get-UserOf {
+    param([string]$Label, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    foreach ($What in @($Uses.Keys | Sort-Object)) {
+        if ($Uses[$What] -eq $Label) {
+            '{0} uses it' -f $What
+        }
+        elseif ($Uses[$What] -eq 'unknown' -and $ByHand -notcontains $What) {
+            '{0} does not say what it uses{1}' -f $What, (Get-Why -What $What)
+        }
+    }
+}
+
 # The certificates that may be in use here and are one of those carried, or are issued below one.
-# Where a service does not say what it uses, it may be any certificate with a private key.
+# Where something does not say what it uses, it may be any certificate with a private key.
 function Get-UsedBelow {
-    param([string[]]$Carried, [string[]]$Labels)
-    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
+    param([string[]]$Carried, [string[]]$Labels, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    $InUse = @($Uses.Keys | Where-Object -FilterScript { $ByHand -notcontains $_ -or $Uses[$_] -ne 'unknown' } | ForEach-Object -Process { $Uses[$_] })
     foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
         $Unsaid = $InUse -contains 'unknown' -and $Certificate.HasPrivateKey
         if ($InUse -contains $Certificate.Thumbprint -or $Unsaid) {
@@ -426,12 +775,10 @@ function Get-UsedBelow {
     }
 }
 
-# Takes a root out of LocalMachine\Root, once the CAs of this folder are trusted there. The store
-# shows what a policy brings, too, and what lies among the third-party roots.
+# Takes a root out of LocalMachine\Root, once the CAs of this folder are trusted there.
 function Remove-Root {
     param([string]$Label)
-    $InStore = 'Cert:\LocalMachine\Root\{0}' -f $Label
-    if (-not (Test-Path -LiteralPath $InStore)) {
+    if (-not (Test-Path -LiteralPath ('Cert:\LocalMachine\Root\{0}' -f $Label))) {
         return ('{0} is not in LocalMachine\Root' -f $Label)
     }
     foreach ($Successor in $CaThumbprints) {
@@ -443,15 +790,12 @@ function Remove-Root {
         return ('{0} is still in LocalMachine\Root' -f $Label)
     }
     Add-Before -What ('Root {0}' -f $Label) -Was 'present'
-    Remove-Item -LiteralPath $InStore
-    if (Test-Path -LiteralPath $InStore) {
-        throw ('Windows still shows {0} in LocalMachine\Root.' -f $Label)
-    }
+    Remove-Shown -Store 'Root' -Label $Label
     '{0} is no longer in LocalMachine\Root' -f $Label
 }
 
 function Step-RemoveRoot {
-    foreach ($Used in @(Get-UsedBelow -Carried $OldCaFiles -Labels $OldCaThumbprints)) {
+    foreach ($Used in @(Get-UsedBelow -Carried $OldCaFiles -Labels $OldCaThumbprints -ByHand @($ByHand.Split(',').Trim()))) {
         throw ('{0} may still be in use, and a CA that is to go has issued it.' -f $Used)
     }
     foreach ($Label in $OldCaThumbprints) {
@@ -460,7 +804,7 @@ function Step-RemoveRoot {
 }
 
 function Step-BarCertificate {
-    foreach ($Used in @(Get-UsedBelow -Carried $BarredFiles -Labels $BarredThumbprints)) {
+    foreach ($Used in @(Get-UsedBelow -Carried $BarredFiles -Labels $BarredThumbprints -ByHand @($ByHand.Split(',').Trim()))) {
         throw ('{0} may still be in use, and it is to be barred, or its CA is.' -f $Used)
     }
     foreach ($Label in $BarredThumbprints) {
@@ -474,8 +818,12 @@ function Step-BarCertificate {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
+# With -Confirm this script asks once for each change, and no command in it asks again.
+$ConfirmPreference = 'None'
+
 try {
     Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'powershell' -Deed { Step-PowerShell } -Remedy 'Read the reason above.'
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'right-time' -Deed { Step-RightTime } -Remedy 'Set the clock, then start this script again: a certificate is valid from one time to another.'
@@ -483,6 +831,9 @@ try {
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
     Invoke-Step -In 'Retire' -Name 'remove-root' -Deed { Step-RemoveRoot } -Remedy 'Run install.ps1 first, so that the new CA is trusted, and -Phase Encrypt, so that the new certificate is used; then run this again. What a policy brings goes out of the policy first.'
     Invoke-Step -In 'Retire' -Name 'bar-certificate' -Deed { Step-BarCertificate } -Remedy 'Run install.ps1 first, so that the new CA is trusted, and -Phase Encrypt, so that another certificate is used; then run this again. What a policy brings goes out of the policy first.'
+    if ($Failures.Count -gt 0) {
+        throw ('This is left to do. {0}' -f ($Failures -join ' '))
+    }
 }
 finally {
     Invoke-Inventory

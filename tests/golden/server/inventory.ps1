@@ -5,14 +5,24 @@
     Reads the certificate stores, who may read the private keys (never the keys themselves), the
     certificates in use, the services of XProtect, names, addresses, clock and TLS settings. It asks
     the computer ClockSource for its time, if one is named. The user's own stores are those of
-    whoever runs it. It changes nothing, and writes one file beside itself: the name of the computer
-    and .json. Bring that file back.
+    whoever runs it. What can't be read is told with the reason, and the rest is read. It changes
+    nothing, and writes one file beside itself: the name of the computer and .json. Bring that file
+    back.
+.PARAMETER ClockOffset
+    The seconds by which this clock is off, from a script that has asked already.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File inventory.ps1
 #>
 #Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
-param()
+param(
+    [string]$ClockOffset = 'ask'
+)
+
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
 
 # inputs: begin
 $ComputerName = 'vms-rec-01'
@@ -41,24 +51,75 @@ function Get-KeyFile {
     }
 }
 
-# The SIDs of everyone who may read a key file.
-function Get-KeyReader {
-    param([string]$Path)
+# The SIDs of the entries of a key file that allow to read it, or that deny it.
+function Get-KeyEntry {
+    param([string]$Path, [string]$Kind)
     $Read = [System.Security.AccessControl.FileSystemRights]::Read
     $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
     foreach ($Rule in $Rules) {
-        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+        $Shared = $Rule.FileSystemRights -band $Read
+        $Counts = $Shared -eq $Read -or ($Kind -eq 'Deny' -and [int]$Shared -ne 0)
+        if ($Rule.AccessControlType -eq $Kind -and $Counts) {
             $Rule.IdentityReference.Value
         }
     }
 }
 
-# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
-# found by their form, because the labels beside them are in the language of this Windows.
+# The SIDs of everyone who may read a key file. What denies it to everyone, to who is logged on, or
+# to services counts for them all.
+function Get-KeyReader {
+    param([string]$Path)
+    $Denied = @(Get-KeyEntry -Path $Path -Kind 'Deny')
+    $All = @('S-1-1-0', 'S-1-5-11', 'S-1-5-6') | Where-Object -FilterScript { $Denied -contains $_ }
+    if (@($All).Count -eq 0) {
+        Get-KeyEntry -Path $Path -Kind 'Allow' | Where-Object -FilterScript { $Denied -notcontains $_ }
+    }
+}
+
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+    }
+    $Noted
+}
+
+# What could not be read -> why, and which file or program spoke of a group. The inventory tells both.
+$Unread = @{}
+$ToldBy = @{}
+
+# The certificates that Windows itself serves HTTPS with: address, or host name, and port ->
+# thumbprint. Both are found by their form: the labels beside them are in the language of this Windows.
 function Get-HttpCertificate {
     $Thumbprints = [ordered]@{}
     $Place = ''
-    foreach ($Line in @(netsh http show sslcert)) {
+    $global:LASTEXITCODE = 0
+    $Lines = @(netsh http show sslcert)
+    foreach ($Line in $Lines) {
         if ($Line -match '\s(\S+:\d{1,5})\s*$') {
             $Place = $Matches[1]
         }
@@ -66,12 +127,28 @@ function Get-HttpCertificate {
             $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
         }
     }
+    if ($global:LASTEXITCODE -ne 0 -and $Thumbprints.Count -eq 0) {
+        throw ('netsh answered {0}: {1}' -f $global:LASTEXITCODE, ($Lines -join ' ').Trim())
+    }
     $Thumbprints
+}
+
+# The same, or nothing where netsh could not be asked.
+function Get-Https {
+    try {
+        Get-HttpCertificate
+    }
+    catch {
+        $Unread['https'] = $_.Exception.GetBaseException().Message
+    }
 }
 
 # The thumbprint served on a port: at this address if it is bound there, else at any.
 function Get-PortCertificate {
     param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    if ($null -eq $Https) {
+        throw ('what Windows serves on port {0} could not be read: {1}' -f $Port, $Unread['https'])
+    }
     $Wanted = '{0}:{1}' -f $Address, $Port
     if ($Https.Contains($Wanted)) {
         return $Https[$Wanted]
@@ -89,12 +166,13 @@ function Get-RegistryValue {
     [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
 }
 
-# What an XProtect server wrote into its configuration file, or what it uses without one.
+# What an XProtect server wrote into its configuration file, or what it uses without one. The path
+# ends at an attribute or at text(), whose value can be read. A file that is cut short is an error.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
     if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
-            return $Found.Node.InnerText
+            return $Found.Node.Value.Trim()
         }
     }
     $Default
@@ -105,7 +183,7 @@ function Get-Setting {
 function Get-ConfigurationFile {
     $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
-        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
+        $Mobile = '{0}\VideoOS.MobileServer.Service.exe' -f $Mobile.TrimEnd('\', '/')
     }
     if ($Mobile) {
         $Mobile = '{0}.config' -f $Mobile
@@ -120,69 +198,127 @@ function Get-ConfigurationFile {
 
 # The certificate of the mobile server: its configuration says address and port.
 function Get-MobileCertificate {
-    param($Https, [string]$File)
+    param($Https, $Files)
+    if ($Files.Mobile -and -not (Test-Path -LiteralPath $Files.Mobile)) {
+        throw ('{0}, which the registry names, is not there' -f $Files.Mobile)
+    }
     $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
-    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
-    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    $Port = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Ip') -Default '+'
+    $ToldBy['mobile streaming media'] = 'http.sys, port {0}' -f $Port
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificate of the group server: each of its services has a port. Where they differ, nobody can
-# say which one the group uses.
+# A certificate in a configuration file of the recording server, by its element: nothing where the
+# element is not there, 'off', a thumbprint, or 'unknown' where it is on and names none.
+function Get-RecorderCertificate {
+    param([string]$File, [string]$Element)
+    $Enabled = Get-Setting -Path $File -XPath ('{0}/@enabled' -f $Element)
+    $Hash = (Get-Setting -Path $File -XPath ('{0}/@certificateHash' -f $Element)) -replace '[^0-9A-Fa-f]', ''
+    if ($Enabled -eq 'false') {
+        return 'off'
+    }
+    if ($Hash) {
+        return $Hash.ToUpperInvariant()
+    }
+    if ($Enabled -eq 'true') {
+        return 'unknown'
+    }
+}
+
+# The certificate that the recording server streams with.
+function Get-MediaCertificate {
+    param($Https, $Files)
+    $ToldBy['streaming media'] = 'RecorderConfig.xml'
+    Get-RecorderCertificate -File $Files.Recording -Element '/recorderconfig/webserver/encryption' | Where-Object -FilterScript { $_ -ne 'off' }
+}
+
+# The certificate of the group server: Windows serves each of its services on a port, and the
+# recording server has it in its configuration, too. Where they differ, nobody can say which one the
+# group uses.
 function Get-ServerCertificate {
     param($Https, $Files)
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    $Used = ''
-    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Used -and $Found -and $Found -ne $Used) {
-            return 'unknown'
-        }
-        if ($Found) {
-            $Used = $Found
+    $Told = [ordered]@{}
+    $Said = Get-RecorderCertificate -File $Files.Recording -Element '//serverEncryption'
+    if ($Said) {
+        $Told['RecorderConfig.xml'] = $Said
+    }
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port/text()' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port/text()' -Default '9000'
+    if ($null -ne $Https -or -not $Said -or (Test-Path -LiteralPath $Files.Management)) {
+        foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+            $Found = Get-PortCertificate -Https $Https -Port $Port
+            if ($Found) {
+                $Told[('http.sys, port {0}' -f $Port)] = $Found
+            }
         }
     }
-    $Used
+    $ToldBy['server'] = @($Told.Keys | ForEach-Object -Process { '{0}: {1}' -f $_, $Told[$_] }) -join '; '
+    $Named = @($Told.Values | Where-Object -FilterScript { $_ -ne 'unknown' } | Sort-Object -Unique)
+    if ($Named.Count -gt 1 -or ($Named.Count -eq 0 -and $Told.Count -gt 0)) {
+        return 'unknown'
+    }
+    $Named | Where-Object -FilterScript { $_ -ne 'off' }
 }
 
 # The certificate of the event server. Its configuration says whether it encrypts; with which one it
 # says only where it names a thumbprint, or where Windows serves its port.
 function Get-EventCertificate {
-    param($Https, [string]$File)
-    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
-    if ($Enabled.Trim() -ne 'true') {
-        return ''
+    param($Https, $Files)
+    $ToldBy['event server'] = 'ServiceEndpoints.xml'
+    $Enabled = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]/text()'
+    if ($Enabled -ne 'true') {
+        return
+    }
+    if ([System.IO.File]::ReadAllText($Files.Event) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
     }
     $Found = Get-PortCertificate -Https $Https -Port '22331'
     if ($Found) {
+        $ToldBy['event server'] = 'http.sys, port 22331'
         return $Found
-    }
-    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
-        return $Matches[0].ToUpperInvariant()
     }
     'unknown'
 }
 
 # The certificates that the XProtect services really use: certificate group -> thumbprint, or
-# 'unknown' where a service encrypts and does not say with which one.
+# 'unknown' where a service encrypts and does not say with which one, or where it can't be read.
 function Get-CertificateInUse {
-    $Https = Get-HttpCertificate
+    $Unread.Clear()
+    $ToldBy.Clear()
+    $Https = Get-Https
     $Files = Get-ConfigurationFile
-    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    $Found = @{
-        'server' = Get-ServerCertificate -Https $Https -Files $Files
-        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
-        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
-        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
+    $Looks = @{
+        'server' = { Get-ServerCertificate -Https $Https -Files $Files }
+        'streaming media' = { Get-MediaCertificate -Https $Https -Files $Files }
+        'mobile streaming media' = { Get-MobileCertificate -Https $Https -Files $Files }
+        'event server' = { Get-EventCertificate -Https $Https -Files $Files }
     }
     $InUse = @{}
-    foreach ($Group in $Found.Keys) {
-        if ($Found[$Group]) {
-            $InUse[$Group] = $Found[$Group]
+    foreach ($Group in $Looks.Keys) {
+        try {
+            $Found = & $Looks[$Group]
+        }
+        catch {
+            $Unread[$Group] = $_.Exception.GetBaseException().Message
+            $Found = 'unknown'
+        }
+        if ($Found) {
+            $InUse[$Group] = $Found
+        }
+        else {
+            $ToldBy.Remove($Group)
         }
     }
     $InUse
+}
+
+# Why something could not be read, in brackets, or nothing.
+function Get-Why {
+    param([string]$What)
+    if ($Unread.ContainsKey($What)) {
+        ' ({0})' -f $Unread[$What]
+    }
 }
 
 # The thumbprints of a store's own certificates, as the registry keeps them. A store that Windows
@@ -289,24 +425,40 @@ function Get-XProtectService {
     }
 }
 
-# Where each XProtect component of this computer looks for the management server.
+# Where each XProtect component of this computer looks for the management server. What can't be read
+# is told among what could not be read.
 function Get-RegisteredAddress {
     $Files = Get-ConfigurationFile
-    $Addresses = [ordered]@{
-        'recording server' = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/address'
-        'recording server, identity provider' = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/authorizationserveraddress'
-        'management server, identity provider' = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/AuthorizationServerUri'
-        'mobile server' = Get-Setting -Path $Files.Mobile -XPath '/configuration/ManagementServer/Address/add[@key="Ip"]/@value'
-        'event server' = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Event Server' -Name 'ManagementServerAddress')
-        'log server' = [string](Get-RegistryValue -Key 'Milestone\XProtect Log Server' -Name 'ManagementServerUrl')
-        'API gateway' = [string](Get-RegistryValue -Key 'VideoOS\GatewayService' -Name 'ServiceUrl')
+    $Looks = [ordered]@{
+        'recording server' = { Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/address/text()' }
+        'recording server, identity provider' = { Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/authorizationserveraddress/text()' }
+        'management server, identity provider' = { Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/AuthorizationServerUri/text()' }
+        'mobile server' = { Get-Setting -Path $Files.Mobile -XPath '/configuration/ManagementServer/Address/add[@key="Ip"]/@value' }
+        'event server' = { Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Event Server' -Name 'ManagementServerAddress' }
+        'log server' = { Get-RegistryValue -Key 'Milestone\XProtect Log Server' -Name 'ManagementServerUrl' }
+        'API gateway' = { Get-RegistryValue -Key 'VideoOS\GatewayService' -Name 'ServiceUrl' }
+        'incident manager' = { Get-RegistryValue -Key 'Milestone\XProtect Incident Manager' -Name 'ManagementServerAddress' }
     }
-    foreach ($Component in @($Addresses.Keys)) {
-        if (-not $Addresses[$Component]) {
-            $Addresses.Remove($Component)
+    $Addresses = [ordered]@{}
+    foreach ($Component in $Looks.Keys) {
+        $Found = '{0}' -f (Get-Look -What ('registered: {0}' -f $Component) -Look $Looks[$Component])
+        if ($Found) {
+            $Addresses[$Component] = $Found
         }
     }
     $Addresses
+}
+
+# The ports of the management server's web site, which somebody may have changed.
+function Get-WebPort {
+    $Ports = [ordered]@{}
+    foreach ($Name in @('WebSitePort', 'WebSiteSecurePort')) {
+        $Found = '{0}' -f (Get-Look -What $Name -Look { Get-RegistryValue -Key 'VideoOS\Installation\Server' -Name $Name })
+        if ($Found) {
+            $Ports[$Name] = $Found
+        }
+    }
+    $Ports
 }
 
 # Versions of TLS that somebody switched on or off in the registry; others are as Windows has them.
@@ -377,33 +529,43 @@ function Read-HttpDate {
     }
 }
 
-# The accounts that may read the private key of a certificate.
-function Get-Reader {
-    param($Certificate)
+# What a look finds; where it fails, nothing, and the reason is kept.
+function Get-Look {
+    param([string]$What, [scriptblock]$Look)
     try {
-        $KeyFile = Get-KeyFile -Certificate $Certificate
-        if ($KeyFile) {
-            foreach ($Sid in @(Get-KeyReader -Path $KeyFile)) {
-                Get-AccountName -Sid $Sid
-            }
-        }
+        & $Look
     }
     catch {
-        Write-Warning ('The private key of {0} could not be read: {1}' -f $Certificate.Subject, $_.Exception.Message)
+        $Failed[$What] = $_.Exception.GetBaseException().Message
     }
 }
 
-# The certificates of a store, with what is known of their private keys.
+# The accounts that may read the file of a private key.
+function Get-Reader {
+    param([string]$KeyFile)
+    foreach ($Sid in @(Get-KeyReader -Path $KeyFile)) {
+        Get-AccountName -Sid $Sid
+    }
+}
+
+# The certificates of a store, with what is known of their private keys. Windows calls a key there,
+# too, when it does not open.
 function Get-Personal {
     param([string]$Store)
     foreach ($Certificate in @(Get-ChildItem -LiteralPath $Store)) {
+        $HasKey = $Certificate.HasPrivateKey
         $Readers = @()
-        if ($Certificate.HasPrivateKey -and $Store -like 'Cert:\LocalMachine\*') {
-            $Readers = @(Get-Reader -Certificate $Certificate)
+        if ($HasKey -and $Store -like 'Cert:\LocalMachine\*') {
+            $What = 'private key of {0}' -f $Certificate.Thumbprint
+            $KeyFile = Get-Look -What $What -Look { '{0}' -f (Get-KeyFile -Certificate $Certificate) }
+            $HasKey = -not $Failed.ContainsKey($What)
+            if ($KeyFile) {
+                $Readers = @(Get-Look -What $What -Look { Get-Reader -KeyFile $KeyFile })
+            }
         }
         [ordered]@{
             certificate = [System.Convert]::ToBase64String($Certificate.RawData)
-            has_key = $Certificate.HasPrivateKey
+            has_key = $HasKey
             readers = $Readers
         }
     }
@@ -428,6 +590,12 @@ function Get-OwnAddress {
     }
 }
 
+# The release of Windows with its build.
+function Get-Release {
+    $System = Get-CimInstance -ClassName Win32_OperatingSystem
+    '{0}, build {1}' -f $System.Caption.Trim(), $System.BuildNumber
+}
+
 # What the install script noted, line by line, if it ran here.
 function Get-LogLine {
     $Log = Join-Path -Path $PSScriptRoot -ChildPath 'log.jsonl'
@@ -436,12 +604,33 @@ function Get-LogLine {
     }
 }
 
+# The certificates that this kit gave the groups: certificate group -> thumbprint.
+function Get-Given {
+    $Given = [ordered]@{}
+    $Noted = Read-Note
+    foreach ($What in @($Noted.Keys | Where-Object -FilterScript { $_ -like 'given *' } | Sort-Object)) {
+        $Given[$What.Substring(6)] = $Noted[$What]
+    }
+    $Given
+}
+
 # The request for a certificate that request.ps1 made here, as text.
 function Get-Request {
     $Request = Join-Path -Path $PSScriptRoot -ChildPath ('{0}.req' -f $ComputerName)
     if (Test-Path -LiteralPath $Request) {
         [System.IO.File]::ReadAllText($Request)
     }
+}
+
+# The seconds by which this clock is off, as it was asked for or as a script says, or null.
+function Get-Offset {
+    if ($ClockOffset -eq 'ask') {
+        return Get-ClockOffset -Source $ClockSource
+    }
+    if ($ClockOffset) {
+        return [double]$ClockOffset
+    }
+    $null
 }
 
 # Checks: administrator, right computer.
@@ -460,35 +649,54 @@ if ($ThisComputer -notcontains $ComputerName.Split('.')[0]) {
 }
 
 # Read.
-$System = Get-CimInstance -ClassName Win32_OperatingSystem
+$Failed = @{}
+$InUse = Get-CertificateInUse
+$Https = Get-Https
+if ($null -eq $Https) {
+    $Https = @{}
+}
 $Inventory = [ordered]@{
     vmscert_inventory = 2
     host = $ComputerName
-    at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+    at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
     clock_source = $ClockSource
-    clock_offset = Get-ClockOffset -Source $ClockSource
-    windows = '{0}, build {1}' -f $System.Caption.Trim(), $System.BuildNumber
-    names = @(Get-OwnName)
-    addresses = @(Get-OwnAddress)
+    clock_offset = Get-Offset
+    windows = '{0}' -f (Get-Look -What 'windows' -Look { Get-Release })
+    names = @(Get-Look -What 'names' -Look { Get-OwnName })
+    addresses = @(Get-Look -What 'addresses' -Look { Get-OwnAddress })
     root = @(Get-Encoded -Certificates @(Get-ComputerRoot))
     third_party_root = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\AuthRoot'))
-    user_root = @(Get-Encoded -Certificates @(Get-UserRoot))
+    user_root = @(Get-Look -What 'user_root' -Look { Get-Encoded -Certificates @(Get-UserRoot) })
     intermediate = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\CA'))
     disallowed = @(Get-Encoded -Certificates @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\Disallowed'))
     personal = @(Get-Personal -Store 'Cert:\LocalMachine\My')
-    user_personal = @(Get-Personal -Store 'Cert:\CurrentUser\My')
-    bindings = Get-CertificateInUse
-    https = Get-HttpCertificate
+    user_personal = @(Get-Look -What 'user_personal' -Look { Get-Personal -Store 'Cert:\CurrentUser\My' })
+    bindings = $InUse
+    https = $Https
     registered = Get-RegisteredAddress
-    services = @(Get-XProtectService)
+    services = @(Get-Look -What 'services' -Look { Get-XProtectService })
     tls = Get-TlsSetting
-    request = [string](Get-Request)
+    request = '{0}' -f (Get-Request)
+    given = Get-Look -What 'given' -Look { Get-Given }
+    told_by = $ToldBy
+    unread = $Unread
+    web_ports = Get-WebPort
     log = @(Get-LogLine)
 }
+foreach ($What in $Failed.Keys) {
+    $Unread[$What] = $Failed[$What]
+}
 
-# Write.
+# Write, through a temporary name: half an inventory is never brought back.
 $File = Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)
 if ($PSCmdlet.ShouldProcess($File, 'Write the inventory')) {
-    [System.IO.File]::WriteAllText($File, (ConvertTo-Json -InputObject $Inventory -Depth 4))
+    $New = '{0}.new' -f $File
+    [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Inventory -Depth 4))
+    if (Test-Path -LiteralPath $File) {
+        [System.IO.File]::Replace($New, $File, [System.Management.Automation.Language.NullString]::Value)
+    }
+    else {
+        [System.IO.File]::Move($New, $File)
+    }
     Write-Output ('{0} is written. Bring it back.' -f $File)
 }

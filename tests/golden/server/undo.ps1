@@ -2,31 +2,54 @@
 .SYNOPSIS
     Puts this computer back to how it was before install.ps1 changed it.
 .DESCRIPTION
-    Reads before.json, in which install.ps1 noted how each thing was, and restores only what it
+    Reads the notes of install.ps1, in %ProgramData%\vmscert\before.json, and restores only what it
     changed: first the CAs that it took away, then encryption, the certificate, and the CA that it
-    brought. README.html says in which order several computers are undone. It ends with an
+    brought. What may be in use stays. It goes on where one thing can't be put back, and tells at
+    the end. README.html says in which order several computers are undone. It ends with an
     inventory: bring it back.
+.PARAMETER ByHand
+    The certificate groups that somebody has switched back in the window of Server Configurator,
+    with a comma between them: an event server does not say by itself what it uses.
+.PARAMETER RemoveKey
+    Removes also a certificate whose private key was made on this computer: nothing brings it back.
 .EXAMPLE
     powershell -ExecutionPolicy Bypass -File undo.ps1 -WhatIf
     Says what it would do, and changes nothing. Without -WhatIf it does it.
 #>
 #Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
-param()
+param(
+    [string]$ByHand = '',
+    [switch]$RemoveKey
+)
+
+# AppLocker and Device Guard leave a script only a small part of the language.
+if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
+    throw 'This PowerShell runs in constrained language mode (AppLocker or Device Guard). Ask who answers for that policy to allow or sign this script, or do the steps of the page by hand.'
+}
 
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Files = @('ca.cer', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAD029C566F26DDFC8AA3273195BC7D524BB9B850F48EB5176809A210F4B425C')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
+$Made = '2026-11-26T22:00:00+00:00'
+$Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $UndoGroups = @('server', 'streaming media')
 $UndoGroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
-$Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
+$KeyMadeHere = ''
+$CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
 
 $Phases = @('Check', 'Undo')
+
+# The seconds by which this clock is off, once it was asked; 'ask' before that.
+$ClockOffset = 'ask'
+
+# What went wrong on the way back, which goes on with what does not depend on it.
+$Failures = [System.Collections.ArrayList]::new()
 
 # One line of the log, which the inventory brings back. Nothing fails for want of it.
 function Add-LogLine {
@@ -35,7 +58,7 @@ function Add-LogLine {
         return
     }
     $Line = [ordered]@{
-        at = [System.DateTime]::UtcNow.ToString('s') + 'Z'
+        at = [System.DateTime]::UtcNow.ToString('s', [System.Globalization.CultureInfo]::InvariantCulture) + 'Z'
         step = $Step
         result = $Result
         detail = $Detail
@@ -49,11 +72,11 @@ function Add-LogLine {
     }
 }
 
-# Runs one step if this phase has it, and says how it ended. A step that fails ends the script; what
-# it had done by then is told, too.
+# Runs one step if this phase has it, and says how it ended. A step that fails ends the script, but
+# on the way back, where the next steps look for themselves; what it had done is told, too.
 function Invoke-Step {
     param([string]$In, [string]$Name, [scriptblock]$Deed, [string]$Remedy)
-    if ($Phases -notcontains $In) {
+    if (@($In.Split('|') | Where-Object -FilterScript { $Phases -contains $_ }).Count -eq 0) {
         return
     }
     $Said = [System.Collections.ArrayList]::new()
@@ -63,7 +86,16 @@ function Invoke-Step {
     catch {
         $Detail = @($Said) + @($_.Exception.GetBaseException().Message) -join '; '
         Add-LogLine -Step $Name -Result 'failed' -Detail $Detail
-        throw ('Step {0}: {1} What to do: {2}' -f $Name, $Detail, $Remedy)
+        $Problem = 'Step {0}: {1}' -f $Name, $Detail
+        if ($Detail -notlike '*What to do: *') {
+            $Problem = '{0} What to do: {1}' -f $Problem, $Remedy
+        }
+        if ($Name -notlike 'undo-*') {
+            throw $Problem
+        }
+        $null = $Failures.Add($Problem)
+        Write-Output $Problem
+        return
     }
     $Detail = @($Said) -join '; '
     Add-LogLine -Step $Name -Result 'done' -Detail $Detail
@@ -75,8 +107,9 @@ function Invoke-Inventory {
     if ($WhatIfPreference) {
         return
     }
+    $Script = Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1'
     try {
-        & (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')
+        & $Script -ClockOffset $ClockOffset
     }
     catch {
         Write-Warning ('No inventory was written: {0}' -f $_.Exception.GetBaseException().Message)
@@ -94,6 +127,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+function Step-PowerShell {
+    $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
+    if ($null -ne $Release -and [int]$Release -lt 393295) {
+        throw ('This computer has a .NET Framework before 4.6 (release {0}), which can not open private keys as this script does. What to do: install .NET Framework 4.8.' -f $Release)
+    }
+    try {
+        $null = Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My'
+        $null = Get-Command -Name 'Get-FileHash'
+    }
+    catch {
+        throw ('This PowerShell does not find the certificate stores or its own commands: {0} What to do: open Windows PowerShell from the Start menu, and not from PowerShell 7, whose modules it would take.' -f $_.Exception.GetBaseException().Message)
+    }
+    $Policy = '{0}' -f (Get-ExecutionPolicy)
+    foreach ($Script in @(Get-ChildItem -LiteralPath $PSScriptRoot)) {
+        if ($Script.Name -like '*.ps1' -and $Policy -ne 'Bypass' -and (Test-Marked -Path $Script.FullName)) {
+            throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
+        }
+    }
+    'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
+}
+
+# Whether Windows noted that a file came from the Internet. A disk without streams notes nothing.
+function Test-Marked {
+    param([string]$Path)
+    try {
+        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+    }
+    catch {
+        $false
+    }
+}
+
 function Step-WritableFolder {
     if ($WhatIfPreference) {
         return 'it is not tried whether this folder can be written to'
@@ -102,10 +168,14 @@ function Step-WritableFolder {
     'this folder can be written to'
 }
 
+# An inventory of the visit before must not be brought back as that of this one.
 function Step-RightComputer {
     $Names = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName())
     if ($Names -notcontains $ComputerName.Split('.')[0]) {
         throw ('This folder is for {0}, but this computer is {1}.' -f $ComputerName, $env:COMPUTERNAME)
+    }
+    if (-not $WhatIfPreference) {
+        [System.IO.File]::Delete((Join-Path -Path $PSScriptRoot -ChildPath ('{0}.json' -f $ComputerName)))
     }
     'this computer is {0}' -f $ComputerName
 }
@@ -133,52 +203,129 @@ function Step-NewestCertificate {
     'no newer certificate is here'
 }
 
-# What install.ps1 noted before it changed something: what -> how it was.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+    }
+    $Noted
+}
+
+# Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
+function Save-Note {
+    param($Noted)
+    if ($WhatIfPreference) {
+        return
+    }
+    $Path = Get-NotesFile
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    $null = [System.IO.Directory]::CreateDirectory($Folder)
+    if (-not (Test-Path -LiteralPath $Path)) {
+        Protect-Folder -Path $Folder
+    }
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($New, $Path, [System.Management.Automation.Language.NullString]::Value)
+    }
+    else {
+        [System.IO.File]::Move($New, $Path)
+    }
+}
+
+# Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.
+function Protect-Folder {
+    param([string]$Path)
+    try {
+        $Rules = [System.Security.AccessControl.DirectorySecurity]::new()
+        $Rules.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+        Set-Acl -LiteralPath $Path -AclObject $Rules
+    }
+    catch {
+        Write-Warning ('{0} could not be closed to others: {1}' -f $Path, $_.Exception.GetBaseException().Message)
+    }
+}
+
+function Set-Note {
+    param([string]$What, [string]$Value)
+    $Noted = Read-Note
+    $Noted[$What] = $Value
+    Save-Note -Noted $Noted
+}
+
+function Remove-Note {
+    param([string]$What)
+    $Noted = Read-Note
+    if ($Noted.ContainsKey($What)) {
+        $Noted.Remove($What)
+        Save-Note -Noted $Noted
+    }
+}
+
+# What this folder noted before it changed something: what -> how it was.
 function Get-Before {
     $Noted = @{}
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    if (Test-Path -LiteralPath $Path) {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = [string]$Property.Value
+    $All = Read-Note
+    foreach ($What in $All.Keys) {
+        if ($What.StartsWith(('{0} ' -f $Made))) {
+            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
         }
     }
     $Noted
 }
 
-# Forgets how something was, once it is so again.
-function Remove-Before {
-    param([string]$What)
-    $Noted = Get-Before
-    $Noted.Remove($What)
-    $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-    [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
-}
-
 # Notes how something was, once: a second run must not take its own change for the old state.
 function Add-Before {
     param([string]$What, [string]$Was)
-    $Noted = Get-Before
-    if (-not $Noted.ContainsKey($What)) {
-        $Noted[$What] = $Was
-        $Path = Join-Path -Path $PSScriptRoot -ChildPath 'before.json'
-        [System.IO.File]::WriteAllText($Path, (ConvertTo-Json -InputObject $Noted))
+    if (-not (Get-Before).ContainsKey($What)) {
+        Set-Note -What ('{0} {1}' -f $Made, $What) -Value $Was
     }
 }
 
-# Whether LocalMachine\My holds a certificate with its private key.
-function Test-Held {
-    param([string]$Label)
-    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
-    (Test-Path -LiteralPath $InStore) -and (Get-Item -LiteralPath $InStore).HasPrivateKey
+# Forgets how something was, once it is so again. That this folder was undone is kept: no notes at
+# all would mean that they are lost.
+function Remove-Before {
+    param([string]$What)
+    Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
+    Remove-Note -What ('{0} {1}' -f $Made, $What)
 }
 
-# The certificates that Windows itself serves HTTPS with: address and port -> thumbprint. Both are
-# found by their form, because the labels beside them are in the language of this Windows.
+# What could not be read -> why, and which file or program spoke of a group. The inventory tells both.
+$Unread = @{}
+$ToldBy = @{}
+
+# The certificates that Windows itself serves HTTPS with: address, or host name, and port ->
+# thumbprint. Both are found by their form: the labels beside them are in the language of this Windows.
 function Get-HttpCertificate {
     $Thumbprints = [ordered]@{}
     $Place = ''
-    foreach ($Line in @(netsh http show sslcert)) {
+    $global:LASTEXITCODE = 0
+    $Lines = @(netsh http show sslcert)
+    foreach ($Line in $Lines) {
         if ($Line -match '\s(\S+:\d{1,5})\s*$') {
             $Place = $Matches[1]
         }
@@ -186,12 +333,28 @@ function Get-HttpCertificate {
             $Thumbprints[$Place] = $Matches[0].ToUpperInvariant()
         }
     }
+    if ($global:LASTEXITCODE -ne 0 -and $Thumbprints.Count -eq 0) {
+        throw ('netsh answered {0}: {1}' -f $global:LASTEXITCODE, ($Lines -join ' ').Trim())
+    }
     $Thumbprints
+}
+
+# The same, or nothing where netsh could not be asked.
+function Get-Https {
+    try {
+        Get-HttpCertificate
+    }
+    catch {
+        $Unread['https'] = $_.Exception.GetBaseException().Message
+    }
 }
 
 # The thumbprint served on a port: at this address if it is bound there, else at any.
 function Get-PortCertificate {
     param($Https, [string]$Port, [string]$Address = '0.0.0.0')
+    if ($null -eq $Https) {
+        throw ('what Windows serves on port {0} could not be read: {1}' -f $Port, $Unread['https'])
+    }
     $Wanted = '{0}:{1}' -f $Address, $Port
     if ($Https.Contains($Wanted)) {
         return $Https[$Wanted]
@@ -209,12 +372,13 @@ function Get-RegistryValue {
     [Microsoft.Win32.Registry]::GetValue(('HKEY_LOCAL_MACHINE\SOFTWARE\{0}' -f $Key), $Name, $null)
 }
 
-# What an XProtect server wrote into its configuration file, or what it uses without one.
+# What an XProtect server wrote into its configuration file, or what it uses without one. The path
+# ends at an attribute or at text(), whose value can be read. A file that is cut short is an error.
 function Get-Setting {
     param([string]$Path, [string]$XPath, [string]$Default = '')
     if ($Path -and (Test-Path -LiteralPath $Path)) {
         foreach ($Found in @(Select-Xml -LiteralPath $Path -XPath $XPath)) {
-            return $Found.Node.InnerText
+            return $Found.Node.Value.Trim()
         }
     }
     $Default
@@ -225,7 +389,7 @@ function Get-Setting {
 function Get-ConfigurationFile {
     $Mobile = [string](Get-RegistryValue -Key 'WOW6432Node\Milestone\XProtect Mobile Server' -Name 'INSTALLATIONFOLDER')
     if ($Mobile -and -not $Mobile.EndsWith('.exe')) {
-        $Mobile = Join-Path -Path $Mobile -ChildPath 'VideoOS.MobileServer.Service.exe'
+        $Mobile = '{0}\VideoOS.MobileServer.Service.exe' -f $Mobile.TrimEnd('\', '/')
     }
     if ($Mobile) {
         $Mobile = '{0}.config' -f $Mobile
@@ -240,88 +404,197 @@ function Get-ConfigurationFile {
 
 # The certificate of the mobile server: its configuration says address and port.
 function Get-MobileCertificate {
-    param($Https, [string]$File)
+    param($Https, $Files)
+    if ($Files.Mobile -and -not (Test-Path -LiteralPath $Files.Mobile)) {
+        throw ('{0}, which the registry names, is not there' -f $Files.Mobile)
+    }
     $Place = '/configuration/HttpSecureMetaChannel/Address/add[@key="{0}"]/@value'
-    $Port = Get-Setting -Path $File -XPath ($Place -f 'Port') -Default '8082'
-    $Address = Get-Setting -Path $File -XPath ($Place -f 'Ip') -Default '+'
+    $Port = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Port') -Default '8082'
+    $Address = Get-Setting -Path $Files.Mobile -XPath ($Place -f 'Ip') -Default '+'
+    $ToldBy['mobile streaming media'] = 'http.sys, port {0}' -f $Port
     Get-PortCertificate -Https $Https -Port $Port -Address $Address.Replace('+', '0.0.0.0')
 }
 
-# The certificate of the group server: each of its services has a port. Where they differ, nobody can
-# say which one the group uses.
+# A certificate in a configuration file of the recording server, by its element: nothing where the
+# element is not there, 'off', a thumbprint, or 'unknown' where it is on and names none.
+function Get-RecorderCertificate {
+    param([string]$File, [string]$Element)
+    $Enabled = Get-Setting -Path $File -XPath ('{0}/@enabled' -f $Element)
+    $Hash = (Get-Setting -Path $File -XPath ('{0}/@certificateHash' -f $Element)) -replace '[^0-9A-Fa-f]', ''
+    if ($Enabled -eq 'false') {
+        return 'off'
+    }
+    if ($Hash) {
+        return $Hash.ToUpperInvariant()
+    }
+    if ($Enabled -eq 'true') {
+        return 'unknown'
+    }
+}
+
+# The certificate that the recording server streams with.
+function Get-MediaCertificate {
+    param($Https, $Files)
+    $ToldBy['streaming media'] = 'RecorderConfig.xml'
+    Get-RecorderCertificate -File $Files.Recording -Element '/recorderconfig/webserver/encryption' | Where-Object -FilterScript { $_ -ne 'off' }
+}
+
+# The certificate of the group server: Windows serves each of its services on a port, and the
+# recording server has it in its configuration, too. Where they differ, nobody can say which one the
+# group uses.
 function Get-ServerCertificate {
     param($Https, $Files)
-    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port' -Default '9001'
-    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port' -Default '9000'
-    $Used = ''
-    foreach ($Port in @($Recording, $Management, '8990', '22337')) {
-        $Found = Get-PortCertificate -Https $Https -Port $Port
-        if ($Used -and $Found -and $Found -ne $Used) {
-            return 'unknown'
-        }
-        if ($Found) {
-            $Used = $Found
+    $Told = [ordered]@{}
+    $Said = Get-RecorderCertificate -File $Files.Recording -Element '//serverEncryption'
+    if ($Said) {
+        $Told['RecorderConfig.xml'] = $Said
+    }
+    $Recording = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webapi/port/text()' -Default '9001'
+    $Management = Get-Setting -Path $Files.Management -XPath '/server/WebApiConfig/Port/text()' -Default '9000'
+    if ($null -ne $Https -or -not $Said -or (Test-Path -LiteralPath $Files.Management)) {
+        foreach ($Port in @($Recording, $Management, '8990', '22337')) {
+            $Found = Get-PortCertificate -Https $Https -Port $Port
+            if ($Found) {
+                $Told[('http.sys, port {0}' -f $Port)] = $Found
+            }
         }
     }
-    $Used
+    $ToldBy['server'] = @($Told.Keys | ForEach-Object -Process { '{0}: {1}' -f $_, $Told[$_] }) -join '; '
+    $Named = @($Told.Values | Where-Object -FilterScript { $_ -ne 'unknown' } | Sort-Object -Unique)
+    if ($Named.Count -gt 1 -or ($Named.Count -eq 0 -and $Told.Count -gt 0)) {
+        return 'unknown'
+    }
+    $Named | Where-Object -FilterScript { $_ -ne 'off' }
 }
 
 # The certificate of the event server. Its configuration says whether it encrypts; with which one it
 # says only where it names a thumbprint, or where Windows serves its port.
 function Get-EventCertificate {
-    param($Https, [string]$File)
-    $Enabled = Get-Setting -Path $File -XPath '//*[local-name()="CertificateEnabled"]'
-    if ($Enabled.Trim() -ne 'true') {
-        return ''
+    param($Https, $Files)
+    $ToldBy['event server'] = 'ServiceEndpoints.xml'
+    $Enabled = Get-Setting -Path $Files.Event -XPath '//*[local-name()="CertificateEnabled"]/text()'
+    if ($Enabled -ne 'true') {
+        return
+    }
+    if ([System.IO.File]::ReadAllText($Files.Event) -match '\b[0-9A-Fa-f]{40}\b') {
+        return $Matches[0].ToUpperInvariant()
     }
     $Found = Get-PortCertificate -Https $Https -Port '22331'
     if ($Found) {
+        $ToldBy['event server'] = 'http.sys, port 22331'
         return $Found
-    }
-    if ([System.IO.File]::ReadAllText($File) -match '\b[0-9A-Fa-f]{40}\b') {
-        return $Matches[0].ToUpperInvariant()
     }
     'unknown'
 }
 
 # The certificates that the XProtect services really use: certificate group -> thumbprint, or
-# 'unknown' where a service encrypts and does not say with which one.
+# 'unknown' where a service encrypts and does not say with which one, or where it can't be read.
 function Get-CertificateInUse {
-    $Https = Get-HttpCertificate
+    $Unread.Clear()
+    $ToldBy.Clear()
+    $Https = Get-Https
     $Files = Get-ConfigurationFile
-    $Media = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/webserver/encryption/@certificateHash'
-    $Found = @{
-        'server' = Get-ServerCertificate -Https $Https -Files $Files
-        'streaming media' = ($Media -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
-        'mobile streaming media' = Get-MobileCertificate -Https $Https -File $Files.Mobile
-        'event server' = Get-EventCertificate -Https $Https -File $Files.Event
+    $Looks = @{
+        'server' = { Get-ServerCertificate -Https $Https -Files $Files }
+        'streaming media' = { Get-MediaCertificate -Https $Https -Files $Files }
+        'mobile streaming media' = { Get-MobileCertificate -Https $Https -Files $Files }
+        'event server' = { Get-EventCertificate -Https $Https -Files $Files }
     }
     $InUse = @{}
-    foreach ($Group in $Found.Keys) {
-        if ($Found[$Group]) {
-            $InUse[$Group] = $Found[$Group]
+    foreach ($Group in $Looks.Keys) {
+        try {
+            $Found = & $Looks[$Group]
+        }
+        catch {
+            $Unread[$Group] = $_.Exception.GetBaseException().Message
+            $Found = 'unknown'
+        }
+        if ($Found) {
+            $InUse[$Group] = $Found
+        }
+        else {
+            $ToldBy.Remove($Group)
         }
     }
     $InUse
 }
 
+# Why something could not be read, in brackets, or nothing.
+function Get-Why {
+    param([string]$What)
+    if ($Unread.ContainsKey($What)) {
+        ' ({0})' -f $Unread[$What]
+    }
+}
+
+# The services of XProtect on this computer.
+function Get-MilestoneService {
+    Get-CimInstance -ClassName Win32_Service | Where-Object -FilterScript { ('{0} {1}' -f $_.Name, $_.DisplayName) -match 'Milestone|XProtect|VideoOS' }
+}
+
+# Where Server Configurator may lie, if it is not among the programs: beside the programs of XProtect,
+# of which the services and the registry tell.
+function Get-ConfiguratorPlace {
+    $Programs = @(Get-MilestoneService | Where-Object -FilterScript { $_.PSObject.Properties['PathName'] } | ForEach-Object -Process { [string]$_.PathName })
+    $Programs += '{0}\program.exe' -f [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\WOW6432Node\Milestone\XProtect Mobile Server', 'INSTALLATIONFOLDER', '')
+    foreach ($Program in $Programs) {
+        if ($Program -match '^"?(.+)[\\/][^\\/"]+[\\/][^\\/"]+\.exe') {
+            '{0}\Server Configurator\ServerConfigurator.exe' -f $Matches[1]
+        }
+    }
+}
+
+# The program of Server Configurator, or nothing.
+function Find-Configurator {
+    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+        return $Program
+    }
+    foreach ($Place in @(Get-ConfiguratorPlace)) {
+        if (Test-Path -LiteralPath $Place) {
+            return Get-Item -LiteralPath $Place
+        }
+    }
+}
+
+# Whether anything of XProtect is installed here; what can't be looked at counts as installed.
+function Test-Installed {
+    try {
+        (Find-Configurator) -or @(Get-MilestoneService).Count -gt 0
+    }
+    catch {
+        $true
+    }
+}
+
 # What the exit codes of Server Configurator mean, as far as anybody has written it down:
 # https://github.com/milestonesys/MilestonePSTools/blob/main/MilestonePSTools/Public/Tools/Invoke-ServerConfigurator.ps1
 # https://github.com/tbalaz/MilestoneRecorderCertManager
+# https://github.com/MilestoneSystemsInc/PowerShellSamples/issues/142
 $Meanings = @{
     '0' = 'it reports success'
     '-1' = 'an unknown error. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
     '-2' = 'it does not know these arguments. Check that its version is 2020 R3 or later'
     '-3' = 'it refuses the value of an argument. Compare thumbprint and group with the table'
-    '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Close the other one, let install.ps1 trust the CA, then run this again'
+    '-4' = 'another Server Configurator is running, or this computer does not trust the certificate. Let the other one end, let install.ps1 trust the CA, then run this again'
     '1' = 'it refused and changed nothing. Encrypt the event server first, then the management server, then the recording servers (second hand)'
-    '20' = 'the event server uses the certificate, but the management server does not know it. Register it on the page Registering servers (second hand)'
-    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this as a member of the XProtect Administrators role (second hand)'
+    '20' = 'the event server uses the certificate, but the management server does not know it. Register it on the page Registering servers, or run this again (second hand)'
+    '50' = 'a service can not read the private key. Run install.ps1, which gives access, then run this again'
+    '100' = 'the certificate is in use, but the management server did not accept the registration. Run this again as a member of the role Administrators of XProtect (second hand)'
     '10000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
     '20000' = 'a Milestone service could not be stopped. Stop it by hand, then run this again (second hand)'
-    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
-    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server (second hand)'
+    '100000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server, then run this again (second hand)'
+    '300000' = 'the certificate is in use, but the registration failed. Compare the names in the certificate with the registered address of the management server, then run this again (second hand)'
     '200000' = 'a code without a published meaning, seen in runs that had worked (second hand)'
+}
+
+# What they mean where encryption is switched off, if that is something else.
+$MeaningsOff = @{
+    '-4' = 'another Server Configurator is running. Let it end, then run this again'
+    '1' = 'it refused and changed nothing. Switch the management server off first, then the recording servers, then the event server; or there is nothing to switch off (second hand)'
+    '100' = 'nothing is encrypted any more, but the management server did not accept the registration. Run this again as a member of the role Administrators of XProtect (second hand)'
+    '100000' = 'nothing is encrypted any more, but the registration failed. Look whether the management server runs, then run this again (second hand)'
+    '300000' = 'nothing is encrypted any more, but the registration failed. Look whether the management server runs, then run this again (second hand)'
 }
 
 # How a run ended by these codes; any other may have left anything behind.
@@ -333,6 +606,7 @@ $Endings = @{
     '-4' = 'not bound'
     '1' = 'not bound (second hand)'
     '20' = 'bound, not registered (second hand)'
+    '50' = 'not bound'
     '100' = 'bound, not registered (second hand)'
     '10000' = 'not bound (second hand)'
     '20000' = 'not bound (second hand)'
@@ -341,35 +615,37 @@ $Endings = @{
     '200000' = 'done (second hand)'
 }
 
-# Whether this computer holds a certificate with its key, and trusts it itself.
+# Whether this computer trusts a certificate of LocalMachine\My itself.
 function Test-Trusted {
     param([string]$Label)
-    if (-not (Test-Held -Label $Label)) {
-        return $false
-    }
     $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
     $Chain.ChainPolicy.RevocationMode = 'NoCheck'
     $Chain.Build((Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Label)))
 }
 
-# Runs Server Configurator to its end: exit code and text.
+# Runs Server Configurator to its end, which may take 20 minutes: exit code and text.
 function Invoke-ServerConfigurator {
     param([string]$Arguments)
-    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
-    $Program = Get-ChildItem -Path $Programs | Select-Object -First 1
+    $Program = Find-Configurator
     if (-not $Program) {
-        throw 'Server Configurator is not installed here.'
+        throw 'Server Configurator is not installed here: neither among the programs nor beside those of XProtect. What to do: install the XProtect server first, or carry the folder to the computer where it is.'
     }
     $Version = [version]('{0}.{1}' -f $Program.VersionInfo.FileMajorPart, $Program.VersionInfo.FileMinorPart)
     if ($Version -lt [version]'20.3') {
-        throw ('Server Configurator {0} has no command line: it came with 2020 R3 (20.3).' -f $Version)
+        throw ('Server Configurator {0} has no command line: it came with 2020 R3 (20.3). What to do: switch the group in its window.' -f $Version)
     }
     $Start = [System.Diagnostics.ProcessStartInfo]::new($Program.FullName, $Arguments)
     $Start.UseShellExecute = $false
     $Start.RedirectStandardOutput = $true
     $Process = [System.Diagnostics.Process]::Start($Start)
     $Reading = $Process.StandardOutput.ReadToEndAsync()
-    $Process.WaitForExit()
+    $Until = [System.DateTime]::UtcNow.AddMinutes(20)
+    while (-not $Process.WaitForExit(15000)) {
+        if ([System.DateTime]::UtcNow -ge $Until) {
+            throw 'Server Configurator still works after 20 minutes. What to do: let it end, then run this script again.'
+        }
+        Write-Host -Object 'Server Configurator works. It may take 20 minutes: leave this window open.'
+    }
     $Text = ''
     if ($Reading.Wait(5000)) {
         $Text = $Reading.Result
@@ -380,9 +656,25 @@ function Invoke-ServerConfigurator {
     }
 }
 
+# What an exit code means, in the direction in which encryption was switched.
+function Get-Meaning {
+    param([string]$Code, [string]$Label)
+    if (-not $Label -and $MeaningsOff[$Code]) {
+        return $MeaningsOff[$Code]
+    }
+    if ($Meanings.ContainsKey($Code)) {
+        return $Meanings[$Code]
+    }
+    'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+}
+
 # The certificate groups that this computer has, as Server Configurator lists them.
 function Get-GroupList {
-    (Invoke-ServerConfigurator -Arguments '/listcertificategroups').Text
+    $Run = Invoke-ServerConfigurator -Arguments '/listcertificategroups'
+    if ($Run.Code -ne '0') {
+        throw ('Server Configurator could not list its groups and answered {0}: {1}.' -f $Run.Code, (Get-Meaning -Code $Run.Code -Label 'none'))
+    }
+    $Run.Text
 }
 
 # What a certificate group uses, in words.
@@ -397,71 +689,320 @@ function Get-Used {
     'no certificate'
 }
 
-# What a certificate group uses, once it uses what it should, or after two minutes: services that
-# restart say nothing for a while.
-function Wait-GroupCertificate {
+# What a certificate group uses now: thumbprint, nothing or 'unknown'.
+function Get-GroupCertificate {
+    param([string]$Group)
+    '{0}' -f (Get-CertificateInUse)[$Group]
+}
+
+# Whether a group that does not say what it uses was given this certificate by this kit. An event
+# server says only that it encrypts; what can't be read, or contradicts itself, is not that.
+function Test-Given {
+    param([string]$Group, [string]$Label, [string]$Now)
+    $Unsaid = $Now -eq 'unknown' -and $Group -eq 'event server' -and -not $Unread.ContainsKey($Group)
+    $Unsaid -and $Label -and (Read-Note)[('given {0}' -f $Group)] -eq $Label
+}
+
+# Whether a group uses a certificate, or none when the label is empty.
+function Test-Uses {
     param([string]$Group, [string]$Label)
-    $Until = [System.DateTime]::UtcNow.AddMinutes(2)
-    $Now = [string](Get-CertificateInUse)[$Group]
-    while ($Now -ne $Label -and [System.DateTime]::UtcNow -lt $Until) {
+    $Now = Get-GroupCertificate -Group $Group
+    ($Now -eq $Label -and $Now -ne 'unknown') -or (Test-Given -Group $Group -Label $Label -Now $Now)
+}
+
+# The minutes that services get to start again: a management server takes long.
+function Get-Patience {
+    if (Test-Path -LiteralPath (Get-ConfigurationFile).Management) {
+        return 10
+    }
+    2
+}
+
+# Waits until something is so, and says every 15 seconds what for; tells whether it became so.
+# Services that restart say nothing for a while.
+function Wait-Until {
+    param([string]$What, [scriptblock]$Test)
+    $Minutes = Get-Patience
+    $Until = [System.DateTime]::UtcNow.AddMinutes($Minutes)
+    $Rounds = 0
+    while (-not (& $Test)) {
+        if ([System.DateTime]::UtcNow -ge $Until) {
+            return $false
+        }
+        if ($Rounds % 3 -eq 0) {
+            Write-Host -Object ('Waiting until {0}, for {1} minutes at most.' -f $What, $Minutes)
+        }
+        $Rounds = $Rounds + 1
         [System.Threading.Thread]::Sleep(5000)
-        $Now = [string](Get-CertificateInUse)[$Group]
-        if ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown') {
-            return $Now
+    }
+    $true
+}
+
+# The services of XProtect, and the web server that it uses, which run now.
+function Get-RunningService {
+    foreach ($Service in @(Get-CimInstance -ClassName Win32_Service)) {
+        $Ours = ('{0} {1}' -f $Service.Name, $Service.DisplayName) -match 'Milestone|XProtect|VideoOS' -or @('W3SVC', 'WAS') -contains $Service.Name
+        if ($Ours -and $Service.State -eq 'Running') {
+            $Service.Name
         }
     }
-    $Now
+}
+
+# Those of these services that do not run.
+function Get-Stopped {
+    param([string[]]$Names)
+    Get-CimInstance -ClassName Win32_Service | Where-Object -FilterScript { $Names -contains $_.Name -and $_.State -ne 'Running' }
+}
+
+# Lets services run again that ran before Server Configurator stopped them; names those that do not.
+function Restore-Service {
+    $Noted = '{0}' -f (Read-Note)['running services']
+    if (-not $Noted -or $WhatIfPreference) {
+        return
+    }
+    $Names = $Noted.Split('|')
+    $Run = {
+        foreach ($Service in @(Get-Stopped -Names $Names)) {
+            try {
+                Start-Service -Name $Service.Name
+            }
+            catch {
+                $null = $_
+            }
+        }
+        @(Get-Stopped -Names $Names).Count -eq 0
+    }
+    if (Wait-Until -What 'the services run again' -Test $Run) {
+        Remove-Note -What 'running services'
+    }
+    Get-Stopped -Names $Names | ForEach-Object -Process { $_.Name }
+}
+
+# Stops where services that ran before do not run.
+function Assert-Running {
+    $Stopped = @(Restore-Service)
+    if ($Stopped.Count -gt 0) {
+        throw ('These services ran before and do not start: {0}. What to do: read the event log, start them, then run this script again.' -f ($Stopped -join ', '))
+    }
+}
+
+# What may keep the management server from being switched, where it can be seen, or nothing.
+function Get-Override {
+    $Files = Get-ConfigurationFile
+    try {
+        $Address = Get-Setting -Path $Files.Recording -XPath '/recorderconfig/server/address/text()'
+    }
+    catch {
+        return
+    }
+    $Here = @($env:COMPUTERNAME, [System.Net.Dns]::GetHostName(), 'localhost', '127.0.0.1')
+    if ($Address -and (Test-Path -LiteralPath $Files.Management) -and $Here -notcontains $Address.Split('.')[0] -and $Here -notcontains $Address) {
+        ' The recording server here is registered at {0}, though this computer has a management server: if somebody registered it with /overridelocalmanagementserver, undo that on the page Registering servers.' -f $Address
+    }
+}
+
+# Registers this computer where a run before could switch the group, but not register it.
+function Complete-Registration {
+    param([string]$Group, [string]$Label)
+    $Open = '{0}' -f (Read-Note)[('unregistered {0}' -f $Group)]
+    if (-not $Open) {
+        return ('{0} uses {1} already' -f $Group, (Get-Used -Label $Label))
+    }
+    if (-not $PSCmdlet.ShouldProcess($Group, 'ServerConfigurator.exe /quiet /register')) {
+        return ('{0} uses {1}, but is not registered yet' -f $Group, (Get-Used -Label $Label))
+    }
+    $Run = Invoke-ServerConfigurator -Arguments '/quiet /register'
+    if ($Endings[$Run.Code] -notlike 'done*') {
+        throw ('{0} uses {1}, but Server Configurator answered {2} to /register: {3}.' -f $Group, (Get-Used -Label $Label), $Run.Code, (Get-Meaning -Code $Run.Code -Label $Label))
+    }
+    Remove-Note -What ('unregistered {0}' -f $Group)
+    '{0} uses {1} and is registered now' -f $Group, (Get-Used -Label $Label)
 }
 
 # Lets a certificate group use a certificate, or none when the label is empty, and reads back what
-# the servers really use.
+# the servers really use. The exit code is not believed.
 function Set-GroupCertificate {
     param([string]$Group, [string]$Id, [string]$Label)
-    $Before = [string](Get-CertificateInUse)[$Group]
-    if ($Before -eq $Label) {
-        return ('{0} uses {1} already' -f $Group, (Get-Used -Label $Label))
-    }
-    if ($Label -eq 'unknown') {
-        throw ('{0} did not say which certificate it used before. Choose it in Server Configurator.' -f $Group)
+    if (Test-Uses -Group $Group -Label $Label) {
+        return Complete-Registration -Group $Group -Label $Label
     }
     $Arguments = '/quiet /enableencryption /certificategroup={0} /thumbprint={1}' -f $Id, $Label
     if (-not $Label) {
         $Arguments = '/quiet /disableencryption /certificategroup={0}' -f $Id
     }
     if (-not $PSCmdlet.ShouldProcess($Group, ('ServerConfigurator.exe {0}' -f $Arguments))) {
-        return ('{0} uses {1} still' -f $Group, (Get-Used -Label $Before))
+        return ('{0} uses {1} still' -f $Group, (Get-Used -Label (Get-GroupCertificate -Group $Group)))
     }
+    $Before = Get-Known -Group $Group
     Add-Before -What $Group -Was $Before
+    if (-not (Read-Note)['running services']) {
+        Set-Note -What 'running services' -Value (@(Get-RunningService) -join '|')
+    }
+    $Given = '{0}' -f (Read-Note)[('given {0}' -f $Group)]
+    Remove-Note -What ('given {0}' -f $Group)
     $Run = Invoke-ServerConfigurator -Arguments $Arguments
-    $Meaning = $Meanings[$Run.Code]
-    if (-not $Meaning) {
-        $Meaning = 'a code that nobody has explained. Read its newest log in %ProgramData%\Milestone\Server Configurator\Logs'
+    $Ending = '{0}' -f $Endings[$Run.Code]
+    if ($Ending -notlike 'not bound*') {
+        $Given = $Label
     }
-    $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, $Meaning
-    $Now = Wait-GroupCertificate -Group $Group -Label $Label
-    if ($Now -ne $Label -and -not ($Label -and $Group -eq 'event server' -and $Now -eq 'unknown')) {
-        throw ('{0} uses {1} and not {2}. {3}.' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer)
+    if ($Given -and $Ending) {
+        Set-Note -What ('given {0}' -f $Group) -Value $Given
     }
-    if ($Endings[$Run.Code] -notlike 'done*') {
+    if ($Ending -like 'bound*') {
+        Set-Note -What ('unregistered {0}' -f $Group) -Value $Run.Code
+    }
+    $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, (Get-Meaning -Code $Run.Code -Label $Label)
+    $Test = { Test-Uses -Group $Group -Label $Label }
+    $Done = & $Test
+    if (-not $Done -and $Ending -notlike 'not bound*') {
+        $Done = Wait-Until -What ('{0} uses {1}' -f $Group, (Get-Used -Label $Label)) -Test $Test
+    }
+    $Now = Get-GroupCertificate -Group $Group
+    Assert-Running
+    if (-not $Done) {
+        throw ('{0} uses {1} and not {2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer, (Get-Why -What $Group), (Get-Override))
+    }
+    if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
+    Remove-Note -What ('unregistered {0}' -f $Group)
     if ($Now -eq 'unknown') {
         return ('{0} was given {1}, encrypts, and does not say with what; {2}' -f $Group, $Label, $Answer)
     }
     '{0} uses {1} now; {2}' -f $Group, (Get-Used -Label $Now), $Answer
 }
 
+# What a group uses before it is switched; of one that does not say it, what this kit gave it. What
+# can't be read now may be readable in a while, and is not switched before it is.
+function Get-Known {
+    param([string]$Group)
+    $Read = {
+        $null = Get-CertificateInUse
+        -not $Unread.ContainsKey($Group)
+    }
+    if (-not (Wait-Until -What ('{0} can be read' -f $Group) -Test $Read)) {
+        throw ('What {0} uses now can not be read: {1}. What to do: let its service start, or restore its file, then run this script again.' -f $Group, $Unread[$Group])
+    }
+    $Now = Get-GroupCertificate -Group $Group
+    if ($Now -eq 'unknown' -and $Group -eq 'event server') {
+        $Given = '{0}' -f (Read-Note)['given event server']
+        if ($Given) {
+            return $Given
+        }
+    }
+    $Now
+}
+
+# Whether a Server Configurator works here: somebody has its window open, or a script that was killed
+# left it working. It answers -4 itself then, even where its process can't be seen.
+function Test-ConfiguratorRuns {
+    try {
+        if (@(Get-Process -Name 'ServerConfigurator').Count -gt 0) {
+            return $true
+        }
+    }
+    catch {
+        $null = 'PowerShell calls it an error that no process has this name'
+    }
+    if (-not (Find-Configurator)) {
+        return $false
+    }
+    (Invoke-ServerConfigurator -Arguments '/listcertificategroups').Code -eq '-4'
+}
+
+# A Server Configurator that works binds a certificate after this script has taken it away.
+function Step-NoConfigurator {
+    if (Test-ConfiguratorRuns) {
+        throw 'A Server Configurator is running on this computer: nothing is changed.'
+    }
+    'no Server Configurator is running'
+}
+
+# Without notes nobody knows what to put back: they are lost, or install.ps1 of another folder
+# brought the certificate.
+function Step-WayBack {
+    $Noted = Get-Before
+    if ($Noted.Count -eq 0 -and (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
+        $Others = @((Read-Note).Keys | Where-Object -FilterScript { $_ -like ('* My {0}' -f $Thumbprint) } | ForEach-Object -Process { $_.Split(' ')[0] })
+        $Where = 'bring {0} back from a backup of this computer' -f (Get-NotesFile)
+        if ($Others.Count -gt 0) {
+            $Where = 'run undo.ps1 of the folder that was made {0}' -f ($Others -join ' or ')
+        }
+        throw ('This folder has no notes of how {0} was before, and the certificate {1} is here. What to do: {2}; else go back by hand, as the page says.' -f $env:COMPUTERNAME, $Thumbprint, $Where)
+    }
+    '{0} notes tell how things were' -f $Noted.Count
+}
+
+# Whether the private key of a certificate opens. Windows calls it there, too, when its file is gone.
+function Test-KeyOpens {
+    param($Certificate)
+    if (-not $Certificate.HasPrivateKey) {
+        return $false
+    }
+    try {
+        $null -ne [System.Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($Certificate)
+    }
+    catch {
+        $false
+    }
+}
+
+# Whether LocalMachine\My holds a certificate with a private key that opens.
+function Test-Held {
+    param([string]$Label)
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Label
+    (Test-Path -LiteralPath $InStore) -and (Test-KeyOpens -Certificate (Get-Item -LiteralPath $InStore))
+}
+
 function Step-UndoEncryption {
     $Before = Get-Before
+    $Failed = @()
     foreach ($Group in $UndoGroups) {
-        if (-not $Before.ContainsKey($Group)) {
-            '{0} was not changed' -f $Group
-            continue
+        try {
+            if ($Before.ContainsKey($Group)) {
+                Restore-Group -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Was $Before[$Group]
+            }
+            else {
+                '{0} was not changed' -f $Group
+            }
         }
-        Set-GroupCertificate -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Label $Before[$Group]
-        if (-not $WhatIfPreference) {
-            Remove-Before -What $Group
+        catch {
+            $Failed += $_.Exception.GetBaseException().Message
         }
+    }
+    if ($Failed.Count -gt 0) {
+        throw ($Failed -join ' ')
+    }
+    Assert-Running
+}
+
+# Lets one group use again what it used before, unless a person has decided otherwise since.
+function Restore-Group {
+    param([string]$Group, [string]$Id, [string]$Was)
+    $Now = Get-GroupCertificate -Group $Group
+    $Settled = ''
+    if (@($ByHand.Split(',').Trim()) -contains $Group) {
+        $Settled = '{0} was switched by hand, as you say' -f $Group
+    }
+    elseif (-not (Test-Installed)) {
+        $Settled = '{0} is gone: no XProtect is installed here' -f $Group
+    }
+    elseif ($Now -ne 'unknown' -and $Now -ne $Was -and $Now -ne $Thumbprint) {
+        $Settled = '{0} uses {1}, which somebody chose since: it stays so' -f $Group, (Get-Used -Label $Now)
+    }
+    if ($Settled) {
+        Remove-Before -What $Group
+        return $Settled
+    }
+    if ($Was -eq 'unknown') {
+        throw ('{0} did not say which certificate it used before. What to do: choose it in the window of Server Configurator, then run undo.ps1 -ByHand ''{0}''.' -f $Group)
+    }
+    if ($Was -and -not (Test-Uses -Group $Group -Label $Was) -and -not (Test-Held -Label $Was)) {
+        throw ('{0} stays on {1}: {2}, which it used before, is gone from this computer or has no key. What to do: nothing, if it is to stay so; else choose another one, or none, in the window of Server Configurator, then run undo.ps1 again.' -f $Group, (Get-Used -Label $Now), $Was)
+    }
+    Set-GroupCertificate -Group $Group -Id $Id -Label $Was
+    if (Test-Uses -Group $Group -Label $Was) {
+        Remove-Before -What $Group
     }
 }
 
@@ -487,15 +1028,28 @@ function Get-KeyFile {
     }
 }
 
-# The SIDs of everyone who may read a key file.
-function Get-KeyReader {
-    param([string]$Path)
+# The SIDs of the entries of a key file that allow to read it, or that deny it.
+function Get-KeyEntry {
+    param([string]$Path, [string]$Kind)
     $Read = [System.Security.AccessControl.FileSystemRights]::Read
     $Rules = (Get-Acl -LiteralPath $Path).GetAccessRules($true, $true, [System.Security.Principal.SecurityIdentifier])
     foreach ($Rule in $Rules) {
-        if ($Rule.AccessControlType -eq 'Allow' -and ($Rule.FileSystemRights -band $Read) -eq $Read) {
+        $Shared = $Rule.FileSystemRights -band $Read
+        $Counts = $Shared -eq $Read -or ($Kind -eq 'Deny' -and [int]$Shared -ne 0)
+        if ($Rule.AccessControlType -eq $Kind -and $Counts) {
             $Rule.IdentityReference.Value
         }
+    }
+}
+
+# The SIDs of everyone who may read a key file. What denies it to everyone, to who is logged on, or
+# to services counts for them all.
+function Get-KeyReader {
+    param([string]$Path)
+    $Denied = @(Get-KeyEntry -Path $Path -Kind 'Deny')
+    $All = @('S-1-1-0', 'S-1-5-11', 'S-1-5-6') | Where-Object -FilterScript { $Denied -contains $_ }
+    if (@($All).Count -eq 0) {
+        Get-KeyEntry -Path $Path -Kind 'Allow' | Where-Object -FilterScript { $Denied -notcontains $_ }
     }
 }
 
@@ -539,6 +1093,24 @@ function Get-RunningAccount {
     }
 }
 
+# Writes the access rules of a file and nothing else. Set-Acl would write its audit rules, too, which
+# were not read, so it is the last way. .NET Framework has another method for it than PowerShell 7.
+function Write-AccessRule {
+    param([string]$Path, $Acl)
+    $File = [System.IO.FileInfo]::new($Path)
+    try {
+        if ($File.PSObject.Methods['SetAccessControl']) {
+            $File.SetAccessControl($Acl)
+        }
+        else {
+            [System.IO.FileSystemAclExtensions]::SetAccessControl($File, $Acl)
+        }
+    }
+    catch {
+        Set-Acl -LiteralPath $Path -AclObject $Acl
+    }
+}
+
 # Lets an account read a private key: Read is what TLS needs. What others may do stays as it is.
 function Grant-KeyRead {
     param([string]$Path, [string]$Account)
@@ -552,10 +1124,12 @@ function Grant-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $Acl.AddAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -notcontains $Sid) {
+        Add-Before -What ('Reader {0}' -f $Sid) -Was 'absent'
+        Write-AccessRule -Path $Path -Acl $Acl
+    }
     if (@(Get-KeyReader -Path $Path) -notcontains $Sid) {
-        throw ('{0} still may not read {1}.' -f $Account, $Path)
+        throw ('{0} still may not read {1}: look for an entry there that denies it.' -f $Account, $Path)
     }
     '{0} may read the private key now' -f $Account
 }
@@ -569,35 +1143,135 @@ function Revoke-KeyRead {
     $Identity = [System.Security.Principal.SecurityIdentifier]::new($Sid)
     $Acl = [System.Security.AccessControl.FileSecurity]::new($Path, 'Access')
     $null = $Acl.RemoveAccessRule([System.Security.AccessControl.FileSystemAccessRule]::new($Identity, 'Read', 'Allow'))
-    Set-Acl -LiteralPath $Path -AclObject $Acl
+    Write-AccessRule -Path $Path -Acl $Acl
+    if (@(Get-KeyEntry -Path $Path -Kind 'Allow') -contains $Sid) {
+        throw ('{0} may still read {1}.' -f $Sid, $Path)
+    }
     Remove-Before -What ('Reader {0}' -f $Sid)
     '{0} may no longer read the private key' -f $Sid
 }
 
+# What else of this computer may use a certificate of LocalMachine\My: what -> thumbprint.
+function Get-OtherUse {
+    $Uses = @{}
+    $Desktop = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp', 'SSLCertificateSHA1Hash', $null)
+    if ($Desktop -is [byte[]]) {
+        $Uses['Remote Desktop'] = [System.BitConverter]::ToString($Desktop).Replace('-', '')
+    }
+    $Sql = 'HKLM:\SOFTWARE\Microsoft\Microsoft SQL Server'
+    if (Test-Path -LiteralPath $Sql) {
+        foreach ($Instance in @(Get-ChildItem -LiteralPath $Sql)) {
+            $Key = 'Microsoft\Microsoft SQL Server\{0}\MSSQLServer\SuperSocketNetLib' -f $Instance.PSChildName
+            $Uses[('SQL Server {0}' -f $Instance.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'Certificate')
+        }
+    }
+    $Listeners = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WSMAN\Listener'
+    if (Test-Path -LiteralPath $Listeners) {
+        foreach ($Listener in @(Get-ChildItem -LiteralPath $Listeners)) {
+            $Key = 'Microsoft\Windows\CurrentVersion\WSMAN\Listener\{0}' -f $Listener.PSChildName
+            $Uses[('WinRM {0}' -f $Listener.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'certThumbprint')
+        }
+    }
+    $Uses
+}
+
+# Everything that uses a certificate here, as far as can be seen: what -> thumbprint, or 'unknown'.
+# Of an XProtect that is not installed any more only files are left, which use nothing.
+function Get-Use {
+    $Uses = @{}
+    $InUse = Get-CertificateInUse
+    if (Test-Installed) {
+        foreach ($Group in $InUse.Keys) {
+            $Uses[$Group] = $InUse[$Group]
+        }
+    }
+    $Https = Get-Https
+    if ($null -eq $Https) {
+        $Uses['what Windows serves by HTTPS'] = 'unknown'
+    }
+    else {
+        foreach ($Place in $Https.Keys) {
+            $Uses[$Place] = $Https[$Place]
+        }
+    }
+    try {
+        $Others = Get-OtherUse
+        foreach ($What in $Others.Keys) {
+            $Uses[$What] = ($Others[$What] -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        }
+    }
+    catch {
+        $Uses[('what else uses certificates ({0})' -f $_.Exception.GetBaseException().Message)] = 'unknown'
+    }
+    $Uses
+}
+
+# What uses a certificate, or may do so because it does not say what it uses; without the groups of
+# which a person says that they do not.
+function Get-UserOf {
+    param([string]$Label, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    foreach ($What in @($Uses.Keys | Sort-Object)) {
+        if ($Uses[$What] -eq $Label) {
+            '{0} uses it' -f $What
+        }
+        elseif ($Uses[$What] -eq 'unknown' -and $ByHand -notcontains $What) {
+            '{0} does not say what it uses{1}' -f $What, (Get-Why -What $What)
+        }
+    }
+}
+
 function Step-UndoAccess {
     $Readers = @((Get-Before).Keys | Where-Object -FilterScript { $_ -like 'Reader *' })
-    if ($Readers.Count -eq 0 -or -not (Test-Held -Label $Thumbprint)) {
+    if ($Readers.Count -eq 0) {
         return 'no access was given'
     }
-    $KeyFile = Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))
+    $KeyFile = ''
+    if (Test-Held -Label $Thumbprint) {
+        $KeyFile = [string](Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint)))
+    }
+    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
+    if ($KeyFile -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
+        throw ('{0} keeps its readers, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
+    }
     foreach ($Reader in $Readers) {
-        Revoke-KeyRead -Path $KeyFile -Sid $Reader.Substring(7)
+        if ($KeyFile) {
+            Revoke-KeyRead -Path $KeyFile -Sid $Reader.Substring(7)
+        }
+        else {
+            '{0} is gone' -f $Reader
+            Remove-Before -What $Reader
+        }
     }
 }
 
 function Step-UndoCertificate {
-    if ((Get-Before)['My {0}' -f $Thumbprint] -ne 'absent' -or -not (Test-Held -Label $Thumbprint)) {
+    $What = 'My {0}' -f $Thumbprint
+    $InStore = 'Cert:\LocalMachine\My\{0}' -f $Thumbprint
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\My' -f $Thumbprint)
     }
-    $InUse = @((Get-HttpCertificate).Values) + @((Get-CertificateInUse).Values)
-    if (-not $WhatIfPreference -and ($InUse -contains $Thumbprint -or $InUse -contains 'unknown')) {
-        throw ('{0} is still in use, or a service does not say what it uses.' -f $Thumbprint)
+    $Opens = Test-Held -Label $Thumbprint
+    if ($KeyMadeHere -and $Opens -and -not $RemoveKey) {
+        return ('{0} stays, unused, for its private key was made here and is the only one; undo.ps1 -RemoveKey removes both' -f $Thumbprint)
+    }
+    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
+    if ((Test-Path -LiteralPath $InStore) -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
+        throw ('{0} stays, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
     }
     if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
         return ('{0} is still in LocalMachine\My' -f $Thumbprint)
     }
-    Remove-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint) -DeleteKey
-    Remove-Before -What ('My {0}' -f $Thumbprint)
+    if ($Opens) {
+        Remove-Item -LiteralPath $InStore -DeleteKey
+    }
+    elseif (Test-Path -LiteralPath $InStore) {
+        Remove-Item -LiteralPath $InStore
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\My.' -f $Thumbprint)
+    }
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\My' -f $Thumbprint
 }
 
@@ -623,22 +1297,70 @@ function Add-ToStore {
     '{0} is in LocalMachine\{1} now' -f $Label, $Store
 }
 
+# Takes a certificate out of a store of the computer. LocalMachine\Root shows third-party roots, too,
+# so what lies in both is there again after the first time; what a policy brings stays.
+function Remove-Shown {
+    param([string]$Store, [string]$Label)
+    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
+    foreach ($Time in @(1, 2)) {
+        if (Test-Path -LiteralPath $InStore) {
+            Remove-Item -LiteralPath $InStore
+        }
+    }
+    if (Test-Path -LiteralPath $InStore) {
+        throw ('Windows still shows {0} in LocalMachine\{1}: something else brings it.' -f $Label, $Store)
+    }
+}
+
 # Takes a certificate out of a store of the computer again, if install.ps1 had put it there.
 function Remove-FromStore {
     param([string]$Store, [string]$Label)
-    $InStore = 'Cert:\LocalMachine\{0}\{1}' -f $Store, $Label
-    if ((Get-Before)['{0} {1}' -f $Store, $Label] -ne 'absent' -or -not (Test-Path -LiteralPath $InStore)) {
+    $What = '{0} {1}' -f $Store, $Label
+    if ((Get-Before)[$What] -ne 'absent') {
         return ('{0} stays as it is in LocalMachine\{1}' -f $Label, $Store)
     }
     if (-not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Store), ('Remove {0}' -f $Label))) {
         return ('{0} is still in LocalMachine\{1}' -f $Label, $Store)
     }
-    Remove-Item -LiteralPath $InStore
-    Remove-Before -What ('{0} {1}' -f $Store, $Label)
+    Remove-Shown -Store $Store -Label $Label
+    Remove-Before -What $What
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
+# The certificates that may be in use here and are one of those carried, or are issued below one.
+# Where something does not say what it uses, it may be any certificate with a private key.
+function Get-UsedBelow {
+    param([string[]]$Carried, [string[]]$Labels, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    $InUse = @($Uses.Keys | Where-Object -FilterScript { $ByHand -notcontains $_ -or $Uses[$_] -ne 'unknown' } | ForEach-Object -Process { $Uses[$_] })
+    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
+        $Unsaid = $InUse -contains 'unknown' -and $Certificate.HasPrivateKey
+        if ($InUse -contains $Certificate.Thumbprint -or $Unsaid) {
+            $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
+            $Chain.ChainPolicy.RevocationMode = 'NoCheck'
+            foreach ($File in $Carried) {
+                $One = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+                $null = $Chain.ChainPolicy.ExtraStore.Add($One)
+            }
+            $null = $Chain.Build($Certificate)
+            foreach ($Element in $Chain.ChainElements) {
+                if ($Labels -contains $Element.Certificate.Thumbprint) {
+                    $Certificate.Thumbprint
+                }
+            }
+        }
+    }
+}
+
+# A CA stays while something here may use a certificate that it issued.
 function Step-UndoTrust {
+    $Before = Get-Before
+    $Ours = @($CaThumbprints | Where-Object -FilterScript { $Before[('Root {0}' -f $_)] -eq 'absent' })
+    if ($Ours.Count -gt 0 -and -not $WhatIfPreference) {
+        foreach ($Used in @(Get-UsedBelow -Carried $CaFiles -Labels $Ours -ByHand @($ByHand.Split(',').Trim()))) {
+            throw ('The CA stays, since {0}, which it issued, may be in use.' -f $Used)
+        }
+    }
     foreach ($Label in $CaThumbprints) {
         Remove-FromStore -Store 'Root' -Label $Label
     }
@@ -647,16 +1369,25 @@ function Step-UndoTrust {
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 
+# With -Confirm this script asks once for each change, and no command in it asks again.
+$ConfirmPreference = 'None'
+
 try {
     Invoke-Step -In 'Check' -Name 'administrator' -Deed { Step-Administrator } -Remedy 'Open the 64-bit PowerShell with "Run as administrator" and start this script again.'
+    Invoke-Step -In 'Check' -Name 'powershell' -Deed { Step-PowerShell } -Remedy 'Read the reason above.'
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
     Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
-    Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator.'
-    Invoke-Step -In 'Undo' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Take it away in "Manage Private Keys".'
-    Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Undo the encryption first: the certificate is still in use.'
-    Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Remove it in mmc, Certificates (Local Computer), Trusted Root Certification Authorities.'
+    Invoke-Step -In 'Check' -Name 'way-back' -Deed { Step-WayBack } -Remedy 'Bring back the file that the line names from a backup of this computer, or go back by hand, as the page says.'
+    Invoke-Step -In 'Encrypt|Retire|Undo' -Name 'no-configurator' -Deed { Step-NoConfigurator } -Remedy 'Close its window, or wait until it ends, 20 minutes at most; then start this script again.'
+    Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator, then run undo.ps1 -ByHand with its name.'
+    Invoke-Step -In 'Undo' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Let what is named above use another certificate, or none, first: XProtect in Server Configurator, anything else in its own settings. Where a group does not say what it uses, look, then run undo.ps1 -ByHand with its name.'
+    Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Let what is named above use another certificate, or none, first: XProtect in Server Configurator, anything else in its own settings. Where a group does not say what it uses, look, then run undo.ps1 -ByHand with its name.'
+    Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Let what is named above use another certificate, or none, first; then run undo.ps1 again. What a policy brings goes out of the policy.'
+    if ($Failures.Count -gt 0) {
+        throw ('This is left to do. {0}' -f ($Failures -join ' '))
+    }
 }
 finally {
     Invoke-Inventory
