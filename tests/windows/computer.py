@@ -156,13 +156,14 @@ class Computer:
 
     def key(self, certificate: x509.Certificate) -> RSAPrivateKey | None:
         """Return the private key that this computer has for a certificate."""
-        der = encoded(certificate)
-        for held in self.windows["stores"].get(r"LocalMachine\My", []):
-            path = self.disk / "ProgramData/Microsoft/Crypto/Keys" / held["key"]
-            if held["der"] == der and path.is_file():
-                key = load_pem_private_key(path.read_bytes(), None)
-                return key if isinstance(key, RSAPrivateKey) else None
-        return None
+        return self.key_of(certificate.public_key())
+
+    def key_of(self, public: object) -> RSAPrivateKey | None:
+        """Return the private key that this computer has for a public one."""
+        files = (self.disk / "ProgramData" / "Microsoft" / "Crypto").rglob("*_*")
+        keys = (load_pem_private_key(path.read_bytes(), None) for path in files)
+        found = next((key for key in keys if key.public_key() == public), None)
+        return found if isinstance(found, RSAPrivateKey) else None
 
     def used(self) -> dict[str, str]:
         """Return certificate group → thumbprint that is really used, whatever a script can see."""

@@ -322,7 +322,7 @@ public static class Pfx
 // certreq -new and -accept, with -q -machine. [C:S43]
 public static class Certreq
 {
-    public static string New(string infFile, string requestFile)
+    public static string Ask(string infFile, string requestFile)
     {
         Machine.NeedElevation();
         var inf = System.IO.File.ReadAllLines(infFile);

@@ -217,7 +217,7 @@ function netsh {
 
 function certreq {
     if ("$($args[0..2])" -eq '-new -q -machine') {
-        return [Windows.StandIns.Certreq]::New($args[3], $args[4])
+        return [Windows.StandIns.Certreq]::Ask($args[3], $args[4])
     }
     if ("$($args[0..2])" -eq '-accept -q -machine') {
         return [Windows.StandIns.Certreq]::Accept($args[3])

@@ -159,8 +159,14 @@ public class Person(IEnumerable<string> answers, CultureInfo culture) : PSHost
             return chosen < 0 ? defaultChoice : chosen;
         }
 
-        public override Dictionary<string, PSObject> Prompt(string caption, string message, Collection<FieldDescription> descriptions) =>
-            descriptions.ToDictionary(one => one.Name, one => new PSObject(one.IsMandatory && one.ParameterTypeName == "SecureString" ? ReadLineAsSecureString() : person.Answer(one.Name)));
+        // Read-Host asks for one field.
+        public override Dictionary<string, PSObject> Prompt(string caption, string message, Collection<FieldDescription> descriptions)
+        {
+            var field = descriptions.Single();
+            prompt = field.Name;
+            object answer = field.ParameterTypeName == nameof(SecureString) ? ReadLineAsSecureString() : ReadLine();
+            return new() { [field.Name] = new PSObject(answer) };
+        }
 
         public override PSCredential PromptForCredential(string caption, string message, string userName, string targetName) => throw new NotSupportedException();
         public override PSCredential PromptForCredential(string caption, string message, string userName, string targetName, PSCredentialTypes types, PSCredentialUIOptions options) => throw new NotSupportedException();

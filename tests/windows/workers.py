@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ class Workers:
     """Two PowerShell processes; whoever asks waits until one is free."""
 
     def __init__(self) -> None:
-        self._free: SimpleQueue[subprocess.Popen[str] | None] = SimpleQueue()
+        self._free: LifoQueue[subprocess.Popen[str] | None] = LifoQueue()
         for _ in range(AT_ONCE):
             self._free.put(None)
 

@@ -1,0 +1,84 @@
+"""The real scripts beside their simulation in Python: both must end alike, visit for visit."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from unittest import mock
+
+from computer import Computer
+from cryptography import x509
+
+from vmscert import visits
+from vmscert.site import Host
+from vmscert.visits import HEALTHY, ScriptError, Trouble
+from vmscert.windows import UNKNOWN, Stores, principal
+
+
+@dataclass(frozen=True)
+class State:
+    """What is compared after a visit: how each step ended, and what the computer holds."""
+
+    steps: list[tuple[str, str]]
+    root: set[x509.Certificate]
+    personal: dict[x509.Certificate, tuple[bool, set[str]]]
+    bindings: dict[str, str]
+    disallowed: set[x509.Certificate]
+    intermediate: set[x509.Certificate]
+
+
+def state(stores: Stores) -> State:
+    """Return what is compared of an inventory."""
+    return State(
+        [(line.step, line.result) for line in stores.log],
+        set(stores.root),
+        {p.certificate: (p.has_key, set(map(principal, p.readers))) for p in stores.personal},
+        # No file of a real event server says which certificate it uses.
+        {g: UNKNOWN if g == "event server" else used for g, used in stores.bindings.items()},
+        set(stores.disallowed),
+        set(stores.intermediate),
+    )
+
+
+class Beside(Computer):
+    """A computer on which the real scripts run, and one beside it that simulates them."""
+
+    def __init__(self, host: Host, disk: Path, trouble: Trouble = HEALTHY):
+        super().__init__(host, disk, trouble)
+        self.simulated = visits.Computer(host, disk.with_name("beside"), trouble)
+
+    def run(
+        self,
+        script: Path,
+        at: datetime,
+        password: str = "",
+        phase: str = "Prepare",
+        turn: int = 1,
+    ) -> None:
+        """Run a script on both; AssertionError where they end differently."""
+        real = _ended(super(), script, at, password, phase, turn)
+        with self._same_key(script):
+            simulated = _ended(self.simulated, script, at, password, phase, turn)
+        assert (real is None) == (simulated is None), (real, simulated)
+        assert state(self.stores(at)) == state(self.simulated.stores(at))
+        if real is not None:
+            raise real
+
+    @contextmanager
+    def _same_key(self, script: Path):
+        """Let the simulation ask with the key that the real computer made, not with its own."""
+        request = self.disk / "carried" / script.parent.name / f"{self.host.name}.req"
+        if script.stem != "request" or not request.exists():
+            yield
+            return
+        csr = x509.load_pem_x509_csr(request.read_bytes())
+        with mock.patch.object(visits, "request", lambda *_: (csr, self.key_of(csr.public_key()))):
+            yield
+
+
+def _ended(computer, *visit) -> ScriptError | None:
+    try:
+        computer.run(*visit)
+    except ScriptError as error:
+        return error
+    return None

@@ -1,0 +1,27 @@
+"""Whole sites are rehearsed with the real scripts, and end as their simulation ends."""
+
+from pathlib import Path
+
+import pytest
+from beside import Beside
+
+from vmscert import open_runbook, rehearsal
+from vmscert.deeds import verify_site
+from vmscert.facts import DATA
+from vmscert.records import Records
+
+pytestmark = pytest.mark.powershell
+
+SITES = Path(__file__).parent / "sites"
+TABLES = [DATA / "sites" / "example.csv", *sorted(SITES.glob("*.csv"))]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
+def test_a_site_is_rehearsed_to_the_end_with_the_real_scripts(table, tmp_path, real, monkeypatch):
+    monkeypatch.setattr(rehearsal, "Computer", Beside)
+    records = Records(tmp_path / "records")
+    records.begin_rehearsal()
+    job = open_runbook("16-verify-the-site", table, records.folder)
+    seen = verify_site(job)
+    assert seen
+    assert [one for one in seen if not one.ok] == []
