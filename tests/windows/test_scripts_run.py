@@ -9,6 +9,7 @@ from vmscert import open_runbook, rehearsal
 from vmscert.deeds import verify_site
 from vmscert.facts import DATA
 from vmscert.records import Records
+from vmscert.site import THIRD_PARTY
 
 pytestmark = pytest.mark.powershell
 
@@ -22,6 +23,8 @@ def test_a_site_is_rehearsed_to_the_end_with_the_real_scripts(table, tmp_path, r
     records = Records(tmp_path / "records")
     records.begin_rehearsal()
     job = open_runbook("16-verify-the-site", table, records.folder)
-    seen = verify_site(job)
+    # Another CA signs for these: a rehearsal has none, so it leaves them as they are.
+    others = {host.name for host in job.site if host.enrolment == THIRD_PARTY}
+    seen = [one for one in verify_site(job) if not {one.client, one.server} & others]
     assert seen
     assert [one for one in seen if not one.ok] == []
