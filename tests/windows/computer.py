@@ -73,7 +73,9 @@ class Computer:
         turn: int = 1,
     ) -> None:
         """Run a script of a folder as a person would; ScriptError with what PowerShell prints."""
-        given = {"Phase": phase, "Turn": str(turn)} if script.stem == "install" else {}
+        given: dict[str, Any] = (
+            {"Phase": phase, "Turn": str(turn)} if script.stem == "install" else {}
+        )
         typed = self.trouble.password or password
         ran = self.visit(script, at, [typed] if typed else [], **given)
         if ran.error is not None:
@@ -145,6 +147,13 @@ class Computer:
         yield windows
         path.write_text(json.dumps(windows, indent=1), encoding="utf-8")
 
+    def speak(self, language: str) -> None:
+        """Let this be a Windows of another language: "fr", "de" or "da"."""
+        with self.changed() as windows:
+            windows["language"] = language
+            domain = {k: v for k, v in windows["accounts"].items() if v.startswith("S-1-5-21-")}
+            windows["accounts"] = _accounts(language) | domain
+
     @property
     def windows(self) -> dict[str, Any]:
         """What Windows holds, to look at."""
@@ -206,7 +215,7 @@ def _make(host: Host, disk: Path) -> None:
         "caption": caption, "build": build, "addresses": list(host.addresses),
         "user": r"EXAMPLE\installer", "user_sid": _sid(r"EXAMPLE\installer"),
         "missing_commands": ["Import-PfxCertificate"] if build < 9200 else [],
-        "accounts": _accounts("en") | {one: _sid(one) for one in (host.accounts or ())},
+        "accounts": _accounts("en") | {one: _sid(one) for one in host.accounts},
         "registry": {
             rf"HKEY_LOCAL_MACHINE\SOFTWARE\{key}": values
             for key, values in _registry(host.roles).items()

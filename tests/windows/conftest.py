@@ -1,6 +1,9 @@
 """What tests share that run the real scripts: PowerShell, and a rehearsal that uses them."""
 
+from itertools import count
+
 import computer
+import lyon
 import pytest
 import workers
 
@@ -21,8 +24,12 @@ def real(pwsh, monkeypatch):
     """Rehearsals run the real scripts, in place of the simulation of what these do."""
 
     def served_by(job, host):
-        return rehearsal.simulated(job, host).served()
+        return computer.Computer(host, job.records.folder / "simulated").served()
 
     monkeypatch.setattr(rehearsal, "Computer", computer.Computer)
     monkeypatch.setattr(rehearsal, "served_by", served_by)
     monkeypatch.setattr(deeds, "served_by", served_by)
+    # Keys that are made once for all sites: what takes time here is not what is tested.
+    made = count()
+    for module in ("authority", "fleet"):
+        monkeypatch.setattr(f"vmscert.{module}.new_key", lambda _bits: lyon.key(next(made)))

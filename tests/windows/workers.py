@@ -15,7 +15,7 @@ SOURCES = [HERE / f"{name}.cs" for name in ("machine", "windows", "xprotect", "w
 AT_ONCE = 2
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process ended in the middle of a script."""
 
 
@@ -33,7 +33,7 @@ class Workers:
             self._free.put(None)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Let one process do what is asked; Killed where it did not survive that."""
+        """Let one process do what is asked; KilledError where it did not survive that."""
         worker = self._free.get()
         try:
             worker = worker or _started()
@@ -46,7 +46,7 @@ class Workers:
                 worker.stdin.close()
                 worker.stdout.close()
                 worker = None
-                raise Killed
+                raise KilledError
             return json.loads(answer)
         finally:
             self._free.put(worker)
@@ -72,8 +72,8 @@ def _assembly() -> Path:
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             new, names = Path(folder) / path.name, ",".join(f"'{one}'" for one in SOURCES)
-            compiling = f"Add-Type -Path {names} -OutputAssembly '{new}' -CompilerOptions '-nullable:enable'"
-            subprocess.run(_command(compiling), check=True)
+            options = f"-OutputAssembly '{new}' -CompilerOptions '-nullable:enable'"
+            subprocess.run(_command(f"Add-Type -Path {names} {options}"), check=True)
             new.replace(path)
     return path
 
