@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import lyon
 import pytest
 from hypothesis import settings
+from pwsh import NEEDED, PWSH, WANTED
 
 from vmscert import open_runbook
 from vmscert.authority import QUICK, create_authority, new_key
@@ -15,6 +16,50 @@ from vmscert.authority import QUICK, create_authority, new_key
 # How long an example takes says something of the machine, not of what is tested.
 settings.register_profile("vmscert", deadline=None)
 settings.load_profile("vmscert")
+
+
+def without_powershell(config):
+    """How many tests were skipped for want of PowerShell."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter and PWSH is None else []
+    return sum("powershell" in report.keywords for report in skipped)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what asks for PowerShell; where there is none, skip it before anything is made."""
+    for item in items:
+        if "pwsh" in getattr(item, "fixturenames", ()):
+            item.add_marker("powershell")
+        if PWSH is None and item.get_closest_marker("powershell"):
+            item.add_marker(pytest.mark.skip(reason=WANTED))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Let a run that has to have PowerShell fail without it."""
+    if os.environ.get(NEEDED) and without_powershell(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Say last what was skipped for want of PowerShell."""
+    result = yield
+    if count := without_powershell(config):
+        terminalreporter.section("POWERSHELL", yellow=True)
+        terminalreporter.line(f"{count} tests were skipped {WANTED}.")
+        if os.environ.get(NEEDED):
+            terminalreporter.line(f"{NEEDED} is set, so this run failed.", red=True)
+    return result
+
+
+@pytest.fixture(scope="session")
+def pwsh():
+    """The program of PowerShell 7."""
+    if PWSH is None:
+        pytest.skip(WANTED)
+    return PWSH
 
 
 @pytest.fixture(scope="session")
