@@ -22,6 +22,7 @@ from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal, thumbprint
 EXAMPLE = DATA / "sites" / "example.csv"
 PASSWORD = "for rehearsals only"
 REC = "vms-rec-01"
+SERVICE = "EXAMPLE\\svc-recorder"  # whom the table names for vms-rec-02
 ROWS = {row["step"]: row for row in facts("windows/steps")}
 
 
@@ -141,7 +142,9 @@ BROKEN = {
     "right-time": ({"clock": 400}, "Prepare", "400 seconds off"),
     "right-windows": ({"windows": "Windows Server 2016"}, "Prepare", "call the password wrong"),
     "import-certificate": ({"password": "not it"}, "Prepare", "password is not correct"),
-    "key-access": ({"unknown_accounts": ("S-1-5-20",)}, "Prepare", "is unknown on vms-rec-01"),
+    "key-access": ({"unknown_accounts": (SERVICE,)}, "Prepare", "is unknown on vms-rec-02"),
+    "powershell": ({"framework": 379893}, "Prepare", "a .NET Framework before 4.6"),
+    "no-configurator": ({"busy": True}, "Encrypt", "nothing is changed"),
     "enable-encryption": ({}, "Encrypt", "does not hold the certificate"),
 }
 
@@ -150,13 +153,16 @@ BROKEN = {
 def test_a_computer_that_is_broken_at_a_step_stops_there_and_names_the_remedy(at, step):
     trouble, phase, why = BROKEN[step]
     with pytest.raises(ScriptError, match=f"^Step {step}: .*{why}") as stopped:
-        at(REC, **trouble)(phase)
+        at("vms-rec-02" if step == "key-access" else REC, **trouble)(phase)
     _, _, todo = str(stopped.value).partition("What to do: ")
-    own = {"enable-encryption": "run install.ps1 without -Phase first."}
+    own = {
+        "enable-encryption": "run install.ps1 without -Phase first.",
+        "powershell": "install .NET Framework 4.8.",
+    }
     assert todo == own.get(step, ROWS[step]["remedy"])
 
 
-@pytest.mark.parametrize("code", ["-1", "-2", "-3", "1", "10000", "20000", "77"])
+@pytest.mark.parametrize("code", ["-1", "-2", "-3", "-4", "1", "10000", "20000", "77"])
 def test_server_configurator_that_did_nothing_is_told_in_words(at, code):
     run = at(REC, configurator=code)
     run()

@@ -44,7 +44,6 @@ _KEY_PASSWORD = "a key that never leaves its simulated computer"
 # Where these fail, the real script can write no inventory either.
 _BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
 _UNEXPLAINED = {"meaning": "a code that nobody has explained", "off": "", "ends": "not bound"}
-_RUNNING = "-4"  # what Server Configurator answers while another one is running
 _FRAMEWORK = 393295  # release of .NET Framework 4.6, as Microsoft numbers them
 _ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
 
@@ -57,8 +56,8 @@ class ScriptError(Exception):
 class Trouble:
     """What is wrong with a computer, or with the person at it; nothing, unless said.
 
-    `clock` is how many seconds its clock is ahead, `configurator` what Server Configurator answers:
-    -4 while another one is running. `framework` is the release number of its .NET Framework,
+    `clock` is how many seconds its clock is ahead, `configurator` what Server Configurator answers,
+    `busy` whether another one is running. `framework` is the release number of its .NET Framework,
     `denied_accounts` those whom an entry of the key file denies to read it, `constrained` a
     PowerShell that a policy leaves a part of its language, `system` a script that SYSTEM runs,
     `stopped` services that do not start again after encryption was switched.
@@ -72,6 +71,7 @@ class Trouble:
     password: str = ""
     unknown_accounts: tuple[str, ...] = ()
     configurator: str = "0"
+    busy: bool = False
     framework: int = 528049
     denied_accounts: tuple[str, ...] = ()
     constrained: bool = False
@@ -348,7 +348,7 @@ def newest_certificate(visit: Visit) -> str:
 @step
 def no_configurator(visit: Visit) -> str:
     """Whether a Server Configurator is at work here, which would bind what is taken away."""
-    if visit.trouble.configurator == _RUNNING:
+    if visit.trouble.busy:
         raise ScriptError("A Server Configurator is running on this computer: nothing is changed.")
     return "no Server Configurator is running"
 
@@ -456,7 +456,7 @@ def key_access(visit: Visit) -> str:
     )
     failed = []
     for one in visit.inputs["Accounts"]:
-        if account(one) in unknown:
+        if account(one) in unknown and not one.startswith("S-1-"):
             failed.append(f"The account {one} is unknown on {visit.host.name}.")
         elif account(one) in denied:
             failed.append(f"{one} still may not read the key: look for an entry that denies it.")

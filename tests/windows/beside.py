@@ -1,5 +1,6 @@
 """The real scripts beside their simulation in Python: both must end alike, visit for visit."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from cryptography import x509
 from vmscert import visits
 from vmscert.site import Host
 from vmscert.visits import HEALTHY, ScriptError, Trouble
-from vmscert.windows import UNKNOWN, Stores, principal
+from vmscert.windows import Stores, principal
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ def state(stores: Stores) -> State:
         [(line.step, line.result) for line in stores.log],
         set(stores.root),
         {p.certificate: (p.has_key, set(map(principal, p.readers))) for p in stores.personal},
-        # No file of a real event server says which certificate it uses.
-        {g: UNKNOWN if g == "event server" else used for g, used in stores.bindings.items()},
+        dict(stores.bindings),
         set(stores.disallowed),
         set(stores.intermediate),
     )
@@ -54,11 +54,14 @@ class Beside(Computer):
         password: str = "",
         phase: str = "Prepare",
         turn: int = 1,
+        by_hand: Sequence[str] = (),
+        remove_key: bool = False,
     ) -> None:
         """Run a script on both; AssertionError where they end differently."""
-        real = _ended(super(), script, at, password, phase, turn)
+        visit = (script, at, password, phase, turn, by_hand, remove_key)
+        real = _ended(super(), *visit)
         with self._same_key(script):
-            simulated = _ended(self.simulated, script, at, password, phase, turn)
+            simulated = _ended(self.simulated, *visit)
         assert (real is None) == (simulated is None), (real, simulated)
         assert state(self.stores(at)) == state(self.simulated.stores(at))
         if real is not None:

@@ -71,11 +71,15 @@ class Computer:
         password: str = "",
         phase: str = "Prepare",
         turn: int = 1,
+        by_hand: Sequence[str] = (),
+        remove_key: bool = False,
     ) -> None:
         """Run a script of a folder as a person would; ScriptError with what PowerShell prints."""
         given: dict[str, Any] = (
             {"Phase": phase, "Turn": str(turn)} if script.stem == "install" else {}
         )
+        given |= {"ByHand": ", ".join(by_hand)} if by_hand else {}
+        given |= {"RemoveKey": True} if remove_key else {}
         typed = self.trouble.password or password
         ran = self.visit(script, at, [typed] if typed else [], **given)
         if ran.error is not None:

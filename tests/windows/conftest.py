@@ -5,22 +5,19 @@ from itertools import count
 import computer
 import lyon
 import pytest
-import workers
 
 from vmscert import deeds, rehearsal
 
 
 @pytest.fixture(scope="session")
-def pwsh():
-    """PowerShell in which a Windows computer stands in; the tests skip where there is none."""
-    if workers.program() is None:
-        pytest.skip("no PowerShell: set VMSCERT_PWSH")
+def windows(pwsh):
+    """PowerShell in which a Windows computer stands in."""
     yield computer.WORKERS
     computer.WORKERS.close()
 
 
 @pytest.fixture
-def real(pwsh, monkeypatch):
+def real(windows, monkeypatch):
     """Rehearsals run the real scripts, in place of the simulation of what these do."""
 
     def served_by(job, host):

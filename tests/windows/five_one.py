@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pwsh
 from folders import files
+from powershell import CALLS
 
 from vmscert.facts import DATA
 
@@ -23,8 +24,6 @@ COMMON = (
     "Debug ErrorAction ErrorVariable InformationAction InformationVariable OutBuffer OutVariable "
     "PipelineVariable Verbose WarningAction WarningVariable"
 )
-# The deed of a step, and the inventory beside a script, have no name.
-NAMELESS = {"& $Deed", "& (Join-Path -Path $PSScriptRoot -ChildPath 'inventory.ps1')"}
 
 
 class Use(NamedTuple):
@@ -90,7 +89,7 @@ def offences(script: Mapping[str, Any]) -> Iterator[str]:
     known = commands() | {name: {*given} for name, given in script["functions"].items()}
     for command in script["commands"]:
         name = command["name"]
-        if name in PROGRAMS or command["text"] in NAMELESS:
+        if name in PROGRAMS or command["text"] in CALLS:
             continue
         if name not in known:
             yield f"5.1 has no command {name or command['text']}"

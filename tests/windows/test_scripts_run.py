@@ -11,8 +11,6 @@ from vmscert.facts import DATA
 from vmscert.records import Records
 from vmscert.site import THIRD_PARTY
 
-pytestmark = pytest.mark.powershell
-
 SITES = Path(__file__).parent / "sites"
 TABLES = [DATA / "sites" / "example.csv", *sorted(SITES.glob("*.csv"))]
 

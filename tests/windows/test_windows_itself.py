@@ -30,7 +30,7 @@ from vmscert.site import Host
 from vmscert.visits import HEALTHY, ScriptError, Trouble
 from vmscert.windows import thumbprint
 
-pytestmark = [pytest.mark.powershell, pytest.mark.usefixtures("pwsh")]
+pytestmark = pytest.mark.usefixtures("windows")
 
 REC = Host("vms-rec-01", "example.local", roles=("recording server",))
 ALL = Host("all", "example.local", roles=(

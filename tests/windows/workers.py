@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
+
+from pwsh import PWSH
 
 HERE = Path(__file__).parent
 SOURCES = [HERE / f"{name}.cs" for name in ("machine", "windows", "xprotect", "worker")]
@@ -17,11 +17,6 @@ AT_ONCE = 2
 
 class KilledError(Exception):
     """The process ended in the middle of a script."""
-
-
-def program() -> str | None:
-    """Return the PowerShell that the tests use, None where there is none."""
-    return os.environ.get("VMSCERT_PWSH") or shutil.which("pwsh")
 
 
 class Workers:
@@ -79,4 +74,4 @@ def _assembly() -> Path:
 
 
 def _command(text: str) -> list[str]:
-    return [str(program()), "-NoProfile", "-NonInteractive", "-Command", text]
+    return [str(PWSH), "-NoProfile", "-NonInteractive", "-Command", text]

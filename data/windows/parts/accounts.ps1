@@ -16,7 +16,7 @@ function Write-AccessRule {
     param([string]$Path, $Acl)
     $File = [System.IO.FileInfo]::new($Path)
     try {
-        if ($File.PSObject.Methods['SetAccessControl']) {
+        if ($PSVersionTable.PSEdition -eq 'Desktop') {
             $File.SetAccessControl($Acl)
         }
         else {

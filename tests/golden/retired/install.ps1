@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '309532F2E9333863C71E28B12A1BEC5D8B558C599B401EA40CB0EE606661C2B6', 'C67090BF87D3DAA73A473093192C75750D58A4263177B37C407A5B084B0D2468')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '309532F2E9333863C71E28B12A1BEC5D8B558C599B401EA40CB0EE606661C2B6', '5EE338AEFB99495B2ED37E011B83DC91C584DF4E7356FF7D760863E86909C635')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -659,9 +659,11 @@ function Get-ConfiguratorPlace {
 
 # The program of Server Configurator, or nothing.
 function Find-Configurator {
-    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
-    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
-        return $Program
+    if (Test-Path -LiteralPath $env:ProgramFiles) {
+        $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+        foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+            return $Program
+        }
     }
     foreach ($Place in @(Get-ConfiguratorPlace)) {
         if (Test-Path -LiteralPath $Place) {

@@ -614,9 +614,11 @@ function Get-ConfiguratorPlace {
 
 # The program of Server Configurator, or nothing.
 function Find-Configurator {
-    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
-    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
-        return $Program
+    if (Test-Path -LiteralPath $env:ProgramFiles) {
+        $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+        foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+            return $Program
+        }
     }
     foreach ($Place in @(Get-ConfiguratorPlace)) {
         if (Test-Path -LiteralPath $Place) {

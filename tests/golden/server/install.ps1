@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', '593E5A6AB53B2AE030626438D0CA9EC6FF266E15886C4348E78B758F78DF57F0')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', '3BCADECAD8B5F4C6E9E2F9C456C88BB847743E5C78693FD73396AF60FC6A41AA')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -660,9 +660,11 @@ function Get-ConfiguratorPlace {
 
 # The program of Server Configurator, or nothing.
 function Find-Configurator {
-    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
-    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
-        return $Program
+    if (Test-Path -LiteralPath $env:ProgramFiles) {
+        $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+        foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+            return $Program
+        }
     }
     foreach ($Place in @(Get-ConfiguratorPlace)) {
         if (Test-Path -LiteralPath $Place) {
@@ -1238,7 +1240,7 @@ function Write-AccessRule {
     param([string]$Path, $Acl)
     $File = [System.IO.FileInfo]::new($Path)
     try {
-        if ($File.PSObject.Methods['SetAccessControl']) {
+        if ($PSVersionTable.PSEdition -eq 'Desktop') {
             $File.SetAccessControl($Acl)
         }
         else {

@@ -546,9 +546,11 @@ function Get-ConfiguratorPlace {
 
 # The program of Server Configurator, or nothing.
 function Find-Configurator {
-    $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
-    foreach ($Program in @(Get-ChildItem -Path $Programs)) {
-        return $Program
+    if (Test-Path -LiteralPath $env:ProgramFiles) {
+        $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
+        foreach ($Program in @(Get-ChildItem -Path $Programs)) {
+            return $Program
+        }
     }
     foreach ($Place in @(Get-ConfiguratorPlace)) {
         if (Test-Path -LiteralPath $Place) {
@@ -1099,7 +1101,7 @@ function Write-AccessRule {
     param([string]$Path, $Acl)
     $File = [System.IO.FileInfo]::new($Path)
     try {
-        if ($File.PSObject.Methods['SetAccessControl']) {
+        if ($PSVersionTable.PSEdition -eq 'Desktop') {
             $File.SetAccessControl($Acl)
         }
         else {
