@@ -186,8 +186,11 @@ namespace Windows.StandIns
             }
             else  // no thumbprint stands in its file, and Windows serves nothing for it [C2]
             {
-                Machine.Change("event server", () => Here.Event["certificate"] = thumbprint);
-                Configure(Endpoints, root => root.Element("CertificateEnabled")!.Value = thumbprint == "" ? "false" : "true");
+                Configure(Endpoints, root =>
+                {
+                    Here.Event["certificate"] = thumbprint;
+                    root.Element("CertificateEnabled")!.Value = thumbprint == "" ? "false" : "true";
+                });
             }
         }
 
