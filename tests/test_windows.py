@@ -51,6 +51,8 @@ class TestReleases:
             ("Microsoft Windows Server 2012 R2 Standard", "Windows Server 2012 R2"),
             ("Microsoft Windows Server 2019 Standard, build 17763", "Windows Server 2019"),
             ("Microsoft Windows 10 Professionnel, build 19045", "Windows 10 22H2"),
+            ("Microsoft Windows 11 Pro, build 26300", "Windows 11 26H2"),
+            ("Microsoft Windows 11 Pro, build 28000", "Windows 11 26H1"),
             ("Microsoft Windows 11 Pro, build 99999", "Windows 11"),
             ("Windows 10 Pro, version 22H2", "Windows 10 22H2"),
             ("Win10 1703", "Windows 10 1703"),
@@ -79,7 +81,7 @@ class TestReleases:
             assert release(name) == row
         assert row["kind"] == ("server" if "Server" in row["release"] else "client")
         assert row["source"]
-        assert row["tag"] in {"C", "G"}
+        assert row["tag"] in {"C", "C2", "G"}
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -96,6 +98,10 @@ class TestReleases:
     def test_decide_how_a_pfx_is_encrypted(self, text, expected):
         """AES needs Windows 10 1709 or Server 2019; a bare "Windows 10" may be older."""
         assert pfx_encryption(text) == expected
+
+    def test_all_but_the_two_oldest_have_the_cmdlets_for_certificates(self):
+        without = {row["release"] for row in facts("windows/releases") if row["pki"] != "yes"}
+        assert without == {"Windows 7", "Windows Server 2008 R2"}
 
     def test_with_a_build_follow_the_limits_that_microsoft_names(self):
         first = {"client": 16299, "server": 17763}
@@ -117,12 +123,42 @@ class TestAccounts:
             "Autorite NT\\Service reseau",
             "NT-AUTORITÄT\\Netzwerkdienst",
             "NETVÆRKSTJENESTE",
+            "Network Service",
+            "Service réseau",
+            "Netværkstjeneste",
+            "NT-MYNDIGHED\\Netværkstjeneste",
+            "NT AUTHORITY\\Service réseau",
+            "NT AUTHORITY\\Netzwerkdienst",
             "S-1-5-20",
         ],
     )
     def test_are_one_in_every_spelling_and_language(self, text):
         assert account(text) == account("network service")
         assert principal(text) == "S-1-5-20"
+
+    @pytest.mark.parametrize(
+        ("text", "sid"),
+        [
+            ("Local System", "S-1-5-18"),
+            ("Local System account", "S-1-5-18"),
+            ("Système", "S-1-5-18"),
+            ("Système local", "S-1-5-18"),
+            ("NT AUTHORITY\\Système", "S-1-5-18"),
+            ("Lokales System", "S-1-5-18"),
+            ("NT-AUTORITÄT\\System", "S-1-5-18"),
+            ("Lokalt system", "S-1-5-18"),
+            ("NT-MYNDIGHED\\SYSTEM", "S-1-5-18"),
+            ("Local Service", "S-1-5-19"),
+            ("Service local", "S-1-5-19"),
+            ("Lokaler Dienst", "S-1-5-19"),
+            ("Lokal tjeneste", "S-1-5-19"),
+            ("NT AUTHORITY\\Lokal tjeneste", "S-1-5-19"),
+            ("Administrateurs", "S-1-5-32-544"),
+            ("VORDEFINIERT\\Administratoren", "S-1-5-32-544"),
+        ],
+    )
+    def test_are_known_as_the_window_of_a_service_and_people_write_them(self, text, sid):
+        assert principal(text) == sid
 
     def test_that_differ_stay_apart(self):
         known = ["NETWORK SERVICE", "LOCAL SERVICE", "LocalSystem", "Administrators"]

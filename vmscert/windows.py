@@ -146,10 +146,16 @@ def principal(text: str) -> str:
 
 @cache
 def _well_known() -> dict[str, tuple[str, str]]:
-    """Folded spelling → (SID, key) of every well-known account."""
+    """Folded spelling → (SID, key) of every well-known account.
+
+    People mix languages: the name that they see, behind the authority that they know.
+    """
+    rows = facts("windows/accounts")
     found = {}
-    for row in facts("windows/accounts"):
-        for spelling in (row["sid"], row["name"], f"{row['authority']}\\{row['name']}"):
+    for row in rows:
+        authorities = {one["authority"] for one in rows if one["sid"] == row["sid"]}
+        full = (f"{authority}\\{row['name']}" for authority in authorities)
+        for spelling in (row["sid"], row["name"], *full):
             found[_folded(spelling)] = row["sid"], row["account"]
     return found
 
