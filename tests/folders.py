@@ -28,7 +28,7 @@ READ = {  # what somebody read before it was kept; what the others hold is among
     "answered": ("accept.ps1", "README.md"),
     "client": ("install.ps1", "README.md"),
     "retired": ("install.ps1", "undo.ps1", "README.md"),
-    "roll-out": ("trust.ps1", "README.md"),
+    "roll-out": ("trust.ps1", "detect.ps1", "detect-application.ps1", "README.md"),
     "watch": ("notify.ps1", "schedule.ps1"),
 }
 

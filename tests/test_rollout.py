@@ -59,7 +59,8 @@ def der(certificate: x509.Certificate) -> bytes:
 
 def test_the_folder_holds_what_each_way_needs():
     assert set(files()) == {
-        "ca.cer", "trust.ps1", "detect.ps1", "ca.mobileconfig", "ca-sha256.svg",
+        "ca.cer", "trust.ps1", "detect.ps1", "detect-application.ps1", "ca.mobileconfig",
+        "ca-sha256.svg",
         "phones.html", "phones.md", "README.html", "README.md",
     }  # fmt: skip
     assert files()["ca.cer"] == der(ca())
@@ -69,14 +70,23 @@ def test_the_same_ca_site_and_day_make_the_same_bytes():
     assert roll_out_files(ca(), SITE, AT.replace(hour=1)) == files()
 
 
-@pytest.mark.parametrize("name", ["trust.ps1", "detect.ps1"])
-def test_a_script_carries_the_certificate_and_both_its_digests(name):
-    inputs = script_inputs(files()[name])
+def test_the_script_that_acts_carries_the_certificate_and_both_its_digests():
+    inputs = script_inputs(files()["trust.ps1"])
     assert inputs["CaSha256"] == hashlib.sha256(der(ca())).hexdigest()
     assert inputs["CaThumbprint"] == thumbprint(ca())
-    assert inputs["UsualAction"] == {"trust.ps1": "Add", "detect.ps1": "Detect"}[name]
-    assert b"-----BEGIN" not in files()[name]
-    assert b"PSScriptRoot" not in files()[name]  # no file beside it
+    assert inputs["UsualAction"] == "Add"
+    assert b"-----BEGIN" not in files()["trust.ps1"]
+
+
+@pytest.mark.parametrize("name", ["trust.ps1", "detect.ps1", "detect-application.ps1"])
+def test_a_script_needs_no_file_beside_it(name):
+    assert script_inputs(files()[name])["CaThumbprint"] == thumbprint(ca())
+    assert b"PSScriptRoot" not in files()[name]
+
+
+def test_what_configuration_manager_takes_as_a_detection_method_is_short_enough():
+    """32 KB: https://github.com/MicrosoftDocs/memdocs, create-applications.md."""
+    assert len(files()["detect-application.ps1"]) < 32_000
 
 
 @pytest.mark.parametrize("name", ["Société d\u2019État", "root\u202e\u200b", "a\x07b", "'; exit"])
@@ -109,7 +119,8 @@ class TestProfile:
 class TestPhones:
     def test_are_left_out_where_no_phone_meets_a_certificate_of_this_ca(self):
         names = set(roll_out_files(ca(), without_phones(), AT))
-        assert names == {"ca.cer", "trust.ps1", "detect.ps1", "README.html", "README.md"}
+        scripts = {"trust.ps1", "detect.ps1", "detect-application.ps1"}
+        assert names == {"ca.cer", *scripts, "README.html", "README.md"}
 
     def test_need_nothing_where_the_mobile_server_has_a_public_certificate(self):
         hosts = tuple(
@@ -211,7 +222,8 @@ class TestReadme:
 class TestReplacing:
     def test_brings_a_certificate_and_a_script_for_each_that_comes_or_goes(self):
         assert set(replacing()) - set(files()) == {
-            "ca-2.cer", "trust-2.ps1", "detect-2.ps1", "ca-2-sha256.svg",
+            "ca-2.cer", "trust-2.ps1", "detect-2.ps1", "detect-application-2.ps1",
+            "ca-2-sha256.svg",
             "old-ca.cer", "remove-old-ca.ps1",
             "barred.cer", "bar.ps1", "barred-2.cer", "bar-2.ps1",
         }  # fmt: skip
@@ -229,6 +241,12 @@ class TestReplacing:
         inputs = script_inputs(replacing()[name])
         assert (inputs["UsualAction"], inputs["CaName"]) == (action, label)
         assert inputs["CaThumbprint"] == thumbprint(ca(label))
+
+    def test_an_old_ca_goes_only_where_its_successors_are_trusted(self):
+        successors = [thumbprint(ca()), thumbprint(ca("Next root"))]
+        assert script_inputs(replacing()["remove-old-ca.ps1"])["Successors"] == successors
+        for name in ("trust.ps1", "trust-2.ps1", "bar.ps1"):
+            assert script_inputs(replacing()[name])["Successors"] == []
 
     def test_brings_phones_both_cas_to_trust_and_none_that_goes(self):
         told = plistlib.loads(replacing()["ca.mobileconfig"])

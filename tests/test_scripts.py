@@ -159,6 +159,9 @@ class TestEveryScript:
             assert unasked(text, re.escape(deed)) == [], deed
 
     def test_asks_for_administrator_rights_before_it_does_anything(self, path):
+        if path.partition("/")[2].startswith("detect"):
+            assert not any(deed.encode() in ALL[path] for deed in DEEDS)
+            return
         steps = script_steps(ALL[path])
         assert (steps[0][1] if steps else "administrator") == "administrator"
         assert "IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)" in (

@@ -31,7 +31,9 @@ _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as 
 _CONTENTS = {
     "ca.cer": "the CA certificate, for policies, Intune, Android",
     "trust.ps1": "a script that brings it to a Windows computer, with no other file",
-    "detect.ps1": "the same script, which only looks unless it is told otherwise",
+    "detect.ps1": "for Intune: only looks, and ends with 1 where it is missing",
+    "detect-application.ps1": "for an application of Configuration Manager: only looks, and is "
+    "silent where it is missing",
     "ca.mobileconfig": "the profile for iPhone, iPad and Mac; not signed",
     "phones.html": "the page for people with phones; phones.md is the same text",
     "old-ca.cer": "a CA certificate that was replaced: out of policies and phones",
@@ -81,15 +83,18 @@ def roll_out_files(
 def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
     """The certificates, and the scripts that carry one each."""
     files: dict[str, bytes] = {}
-    for stem, certificates, scripts in (
-        ("ca", rolled.roots, {"trust": "Add", "detect": "Detect"}),
-        ("old-ca", rolled.old, {"remove-old-ca": "Remove"}),
-        ("barred", rolled.barred, {"bar": "Bar"}),
-    ):
-        for number, one in enumerate(certificates):
-            files[numbered(stem, number)] = one.public_bytes(Encoding.DER)
-            for name, action in scripts.items():
-                files[numbered(name, number, "ps1")] = _script(one, action)
+    successors = [thumbprint(one) for one in rolled.roots]  # nobody is left without a CA to trust
+    for number, one in enumerate(rolled.roots):
+        files[numbered("ca", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("trust", number, "ps1")] = _script(one, "Add")
+        for name in ("detect", "detect-application"):
+            files[numbered(name, number, "ps1")] = script(name, **_known(one))
+    for number, one in enumerate(rolled.old):
+        files[numbered("old-ca", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("remove-old-ca", number, "ps1")] = _script(one, "Remove", successors)
+    for number, one in enumerate(rolled.barred):
+        files[numbered("barred", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("bar", number, "ps1")] = _script(one, "Bar")
     return files
 
 
@@ -160,16 +165,21 @@ def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
         yield "perhaps in a DMZ, outside the domain", "ask; else its hand-over folder"
 
 
-def _script(ca: x509.Certificate, action: str) -> bytes:
+def _script(ca: x509.Certificate, action: str, successors: Iterable[str] = ()) -> bytes:
     der = ca.public_bytes(Encoding.DER)
     return script(
         "roll-out",
         UsualAction=action,
-        CaName=_visible(ca_name(ca)),
         CaSha256=hashlib.sha256(der).hexdigest(),
-        CaThumbprint=thumbprint(ca),
         CaCertificate=base64.b64encode(der).decode("ascii"),
+        Successors=list(successors),
+        **_known(ca),
     )
+
+
+def _known(ca: x509.Certificate) -> dict[str, str]:
+    """What tells a CA certificate apart: for people, and for Windows."""
+    return {"CaName": _visible(ca_name(ca)), "CaThumbprint": thumbprint(ca)}
 
 
 def _visible(text: str) -> str:
@@ -244,8 +254,9 @@ def _both(rolled: _Rolled) -> str:
         return ""
     return (
         "One CA takes over from another, and until then every computer must trust both. What "
-        "follows is written for `ca.cer`, `trust.ps1` and `detect.ps1`: do the same with "
-        "`ca-2.cer`, `trust-2.ps1` and `detect-2.ps1`."
+        "follows is written for `ca.cer`, `trust.ps1`, `detect.ps1` and "
+        "`detect-application.ps1`: do the same with `ca-2.cer`, `trust-2.ps1` and the "
+        "others of this number."
     )
 
 

@@ -4,11 +4,12 @@
 .DESCRIPTION
     Carries the certificate inside, needs no file beside it and writes none: for PowerShell
     Remoting, Intune and Configuration Manager. Add puts the certificate into LocalMachine\Root,
-    where every user and every service of a computer looks. Detect only looks, and ends with 1
-    where the certificate is not trusted. Remove undoes Add. Bar puts the certificate into
-    LocalMachine\Disallowed, out of LocalMachine\Root: it is never to be trusted again. Every
-    action may be repeated. One line says how it went; the exit code is 0, or 1 where that line says
-    what is wrong.
+    where every user and every service of a computer looks, but not where it lies among the
+    Untrusted Certificates. Detect only looks, and ends with 1 where the certificate is not trusted.
+    Remove undoes Add, once the computer trusts the successors of this CA, if there are any. Bar
+    puts the certificate into LocalMachine\Disallowed, out of LocalMachine\Root: it is never to be
+    trusted again. Every action may be repeated. One line says how it went; the exit code is 0, or 1
+    where that line says what is wrong.
 .PARAMETER Action
     Add, Detect, Remove or Bar. It has a place, so that Invoke-Command -ArgumentList can give it.
 .EXAMPLE
@@ -24,13 +25,18 @@ param(
     [string]$Action = ''
 )
 
+# part: language
+
 # inputs: begin
 $UsualAction = ''
 $CaName = ''
 $CaSha256 = ''
 $CaThumbprint = ''
 $CaCertificate = ''
+$Successors = @()
 # inputs: end
+
+# part: trusted-root
 
 # The certificate that this script carries, unchanged since the script was written.
 function Get-CarriedCertificate {
@@ -47,50 +53,102 @@ function Get-CarriedCertificate {
     $Certificate
 }
 
-# A store of the computer, never that of a user.
-function Open-Store {
-    param([string]$Name, [string]$Access)
-    $Place = [System.Security.Cryptography.X509Certificates.StoreLocation]::LocalMachine
-    $Store = [System.Security.Cryptography.X509Certificates.X509Store]::new($Name, $Place)
-    $Store.Open([System.Security.Cryptography.X509Certificates.OpenFlags]$Access)
-    $Store
-}
-
-function Test-InStore {
-    param([string]$Name)
-    $Store = Open-Store -Name $Name -Access 'ReadOnly'
-    $Kind = [System.Security.Cryptography.X509Certificates.X509FindType]::FindByThumbprint
-    $Found = $Store.Certificates.Find($Kind, $CaThumbprint, $false).Count
-    $Store.Close()
-    $Found -gt 0
-}
-
-function Test-Trust {
-    (Test-InStore -Name 'Root') -and -not (Test-InStore -Name 'Disallowed')
-}
-
 # Whether the computer is as an action leaves it.
 function Test-Done {
     if ($Action -eq 'Bar') {
-        return (Test-InStore -Name 'Disallowed') -and -not (Test-InStore -Name 'Root')
+        return (Test-InStore -Name 'Disallowed' -Label $CaThumbprint) -and -not (Test-InStore -Name 'Root' -Label $CaThumbprint)
     }
     if ($Action -eq 'Remove') {
-        return -not (Test-InStore -Name 'Root')
+        return -not (Test-InStore -Name 'Root' -Label $CaThumbprint)
     }
-    Test-Trust
+    Test-Trust -Label $CaThumbprint
 }
 
 function Assert-Administrator {
-    $Me = [System.Security.Principal.WindowsPrincipal][System.Security.Principal.WindowsIdentity]::GetCurrent()
+    $Me = [System.Security.Principal.WindowsPrincipal]::new([System.Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $Me.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) {
         throw 'administrator rights are missing. Run the script as administrator, or as SYSTEM.'
     }
 }
 
+# What was barred on purpose is not trusted in passing.
+function Assert-NotBarred {
+    if (Test-InStore -Name 'Disallowed' -Label $CaThumbprint) {
+        throw ('{0} is barred: it lies in LocalMachine\Disallowed (certlm.msc: Untrusted Certificates), so nothing was added. If that is a mistake, delete it there, or take it out of the policy that brings it, then run this script again.' -f $CaName)
+    }
+}
+
+# Without its successor, a computer would refuse every server from one moment to the next.
+function Assert-Successor {
+    foreach ($Label in $Successors) {
+        if (-not (Test-Trust -Label $Label)) {
+            throw ('{0} stays, because this computer does not trust its successor {1} yet. Run the trust script of the same folder here first, then this one again.' -f $CaName, $Label)
+        }
+    }
+}
+
+# Puts the certificate into a store, and tells whether it did.
+function Add-Certificate {
+    param([string]$Name)
+    if ((Test-InStore -Name $Name -Label $CaThumbprint) -or -not $PSCmdlet.ShouldProcess(('LocalMachine\{0}' -f $Name), ('Add {0}' -f $CaName))) {
+        return
+    }
+    Assert-Administrator
+    $Store = Open-Store -Name $Name -Access 'ReadWrite'
+    $Store.Add($Certificate)
+    $Store.Close()
+    if (-not (Test-InStore -Name $Name -Label $CaThumbprint)) {
+        throw ('Windows did not keep {0} in LocalMachine\{1}. Look for a policy that forbids it.' -f $CaName, $Name)
+    }
+    $true
+}
+
+# Who brings the certificate back, as far as the registry tells (the keys are unconfirmed):
+# https://learn.microsoft.com/en-us/windows/win32/seccrypto/system-store-locations
+function Get-Keeper {
+    $Place = 'Registry::HKEY_LOCAL_MACHINE\SOFTWARE\{0}\Root\Certificates\{1}'
+    if (Test-Path -LiteralPath ($Place -f 'Policies\Microsoft\SystemCertificates', $CaThumbprint)) {
+        return 'A Group Policy brings it: take it out of there, type gpupdate /force, then run this script again.'
+    }
+    if (Test-Path -LiteralPath ($Place -f 'Microsoft\EnterpriseCertificates', $CaThumbprint)) {
+        return 'Active Directory brings it to all computers: whoever answers for the domain takes it out of there.'
+    }
+    'Look for a policy or a management tool that brings it, take it out of there, then run this script again.'
+}
+
+# Takes the certificate out of the roots, and tells whether it did. The store shows what lies among
+# the third-party roots, too: what still shows is removed again. What a policy brings stays.
+function Remove-Certificate {
+    if (-not (Test-InStore -Name 'Root' -Label $CaThumbprint) -or -not $PSCmdlet.ShouldProcess('LocalMachine\Root', ('Remove {0}' -f $CaName))) {
+        return
+    }
+    Assert-Administrator
+    $Said = ''
+    foreach ($Round in @(1, 2, 3)) {
+        if (Test-InStore -Name 'Root' -Label $CaThumbprint) {
+            $Store = Open-Store -Name 'Root' -Access 'ReadWrite'
+            try {
+                $Store.Remove($Certificate)
+            }
+            catch {
+                $Said = ' Windows said: {0}' -f $_.Exception.Message
+            }
+            $Store.Close()
+        }
+    }
+    if (Test-InStore -Name 'Root' -Label $CaThumbprint) {
+        if (Test-InStore -Name 'Disallowed' -Label $CaThumbprint) {
+            $Said = ' It is barred all the same.{0}' -f $Said
+        }
+        throw ('{0} is still in LocalMachine\Root. {1}{2}' -f $CaName, (Get-Keeper), $Said)
+    }
+    $true
+}
+
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2.0
 $Code = 0
-$Result = 'nothing was changed.'
+$Changes = @()
 try {
     # Checks.
     if (-not $Action) {
@@ -100,36 +158,35 @@ try {
         throw ('the action {0} is unknown. Write Add, Detect, Remove or Bar.' -f $Action)
     }
     $Certificate = Get-CarriedCertificate
+    $Before = Test-Done
 
-    # Act.
-    if (Test-Done) {
-        $Result = 'nothing to do.'
+    # Act; each change is looked at as soon as it is made.
+    if ($Action -eq 'Add') {
+        Assert-NotBarred
+        $Changes = @(Add-Certificate -Name 'Root')
     }
-    elseif ($Action -ne 'Detect' -and $PSCmdlet.ShouldProcess('LocalMachine', ('{0} {1}' -f $Action, $CaName))) {
-        Assert-Administrator
-        $Store = Open-Store -Name 'Root' -Access 'ReadWrite'
-        if ($Action -eq 'Add') {
-            $Store.Add($Certificate)
-        }
-        else {
-            $Store.Remove($Certificate)
-        }
-        $Store.Close()
-        if ($Action -eq 'Bar') {
-            $Store = Open-Store -Name 'Disallowed' -Access 'ReadWrite'
-            $Store.Add($Certificate)
-            $Store.Close()
-        }
-        $Result = 'done.'
-
-        # Verify.
-        if (-not (Test-Done)) {
-            throw 'Windows did not keep the change. Look for a policy that forbids or brings this root, and into Untrusted Certificates.'
-        }
+    elseif ($Action -eq 'Remove' -and -not $Before) {
+        Assert-Successor
+        $Changes = @(Remove-Certificate)
+    }
+    elseif ($Action -eq 'Bar') {
+        $Changes = @(Add-Certificate -Name 'Disallowed') + @(Remove-Certificate)
     }
 
     # Tell.
-    if (Test-Trust) {
+    if ($Before) {
+        $Result = 'nothing to do.'
+    }
+    elseif ($Changes.Count -eq 0) {
+        $Result = 'nothing was changed.'
+    }
+    elseif (Test-Done) {
+        $Result = 'done.'
+    }
+    else {
+        $Result = 'only a part was changed.'
+    }
+    if (Test-Trust -Label $CaThumbprint) {
         $State = 'trusts'
     }
     else {

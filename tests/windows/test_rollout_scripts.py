@@ -1,0 +1,234 @@
+"""The scripts of the roll-out, run by PowerShell: what they say of a computer is so there."""
+
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.authority import QUICK, create_authority
+from vmscert.facts import DATA
+from vmscert.rollout import roll_out_files
+from vmscert.sitetable import read_site
+from vmscert.windows import thumbprint
+
+pytestmark = pytest.mark.powershell
+AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PRELUDE = Path(__file__).with_name("stores.ps1")
+STORES = ("Root", "AuthRoot", "GroupPolicy", "Disallowed")
+
+
+@cache
+def ca(name):
+    return create_authority(name, AT, QUICK).certificate
+
+
+NEW, OLD, LOST = "Example VMS root 2026", "Old root", "Lost root"
+
+
+@cache
+def folder():
+    site = read_site(DATA / "sites" / "example.csv")
+    return roll_out_files(ca(NEW), site, AT, old_roots=(ca(OLD),), barred=(ca(LOST),))
+
+
+class Computer:
+    """A computer whose stores are folders, on which scripts of the roll-out run."""
+
+    def __init__(self, pwsh, path):
+        self.pwsh, self.path = pwsh, path
+        path.mkdir()
+
+    def put(self, store, name):
+        place = self.path / store
+        place.mkdir(exist_ok=True)
+        data = ca(name).public_bytes(Encoding.DER)
+        (place / thumbprint(ca(name))).write_bytes(data)
+
+    def holds(self):
+        """(store, name of a CA) of everything in the stores."""
+        names = {thumbprint(ca(name)): name for name in (NEW, OLD, LOST)}
+        return {(s, names[one.name]) for s in STORES for one in (self.path / s).glob("*")}
+
+    def deeds(self):
+        told = self.path / "deeds.txt"
+        return told.read_text("utf-8").split("\n")[:-1] if told.exists() else []
+
+    def run(self, script, *given, mode="", answers=""):
+        file = self.path / script
+        file.write_bytes(folder()[script])
+        listed = ", ".join(f"'{word}'" for word in given)
+        line = f"& '{PRELUDE}' -State '{self.path}' -Script '{file}' -Given @({listed})"
+        line += f" -Mode '{mode}'; exit $LASTEXITCODE"
+        ran = subprocess.run(
+            [self.pwsh, "-NoProfile", "-Command", line],
+            input=answers.encode(),
+            capture_output=True,
+            timeout=60,
+        )
+        return ran.returncode, ran.stdout.decode().strip(), ran.stderr.decode().strip()
+
+
+@pytest.fixture
+def computer(pwsh, tmp_path):
+    return Computer(pwsh, tmp_path / "computer")
+
+
+class TestAdd:
+    def test_makes_a_computer_trust_and_has_nothing_to_do_the_next_time(self, computer):
+        first, again = (computer.run("trust.ps1") for _ in range(2))
+        assert first[0] == again[0] == 0
+        assert first[1].startswith(f"PC-01 trusts the certificate {NEW} (")
+        assert first[1].endswith("done.")
+        assert again[1].endswith("nothing to do.")
+        assert computer.holds() == {("Root", NEW)}
+        assert computer.deeds() == ["Add Root"]
+
+    def test_of_a_barred_ca_leaves_nothing_behind_and_says_what_to_do(self, computer):
+        computer.put("Disallowed", NEW)
+        code, told, _ = computer.run("trust.ps1")
+        assert code == 1
+        assert f"{NEW} is barred" in told
+        assert "delete it there, or take it out of the policy" in told
+        assert computer.deeds() == []
+        assert computer.holds() == {("Disallowed", NEW)}
+
+    def test_that_windows_does_not_keep_is_no_success(self, computer):
+        (computer.path / "forgets").touch()
+        code, told, _ = computer.run("trust.ps1")
+        assert (code, "did not keep" in told) == (1, True)
+
+    def test_needs_rights_only_where_it_acts(self, computer):
+        (computer.path / "no-rights").touch()
+        code, told, _ = computer.run("trust.ps1")
+        assert (code, "administrator rights are missing" in told) == (1, True)
+        assert computer.run("trust.ps1", "-WhatIf")[0] == 0
+        assert computer.deeds() == []
+
+
+class TestRemove:
+    def test_refuses_where_the_successor_is_not_trusted(self, computer):
+        computer.put("Root", OLD)
+        code, told, _ = computer.run("remove-old-ca.ps1")
+        assert code == 1
+        assert f"{OLD} stays" in told
+        assert thumbprint(ca(NEW)) in told
+        assert computer.holds() == {("Root", OLD)}
+        computer.put("Root", NEW)
+        computer.put("Disallowed", NEW)
+        assert computer.run("remove-old-ca.ps1")[0] == 1
+        assert computer.deeds() == []
+
+    def test_takes_it_away_once_the_successor_is_trusted(self, computer):
+        for name in (OLD, NEW):
+            computer.put("Root", name)
+        code, told, _ = computer.run("remove-old-ca.ps1")
+        assert (code, told.startswith(f"PC-01 does not trust the certificate {OLD}")) == (0, True)
+        assert computer.holds() == {("Root", NEW)}
+        assert computer.run("remove-old-ca.ps1")[1].endswith("nothing to do.")
+
+    def test_takes_away_what_shows_again_among_the_third_party_roots(self, computer):
+        for store, name in (("Root", NEW), ("Root", OLD), ("AuthRoot", OLD)):
+            computer.put(store, name)
+        code, told, _ = computer.run("remove-old-ca.ps1")
+        assert (code, told.endswith("done.")) == (0, True)
+        assert computer.deeds() == ["Remove Root", "Remove Root"]
+        assert computer.holds() == {("Root", NEW)}
+
+    def test_does_not_claim_what_a_policy_prevents(self, computer):
+        for store, name in (("Root", NEW), ("Root", OLD), ("GroupPolicy", OLD)):
+            computer.put(store, name)
+        code, told, _ = computer.run("remove-old-ca.ps1")
+        assert code == 1
+        assert f"{OLD} is still in LocalMachine\\Root. A Group Policy brings it" in told
+        assert "no longer" not in told
+
+    def test_of_the_newest_ca_undoes_add(self, computer):
+        computer.put("Root", NEW)
+        assert computer.run("trust.ps1", "Remove")[0] == 0
+        assert computer.holds() == set()
+
+
+class TestBar:
+    def test_bars_and_takes_away(self, computer):
+        computer.put("Root", LOST)
+        code, told, _ = computer.run("bar.ps1")
+        assert (code, told.endswith("done.")) == (0, True)
+        assert computer.holds() == {("Disallowed", LOST)}
+
+    def test_bars_even_what_a_policy_keeps_and_says_both(self, computer):
+        computer.put("GroupPolicy", LOST)
+        code, told, _ = computer.run("bar.ps1")
+        assert code == 1
+        assert "still in LocalMachine\\Root" in told
+        assert "barred all the same" in told
+        assert ("Disallowed", LOST) in computer.holds()
+
+
+class TestAsking:
+    def test_whatif_tells_each_change_and_makes_none(self, computer):
+        computer.put("Root", LOST)
+        code, told, _ = computer.run("bar.ps1", "-WhatIf")
+        assert code == 0
+        assert told.count("What if:") == 2
+        assert f"Add {LOST}" in told
+        assert f"Remove {LOST}" in told
+        assert told.endswith("nothing was changed.")
+        assert computer.deeds() == []
+
+    def test_confirm_asks_once_for_each_change_and_no_changes_nothing(self, computer):
+        computer.put("Root", LOST)
+        code, told, _ = computer.run("bar.ps1", "-Confirm", answers="n\nn\n")
+        assert (code, told.count("Are you sure")) == (0, 2)
+        assert told.endswith("nothing was changed.")
+        assert computer.deeds() == []
+        code, told, _ = computer.run("bar.ps1", "-Confirm", answers="y\nn\n")
+        assert (code, told.count("Are you sure")) == (0, 2)
+        assert told.endswith("only a part was changed.")
+        assert computer.deeds() == ["Add Disallowed"]
+        assert computer.run("trust.ps1", "-Confirm", answers="y\n")[1].count("Are you sure") == 1
+
+
+class TestDetection:
+    def test_for_intune_ends_with_1_where_it_is_missing_or_barred(self, computer):
+        code, told, error = computer.run("detect.ps1")
+        assert (code, error) == (1, "")
+        assert told.startswith(f"PC-01 does not trust the certificate {NEW}")
+        computer.put("Root", NEW)
+        code, told, error = computer.run("detect.ps1")
+        assert (code, error, told.startswith("PC-01 trusts")) == (0, "", True)
+        computer.put("Disallowed", NEW)
+        assert computer.run("detect.ps1")[0] == 1
+
+    def test_for_an_application_is_silent_where_it_is_missing_or_barred(self, computer):
+        assert computer.run("detect-application.ps1") == (0, "", "")
+        computer.put("AuthRoot", NEW)
+        code, told, error = computer.run("detect-application.ps1")
+        assert (code, error, told.startswith("PC-01 trusts")) == (0, "", True)
+        computer.put("Disallowed", NEW)
+        assert computer.run("detect-application.ps1") == (0, "", "")
+
+    @pytest.mark.parametrize("script", ["detect.ps1", "detect-application.ps1"])
+    def test_that_can_not_look_is_no_answer_and_no_noise(self, computer, script):
+        (computer.path / "Root").mkdir()
+        (computer.path / "Root" / "spoilt").write_bytes(b"no certificate")
+        code, told, error = computer.run(script)
+        assert (code, error) == (1, "")
+        assert told.startswith("PC-01 failed: ")
+
+    def test_says_in_its_synopsis_whom_it_is_for(self):
+        for script, whom in (
+            ("detect.ps1", "For Intune: "),
+            ("detect-application.ps1", "For an application of Configuration Manager: "),
+        ):
+            assert f".SYNOPSIS\r\n    {whom}".encode() in folder()[script]
+
+
+@pytest.mark.parametrize("script", ["trust.ps1", "detect.ps1", "detect-application.ps1"])
+def test_constrained_language_is_told_in_one_sentence_before_anything(computer, script):
+    code, told, error = computer.run(script, mode="ConstrainedLanguage")
+    assert (code, told) == (1, "")
+    assert "constrained language mode" in error
+    assert computer.deeds() == []
