@@ -131,12 +131,3 @@ def openssl():
         return subprocess.run(command, env=secret, capture_output=True, timeout=60)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def pwsh():
-    """The program of PowerShell 7: VMSCERT_PWSH, or what is on the PATH."""
-    program = shutil.which(os.environ.get("VMSCERT_PWSH") or "pwsh")
-    if program is None:
-        pytest.skip("NOT SHOWN: there is no PowerShell on this machine (set VMSCERT_PWSH)")
-    return program

@@ -70,7 +70,9 @@ def folders():
     ca = lesson_ca("Example VMS root 2026").certificate
     watch = {
         "notify.ps1": notification_script(),
-        "schedule.ps1": scheduled_task(r"C:\kit\vmscert.exe", ["due", r"D:\lyon.csv"]),
+        "schedule.ps1": scheduled_task(
+            r"C:\kit\vmscert.exe", ["due", r"D:\lyon.csv"], r"D:\vmscert-due.log"
+        ),
     }
     return found | {"roll-out": roll_out_files(ca, site, MADE), "watch": watch}
 

@@ -4,12 +4,14 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 from contextlib import chdir
 from datetime import UTC, datetime
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -17,7 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert import QUICK, cli, create_authority, terminal
 from vmscert.facts import DATA
+from vmscert.scripts import script_inputs
 from vmscert.simulate import serving
+from vmscert.watching import notification_script
 
 EXAMPLE = DATA / "sites" / "example.csv"
 
@@ -297,6 +301,86 @@ def test_due_mails_once_and_is_silent_then(site_folder, tmp_path):
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     (tmp_path / "told.json").write_text("[]")
     assert "no memory" in vmscert(*asked, folder=tmp_path).stderr
+
+
+def test_due_logs_every_run_of_the_mail_also_one_that_could_not_look(site_folder, tmp_path):
+    day = f"{datetime.now(UTC).year + 1}-12-01"
+    asked = ("due", "--mail", "--remember", "told.json", "--log", "logs/due.log", "--on", day)
+    for _ in range(2):
+        vmscert(*asked, site_folder, folder=tmp_path)
+    assert vmscert(*asked, "absent.csv", folder=tmp_path).returncode == 2
+    told = (tmp_path / "logs" / "due.log").read_text("utf-8")
+    first, again, failed = re.split(r"^(?=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ )", told, flags=re.M)[1:]
+    assert "Subject: Certificates: " in first
+    assert again.endswith("Z nothing new\n")
+    assert "could not look: " in failed
+
+
+class TestWatching:
+    """What lets computers watch by themselves is written as a file, byte by byte."""
+
+    def test_the_script_for_windows_is_written_as_windows_powershell_reads_it(self, tmp_path):
+        ran = vmscert("due", EXAMPLE, "--windows", "new/notify.ps1", folder=tmp_path)
+        assert (ran.returncode, ran.stdout) == (0, "")
+        assert (tmp_path / "new" / "notify.ps1").read_bytes() == notification_script()
+        assert "powershell -ExecutionPolicy Bypass" in ran.stderr
+
+    def test_what_is_printed_says_that_a_file_is_right(self, tmp_path):
+        for option in ("--windows", "--schedule"):
+            ran = vmscert("due", EXAMPLE, option, "-", folder=tmp_path)
+            assert ran.stdout
+            assert "Name a file instead of -" in ran.stderr
+
+    def test_the_daily_run_has_whole_paths_and_every_option(self, tmp_path):
+        shutil.copy(EXAMPLE, tmp_path / "lyon.csv")
+        more = ("--live", "--folder", "kept", "--remember", "told.json", "--log", "due.log")
+        asked = ("due", "lyon.csv", "rec-01:7563", "--schedule", "daily", *more)
+        assert vmscert(*asked, folder=tmp_path).returncode == 0
+        line = (tmp_path / "daily").read_text("utf-8").splitlines()[-1]
+        program, *words = shlex.split(line.removeprefix("0 7 * * * "))
+        assert Path(program).is_absolute()
+        assert words == [
+            "due", f"{tmp_path}/lyon.csv", "rec-01:7563", "--live", "--folder", f"{tmp_path}/kept",
+            "--mail", "--remember", f"{tmp_path}/told.json", "--log", f"{tmp_path}/due.log",
+        ]  # fmt: skip
+
+    def test_on_windows_the_daily_run_is_a_script_for_its_task_scheduler(self, tmp_path):
+        program = mock.patch.object(cli, "_own_program", return_value="C:\\kit\\vmscert.exe")
+        with mock.patch.object(sys, "platform", "win32"), program:
+            ran = vmscert("due", EXAMPLE, "--schedule", "schedule.ps1", folder=tmp_path)
+        assert ran.returncode == 0
+        inputs = script_inputs((tmp_path / "schedule.ps1").read_bytes())
+        assert inputs["Program"] == "C:\\kit\\vmscert.exe"
+        assert inputs["Log"] == f"{tmp_path}/vmscert-due.log"
+        assert f'--log" "{inputs["Log"]}"' in inputs["Arguments"]
+
+    def test_a_site_that_is_not_there_is_told_before_anything_is_written(self, tmp_path):
+        ran = vmscert("due", "absent.csv", "--schedule", "daily", folder=tmp_path)
+        assert (ran.returncode, "absent.csv does not exist" in ran.stderr) == (2, True)
+        assert not (tmp_path / "daily").exists()
+
+    @pytest.mark.skipif(os.name == "nt", reason="there is no cron on Windows")
+    def test_cron_runs_the_line_and_the_log_tells_of_it(self, site_folder, tmp_path):
+        """As cron does it: sh, next to no environment, another folder, each % given back."""
+        odd = tmp_path / "o'ps 100% $HOME"
+        shutil.copytree(site_folder, odd / "site")
+        program = odd / "vmscert"
+        program.write_text(
+            f"#!/bin/sh\nexec {sys.executable} -c 'from vmscert.cli import main; main()' \"$@\"\n"
+        )
+        program.chmod(0o755)
+        with mock.patch("shutil.which", return_value=str(program)):
+            ran = vmscert("due", "site", "--schedule", "daily", folder=odd)
+        assert ran.returncode == 0
+        fields = (odd / "daily").read_text("utf-8").splitlines()[-1].split(" ", 5)
+        assert fields[:5] == ["0", "7", "*", "*", "*"]
+        command, environment = fields[5].replace("\\%", "%"), {"HOME": "/", "PATH": "/usr/bin:/bin"}
+        ran = subprocess.run(
+            ["/bin/sh", "-c", command], env=environment, cwd="/", capture_output=True, timeout=120
+        )
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+        assert (odd / "vmscert-due.log").read_text("utf-8").endswith("Z nothing new\n")
+        assert (odd / "vmscert-told.json").exists()
 
 
 def test_records_verify_finds_a_changed_line(site_folder, tmp_path):

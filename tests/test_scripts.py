@@ -197,6 +197,7 @@ DEEDS = [
     "Invoke-ServerConfigurator -Arguments $Arguments",
     "$Store.Add(",
     "$Store.Remove(",
+    "WriteEntry(",
 ]
 
 

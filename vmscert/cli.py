@@ -3,14 +3,17 @@
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +73,9 @@ OnOption = Annotated[
 ]
 RememberOption = Annotated[
     Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
+]
+LogOption = Annotated[
+    Path | None, typer.Option(help="With --mail: a file to which each run adds what it told.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
@@ -403,16 +409,17 @@ def due_command(
     nagios: Annotated[bool, typer.Option(help="Print one line; exit 0, 1, 2 or 3.")] = False,
     mail: Annotated[bool, typer.Option(help="Print a mail, or nothing if all is fine.")] = False,
     remember: RememberOption = None,
+    log: LogOption = None,
     ics: Annotated[str, typer.Option(help="Write a calendar; - prints it.")] = "",
     prometheus: Annotated[str, typer.Option(help="Write metrics; - prints them.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write the table; - prints it.")] = "",
     html: Annotated[str, typer.Option(help="Write a page to print; - prints it.")] = "",
     windows: Annotated[
-        bool, typer.Option(help="Print a script that lets Windows warn on each computer.")
-    ] = False,
+        str, typer.Option(help="Write a script that lets Windows warn on each computer.")
+    ] = "",
     schedule: Annotated[
-        bool, typer.Option(help="Print what lets Windows or cron run this daily.")
-    ] = False,
+        str, typer.Option(help="Write what lets this computer run the mail daily.")
+    ] = "",
 ) -> None:
     """Tell what expires when, soonest first, and what goes dark if nobody acts.
 
@@ -422,15 +429,20 @@ def due_command(
     from vmscert.agenda import gather
     from vmscert.channels import as_csv, as_json, calendar, metrics, page_of
 
+    if windows:
+        _write_notification(windows)
+    if schedule:
+        more = [*(["--live"] if live else []), *(["--folder", _whole(folder)] if folder else [])]
+        _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)
     if windows or schedule:
-        _print_watch(sources, remember, windows)
         return
     made = datetime.now(UTC)
-    agenda = gather(sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
+    look = partial(gather, sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
+    if mail:
+        raise typer.Exit(_mail_once(look, remember, log))
+    agenda = look()
     if nagios:
         raise typer.Exit(_print_nagios(agenda))
-    if mail:
-        raise typer.Exit(_print_mail(agenda, remember))
     wanted = {
         csv: lambda: as_csv(agenda),
         ics: lambda: calendar(agenda, made),
@@ -445,17 +457,61 @@ def due_command(
     raise typer.Exit(_how_due(agenda))
 
 
-def _print_watch(sources: list[str], remember: Path | None, windows: bool) -> None:
-    """Print a script or commands; nothing is changed here, and paths are told in full."""
-    from vmscert.watching import daily_run, notification_script
+def _write_notification(place: str) -> None:
+    from vmscert.watching import notification_script
 
-    if windows:
-        sys.stdout.buffer.write(notification_script())
-        return
-    program = shutil.which("vmscert") or sys.argv[0]
-    found = {one: find_table(one) for one in sources}
-    full = [str(path.resolve()) if path.exists() else one for one, path in found.items()]
-    print(daily_run(program, full, str((remember or Path("vmscert-told.json")).resolve())), end="")
+    then = "On each computer, as administrator: powershell -ExecutionPolicy Bypass -File"
+    _write_script(place, notification_script(), f'{then} "{Path(place).name}" Register')
+
+
+def _write_schedule(
+    place: str, sources: list[str], remember: Path | None, log: Path | None
+) -> None:
+    """Write what runs the mail daily on a computer like this one, with whole paths."""
+    from vmscert.watching import crontab, scheduled_task
+
+    told, kept = _whole(remember or "vmscert-told.json"), _whole(log or "vmscert-due.log")
+    command = ["due", *sources, "--mail", "--remember", told, "--log", kept]
+    if sys.platform == "win32":
+        data = scheduled_task(_own_program(), command, kept)
+        then = "In PowerShell, as administrator: powershell -ExecutionPolicy Bypass -File"
+        then = f'{then} "{Path(place).name}"; with Look behind it that tells whether it has run'
+    else:
+        data = crontab(_own_program(), command, kept)
+        then = "Put its last line into crontab -e; the lines above it tell how to see that it runs"
+    _write_script(place, data, then)
+
+
+def _write_script(place: str, data: bytes, then: str) -> None:
+    """Write a file byte by byte as it has to be, and say what to do with it."""
+    if _deliver(place, data):
+        told = "Name a file instead of -: Windows PowerShell 5.1 spoils what > takes from a program"
+    else:
+        told = f"{place} is written. {then}"
+    err.print(f"{told}.", soft_wrap=True, markup=False)
+
+
+def _own_program() -> str:
+    """Return the whole path of this command, for whoever starts it from another folder."""
+    beside = shutil.which("vmscert", path=sysconfig.get_path("scripts"))
+    found = shutil.which(sys.argv[0]) or beside or shutil.which("vmscert")
+    if found is None:
+        raise ValueError("No program `vmscert` is found: install the kit, then run it by this name")
+    return _whole(found)
+
+
+def _whole(path: str | Path) -> str:
+    return str(Path(path).resolve())
+
+
+def _whole_source(text: str) -> str:
+    """Return the whole path of a site, folder or file, or HOST:PORT as it is."""
+    path = find_table(text)
+    if path.exists():
+        return _whole(path)
+    if not re.search(r":\d+$", text):
+        raise ValueError(f"{text} does not exist: name a table, a folder, a file or HOST:PORT")
+    return text
 
 
 def _deliver(place: str, data: bytes) -> bool:
@@ -484,10 +540,29 @@ def _print_nagios(agenda: "Agenda") -> int:
     return code
 
 
-def _print_mail(agenda: "Agenda", remember: Path | None) -> int:
+def _mail_once(look: Callable[[], "Agenda"], remember: Path | None, log: Path | None) -> int:
+    """Mail what is new; the log tells of every run, also of one that could not look."""
+    try:
+        text = _print_mail(look(), remember)
+    except Exception as error:
+        _note(log, f"could not look: {_said(error)}")
+        raise
+    _note(log, text or "nothing new")
+    return FOUND if text else NOTHING
+
+
+def _note(log: Path | None, text: str) -> None:
+    """Add a line with its time to a log, if there is one: its newest line tells the last run."""
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(f"{iso(datetime.now(UTC))} {text.rstrip()}\n")
+
+
+def _print_mail(agenda: "Agenda", remember: Path | None) -> str:
     """Print what is new and keep in mind that it was told, in this order: rather twice than never.
 
-    Without a memory everything is new.
+    Without a memory everything is new. Return what was printed.
     """
     from vmscert.channels import mail, news
     from vmscert.files import write_atomic
@@ -499,7 +574,7 @@ def _print_mail(agenda: "Agenda", remember: Path | None) -> int:
         sys.stdout.flush()
     if remember:
         write_atomic(remember, json.dumps(memory, indent=1).encode())
-    return FOUND if text else NOTHING
+    return text
 
 
 def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
