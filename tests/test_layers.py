@@ -92,7 +92,7 @@ HOUSE = {
         "blackout check expiry inventory job paths reach reading records site sitetable "
         "surveys targets windows"
     ),
-    "watching": "expiry scripts",
+    "watching": "expiry facts scripts",
     "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
     "standings": "job ledger missing site windows",

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from vmscert.expiry import WARNING
+from vmscert.facts import facts
 from vmscert.scripts import refuse_hiding, script
 
 _HOUR = 7  # before people begin; any hour does
@@ -17,6 +18,11 @@ def notification_script(days: int = WARNING) -> bytes:
         EventSource="vmscert",
         Folder="C:\\Program Files\\vmscert",  # only administrators change there what SYSTEM runs
         Days=str(days),
+        StartingEvents=[
+            row["event"]
+            for row in facts("windows/lifecycle-events")
+            if row["starts_task"] == "Expire"
+        ],
     )
 
 

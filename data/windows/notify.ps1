@@ -11,7 +11,8 @@
 
     The task is one of the Task Scheduler, not one of New-CertificateNotificationTask: that takes a
     script and no execution policy, and Windows 10 and 11 run no script unless they are told to.
-    The copy has no mark of the Internet. It is run every day, too, because whether Windows logs the
+    An execution policy that comes by Group Policy decides over both: where it wants signatures, this
+    script has to be signed. The copy has no mark of the Internet. It is run every day, too, because whether Windows logs the
     end of a certificate that it did not enrol itself is unconfirmed.
 .PARAMETER Action
     Register, Tell or Remove.
@@ -37,10 +38,10 @@ $TaskName = ''
 $EventSource = ''
 $Folder = ''
 $Days = ''
+$StartingEvents = @()
 # inputs: end
 
 # facts: LifecycleEvents windows/lifecycle-events event meaning
-# facts: StartsTask windows/lifecycle-events event starts_task
 
 # https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-tsch: XML task definitions
 $TaskXml = @'
@@ -140,8 +141,7 @@ function Get-Trace {
 }
 
 function Get-Definition {
-    $Numbers = $StartsTask.Keys | Where-Object -FilterScript { $StartsTask[$_] -like 'Expire*' } | Sort-Object
-    $Events = @($Numbers | ForEach-Object -Process { 'EventID={0}' -f $_ }) -join ' or '
+    $Events = @($StartingEvents | ForEach-Object -Process { 'EventID={0}' -f $_ }) -join ' or '
     $Query = [System.Security.SecurityElement]::Escape(($Subscription -f $Channel, $Events))
     $Line = '-NoProfile -NonInteractive -ExecutionPolicy Bypass -File "{0}" Tell' -f (Get-Place)
     $TaskXml -f $Query, [System.Security.SecurityElement]::Escape($Line)

@@ -11,7 +11,8 @@
 
     The task is one of the Task Scheduler, not one of New-CertificateNotificationTask: that takes a
     script and no execution policy, and Windows 10 and 11 run no script unless they are told to.
-    The copy has no mark of the Internet. It is run every day, too, because whether Windows logs the
+    An execution policy that comes by Group Policy decides over both: where it wants signatures, this
+    script has to be signed. The copy has no mark of the Internet. It is run every day, too, because whether Windows logs the
     end of a certificate that it did not enrol itself is unconfirmed.
 .PARAMETER Action
     Register, Tell or Remove.
@@ -40,6 +41,7 @@ $TaskName = 'vmscert-certificates-that-end'
 $EventSource = 'vmscert'
 $Folder = 'C:\Program Files\vmscert'
 $Days = '30'
+$StartingEvents = @('1002', '1003')
 # inputs: end
 
 # https://social.technet.microsoft.com/wiki/contents/articles/14250.certificate-services-lifecycle-notifications.aspx
@@ -55,18 +57,6 @@ $LifecycleEvents = @{
     '1008' = 'a certificate was associated with its private key (second hand)'
     '1009' = 'a certificate could not be associated with its private key (second hand)'
     '1010' = 'a certificate was deleted from Active Directory (second hand)'
-}
-$StartsTask = @{
-    '1001' = 'Replace (second hand)'
-    '1002' = 'Expire (second hand)'
-    '1003' = 'Expire (second hand)'
-    '1004' = ' (second hand)'
-    '1005' = ' (second hand)'
-    '1006' = ' (second hand)'
-    '1007' = ' (second hand)'
-    '1008' = ' (second hand)'
-    '1009' = ' (second hand)'
-    '1010' = ' (second hand)'
 }
 
 # https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-tsch: XML task definitions
@@ -167,8 +157,7 @@ function Get-Trace {
 }
 
 function Get-Definition {
-    $Numbers = $StartsTask.Keys | Where-Object -FilterScript { $StartsTask[$_] -like 'Expire*' } | Sort-Object
-    $Events = @($Numbers | ForEach-Object -Process { 'EventID={0}' -f $_ }) -join ' or '
+    $Events = @($StartingEvents | ForEach-Object -Process { 'EventID={0}' -f $_ }) -join ' or '
     $Query = [System.Security.SecurityElement]::Escape(($Subscription -f $Channel, $Events))
     $Line = '-NoProfile -NonInteractive -ExecutionPolicy Bypass -File "{0}" Tell' -f (Get-Place)
     $TaskXml -f $Query, [System.Security.SecurityElement]::Escape($Line)
