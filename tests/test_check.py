@@ -51,6 +51,29 @@ def test_a_group_that_is_left_off_needs_no_certificate_for_it(lab):
     assert check_site(site, stores, lab.at) == []
 
 
+def test_a_group_that_could_not_be_read_is_told_with_the_reason_and_never_fine(lab):
+    """Half-written XML, a drive that is gone: the inventory says why."""
+    broken = lab.holding(
+        lab.server, bindings={"server": UNKNOWN, "streaming media": UNKNOWN},
+        unread={"streaming media": "Unexpected end of file"},
+    )  # fmt: skip
+    (finding,) = broken.check()
+    assert finding.code == "not-reachable"
+    assert finding.detail == (
+        f"what streaming media uses on {lab.server.name} could not be read: Unexpected end of file"
+    )
+
+
+def test_a_group_that_says_nothing_uses_what_it_was_given(lab):
+    server, held = lab.server, lab.stores[lab.server.name]
+    silent = replace(held, bindings=dict.fromkeys(server.groups, UNKNOWN))
+    assert silent.used["server"] == UNKNOWN
+    label = held.bindings["server"]
+    assert replace(silent, given={"server": label}).used["server"] == label
+    unread = replace(silent, given={"server": label}, unread={"server": "cut short"})
+    assert unread.used["server"] == UNKNOWN
+
+
 def test_a_bound_certificate_that_was_deleted_is_a_missing_certificate(lab):
     assert codes(lab.holding(lab.server, personal=()).check()) == {"no-certificate"}
 

@@ -81,7 +81,20 @@ def _renews(job: Job, hosts: list[str] | None) -> list[Row]:
     under_way = {**missing_imports(job), **missing_encryption(job)}
     rows = _rows(job, due, "a new certificate with a new key, import, encrypt")
     rows += _rows(job, {n: w for n, w in under_way.items() if n not in due}, "go on")
-    return rows + _rows(job, missing_retirement(job), "remove what was replaced")
+    return rows + _once_seen(job, missing_retirement(job), "remove what was replaced")
+
+
+def _once_seen(job: Job, computers: Mapping[str, str], deed: str) -> list[Row]:
+    """Rows for a deed that takes something away; where a group does not say what it uses, a person
+    looks first."""
+    silent = {name: ", ".join(job.site[name].unsaid_groups) for name in computers}
+    plain = {name: why for name, why in computers.items() if not silent[name]}
+    rows = _rows(job, plain, deed)
+    for groups in dict.fromkeys(filter(None, silent.values())):
+        mine = {name: why for name, why in computers.items() if silent[name] == groups}
+        look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
+        rows += _rows(job, mine, f"{look} {deed}")
+    return rows
 
 
 def _replaces(job: Job, hosts: list[str] | None) -> list[Row]:
@@ -89,7 +102,7 @@ def _replaces(job: Job, hosts: list[str] | None) -> list[Row]:
     clients = {host.name: "" for host in job.site.clients}
     rows = _rows(job, clients, "trust the new CA beside the old one")
     rows += _rows(job, {n: "" for n in clients if n in servers}, "certificate of the new CA")
-    return rows + _rows(job, clients, "trust the old CA no longer")
+    return rows + _once_seen(job, clients, "trust the old CA no longer")
 
 
 _COMPUTERS: Mapping[str, Callable[[Job, list[str] | None], list[Row]]] = {

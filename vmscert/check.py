@@ -73,7 +73,15 @@ def check_site(
 
 def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
     """Return the findings about one server: certificate, key, encryption, and its near future."""
-    findings = []
+    findings = [
+        Finding(
+            "not-reachable",
+            host.name,
+            f"what {group} uses on {host.name} could not be read: {stores.unread[group]}",
+        )
+        for group in host.groups
+        if group in stores.unread
+    ]
     for group in host.groups:
         held = serving(host, stores, group)
         if held is None:

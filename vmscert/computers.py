@@ -32,7 +32,7 @@ def dns_names(certificate: x509.Certificate) -> list[str]:
 
 def serving(host: Host, stores: Stores, group: str) -> Personal | None:
     """Return what this computer serves in a certificate group: the bound one, else the best."""
-    bound = stores.bindings.get(group)
+    bound = stores.used.get(group)
     if bound and bound != UNKNOWN:
         return stores.find(bound)
     mine = [held for held in stores.personal if host.names[0] in dns_names(held.certificate)]

@@ -19,7 +19,7 @@ def leaflet(load: Load) -> str:
     """Return the page as Markdown, short enough to print on one sheet."""
     rows = steps_for("install", load.kinds)
     asking = steps_for("request", {"request"}) if load.asks else []
-    deeds = [row for row in rows if row["phase"] != "Check"]
+    deeds = [row for row in rows if not _is_check(row)]
     parts = [
         f"# {plain(load.host.name)}: certificates for XProtect\n",
         rows_table(list(_about(load, [*asking, *rows]))),
@@ -35,6 +35,11 @@ def leaflet(load: Load) -> str:
         _back(load),
     ]
     return "\n".join(parts)
+
+
+def _is_check(row: Row) -> bool:
+    """Whether a step only looks."""
+    return row["undo"] == "nothing to undo"
 
 
 def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
@@ -56,7 +61,10 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
 
 def _needs(load: Load) -> str:
     password = f", and the password of {load.host.name}.pfx" if load.pfx else ""
-    return f"an administrator's account on this computer{password}"
+    role = (
+        "; to encrypt, one that is in the role Administrators of XProtect" if load.switch_on else ""
+    )
+    return f"an administrator's account on this computer{role}{password}"
 
 
 def _fingerprints(stem: str, certificates: Iterable[x509.Certificate]) -> dict[str, Markdown]:
@@ -81,15 +89,20 @@ def _begin(load: Load) -> str:
     first = [
         "Copy the whole folder to a disk of this computer, for example to the desktop.",
         "Right-click the Start button, choose *Terminal (Admin)* or *Windows PowerShell (Admin)*, "
-        "and type `cd` with the path of the folder.",
+        "and type `cd -LiteralPath`, then the path of the folder between quotes.",
         "Type what stands below, first with ` -WhatIf` at the end of the line: then it only says "
         "what it would do.",
     ]
-    return steps(first)
+    stopped = (
+        "Where PowerShell does not start the script: `dir | Unblock-File` for files from the "
+        "Internet; PowerShell 5.1 (WMF 5.1) for Windows before 10 and Server 2016; for a policy "
+        "(AllSigned, AppLocker) ask its owner to sign it, or do the steps by mouse."
+    )
+    return f"{steps(first)}\n{stopped}\n"
 
 
 def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]:
-    phases = {row["phase"] for row in deeds}
+    phases = {phase for row in deeds for phase in row["phase"].split("|")}
     if load.asks:
         yield _visit("First", "request.ps1")
     yield _visit("Then" if load.asks else "First visit", "install.ps1")
@@ -100,7 +113,10 @@ def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]
     if "Retire" in phases:
         planned = load.old_roots or load.barred
         when = "Last, when the plan says so" if planned else "A week later"
-        yield _visit(when, "install.ps1 -Phase Retire")
+        silent = ", ".join(load.host.unsaid_groups)
+        if silent:
+            when += f", when Server Configurator shows the new certificate for {silent}"
+        yield _visit(when, "install.ps1 -Phase Retire" + (f" -ByHand '{silent}'" if silent else ""))
 
 
 def _visit(when: str, command: str) -> dict[str, str]:
@@ -119,7 +135,7 @@ def _bring(load: Load) -> str:
 
 
 def _checks(rows: Iterable[Row]) -> Markdown:
-    told = (row["title"] for row in rows if row["phase"] == "Check")
+    told = (row["title"] for row in rows if _is_check(row))
     return plain(f"First the checks, which change nothing. {'. '.join(told)}.")
 
 
@@ -135,9 +151,14 @@ def _expected(row: Row) -> dict[str, str]:
 
 def _back(load: Load) -> str:
     told = (
-        f"`install.ps1` notes in `before.json` how things were. {literal(f'{_RUN}undo.ps1')} puts "
-        f"back what it changed, and nothing else."
+        f"`install.ps1` notes in `%ProgramData%\\vmscert\\before.json` how things were. "
+        f"{literal(f'{_RUN}undo.ps1')} puts back what it changed, and nothing else."
     )
+    if load.host.unsaid_groups:
+        told += (
+            f" Of {', '.join(load.host.unsaid_groups)} it asks you to look: choose the certificate "
+            f"in Server Configurator, then add ` -ByHand '{', '.join(load.host.unsaid_groups)}'`."
+        )
     if load.certificate is not None:
         told += f" The order of several {_order_back()}."
     return told + "\n"

@@ -86,11 +86,7 @@ def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[s
     """
     if stores is None:
         return list(groups)
-    used = {
-        group: stores.given.get(group) if label == UNKNOWN and group not in stores.unread else label
-        for group, label in stores.bindings.items()
-    }
-    return [group for group in groups if not label or used.get(group) != label]
+    return [group for group in groups if not label or stores.used.get(group) != label]
 
 
 def missing_retirement(job: Job) -> dict[str, str]:

@@ -12,7 +12,7 @@ from vmscert.records import read_pfx
 from vmscert.site import PFX, Host
 from vmscert.switching import switch_on, turns
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
-from vmscert.windows import UNKNOWN, thumbprint
+from vmscert.windows import thumbprint
 
 
 def walk(
@@ -48,11 +48,7 @@ def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
 def served_by(job: Job, host: Host) -> dict[int, Issued | None]:
     """Return port → what the simulated computer serves there: what was imported and bound."""
     computer = simulated(job, host)
-    stores = computer.stores(job.at)
-    used = {
-        group: stores.given.get(group, "") if label == UNKNOWN else label
-        for group, label in stores.bindings.items()
-    }
+    used = computer.stores(job.at).used
     opened = {label: _opened(job, computer, label) for label in set(used.values())}
     return {port: opened.get(used.get(group, "")) for port, group in host.ports}
 
@@ -69,8 +65,11 @@ def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name
-        looked = {"by_hand": _seen(job, computer)} if "-ByHand" in options else {}
-        computer.run(script, job.at, password, phase or "Prepare", turn, **looked)
+        visit = (script, job.at, password, phase or "Prepare", turn)
+        if "-ByHand" in options:
+            computer.run(*visit, _seen(job, computer))
+        else:
+            computer.run(*visit)
         result = "done"
     except ScriptError as error:
         result = f"failed: {error}"

@@ -102,6 +102,19 @@ class Stores:
         """The roots that every user and service of this computer trusts, from both stores."""
         return self.root + self.third_party_root
 
+    @property
+    def used(self) -> dict[str, str]:
+        """Certificate group → thumbprint in use; of one that does not say it, what it was given.
+
+        UNKNOWN is left where nobody gave it one, or where the group could not be read.
+        """
+        return {
+            group: self.given.get(group, label)
+            if label == UNKNOWN and group not in self.unread
+            else label
+            for group, label in self.bindings.items()
+        }
+
     def find(self, label: str) -> Personal | None:
         """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""
         wanted = re.sub(r"[^0-9A-F]", "", label.upper())  # the dialog of Windows adds a U+200E
