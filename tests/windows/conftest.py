@@ -1,5 +1,6 @@
 """What tests share that run the real scripts: PowerShell, and a rehearsal that uses them."""
 
+import sys
 from itertools import count
 
 import computer
@@ -11,7 +12,9 @@ from vmscert import deeds, rehearsal
 
 @pytest.fixture(scope="session")
 def windows(pwsh):
-    """PowerShell in which a Windows computer stands in."""
+    """PowerShell in which a Windows computer stands in, where there is no real one."""
+    if sys.platform == "win32":
+        pytest.skip("a real Windows is here: tests/windows/real_windows.py")
     yield computer.WORKERS
     computer.WORKERS.close()
 
