@@ -168,6 +168,17 @@ def test_check_reads_a_site_table_and_a_site_folder(site_folder):
     assert folder.returncode == 0, folder.stdout + folder.stderr
 
 
+def test_check_asks_of_a_table_what_no_table_can_answer_and_finds_no_fault_in_that(tmp_path):
+    ran = vmscert("check", EXAMPLE, folder=tmp_path)
+    assert ran.returncode == 0
+    assert "ask: vms-mob-01, vms-lpr-01: does the group 'Server certificate'" in ran.stdout
+    assert "not made here: SQL Server: it encrypts on its own" in ran.stdout
+    (answer,) = json.loads(vmscert("check", EXAMPLE, "--json", folder=tmp_path).stdout).values()
+    assert answer["findings"] == []
+    assert any("hot standby" in question for question in answer["ask"])
+    assert any("federated sites" in one for one in answer["outside"])
+
+
 def test_board_takes_back_what_people_brought_and_tells_who_goes_where(site_folder, tmp_path):
     copy = tmp_path / "site"
     shutil.copytree(site_folder, copy)

@@ -101,6 +101,34 @@ def test_no_connection_stands_there_twice():
     assert len(keys) == len(set(keys))
 
 
+def test_a_port_without_encryption_says_itself_how_sure_it_is():
+    rows = facts("xprotect/connections")
+    assert {row["plain_tag"] for row in rows} <= TAGS
+    # A community tool expects these open only when they are encrypted.
+    doubted = {row["plain_tag"] for row in rows if row["plain_port"] in ("9000", "9001")}
+    assert doubted == {"I"}
+
+
+@pytest.mark.parametrize("table", ["questions", "outside"])
+def test_what_is_asked_and_left_to_others_speaks_of_roles_and_groups_that_exist(table):
+    for row in facts(f"xprotect/{table}"):
+        assert set(row["roles"].split("|")) <= set(column("components", "role"))
+        assert row.get("without_group", "") in {"", *column("certificate-groups", "group")}
+
+
+def test_what_is_asked_begins_with_a_question():
+    assert all("?" in text for text in column("questions", "question"))
+    assert all("?" in text for text in column("outside", "ask"))
+
+
+def test_a_component_that_is_installed_beside_others_says_with_which_and_whom_it_talks_to():
+    roles = set(column("components", "role"))
+    for row in facts("xprotect/components"):
+        assert bool(row["installed_with"]) == bool(row["talks_to"]) == (row["kind"] == "implied")
+        if row["installed_with"]:
+            assert {*row["installed_with"].split("|"), row["talks_to"]} <= roles
+
+
 def test_group_identifiers_are_guids():
     guid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
     assert all(guid.fullmatch(text) for text in column("certificate-groups", "guid"))

@@ -90,6 +90,13 @@ def test_it_tells_who_has_not_reported_and_what_is_unconfirmed(small, job):
     assert "(second hand)" in handbook(job)
 
 
+def test_it_asks_in_short_what_check_asks_and_names_what_others_make(job):
+    text = handbook(job)
+    assert "* vms-rec-03: is it a hot standby of one recorder, or one of a group" in text
+    assert "Either way" not in text
+    assert "that this kit does not make: cameras and other devices; " in text
+
+
 def test_it_tells_which_servers_go_dark_on_which_day_if_nobody_acts(job):
     found = rows(handbook(job), "What goes dark if nobody acts")
     end = min(one.not_valid_after_utc for one in job.records.current().values())

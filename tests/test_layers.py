@@ -82,12 +82,12 @@ HOUSE = {
         "authority cafiles carrying handover job ledger recordkey records releases site sitetable "
         "tls trust"
     ),
-    "handbook": "agenda authority deeds facts files job ledger pages records",
+    "handbook": "agenda authority deeds facts files job ledger pages records site",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
-    "reading": "check formats inventory pasted paths records sitetable trust windows",
+    "reading": "check facts formats inventory pasted paths records site sitetable trust windows",
     "agenda": (
         "blackout check expiry inventory job paths reach reading records site sitetable "
         "surveys targets windows"
@@ -104,7 +104,7 @@ HOUSE = {
     "ladders": "drawing messages wire",
     "der": "extensions",
     "quizzes": "facts",
-    "plans": "check deeds expiry job missing releases site switching trust verify windows",
+    "plans": "check deeds expiry facts job missing releases site switching trust verify windows",
     "inherited": "authority expiry facts job paths reading site trust windows",
     "guidescripts": "authority files job windows",
     "execute": "changerecord evidence facts job records",

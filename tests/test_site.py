@@ -224,6 +224,61 @@ def test_a_question_is_left_to_a_person_for_every_integration(lyon):
     assert not [q for q in lyon.questions if q.startswith("pc ")]
 
 
+def asked(site, name):
+    """The questions about a computer that are about nothing but its role."""
+    return [one for one in site.questions if name in one.partition(":")[0].split(", ")]
+
+
+def test_whether_a_data_collector_alone_needs_the_server_group_is_asked_and_never_assumed(read):
+    site = read(
+        lines(
+            "ms,lyon.local,,,management server|event server,,,,,",
+            "mob,lyon.local,,,mobile server,,,,,",
+            "es,lyon.local,,,event server,,,,,",
+            "lpr,lyon.local,,,lpr server,,,,,",
+            "rec,lyon.local,,,recording server|mobile server,,,,,",
+            without("mobile server", "lpr server"),
+        )
+    )
+    (question,) = asked(site, "mob")
+    assert question.startswith("mob, es, lpr: does the group 'Server certificate' have to be")
+    assert question.endswith("(unconfirmed)")
+    assert "server" not in {group for name in ("mob", "es", "lpr") for group in site[name].groups}
+    assert not asked(site, "rec")
+
+
+def test_a_data_collector_and_the_management_server_talk_both_ways(lyon):
+    assert lyon.collected(lyon["mob"]) == ("ms",)
+    assert lyon.collected(lyon["ms"]) == ("rec-1", "rec-2", "mob")
+    assert lyon.collected(lyon["pc"]) == ()
+
+
+def test_a_failover_recorder_has_two_services_and_is_asked_about_hot_standby(read):
+    site = read(table("rec-9,,,,failover recording server,,,,,"))
+    assert site["rec-9"].services == (
+        "Milestone XProtect Failover Server",
+        "Milestone XProtect Recording Server",
+    )
+    (question,) = asked(site, "rec-9")
+    assert "hot standby" in question
+
+
+def test_the_other_site_of_a_federation_trusts_this_one_and_the_rest_is_asked(read):
+    site = read(table("br-ms,,,,federated site,,,,,"))
+    assert site["br-ms"] in site.clients
+    assert site["br-ms"] not in site.servers
+    (question,) = [one for one in site.questions if one.startswith("br-ms (")]
+    assert "trust the other's CA" in question
+    assert "New-VmsTrustedIssuer" in question
+
+
+def test_certificates_that_others_make_are_named_where_their_roles_are(lyon, read):
+    assert "SQL Server" in {row["what"] for row in lyon.outside}
+    assert "applications of the AI Bridge" not in {row["what"] for row in lyon.outside}
+    bridge = read(table("aib,,,,ai bridge,,,,,"))
+    assert "applications of the AI Bridge" in {row["what"] for row in bridge.outside}
+
+
 def test_a_site_is_a_collection_of_computers(lyon):
     assert len(lyon) == len(list(lyon)) == 6
     assert lyon["mob"] in list(lyon)
@@ -332,7 +387,9 @@ def test_two_management_servers_are_a_cluster_or_two_sites(faults):
     told = faults(clustered(*(node.rpartition(",")[0] for node in NODES)))
     assert told == [
         "lyon.csv, line 3: ms-2 is a management server, as ms-1 on line 2 is: if they are a "
-        "cluster, write its name into 'cluster' of both; else give each site its own table"
+        "cluster, write its name into 'cluster' of both; else give each site its own table, and "
+        "where the sites are federated, write each one's management server into the other's table "
+        "as 'federated site'"
     ]
 
 

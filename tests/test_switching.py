@@ -258,6 +258,12 @@ def test_a_port_is_printed_as_unconfirmed_as_long_as_nobody_confirmed_a_connecti
     }
 
 
+def test_a_plan_names_a_group_as_the_window_does_where_that_differs(example):
+    switched = [row["switch"] for row in plan_switching(example)]
+    assert switched[1] == ("event server (in the window: Event server and add-ons)",)
+    assert switched[2:4] == [("server",), ("server", "streaming media")]
+
+
 def test_a_plan_names_runs_of_steps_by_their_ends(example):
     after = [row["after"] for row in plan_switching(example, off=True)]
     assert after == ["", "1", "1", "1", "1-4", ""]

@@ -789,7 +789,9 @@ def _tell_survey(found: "Survey", as_json: bool) -> None:
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
-    told = {"about": document.about, "problems": list(document.problems)}
+    told: dict[str, Any] = {"about": document.about, "problems": list(document.problems)}
+    if document.questions:
+        told |= {"ask": list(document.questions), "outside": list(document.outside)}
     return told | {"findings": [finding.as_dict() for finding in findings]}
 
 

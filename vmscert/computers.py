@@ -55,7 +55,8 @@ def accounts(host: Host, stores: Stores) -> list[str]:
     Without an account in the table, the usual one counts only where the inventory names no other.
     """
     roles = (row for row in facts("xprotect/components") if row["role"] in host.roles)
-    wanted = {row["service"].casefold() for row in roles if row["serves_tls"] == "yes"}
+    serving = (row["service"] for row in roles if row["serves_tls"] == "yes")
+    wanted = {one.casefold() for several in serving for one in several.split("|")}
     running = [
         one.account
         for one in stores.services

@@ -20,11 +20,11 @@ from vmscert.job import Job
 from vmscert.ledger import Entry
 from vmscert.pages import Markdown, faces, literal, plain, rows_table
 from vmscert.records import DRILL
+from vmscert.site import named
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
 _HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
-_NAMES = 8  # in one cell
 _CHANGES = 6
 _BLANK = "_" * 24  # to be filled in by hand, on the print
 
@@ -97,7 +97,7 @@ def _ends(job: Job) -> Iterator[Dated]:
     rows = [row for row in due_certificates(job, job.at) if row.label != "CA"]
     for end, same in groupby(rows, lambda row: row.not_after.date()):
         every = list(same)
-        names = _listed([row.label for row in every])
+        names = named([row.label for row in every])
         yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
     for label, ca in job.records.cas().items():
         if label in ("CA", "next CA"):
@@ -141,7 +141,7 @@ def _dark(job: Job) -> list[str]:
 def _dark_day(day: str, rows: list[dict[str, Any]]) -> dict[str, str]:
     causes = list(dict.fromkeys(_cause(row["because"]) for row in rows))
     links = sum(row["links"] for row in rows)
-    what = f"{links} links, when these end: {_listed(causes)}"
+    what = f"{links} links, when these end: {named(causes)}"
     return {"on": literal(day), "goes dark": plain(what)}
 
 
@@ -164,7 +164,7 @@ def _owners(job: Job) -> list[dict[str, str]]:
     for host in job.site:
         found[host.owner or "nobody is named in the table"].append(host.name)
     rows = sorted(found.items(), key=lambda pair: -len(pair[1]))
-    return [{"who": plain(who), "computers": plain(_listed(names))} for who, names in rows]
+    return [{"who": plain(who), "computers": plain(named(names))} for who, names in rows]
 
 
 def _by_hand() -> list[dict[str, str]]:
@@ -209,16 +209,24 @@ def _commands(job: Job) -> list[dict[str, str]]:
 
 
 def _unconfirmed(job: Job) -> str:
-    told = [*_silent(job), *_odd_ports(job), *job.site.questions]
+    told = [*_silent(job), *_odd_ports(job), *map(_first_sentence, job.site.questions)]
+    if outside := "; ".join(row["what"] for row in job.site.outside):
+        told.append(f"Certificates that this kit does not make: {outside}")
     told.append("What is marked (unconfirmed) or (second hand): nobody read it at its source")
-    return "".join(f"* {plain(sentence)}.\n" for sentence in told)
+    return "".join(f"* {plain(one)}{'' if one.endswith('?') else '.'}\n" for one in told)
+
+
+def _first_sentence(question: str) -> str:
+    """The question without what follows it, which `vmscert check` tells of the site's table."""
+    asked, mark, _ = question.partition("?")
+    return asked + mark
 
 
 def _silent(job: Job) -> Iterator[str]:
     """Computers of which nothing is known, or nothing new."""
     stores = job.records.inventories()
     if silent := [host.name for host in job.site.clients if host.name not in stores]:
-        yield f"No inventory has come back of {_listed(silent)}"
+        yield f"No inventory has come back of {named(silent)}"
     if stores:
         oldest = min(stores.values(), key=lambda one: one.at)
         yield f"The oldest inventory is that of {oldest.host}, of {oldest.at:%Y-%m-%d}"
@@ -239,8 +247,3 @@ def _cut(rows: Sequence[Row], more: str) -> Sequence[Row]:
     first, *others = rows[0]
     said = {first: Markdown(f"and {len(rows) - _MOST} more"), **dict.fromkeys(others, "")}
     return [*rows[:_MOST], said | {others[0]: Markdown(more)}]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more

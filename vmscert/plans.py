@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from vmscert.check import check_site
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
+from vmscert.facts import facts
 from vmscert.job import Check, Job
 from vmscert.missing import lacking_roots, missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
@@ -84,6 +85,7 @@ def who_trusts_whom(site: Site) -> list[Row]:
             "roles": host.roles,
             "trusts the CA because it talks to": tuple(servers[host.name])
             or ("nobody: it must trust its own certificate",),
+            "and by its Data Collector, both ways, to": site.collected(host),
         }
         for host in site.clients
     ]
@@ -120,7 +122,7 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
         {
             "step": step.number,
             "server": step.host or f"all {len(site.clients)} clients",
-            "switch": step.groups or ("trust the CA",),
+            "switch": tuple(map(_in_the_window, step.groups)) or ("trust the CA",),
             "downtime": f"{step.minutes} min{_unless_confirmed(step.minutes_sure)}",
             "stands still": step.dark,
             "after": _spans(step.waits_for),
@@ -130,6 +132,12 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
         }
         for step in (switch_off if off else switch_on)(site)
     ]
+
+
+def _in_the_window(group: str) -> str:
+    """A certificate group, with its name in Server Configurator's window where that differs."""
+    window = next(r["window"] for r in facts("xprotect/certificate-groups") if r["group"] == group)
+    return f"{group} (in the window: {window})" if window else group
 
 
 def _too_early(site: Site, step: Step) -> str:

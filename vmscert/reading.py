@@ -17,11 +17,13 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.check import check_ca, check_site, told_at_once
+from vmscert.facts import doubt
 from vmscert.formats import Found, counted, read_der, read_pem, unbase64
 from vmscert.inventory import parse_inventory
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
+from vmscert.site import Site
 from vmscert.sitetable import read_site
 from vmscert.trust import Finding, diagnose
 from vmscert.windows import thumbprint
@@ -41,7 +43,8 @@ class Document:
     """What something is, in a few words, and what it holds.
 
     `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
-    certificate; `thumbprints` are those named in a text. `problems` are sentences.
+    certificate; `thumbprints` are those named in a text. `problems` are sentences. Of a site's
+    table, `questions` are what a person has to ask, `outside` what others make certificates for.
     """
 
     about: str
@@ -52,6 +55,8 @@ class Document:
     bindings: tuple[Binding, ...] = ()
     thumbprints: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
@@ -108,9 +113,15 @@ def check_path(
     if path.suffix.lower() == ".csv":
         site = read_site(path)
         about = f"a site of {len(site)} computers, {len(site.connections)} connections"
-        return Document(about), []
+        return Document(about, questions=site.questions, outside=tuple(_outside(site))), []
     found = read(path, ask)
     return found, judge_document(found, list(roots), name, at, crls)
+
+
+def _outside(site: Site) -> Iterator[str]:
+    """What else has certificates on a site that this kit does not make, why, and what to ask."""
+    for row in site.outside:
+        yield f"{row['what']}: {row['why']}{doubt(row['tag'])}. {row['ask']}"
 
 
 def judge_document(

@@ -1,11 +1,11 @@
 """Who is on a site; who talks to whom, and who needs what, is computed from it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from vmscert.facts import facts
+from vmscert.facts import doubt, facts
 
 # How a server comes to its certificate: the CA makes the key and sends it in a PFX; or the server
 # makes its key and sends a request, to the site's CA or to another one.
@@ -97,7 +97,7 @@ class Host:
         """The Windows services of this computer that serve TLS, as far as their names are known."""
         rows = (row for row in facts("xprotect/components") if row["serves_tls"] == "yes")
         mine = (row["service"] for row in rows if row["role"] in self.roles and row["service"])
-        return tuple(dict.fromkeys(mine))
+        return tuple(dict.fromkeys(one for several in mine for one in several.split("|")))
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,60 @@ class Site:
     @cached_property
     def questions(self) -> tuple[str, ...]:
         """What no table can answer: a person asks, before encryption is switched on."""
-        return tuple(
-            f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
-            for row in facts("xprotect/components")
-            if row["left_to_person"] == "yes"
-            for host in self._with_role(row["role"])
+        return (
+            *(
+                f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
+                for row in facts("xprotect/components")
+                if row["left_to_person"] == "yes"
+                for host in self._with_role(row["role"])
+            ),
+            *(
+                f"{named([host.name for host in asked])}: {row['question']}{doubt(row['tag'])}"
+                for row in facts("xprotect/questions")
+                if (asked := self._asked(row))
+            ),
         )
+
+    def _asked(self, row: dict[str, str]) -> list[Host]:
+        """The computers about which a row of the questions asks."""
+        roles, group = set(row["roles"].split("|")), row["without_group"]
+        return [one for one in self.hosts if roles & set(one.roles) and group not in one.groups]
+
+    def collected(self, host: Host) -> tuple[str, ...]:
+        """The computers with which what is installed beside its roles talks over TLS, both ways.
+
+        It is in no connection, since nobody has confirmed its port; the CA is trusted for its sake.
+        """
+        found: dict[str, None] = {}
+        for managers, carriers in self._collecting:
+            if host.name in managers:
+                found |= carriers
+            elif host.name in carriers:
+                found |= managers
+        return tuple(name for name in found if name != host.name)
+
+    @cached_property
+    def _collecting(self) -> list[tuple[dict[str, None], dict[str, None]]]:
+        """For each component that is installed beside roles: whom it talks to, and who has it."""
+        return [
+            (
+                {one.name: None for one in self._with_role(row["talks_to"])},
+                {
+                    one.name: None
+                    for one in self.hosts
+                    if not set(row["installed_with"].split("|")).isdisjoint(one.roles)
+                },
+            )
+            for row in facts("xprotect/components")
+            if row["installed_with"]
+        ]
+
+    @property
+    def outside(self) -> tuple[dict[str, str], ...]:
+        """The rows of data/xprotect/outside.csv that concern it: certificates of others."""
+        roles = {role for host in self.hosts for role in host.roles}
+        rows = facts("xprotect/outside")
+        return tuple(row for row in rows if roles & set(row["roles"].split("|")))
 
     def lost_without_https(self, role: str) -> list[tuple[str, str]]:
         """(server, certificate group) of every port that this role can call over HTTPS only.
@@ -211,6 +259,12 @@ class Site:
             for role in host.roles:
                 index[role].append(host)
         return index
+
+
+def named(names: Sequence[str], most: int = 8) -> str:
+    """Return the first of these names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def in_order(hosts: Iterable[Host]) -> list[Host]:

@@ -327,7 +327,8 @@ class _Reader:
                     line,
                     f"{host.name} is a management server, as {other.name} on line {first} is: if "
                     f"they are a cluster, write its name into 'cluster' of both; else give each "
-                    f"site its own table",
+                    f"site its own table, and where the sites are federated, write each one's "
+                    f"management server into the other's table as 'federated site'",
                 )
 
     def check_https(self, line: int, host: Host, site: Site) -> None:

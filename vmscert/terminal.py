@@ -191,6 +191,10 @@ def show_document(
     show_findings(path, document.about, findings, bool(document.problems))
     for problem in document.problems:
         err.print(problem, style="red", soft_wrap=True, markup=False)
+    for question in document.questions:
+        out.print(f"  ask: {question}", soft_wrap=True, markup=False, highlight=False)
+    for other in document.outside:
+        out.print(f"  not made here: {other}", soft_wrap=True, markup=False, highlight=False)
     for key in document.keys:
         out.print(f"  holds: {key}", soft_wrap=True, markup=False)
     for certificate in document.certificates[: None if everything else 1]:
