@@ -113,5 +113,5 @@ def _hosts(draw, name, alias, address, first):
         frozenset(draw(st.sets(st.sampled_from(sorted(served))))) if served else frozenset(),
         draw(_TEXT),
         draw(_TEXT),
-        draw(st.sampled_from(ENROLMENTS)),
+        draw(st.sampled_from(ENROLMENTS[:1] if Host(name, roles=roles).pem_files else ENROLMENTS)),
     )

@@ -109,16 +109,24 @@ def test_a_port_without_encryption_says_itself_how_sure_it_is():
     assert doubted == {"I"}
 
 
-@pytest.mark.parametrize("table", ["questions", "outside"])
+@pytest.mark.parametrize("table", ["questions", "outside", "pem-files"])
 def test_what_is_asked_and_left_to_others_speaks_of_roles_and_groups_that_exist(table):
     for row in facts(f"xprotect/{table}"):
-        assert set(row["roles"].split("|")) <= set(column("components", "role"))
+        roles = row.get("roles") or row["role"]
+        assert set(roles.split("|")) <= set(column("components", "role"))
         assert row.get("without_group", "") in {"", *column("certificate-groups", "group")}
 
 
 def test_what_is_asked_begins_with_a_question():
     assert all("?" in text for text in column("questions", "question"))
     assert all("?" in text for text in column("outside", "ask"))
+
+
+def test_each_role_that_wants_pem_files_wants_one_of_each_kind():
+    kinds = {row["role"]: [] for row in facts("xprotect/pem-files")}
+    for row in facts("xprotect/pem-files"):
+        kinds[row["role"]].append(row["holds"])
+    assert all(sorted(held) == ["certificate", "key", "roots"] for held in kinds.values())
 
 
 def test_a_component_that_is_installed_beside_others_says_with_which_and_whom_it_talks_to():
@@ -158,6 +166,7 @@ def test_whoever_serves_tls_is_switched_on_somewhere_and_has_a_place_in_the_orde
         row["role"]
         for row in facts("xprotect/components")
         if row["serves_tls"] == "yes" and row["kind"] != "implied"
+        if row["role"] not in column("pem-files", "role")  # no Server Configurator runs there
     }
     switched = {
         role for text in column("certificate-groups", "switched_on") for role in text.split("|")

@@ -27,9 +27,10 @@ HOUSE = {
     "certreq": "authority facts names",
     "load": "site",
     "leaflet": "facts load pages scripts",
-    "handover": "authority certreq facts leaflet load pages releases scripts windows",
-    "rollout": "facts load pages scripts site windows",
     "inventory": "scripts windows",
+    "pemfiles": "facts inventory load names pages windows",
+    "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
+    "rollout": "facts load pages scripts site windows",
     "tls": "authority names",
     "reach": "names tls",
     "rules": "facts",
@@ -59,15 +60,17 @@ HOUSE = {
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",
-    "missing": "authority job releases site trust windows",
+    "missing": "authority job pemfiles releases site trust windows",
     "switching": "facts job site",
     "dark": "authority computers paths site trust windows",
     "overlap": "authority computers dark facts job site switching windows",
     "bands": "drawing overlap",
     "replacing": "authority job overlap site windows",
     "compromise": "authority dark facts overlap site switching windows",
-    "carrying": "handover job ledger load missing records rollout scripts site switching",
-    "rehearsal": "authority carrying job ledger records site switching visits windows",
+    "carrying": (
+        "handover job ledger load missing pemfiles records rollout scripts site switching"
+    ),
+    "rehearsal": ("authority carrying job keyfile ledger records site switching visits windows"),
     "recordkey": "evidence files job keyfile records",
     "changes": "evidence files job ledger pages planned recordkey records",
     "changerecord": "changes evidence files job ledger pages recordkey records",
@@ -79,8 +82,8 @@ HOUSE = {
     ),
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
     "drill": (
-        "authority cafiles carrying handover job ledger recordkey records releases site sitetable "
-        "tls trust"
+        "authority cafiles carrying handover job keyfile ledger recordkey records releases site "
+        "sitetable tls trust"
     ),
     "handbook": "agenda authority deeds facts files job ledger pages records site",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
@@ -95,7 +98,7 @@ HOUSE = {
     "watching": "expiry facts scripts",
     "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
-    "standings": "job ledger missing site windows",
+    "standings": "job ledger missing pemfiles site windows",
     "returns": "authority deeds inventory job ledger paths reading site",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
@@ -159,7 +162,9 @@ FILES = {
     "tls",
     "execute",
     "missing",
+    "pemfiles",
     "carrying",
+    "rehearsal",
     "returns",
     "visits",
     "runbook",

@@ -279,6 +279,17 @@ def test_certificates_that_others_make_are_named_where_their_roles_are(lyon, rea
     assert "applications of the AI Bridge" in {row["what"] for row in bridge.outside}
 
 
+@pytest.mark.parametrize("way", ["csr", "third party"])
+def test_the_key_of_a_computer_that_wants_it_as_a_file_is_made_here(faults, way):
+    header = f"{HEADER},enrolment"
+    rows = [f"{row}," for row in (MANAGEMENT, RECORDER, CLIENT, without("smart client"))]
+    told = faults("\n".join((header, *rows, f"aib,,,,ai bridge,,,,,,{way}", "")))
+    assert told == [
+        "lyon.csv, line 6: aib wants its private key as the file server.key, so the key is made "
+        "here: leave 'enrolment' empty"
+    ]
+
+
 def test_a_site_is_a_collection_of_computers(lyon):
     assert len(lyon) == len(list(lyon)) == 6
     assert lyon["mob"] in list(lyon)

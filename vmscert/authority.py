@@ -125,6 +125,12 @@ class Issued:
             _pfx_encryption(password, encryption),
         )
 
+    def encrypted_key(self, password: str) -> bytes:
+        """Return the private key as encrypted PKCS #8 in PEM, for programs that want files."""
+        if self.key is None:
+            raise ValueError("The private key was made on the server and is not here: no PEM file")
+        return encrypt_key(self.key, password)
+
 
 class Revoked(NamedTuple):
     """One certificate that was revoked: its serial number, when, and why as RFC 5280 says it.

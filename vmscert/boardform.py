@@ -26,6 +26,7 @@ _LOOKS = {
     "to do": ("☐", "#fde3b8"),
     "carried": ("→", "#cfe3fb"),
     "reported back": ("←", "#f6f0a6"),
+    "not judged": ("?", "#e7dcf5"),
     "verified": ("✓", "#c9ecd5"),
 }
 _STYLE = (

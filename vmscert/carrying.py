@@ -6,6 +6,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.load import Load
 from vmscert.missing import PHASES, missing_groups, needed_roots, surplus_roots, unbarred
+from vmscert.pemfiles import LOOK, looked_from
 from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
@@ -70,8 +72,7 @@ def _able(job: Job, phase: str, wanted: set[str]) -> set[str]:
 def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterator[tuple[str, str]]:
     """Yield (computer, what to run there); encryption turn by turn, as the plan has it."""
     if phase != "encrypt":
-        for name in hosts:
-            yield name, PHASES[phase].command + (_looked_at(job.site[name]) * (phase == "retire"))
+        yield from ((name, PHASES[phase].command_at(job.site[name])) for name in hosts)
         return
     left, number = missing_groups(job), Counter()
     planned = turns(job.site)
@@ -82,11 +83,6 @@ def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterat
         if name in hosts and (every or groups & set(left.get(name, ()))):
             more = f" -Turn {number[name]}" if of_each[name] > 1 else ""
             yield name, PHASES[phase].command + more
-
-
-def _looked_at(host: Host) -> str:
-    """The groups of a computer that a person has to look at, as a script takes them."""
-    return f" -ByHand '{', '.join(host.unsaid_groups)}'" if host.unsaid_groups else ""
 
 
 def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
@@ -117,18 +113,19 @@ def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
 
 def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load]:
     """Add to each load of a server its certificate, and what belongs to that."""
-    current, pfx = records.current(), records.pfx_paths()
+    current, pfx, keys = records.current(), records.pfx_paths(), records.key_paths()
     above, superseded = records.issuers(), records.superseded()
     for load in loads:
         name = load.host.name
-        if name not in current or not load.host.ports:
+        if name not in current or not load.host.certified:
             yield load
             continue
         yield replace(
             load,
             certificate=current[name],
             intermediates=tuple(one for one in above[name] if one.subject != one.issuer),
-            pfx=pfx[name].read_bytes() if name in pfx else b"",
+            pfx=pfx[name].read_bytes() if name in pfx and not load.host.only_pem else b"",
+            key=keys[name].read_bytes() if name in keys and load.host.pem_files else b"",
             superseded=superseded.get(name, ()),
         )
 
@@ -174,13 +171,19 @@ def _was_refused(job: Job, host: str) -> bool:
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
     """Whether a folder holds what it should; what somebody put beside that does not matter."""
     try:
-        made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
-        files = pack(replace(load, made=made))
+        files = pack(replace(load, made=_made(folder, load)))
         return all((folder / name).read_bytes() == data for name, data in files.items()) and not (
             _carried(folder) - set(files)
         )
     except (OSError, ValueError, KeyError):  # cut short, or changed by hand
         return False
+
+
+def _made(folder: Path, load: Load) -> datetime:
+    """When a folder was made, as the script in it says."""
+    if load.host.only_pem:
+        return looked_from((folder / LOOK).read_bytes())
+    return made_at(script_inputs((folder / "install.ps1").read_bytes()))
 
 
 def _carried(folder: Path) -> set[str]:

@@ -208,7 +208,7 @@ def board_command(
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.returns import take_dropped, take_each
-    from vmscert.standings import board
+    from vmscert.standings import SETTLED, board
 
     job = _job_so_far(site, folder)
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
@@ -219,7 +219,7 @@ def board_command(
         print(json.dumps([asdict(one) for one in standings], indent=1))
     else:
         show_board(standings)
-    left = any(one.state != "verified" for one in standings) or not all(kept for _, kept in given)
+    left = any(one.state not in SETTLED for one in standings) or not all(kept for _, kept in given)
     raise typer.Exit(FOUND if left else NOTHING)
 
 

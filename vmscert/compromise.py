@@ -83,7 +83,8 @@ def _affected(
     site: Site, stores: Mapping[str, Stores], stolen: str, ca: x509.Certificate
 ) -> tuple[str, ...]:
     """The servers whose certificates are to be replaced, in the order of their visits."""
-    order = tuple(dict.fromkeys(turn[0].host for turn in turns(site)))
+    switched = (turn[0].host for turn in turns(site))
+    order = tuple(dict.fromkeys((*switched, *(host.name for host in site.servers))))
     if stolen == CA:
         return tuple(
             name
@@ -96,10 +97,13 @@ def _affected(
 
 
 def _served(site: Site, stores: Mapping[str, Stores], name: str) -> tuple[x509.Certificate, ...]:
-    """The certificates that a server presents as its own."""
+    """The certificates that a server presents as its own; of PEM files, those that it holds."""
     held, judge = stores.get(name), Judge()
-    chains = [judge.served(site[name], held, group) for group in site[name].groups] if held else []
-    return tuple(dict.fromkeys(chain[0] for chain in chains if chain))
+    if held is None:
+        return ()
+    chains = [judge.served(site[name], held, group) for group in site[name].groups]
+    files = [one.certificate for one in held.personal] if site[name].pem_files else []
+    return tuple(dict.fromkeys((*(chain[0] for chain in chains if chain), *files)))
 
 
 def _where(site: Site, where: str, servers: tuple[str, ...]) -> tuple[str, ...]:

@@ -229,7 +229,7 @@ def _issue(
         encryption = pfx_encryption(job.site[name].windows)
         job.records.save(
             name, issued, password, encryption,
-            at=job.at, runbook=job.number, action=action,
+            at=job.at, runbook=job.number, action=action, pem=bool(job.site[name].pem_files),
         )  # fmt: skip
         yield _issued_row(name, issued, f"in a PFX, {encryption}")
 

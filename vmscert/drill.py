@@ -24,6 +24,7 @@ from vmscert.cafiles import CaFiles
 from vmscert.carrying import loads
 from vmscert.handover import pack
 from vmscert.job import Check, Job
+from vmscert.keyfile import decrypt_key
 from vmscert.ledger import Entry, iso
 from vmscert.recordkey import known_keys
 from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, read_pfx
@@ -202,6 +203,11 @@ def _pfx_files(restored: _Restored) -> str:
             read_pfx(path, restored.pfx_password)
         except ValueError as error:
             bad.append(f"{host}, {error}")
+    for host, path in restored.records.key_paths().items():
+        try:
+            decrypt_key(path.read_bytes(), restored.pfx_password)
+        except ValueError as error:
+            bad.append(f"{host}, {path.name}: {error}")
     return f"{'; '.join(bad)}. Each run of 12 and 17 has a password of its own" if bad else ""
 
 

@@ -67,7 +67,7 @@ class Lab:
     def client(self) -> Host:
         """The client that faults happen to: the first that is no server itself, else the last."""
         clients = self.site.clients
-        return next((host for host in clients if not host.ports), clients[-1])
+        return next((host for host in clients if not host.certified), clients[-1])
 
     def holding(self, host: Host, **changes: Any) -> "Lab":
         """Return the lab with changed stores on one computer."""

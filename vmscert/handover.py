@@ -17,6 +17,7 @@ from vmscert.facts import facts
 from vmscert.leaflet import leaflet
 from vmscert.load import Load, numbered
 from vmscert.pages import faces
+from vmscert.pemfiles import pem_files, pem_folder, pem_page
 from vmscert.releases import least_build, pfx_encryption_of
 from vmscert.scripts import script, script_takes, steps_for
 from vmscert.windows import principal, thumbprint
@@ -31,6 +32,8 @@ def pack(load: Load) -> dict[str, bytes]:
     CA and take it away.
     """
     _refuse_contradiction(load)
+    if load.host.only_pem:
+        return pem_folder(load)
     inputs = _inputs(load)
     files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
@@ -40,7 +43,10 @@ def pack(load: Load) -> dict[str, bytes]:
     if "csr" in load.kinds:
         files["accept.ps1"] = _script("accept", _hashed(inputs, files), load.kinds)
     files["install.ps1"] = _script("install", _hashed(inputs, files), load.kinds)
-    return files | faces("README", leaflet(load), f"{load.host.name}: certificates for XProtect")
+    page = leaflet(load)
+    if load.host.pem_files:
+        files, page = files | pem_files(load), page + pem_page(load)
+    return files | faces("README", page, f"{load.host.name}: certificates for XProtect")
 
 
 def made_at(install: Mapping[str, str | list[str]]) -> datetime:

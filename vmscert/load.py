@@ -32,6 +32,7 @@ class Load:
     certificate: x509.Certificate | None = None
     intermediates: tuple[x509.Certificate, ...] = ()
     pfx: bytes = b""
+    key: bytes = b""  # its private key in PEM, encrypted, where its roles want files
     asks: bool = False
     superseded: tuple[str, ...] = ()
     clock_source: str = ""

@@ -8,6 +8,7 @@ from cryptography import x509
 
 from vmscert.authority import is_signed_by, subject_names
 from vmscert.job import Job
+from vmscert.pemfiles import LOOK
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
@@ -40,13 +41,13 @@ def missing_requests(job: Job) -> dict[str, str]:
 
 def missing_trust(job: Job) -> dict[str, str]:
     """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
-    return {name: what for name, what in lacking_roots(job).items() if not job.site[name].ports}
+    return {name: what for name, what in lacking_roots(job).items() if not job.site[name].certified}
 
 
 def missing_imports(job: Job) -> dict[str, str]:
     """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
     current, stores = job.records.current(), job.records.inventories()
-    found = {name: what for name, what in lacking_roots(job).items() if job.site[name].ports}
+    found = {name: what for name, what in lacking_roots(job).items() if job.site[name].certified}
     for host in job.site.servers:
         label = thumbprint(current[host.name]) if host.name in current else ""
         held = stores[host.name].find(label) if host.name in stores else None
@@ -115,7 +116,7 @@ def unbarred(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → what is to be barred there and is not yet in LocalMachine\\Disallowed.
 
     A certificate is barred where its server is called, a CA everywhere; nowhere as long as it or
-    something that it issued is in use or needed there.
+    something that it issued is in use or needed there, nor where only PEM files say who is trusted.
     """
     barred, stores, needed = job.records.barred(), job.records.inventories(), needed_roots(job)
     callers = defaultdict(set)
@@ -123,10 +124,11 @@ def unbarred(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
         callers[connection.server] |= {connection.client, connection.server}
     used = {label for held in stores.values() for label in held.bindings.values()}
     found = {}
+    only_pem = {host.name for host in job.site if host.only_pem}
     for name, held in stores.items():
         mine = (
             one
-            for one, server in barred
+            for one, server in (() if name in only_pem else barred)
             if (not server or name in callers[server])
             and one not in held.disallowed
             and one not in needed.get(name, ())
@@ -150,7 +152,9 @@ def lacking_roots(job: Job) -> dict[str, str]:
 def needed_roots(job: Job) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the roots of all servers that it calls, and of its own certificate.
 
-    While a CA is replaced these are both: that of what is served, and that of what will be.
+    While a CA is replaced these are both: that of what is served, and that of what will be. Every
+    server is among them, also one that is in nobody's connection: its Data Collector and the
+    management server talk over TLS both ways.
     """
     roots = _roots_of_servers(job)
     called = defaultdict(set, {host.name: {host.name} for host in job.site.servers})
@@ -228,6 +232,8 @@ def _carries_its_names(host: Host, certificate: x509.Certificate, job: Job) -> b
 def _wrong_pfx(job: Job, host: Host) -> str:
     """Why the PFX that was made for this server is of no use to it, or nothing."""
     path = job.records.pfx_paths().get(host.name)
+    if path is not None and host.pem_files and host.name not in job.records.key_paths():
+        return f"its key is in a PFX only, and it wants {', '.join(host.pem_files)}"
     wanted = pfx_encryption(host.windows)
     if path is not None and host.enrolment != PFX:
         return "its private key was made here, and the table wants one that is made there"
@@ -262,6 +268,17 @@ class Phase:
     command: str
     needed: Callable[[Job], dict[str, str]]
     lacking: Callable[[Job], dict[str, str]]
+
+    def command_at(self, host: Host) -> str:
+        """Return what is run at this computer: where PEM files lie, a script that only looks.
+
+        Before something is removed, a person sees what the groups use that do not say it.
+        """
+        if host.only_pem:
+            return LOOK
+        removes = self.command.endswith(" -Phase Retire")
+        silent = ", ".join(host.unsaid_groups) if removes else ""
+        return f"{self.command} -ByHand '{silent}'" if silent else self.command
 
 
 PHASES = {

@@ -96,7 +96,7 @@ def plan_imports(job: Job) -> list[Row]:
     return [
         {
             "server": host.name,
-            "file": f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}",
+            "file": ", ".join(_files(host)),
             "private key": _way(host),
             "the key must be readable by": host.accounts,
         }
@@ -104,8 +104,16 @@ def plan_imports(job: Job) -> list[Row]:
     ]
 
 
+def _files(host: Host) -> list[str]:
+    """In which files a server's certificate and key travel."""
+    windows = f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}"
+    return [*([] if host.only_pem else [windows]), *host.pem_files]
+
+
 def _way(host: Host) -> str:
     """Where a server's private key is made, and how it travels."""
+    if host.only_pem:
+        return "made here, travels as an encrypted PEM file"
     if host.enrolment == PFX:
         return f"made here, travels in a PFX, {pfx_encryption(host.windows)}"
     signer = "another CA signs" if host.enrolment == THIRD_PARTY else "its request is signed here"

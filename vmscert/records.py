@@ -5,7 +5,7 @@
     ca.crl                             its revocation list, if it has one; public
     next/                              the CA that will take over, as long as both are trusted
     former/<thumbprint>/               a CA that signed before
-    servers/<host>/<thumbprint>.cer    what was issued; .pfx beside it; never overwritten
+    servers/<host>/<thumbprint>.cer    what was issued; .pfx (.key) beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
     roll-out/<date>/                   the CA for many computers at once, and for phones
     drop/                              where people put what they bring back
@@ -297,14 +297,21 @@ class Records:
         at: datetime,
         runbook: str = "12",
         action: str = "issue",
+        pem: bool = False,
     ) -> Path:
-        """Record and write one server's certificate and PFX; return the path of the PFX."""
+        """Record and write one server's certificate and PFX; return the path of the PFX.
+
+        With `pem` its key is kept in PEM, too, under the same password.
+        """
         pfx = issued.pfx(password, encryption)
+        key = issued.encrypted_key(password) if pem else b""
         path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
         note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
         with self.lock():
             self.note(runbook, action, issued.certificate, host=host, at=at, note=note)
             write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
+            if pem:
+                write_once(path.with_suffix(".key"), key)
             write_once(path, pfx)
         return path
 
@@ -343,6 +350,11 @@ class Records:
     def pfx_paths(self) -> dict[str, Path]:
         """Return host → the PFX of its newest complete certificate, where the key is kept here."""
         found = {host: path.with_suffix(".pfx") for host, path in self.certificate_paths().items()}
+        return {host: path for host, path in found.items() if path.exists()}
+
+    def key_paths(self) -> dict[str, Path]:
+        """Return host → the PEM file of the key of its newest certificate, where one was made."""
+        found = {host: path.with_suffix(".key") for host, path in self.pfx_paths().items()}
         return {host: path for host, path in found.items() if path.exists()}
 
     def issuers(self) -> dict[str, tuple[x509.Certificate, ...]]:

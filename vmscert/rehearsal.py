@@ -4,15 +4,18 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from cryptography import x509
+
 from vmscert.authority import Issued
 from vmscert.carrying import Errand
 from vmscert.job import Job
+from vmscert.keyfile import decrypt_key
 from vmscert.ledger import Entry, iso
 from vmscert.records import read_pfx
 from vmscert.site import PFX, Host
 from vmscert.switching import switch_on, turns
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
-from vmscert.windows import thumbprint
+from vmscert.windows import Personal, Stores, thumbprint
 
 
 def walk(
@@ -56,13 +59,15 @@ def served_by(job: Job, host: Host) -> dict[int, Issued | None]:
 def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     host = job.site[errand.host]
+    if host.only_pem:
+        return _pem_visit(job, errand)
     name, *said = shlex.split(errand.command)
     options = dict(zip(said[::2], said[1::2], strict=True))
     phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
     if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
         trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
     computer = simulated(job, host, trouble)
-    password = "" if phase or host.enrolment != PFX or not host.ports else job.secret("PFX")
+    password = "" if phase or host.enrolment != PFX or not host.certified else job.secret("PFX")
     try:
         script = job.records.folder / errand.folder / name
         visit = (script, job.at, password, phase or "Prepare", turn)
@@ -83,6 +88,27 @@ def _seen(job: Job, computer: Computer) -> list[str]:
     newest = thumbprint(job.records.current()[computer.host.name])
     given = computer.stores(job.at).given
     return [group for group in computer.host.unsaid_groups if given.get(group) == newest]
+
+
+def _pem_visit(job: Job, errand: Errand) -> str:
+    """What a person does where PEM files lie: open the key, look at all three, bring that back."""
+    folder = job.records.folder / errand.folder
+    held = {what: folder / name for name, what in job.site[errand.host].pem_files.items()}
+    leaf, *between = x509.load_pem_x509_certificates(held["certificate"].read_bytes())
+    if held["key"].exists():  # else it was made by somebody else, and lies there already
+        key = decrypt_key(held["key"].read_bytes(), job.secret("PFX"))
+        if key.public_key() != leaf.public_key():
+            return f"failed: {held['key'].name} does not fit {held['certificate'].name}"
+    job.records.save_inventory(
+        Stores(
+            errand.host,
+            job.at,
+            root=tuple(x509.load_pem_x509_certificates(held["roots"].read_bytes())),
+            intermediate=tuple(between),
+            personal=(Personal(leaf, True),),
+        )
+    )
+    return "done"
 
 
 def _out_of_turn(job: Job, host: Host, turn: int) -> bool:

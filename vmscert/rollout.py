@@ -157,7 +157,9 @@ def unreached(site: Site) -> list[dict[str, str]]:
 
 def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
     """Why a policy of the home domain may not reach a computer, and what to do; or nothing."""
-    if not host.domain:
+    if host.only_pem:
+        yield "a file says whom it trusts, no store of Windows", "its hand-over folder"
+    elif not host.domain:
         yield "no domain", "remoting without a domain, or its hand-over folder"
     elif host.domain != home:
         yield "another domain", "a policy of that domain, or remoting with an account of it"

@@ -68,6 +68,23 @@ class Host:
         return tuple(sorted(pair for pair in served if pair[1] not in self.left_off))
 
     @property
+    def pem_files(self) -> dict[str, str]:
+        """Name of each PEM file that its roles want → "roots", "certificate" or "key"."""
+        rows = (row for row in facts("xprotect/pem-files") if row["role"] in self.roles)
+        return {row["file"]: row["holds"] for row in rows}
+
+    @property
+    def only_pem(self) -> bool:
+        """Whether all its roles want PEM files: then no Windows script makes sense on it."""
+        wanting = {row["role"] for row in facts("xprotect/pem-files")}
+        return bool(self.roles) and wanting.issuperset(self.roles)
+
+    @property
+    def certified(self) -> bool:
+        """Whether it needs a server certificate."""
+        return bool(self.ports or self.pem_files)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The certificate groups to switch on in this computer's Server Configurator."""
         mine = {group for _, group in self.ports}
@@ -170,13 +187,13 @@ class Site:
     @cached_property
     def servers(self) -> tuple[Host, ...]:
         """The computers that need a server certificate."""
-        return tuple(host for host in self.hosts if host.ports)
+        return tuple(host for host in self.hosts if host.certified)
 
     @cached_property
     def clients(self) -> tuple[Host, ...]:
         """The computers that need the CA certificate: every client, and every server too."""
         callers = {connection.client for connection in self.connections}
-        return tuple(host for host in self.hosts if host.ports or host.name in callers)
+        return tuple(host for host in self.hosts if host.certified or host.name in callers)
 
     @cached_property
     def questions(self) -> tuple[str, ...]:

@@ -182,11 +182,17 @@ class _Reader:
             owner=row["owner"],
             notes=row["notes"],
         )
-        if host.ports and len(host.fqdn) > _LONGEST_CN:
+        if host.certified and len(host.fqdn) > _LONGEST_CN:
             self.say(
                 line,
                 f"{host.fqdn!r} has {len(host.fqdn)} letters; a certificate's common name holds "
                 f"{_LONGEST_CN}: give the server a shorter name",
+            )
+        if host.pem_files and host.enrolment != PFX:
+            self.say(
+                line,
+                f"{host.name} wants its private key as the file {_key_file(host)}, so the key is "
+                f"made here: leave 'enrolment' empty",
             )
         return host
 
@@ -449,6 +455,10 @@ def _may_share(name: str, one: Host, other: Host) -> bool:
         return name not in (one.name, *one.aliases, *one.addresses)  # the short name says it all
     cluster = name in one.cluster and name in other.cluster
     return cluster and name not in (*one.own_names, *other.own_names)
+
+
+def _key_file(host: Host) -> str:
+    return next(name for name, holds in host.pem_files.items() if holds == "key")
 
 
 def _twins(name: str, host: Host, other: Host, line: int) -> str:

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.missing import PHASES, missing_retirement
+from vmscert.pemfiles import LOOK
 from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
 _STATES = {"hand over": "to do", "carried": "carried", "brought back": "reported back",
            "simulated": "reported back"}  # fmt: skip
-STATES = ("no folder yet", "to do", "carried", "reported back", "verified")
+NOT_JUDGED = "not judged"
+STATES = ("no folder yet", "to do", "carried", "reported back", NOT_JUDGED, "verified")
+SETTLED = STATES[-2:]  # nothing is left to do there, or nothing that could be seen from here
 # Runbook → the phase that people walk for, in their order, and for which computers.
 _WALKED: dict[str, tuple[str, Callable[[Host], bool]]] = {
-    "12": ("request", lambda host: bool(host.ports) and host.enrolment != PFX),
-    "13": ("trust", lambda host: not host.ports),
-    "14": ("import", lambda host: bool(host.ports)),
+    "12": ("request", lambda host: host.certified and host.enrolment != PFX),
+    "13": ("trust", lambda host: not host.certified),
+    "14": ("import", lambda host: host.certified),
     "15": ("encrypt", lambda host: bool(host.ports)),
 }
 
@@ -44,7 +47,7 @@ def board(job: Job) -> list[Standing]:
             if phase:
                 found.append(_standing(job, host, phase, lacks, stores.get(host.name)))
             else:
-                found.append(_done(host, later.get(host.name, "")))
+                found.append(_done(host, later.get(host.name, ""), stores.get(host.name)))
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
 
@@ -68,14 +71,17 @@ def _lacking(job: Job) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _done(host: Host, later: str) -> Standing:
-    then = f"{later}. In a week: {PHASES['retire'].command}" if later else ""
+def _done(host: Host, later: str, stores: Stores | None) -> Standing:
+    then = f"{later}. In a week: {PHASES['retire'].command_at(host)}" if later else ""
+    if host.pem_files and not (host.only_pem and stores and stores.https):
+        unseen = f"look there with {LOOK} FOLDER PORT at what they serve"
+        return Standing(host.name, host.owner, NOT_JUDGED, "", then or unseen)
     return Standing(host.name, host.owner, "verified", "", then)
 
 
 def _standing(job: Job, host: Host, phase: str, lacks: str, stores: Stores | None) -> Standing:
     """Where a computer stands with the phase that it needs next."""
-    visits = _visits(job, host.name, PHASES[phase].command)
+    visits = _visits(job, host.name, PHASES[phase].command_at(host))
     state = _STATES[visits[-1].action] if visits else STATES[0]
     return Standing(host.name, host.owner, state, lacks, _next(job, host, state, visits, stores))
 
