@@ -209,17 +209,10 @@ def _commands(job: Job) -> list[dict[str, str]]:
 
 
 def _unconfirmed(job: Job) -> str:
-    told = [*_silent(job), *_odd_ports(job), *map(_first_sentence, job.site.questions)]
-    if outside := "; ".join(row["what"] for row in job.site.outside):
-        told.append(f"Certificates that this kit does not make: {outside}")
-    told.append("What is marked (unconfirmed) or (second hand): nobody read it at its source")
-    return "".join(f"* {plain(one)}{'' if one.endswith('?') else '.'}\n" for one in told)
-
-
-def _first_sentence(question: str) -> str:
-    """The question without what follows it, which `vmscert check` tells of the site's table."""
-    asked, mark, _ = question.partition("?")
-    return asked + mark
+    told = [plain(sentence) for sentence in (*_silent(job), *_odd_ports(job))]
+    doubted = plain("What is marked (unconfirmed) or (second hand), nobody read at its source")
+    asked = f"what no table answers, {literal('vmscert check site.csv')} asks"
+    return "".join(f"* {sentence}.\n" for sentence in (*told, f"{doubted}; {asked}"))
 
 
 def _silent(job: Job) -> Iterator[str]:
