@@ -61,9 +61,7 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
 
 def _needs(load: Load) -> str:
     password = f", and the password of {load.host.name}.pfx" if load.pfx else ""
-    role = (
-        "; to encrypt, one that is in the role Administrators of XProtect" if load.switch_on else ""
-    )
+    role = " (to encrypt: in XProtect's role Administrators)" if load.switch_on else ""
     return f"an administrator's account on this computer{role}{password}"
 
 
@@ -89,14 +87,13 @@ def _begin(load: Load) -> str:
     first = [
         "Copy the whole folder to a disk of this computer, for example to the desktop.",
         "Right-click the Start button, choose *Terminal (Admin)* or *Windows PowerShell (Admin)*, "
-        "and type `cd -LiteralPath`, then the path of the folder between quotes.",
+        "type `cd -LiteralPath` and the path of the folder between quotes.",
         "Type what stands below, first with ` -WhatIf` at the end of the line: then it only says "
         "what it would do.",
     ]
     stopped = (
-        "Where PowerShell does not start the script: `dir | Unblock-File` for files from the "
-        "Internet; PowerShell 5.1 (WMF 5.1) for Windows before 10 and Server 2016; for a policy "
-        "(AllSigned, AppLocker) ask its owner to sign it, or do the steps by mouse."
+        "PowerShell does not start it? `dir | Unblock-File` for files from the Internet; WMF 5.1 for "
+        "Windows before 10 and Server 2016; a policy (AllSigned, AppLocker) is its owner's to lift."
     )
     return f"{steps(first)}\n{stopped}\n"
 

@@ -43,12 +43,12 @@ pre { white-space: pre-wrap; border: 1px solid #bbb; padding: .6rem .8rem; }
 pre code { background: none; padding: 0; } td code { overflow-wrap: break-word; }
 table { border-collapse: collapse; width: 100%; font-size: .94em; }
 th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertical-align: top; }
-td:first-child code { white-space: nowrap; } th { background: #f3f3f3; }
+td:first-child code, th:first-child { white-space: nowrap; } th { background: #f3f3f3; }
 svg { display: block; max-width: 100%; height: auto; }
 blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; }
-@page { size: A4; margin: 12mm; }
+@page { size: A4; margin: 11mm; }
 @media print {
-  body { font-size: 9pt; line-height: 1.35; max-width: none; margin: 0; padding: 0; color: #000; }
+  body { font-size: 9pt; line-height: 1.3; max-width: none; margin: 0; padding: 0; color: #000; }
   h1 { font-size: 15pt; } h2 { font-size: 12pt; margin: .7rem 0 .2rem; padding-top: .3rem; }
   p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .15rem .4rem; }
   h1, h2, h3 { break-after: avoid; page-break-after: avoid; }
