@@ -68,6 +68,13 @@ def test_a_plan_is_the_same_for_the_same_state_and_names_what_it_is_made_from(jo
     assert {row["computer"] for row in plan.computers} == {"ms", "rec-1", "mob"}
 
 
+def test_a_plan_after_the_theft_of_the_ca_s_key_names_every_server(job):
+    stolen = replace(job, runbook="19-answer-a-key-compromise")
+    rows = plan_change(stolen, ["CA"], stolen="CA").computers
+    renewed = {row["computer"] for row in rows if row["to do"].startswith("a new certificate")}
+    assert renewed == {host.name for host in job.site.servers}
+
+
 @pytest.mark.parametrize("what", ["table", "ledger", "parameter"])
 def test_another_state_makes_another_plan(job, what):
     before = plan_change(job, days=397)

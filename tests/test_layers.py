@@ -74,7 +74,7 @@ HOUSE = {
     "recordkey": "evidence files job keyfile records",
     "changes": "evidence files job ledger pages planned recordkey records",
     "changerecord": "changes evidence files job ledger pages recordkey records",
-    "changeplans": "agenda changes facts job missing planned switching windows",
+    "changeplans": "agenda changes compromise facts job missing planned switching windows",
     "closing": "changerecord execute job",
     "deeds": (
         "authority check expiry fleet job ledger missing records rehearsal releases simulate site "

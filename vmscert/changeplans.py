@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vmscert.agenda import goes_dark
 from vmscert.changes import keep_plan, plan_under_way
+from vmscert.compromise import CA
 from vmscert.facts import facts
 from vmscert.job import Job
 from vmscert.missing import (
@@ -84,6 +85,12 @@ def _renews(job: Job, hosts: list[str] | None) -> list[Row]:
     return rows + _once_seen(job, missing_retirement(job), "remove what was replaced")
 
 
+def _answers(job: Job, hosts: list[str] | None) -> list[Row]:
+    """Where the key of the "CA" was stolen, every server gets a certificate of another one."""
+    everywhere = [host.name for host in job.site.servers]
+    return _renews(job, everywhere if hosts == [CA] else hosts)
+
+
 def _once_seen(job: Job, computers: Mapping[str, str], deed: str) -> list[Row]:
     """Rows for a deed that takes something away; where a group does not say what it uses, a person
     looks first."""
@@ -112,7 +119,7 @@ _COMPUTERS: Mapping[str, Callable[[Job, list[str] | None], list[Row]]] = {
     "15": _encrypts,
     "17": _renews,
     "18": _replaces,
-    "19": _renews,
+    "19": _answers,
 }
 
 
