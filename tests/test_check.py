@@ -64,6 +64,14 @@ def test_a_group_that_could_not_be_read_is_told_with_the_reason_and_never_fine(l
     )
 
 
+def test_a_web_site_on_another_port_is_told_for_nobody_looked_there(lab):
+    management = lab.site["vms-ms-01"]
+    assert lab.holding(management, web_ports={"WebSiteSecurePort": "443"}).check() == []
+    (finding,) = lab.holding(management, web_ports={"WebSiteSecurePort": "8443"}).check()
+    assert (finding.code, finding.where) == ("not-reachable", "vms-ms-01")
+    assert "port 8443" in finding.detail
+
+
 def test_a_group_that_says_nothing_uses_what_it_was_given(lab):
     server, held = lab.server, lab.stores[lab.server.name]
     silent = replace(held, bindings=dict.fromkeys(server.groups, UNKNOWN))

@@ -319,6 +319,24 @@ class TestPage:
         assert ".\\request.ps1`" in text
         assert ".pfx" not in text
 
+    def test_of_an_old_windows_says_what_is_done_by_hand(self):
+        old = replace(folders.loads()["server"], host=replace(folders.SERVER, windows="Windows 7"))
+        assert "import `vms-rec-01.pfx` by hand first, in mmc" in leaflet(old)
+        assert "by hand first" not in leaflet(folders.loads()["server"])
+
+    def test_of_an_event_server_asks_a_person_to_look_before_something_goes(self):
+        events = replace(folders.SERVER, roles=("event server",))
+        page = leaflet(replace(folders.loads()["server"], host=events))
+        assert "install.ps1 -Phase Retire -ByHand 'event server'`" in page
+        assert "shows the new certificate for event server" in page
+
+    def test_of_a_computer_with_one_turn_names_none(self):
+        load = folders.loads()["server"]
+        assert "-Turn" not in leaflet(load)
+        page = leaflet(replace(load, switch_on=(("server",), ("streaming media",))))
+        assert "-Phase Encrypt -Turn 1`" in page
+        assert "-Phase Encrypt -Turn 2`" in page
+
     def test_shows_the_fingerprint_that_people_compare(self):
         from cryptography.hazmat.primitives.hashes import SHA256
 

@@ -26,7 +26,7 @@ HOUSE = {
     "scripts": "facts",
     "certreq": "authority facts names",
     "load": "site",
-    "leaflet": "facts load pages scripts",
+    "leaflet": "facts load pages releases scripts",
     "inventory": "scripts windows",
     "pemfiles": "facts inventory load names pages windows",
     "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",

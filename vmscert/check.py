@@ -82,6 +82,7 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
         for group in host.groups
         if group in stores.unread
     ]
+    findings += _moved_web_site(host, stores)
     for group in host.groups:
         held = serving(host, stores, group)
         if held is None:
@@ -96,6 +97,14 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
         findings += _outlook(host, held.certificate, group, at)
         findings += _outlives(host.name, held.certificate, (*stores.intermediate, *stores.trusted))
     return list(dict.fromkeys(findings))
+
+
+def _moved_web_site(host: Host, stores: Stores) -> Iterator[Finding]:
+    """Tell of a web site whose port somebody changed: nothing here looks there."""
+    port = stores.web_ports.get("WebSiteSecurePort", "")
+    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
+        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
+        yield Finding("not-reachable", host.name, text)
 
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from vmscert.facts import facts, sureness
 from vmscert.load import Load, numbered
 from vmscert.pages import Markdown, literal, plain, rows_table, steps
+from vmscert.releases import imports_pfx
 from vmscert.scripts import steps_for
 
 Row = Mapping[str, str]
@@ -92,9 +93,16 @@ def _begin(load: Load) -> str:
         "what it would do.",
     ]
     stopped = (
-        "PowerShell does not start it? `dir | Unblock-File` for files from the Internet; WMF 5.1 for "
-        "Windows before 10 and Server 2016; a policy (AllSigned, AppLocker) is its owner's to lift."
+        "PowerShell does not start it? `dir | Unblock-File` for files from the Internet; WMF 5.1 "
+        "for Windows before 10 and Server 2016; a policy (AllSigned, AppLocker) is its owner's to "
+        "lift."
     )
+    if load.pfx and not imports_pfx(load.host.windows):
+        stopped += (
+            f" This Windows has no command that imports a PFX: import "
+            f"{literal(f'{load.host.name}.pfx')} by hand first, in mmc, Certificates (Local "
+            f"Computer), Personal."
+        )
     return f"{steps(first)}\n{stopped}\n"
 
 

@@ -36,6 +36,11 @@ def pfx_encryption(text: str) -> str:
     return release(text)["pfx"] if text.strip() else "AES-256"
 
 
+def imports_pfx(text: str) -> bool:
+    """Tell whether this Windows release has a command that imports a PFX; the oldest have none."""
+    return not text.strip() or release(text)["pki"] == "yes"
+
+
 def pfx_encryption_of(pfx: bytes) -> str:
     """Return "AES-256" or "3DES": how a PFX that this kit wrote is encrypted."""
     return "3DES" if _OID_3DES in pfx else "AES-256"
