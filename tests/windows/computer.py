@@ -125,7 +125,11 @@ class Computer:
             "name": self.trouble.name, "ahead": self.trouble.clock,
             "elevated": self.trouble.elevated, "read_only": self.trouble.read_only,
             "unknown_accounts": [_sid(one) for one in self.trouble.unknown_accounts],
+            "denied_accounts": [_sid(one) for one in self.trouble.denied_accounts],
             "answer": int(self.trouble.configurator), "binds": self.trouble.configurator in _BINDS,
+            "busy": self.trouble.busy, "stopped": self.trouble.stopped,
+            "system": self.trouble.system, "constrained": self.trouble.constrained,
+            "framework": self.trouble.framework % HEALTHY.framework,
         }  # fmt: skip
         asked = {"visit": visit, "answers": list(answers), "culture": culture}
         return Ran(**WORKERS.ask(asked | said))

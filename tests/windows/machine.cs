@@ -71,6 +71,12 @@ public class Visit  // what holds for one run of one script
     public string[] UnknownAccounts = [];  // SIDs whose names this Windows does not know
     public int Answer;  // what Server Configurator answers when it is to switch something
     public bool Binds = true;  // whether it has switched by then
+    public bool Busy;  // another Server Configurator is running
+    public bool Stopped;  // services that were stopped start no more
+    public bool System;  // SYSTEM runs the script
+    public bool Constrained;  // a policy leaves PowerShell a part of its language
+    public int Framework;  // release of .NET Framework, if not that of the registry
+    public string[] DeniedAccounts = [];  // SIDs to which an entry of every key file denies reading
 }
 
 public static class Machine
@@ -79,6 +85,7 @@ public static class Machine
     public static Visit Visit = new();
     public static List<string> Changes = [];
     private static List<(DateTimeOffset At, Action Deed)> later = [];
+    private static string kept = "";  // what windows.json says
     private static readonly JsonSerializerOptions Json = new()
     {
         IncludeFields = true,
@@ -98,6 +105,7 @@ public static class Machine
         Now = Visit.At.AddSeconds(Visit.Ahead);
         Changes = [];
         later = [];
+        kept = "";
         if (Visit.Build != 0)
         {
             (Here.Caption, Here.Build) = (Visit.Caption, Visit.Build);
@@ -117,6 +125,9 @@ public static class Machine
     public static void End() => PassTo(DateTimeOffset.MaxValue);
 
     public static string Netbios(string name) => name.ToUpperInvariant()[..Math.Min(15, name.Length)];
+
+    public static bool IsThere(string path, string kind) => path.Replace('\\', '/') is var there
+        && (Directory.Exists(there) || (kind != "Container" && File.Exists(there)));
 
     public static string Inside(string path) => Path.Combine(Visit.Disk, path.Replace('\\', '/'));
 
@@ -159,9 +170,14 @@ public static class Machine
             System.Diagnostics.Process.GetCurrentProcess().Kill();
         }
         deed();
-        var spare = State + ".new";
-        File.WriteAllText(spare, JsonSerializer.Serialize(Here, Json));
-        File.Move(spare, State, true);
+        var text = JsonSerializer.Serialize(Here, Json);
+        if (text != kept)
+        {
+            var spare = State + ".new";
+            File.WriteAllText(spare, text);
+            File.Move(spare, State, true);
+            kept = text;
+        }
     }
 
     public static void NeedElevation()

@@ -216,6 +216,8 @@ public static class Keys
     public static string PathOf(Held held) =>
         Machine.Inside($"ProgramData/Microsoft/Crypto/{(held.Capi ? "RSA/MachineKeys" : "Keys")}/{held.Key}");
 
+    public static bool Holds(string path) => Machine.Relative(path).StartsWith("ProgramData/Microsoft/Crypto/");
+
     // A fresh key of the machine: SYSTEM and Administrators may read it. [G]
     public static string Keep(RSA key)
     {
@@ -392,7 +394,7 @@ public static class Certreq
 public class WindowsIdentity
 {
     public string Name => Machine.Here.User;
-    public SecurityIdentifier User => new(Machine.Here.UserSid);
+    public SecurityIdentifier User => new(Machine.Visit.System ? "S-1-5-18" : Machine.Here.UserSid);
     public bool IsSystem => User.Value == "S-1-5-18";
 
     public static WindowsIdentity GetCurrent() => new();
@@ -575,6 +577,9 @@ public class DirectorySecurity : FileSystemSecurity
 
 public static class Acls
 {
+    private static IEnumerable<Rule> Denied => Machine.Visit.DeniedAccounts.Select(
+        sid => new Rule { Sid = sid, Type = "Deny", Rights = (int)FileSystemRights.Read, Inherited = true });
+
     // What nobody set is as the folder above hands it down: SYSTEM and Administrators may do
     // everything, Users may read. [G]
     public static Acl Of(string path)
@@ -583,7 +588,12 @@ public static class Acls
         {
             throw new FileNotFoundException($"Could not find file '{path}'.", path);
         }
-        return Machine.Here.Acls.GetValueOrDefault(Machine.Relative(path)) ?? new Acl { Access =
+        var known = Machine.Here.Acls.GetValueOrDefault(Machine.Relative(path));
+        if (known != null && Keys.Holds(path))
+        {
+            return new Acl { Access = [.. Denied, .. known.Access], Audit = known.Audit };
+        }
+        return known ?? new Acl { Access =
         [
             new Rule { Sid = "S-1-5-18", Rights = (int)FileSystemRights.FullControl, Inherited = true },
             new Rule { Sid = "S-1-5-32-544", Rights = (int)FileSystemRights.FullControl, Inherited = true },
@@ -597,6 +607,7 @@ public static class Acls
     {
         Machine.NeedElevation();
         var acl = security.Written(Of(path), everySection);
+        acl.Access.RemoveAll(one => one.Inherited && one.Type == "Deny");
         Machine.Change($"access to {Machine.Relative(path)}", () => Machine.Here.Acls[Machine.Relative(path)] = acl);
     }
 }
@@ -793,6 +804,10 @@ public static class Registry
         if (!Machine.Here.Registry.TryGetValue(keyName, out var key))
         {
             return null;
+        }
+        if (valueName == "Release" && Machine.Visit.Framework != 0)
+        {
+            return Machine.Visit.Framework;
         }
         var same = key.Keys.FirstOrDefault(one => one.Equals(valueName, StringComparison.OrdinalIgnoreCase));
         return same == null ? defaultValue : Plain(key[same]);

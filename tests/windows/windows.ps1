@@ -29,6 +29,9 @@ function Test-Path {
     if ($Wanted -match '^HK(LM|CU):') {
         return [Windows.StandIns.Registry]::HasKey($Wanted)
     }
+    if ($LiteralPath) {  # much faster than the cmdlet, which is asked hundreds of times
+        return [Windows.Machine]::IsThere($LiteralPath, $PathType)
+    }
     Microsoft.PowerShell.Management\Test-Path @PSBoundParameters
 }
 
@@ -187,6 +190,9 @@ function Start-Service {
     }
     elseif ($PSCmdlet.ShouldProcess($Name, 'Start-Service')) {
         [Windows.Machine]::NeedElevation()
+        if ([Windows.Machine]::Visit.Stopped) {
+            throw "Service '$Name' cannot be started."
+        }
         [Windows.Machine]::Wait([timespan]::FromSeconds(5))
         [Windows.Machine]::Change("start $Name", { $Found[0].State = 'Running' })
     }

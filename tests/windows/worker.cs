@@ -59,6 +59,10 @@ public static class Worker
         using var shell = PowerShell.Create(runspace);
         shell.AddCommand("Initialize-Windows").Invoke();
         shell.Commands.Clear();
+        if (Machine.Visit.Constrained)
+        {
+            runspace.SessionStateProxy.LanguageMode = PSLanguageMode.ConstrainedLanguage;
+        }
         if (wanted["script"] is { } script)
         {
             shell.AddCommand((string)script!, false);

@@ -35,7 +35,7 @@ namespace Windows.StandIns
         private static int running;
 
         private static XProtect Here => Machine.Here.Xprotect;
-        public static bool IsRunning => Here.Busy || running > 0;
+        public static bool IsRunning => Here.Busy || Machine.Visit.Busy || running > 0;
 
         // Starts with these arguments; says exit code and text when it has ended.
         public static void Run(string arguments, Action<int, string> ended)
@@ -56,6 +56,8 @@ namespace Windows.StandIns
         }
 
         public static void Forget() => running = 0;
+
+        private static bool Registers => Here.Administrator && !Machine.Visit.System;
 
         // What is installed on this computer. [C:S21] The server group is everywhere: each XProtect
         // server has a Data Collector. [C]
@@ -89,7 +91,7 @@ namespace Windows.StandIns
         {
             if (arguments.Contains("/register"))
             {
-                return Here.Administrator ? Machine.Visit.Answer : 100;  // [C]
+                return Registers ? Machine.Visit.Answer : 100;  // [C]
             }
             var on = arguments.Contains("/enableencryption");
             if (!on && !arguments.Contains("/disableencryption"))
@@ -123,7 +125,7 @@ namespace Windows.StandIns
                 return 10000;  // [C2:S31]
             }
             Switch(group, thumbprint);
-            return Machine.Visit.Answer != 0 ? Machine.Visit.Answer : Here.Administrator ? 0 : 100;
+            return Machine.Visit.Answer != 0 ? Machine.Visit.Answer : Registers ? 0 : 100;
         }
 
         // Every account that runs a service of XProtect here needs to read the key. [C:S1]
@@ -134,7 +136,8 @@ namespace Windows.StandIns
             {
                 return false;
             }
-            var readers = Acls.Of(path).Access.Where(one => one.Type == "Allow").Select(one => one.Sid).ToHashSet();
+            IEnumerable<string> Named(string type) => Acls.Of(path).Access.Where(one => one.Type == type).Select(one => one.Sid);
+            var readers = Named("Allow").Except(Named("Deny")).ToHashSet();
             return Milestone().All(one => readers.Contains(one.Sid));
         }
 
@@ -241,7 +244,7 @@ namespace Windows.StandIns
             var web = group == Server && Has("management server");
             var mine = Machine.Here.Services.Where(one => one.DisplayName.Contains("XProtect") || (web && one.Name is "W3SVC" or "WAS")).ToList();
             Machine.Change("stop services", () => mine.ForEach(one => one.State = "Stopped"));
-            var back = mine.Where(one => !Here.LeavesStopped.Contains(one.Name)).ToList();
+            var back = mine.Where(one => !Machine.Visit.Stopped && !Here.LeavesStopped.Contains(one.Name)).ToList();
             Machine.Later(TimeSpan.FromSeconds(30), () => Machine.Change("start services", () => back.ForEach(one => one.State = "Running")));
         }
     }
