@@ -165,6 +165,15 @@ class Computer:
 
     def stores(self, at: datetime) -> Stores:
         """Return what the computer holds, as its inventory would say at this time."""
+        held, denied = self._held(at), set(map(account, self.trouble.denied_accounts))
+        personal = (
+            replace(one, readers=tuple(r for r in one.readers if account(r) not in denied))
+            for one in held.personal
+        )
+        return replace(held, personal=tuple(personal))
+
+    def _held(self, at: datetime) -> Stores:
+        """What the computer holds, whoever is denied what."""
         if self.state.exists():
             return replace(read_inventory(self.state), at=at)
         return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
@@ -188,11 +197,13 @@ class Computer:
         """
         if self.trouble.constrained:
             raise ScriptError("This PowerShell runs in constrained language mode.")
+        if script.stem == "inventory":
+            self._refuse_inventory(script)
         wanted = {"Check", _ONLY_PHASE.get(script.stem, phase)}
         log = self._log(script.parent)
         visit = Visit(
             self.host, self.trouble, script.parent, script_inputs(script.read_bytes()),
-            self.stores(at), _read(self._notes), self._disk, self.trouble.password or password, at,
+            self._held(at), _read(self._notes), self._disk, self.trouble.password or password, at,
             turn, tuple(by_hand), remove_key,
             [LogLine(**line) for line in (json.loads(log.read_bytes()) if log.exists() else [])],
         )  # fmt: skip
@@ -202,7 +213,9 @@ class Computer:
                 if wanted & set(kinds.split("|")):
                     failures += self._do(name, visit)
         finally:
-            if visit.log[-1].step not in _BEFORE_AN_INVENTORY:
+            if not self.trouble.read_only:
+                self._keep_log(visit)
+            if not visit.log or visit.log[-1].step not in _BEFORE_AN_INVENTORY:
                 self._keep(visit)
         if failures:
             raise ScriptError(f"This is left to do. {' '.join(failures)}")
@@ -211,9 +224,21 @@ class Computer:
         """Where log.jsonl of a carried folder is kept."""
         return self._disk / f"{folder.name}.json"
 
-    def _keep(self, visit: Visit) -> None:
+    def _refuse_inventory(self, script: Path) -> None:
+        """Stop where inventory.ps1 can not write, or must not."""
+        if not self.trouble.elevated:
+            raise ScriptError("Administrator rights are missing.")
+        if self.trouble.name not in ("", self.host.name):
+            raise ScriptError(f"This script is for {self.host.name}, but this computer is "
+                              f"{self.trouble.name}.")  # fmt: skip
+        if self.trouble.read_only:
+            raise ScriptError(f"Access to the path '{script.parent}' is denied.")
+
+    def _keep_log(self, visit: Visit) -> None:
         log = json.dumps([asdict(line) for line in visit.log], indent=1)
         write_atomic(self._log(visit.folder), log.encode())
+
+    def _keep(self, visit: Visit) -> None:
         write_atomic(self._notes, json.dumps(visit.notes, indent=1).encode())
         write_atomic(self.state, write_inventory(self._reported(visit)))
 
@@ -478,11 +503,26 @@ def enable_encryption(visit: Visit) -> str:
     if wanted not in known or (visit.turn == 0 and len(known) > 1):
         raise ScriptError(f"{visit.host.name} has these turns: {', '.join(known)}. What to do: "
                           f"write -Turn with the number that the plan names.")  # fmt: skip
+    _refuse_system(visit)
+    _refuse_stopped(visit)
+    mine = [group for group, turn in visit.each("Groups", "Turns") if turn == wanted]
+    return "; ".join(_configure(visit, group, visit.text("Thumbprint")) for group in mine)
+
+
+def _refuse_system(visit: Visit) -> None:
     if visit.trouble.system:
         raise ScriptError("SYSTEM runs this script, and XProtect does not let it register a "
                           "server. What to do: run it as a person.")  # fmt: skip
-    mine = [group for group, turn in visit.each("Groups", "Turns") if turn == wanted]
-    return "; ".join(_configure(visit, group, visit.text("Thumbprint")) for group in mine)
+
+
+def _refuse_stopped(visit: Visit) -> None:
+    """Stop where services that a run before stopped do not start."""
+    if "stopped" not in visit.notes:
+        return
+    if visit.trouble.stopped:
+        raise ScriptError("These services ran before and do not start. What to do: read the event "
+                          "log, start them, then run this script again.")  # fmt: skip
+    del visit.notes["stopped"]
 
 
 def _refuse_unusable(visit: Visit) -> None:
@@ -566,6 +606,8 @@ def undo_barring(visit: Visit) -> str:
 def undo_encryption(visit: Visit) -> str:
     """Let each group use what it used before."""
     told, failed = [], []
+    if visit.before.keys() & set(visit.inputs["UndoGroups"]):
+        _refuse_system(visit)
     for group in visit.inputs["UndoGroups"]:
         try:
             told.append(_restore_group(visit, group))
@@ -573,6 +615,7 @@ def undo_encryption(visit: Visit) -> str:
             failed.append(str(error))
     if failed:
         raise ScriptError("; ".join(told + failed))
+    _refuse_stopped(visit)
     return "; ".join(told)
 
 
@@ -675,9 +718,8 @@ def _configure(visit: Visit, group: str, label: str) -> str:
     visit.stores = replace(visit.stores, bindings=kept)
     if known["ends"] != "done":
         visit.notes[f"unregistered {group}"] = code
-    if visit.trouble.stopped:
-        raise ScriptError("These services ran before and do not start. What to do: read the event "
-                          "log, start them, then run this script again.")  # fmt: skip
+    visit.notes["stopped"] = "yes"
+    _refuse_stopped(visit)
     if known["ends"] != "done":
         raise ScriptError(f"{group} uses {label}, but {answer}.")
     visit.notes.pop(f"unregistered {group}", None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from unittest import mock
@@ -63,7 +63,9 @@ class Beside(Computer):
         with self._same_key(script):
             simulated = _ended(self.simulated, *visit)
         assert (real is None) == (simulated is None), (real, simulated)
-        assert state(self.stores(at)) == state(self.simulated.stores(at))
+        here, beside = asdict(state(self.stores(at))), asdict(state(self.simulated.stores(at)))
+        apart = {what: (here[what], beside[what]) for what in here if here[what] != beside[what]}
+        assert not apart, apart
         if real is not None:
             raise real
 

@@ -94,6 +94,8 @@ public static class Machine
         WriteIndented = true,
     };
 
+    public static string Caption => Visit.Build != 0 ? Visit.Caption : Here.Caption;
+    public static int Build => Visit.Build != 0 ? Visit.Build : Here.Build;
     public static DateTimeOffset Now { get; private set; }
     public static DateTimeOffset TrueTime => Now.AddSeconds(-Visit.Ahead);
     private static string State => Path.Combine(Visit.Disk, "windows.json");
@@ -106,10 +108,6 @@ public static class Machine
         Changes = [];
         later = [];
         kept = "";
-        if (Visit.Build != 0)
-        {
-            (Here.Caption, Here.Build) = (Visit.Caption, Visit.Build);
-        }
         var name = Visit.Name == "" ? Here.Name : Netbios(Visit.Name);
         foreach (var (variable, value) in new[] {
             ("COMPUTERNAME", name), ("ProgramData", Inside("ProgramData")),

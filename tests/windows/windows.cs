@@ -299,7 +299,7 @@ public static class Pfx
         {
             throw new UnauthorizedAccessException("Access is denied.");
         }
-        if (Machine.Here.Build < FirstBuildWithAes && bytes.AsSpan().IndexOf(Pbes2) >= 0)
+        if (Machine.Build < FirstBuildWithAes && bytes.AsSpan().IndexOf(Pbes2) >= 0)
         {
             throw new CryptographicException("The specified network password is not correct.");
         }
@@ -730,7 +730,7 @@ public static class Directory
 [StandsFor("System.Environment")]
 public static class Environment
 {
-    public static OperatingSystem OSVersion => new(PlatformID.Win32NT, new Version(10, 0, Machine.Here.Build, 0));
+    public static OperatingSystem OSVersion => new(PlatformID.Win32NT, new Version(10, 0, Machine.Build, 0));
     public static bool Is64BitOperatingSystem => Machine.Here.Is64Bit;
     public static bool Is64BitProcess => Machine.Here.Powershell64Bit;
     public static string NewLine => "\r\n";

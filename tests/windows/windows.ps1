@@ -146,7 +146,7 @@ function Get-CimInstance {
     $Here = [Windows.Machine]::Here
     switch ($ClassName) {
         'Win32_OperatingSystem' {
-            [pscustomobject]@{ Caption = "$($Here.Caption) "; BuildNumber = "$($Here.Build)"; Version = "10.0.$($Here.Build)" }
+            [pscustomobject]@{ Caption = "$([Windows.Machine]::Caption) "; BuildNumber = "$([Windows.Machine]::Build)"; Version = "10.0.$([Windows.Machine]::Build)" }
         }
         'Win32_Service' {
             foreach ($One in $Here.Services) {

@@ -116,7 +116,8 @@ namespace Windows.StandIns
             {
                 return 50;
             }
-            if (!on && Used(group) == "")
+            var half = group == Server && Attribute(Recorder, "serverEncryption", "certificateHash") != "";
+            if (!on && !half && Used(group) == "")
             {
                 return 1;  // nothing to disable [C2]
             }

@@ -184,6 +184,21 @@ function Assert-Running {
     }
 }
 
+# Stops for SYSTEM, and tells anybody else what XProtect will ask.
+function Assert-Person {
+    $System = $false
+    try {
+        $System = [System.Security.Principal.WindowsIdentity]::GetCurrent().IsSystem
+    }
+    catch {
+        $null = $_
+    }
+    if ($System) {
+        throw 'SYSTEM runs this script, and XProtect does not let it register a server. What to do: run it as a person who is in the role Administrators of XProtect.'
+    }
+    Write-Host -Object ('Server Configurator registers as {0}\{1}, who has to be in the role Administrators of XProtect.' -f $env:USERDOMAIN, $env:USERNAME)
+}
+
 # What may keep the management server from being switched, where it can be seen, or nothing.
 function Get-Override {
     $Files = Get-ConfigurationFile
@@ -217,6 +232,17 @@ function Complete-Registration {
     '{0} uses {1} and is registered now' -f $Group, (Get-Used -Label $Label)
 }
 
+# Notes with which code the registration of a group ended and is open, or that none is open.
+function Set-Open {
+    param([string]$Group, [string]$Code)
+    if ($Code) {
+        Set-Note -What ('unregistered {0}' -f $Group) -Value $Code
+    }
+    else {
+        Remove-Note -What ('unregistered {0}' -f $Group)
+    }
+}
+
 # Lets a certificate group use a certificate, or none when the label is empty, and reads back what
 # the servers really use. The exit code is not believed.
 function Set-GroupCertificate {
@@ -238,6 +264,9 @@ function Set-GroupCertificate {
     }
     $Given = '{0}' -f (Read-Note)[('given {0}' -f $Group)]
     Remove-Note -What ('given {0}' -f $Group)
+    # Noted before, so that a run that is killed leaves the registration open, and not forgotten.
+    $Open = '{0}' -f (Read-Note)[('unregistered {0}' -f $Group)]
+    Set-Note -What ('unregistered {0}' -f $Group) -Value 'begun'
     $Run = Invoke-ServerConfigurator -Arguments $Arguments
     $Ending = '{0}' -f $Endings[$Run.Code]
     if ($Ending -notlike 'not bound*') {
@@ -246,9 +275,13 @@ function Set-GroupCertificate {
     if ($Given -and $Ending) {
         Set-Note -What ('given {0}' -f $Group) -Value $Given
     }
-    if ($Ending -like 'bound*') {
-        Set-Note -What ('unregistered {0}' -f $Group) -Value $Run.Code
+    if ($Ending -like 'done*') {
+        $Open = ''
     }
+    elseif ($Ending -notlike 'not bound*') {
+        $Open = $Run.Code
+    }
+    Set-Open -Group $Group -Code $Open
     $Answer = 'Server Configurator answered {0}: {1}' -f $Run.Code, (Get-Meaning -Code $Run.Code -Label $Label)
     $Test = { Test-Uses -Group $Group -Label $Label }
     $Done = & $Test
@@ -263,7 +296,6 @@ function Set-GroupCertificate {
     if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
     }
-    Remove-Note -What ('unregistered {0}' -f $Group)
     if ($Now -eq 'unknown') {
         return ('{0} was given {1}, encrypts, and does not say with what; {2}' -f $Group, $Label, $Answer)
     }

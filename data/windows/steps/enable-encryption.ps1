@@ -52,18 +52,3 @@ function Get-OwnTurn {
     }
     $Wanted
 }
-
-# Stops for SYSTEM, and tells anybody else what XProtect will ask.
-function Assert-Person {
-    $System = $false
-    try {
-        $System = [System.Security.Principal.WindowsIdentity]::GetCurrent().IsSystem
-    }
-    catch {
-        $null = $_
-    }
-    if ($System) {
-        throw 'SYSTEM runs this script, and XProtect does not let it register a server. What to do: run it as a person who is in the role Administrators of XProtect.'
-    }
-    Write-Host -Object ('Server Configurator registers as {0}\{1}, who has to be in the role Administrators of XProtect.' -f $env:USERDOMAIN, $env:USERNAME)
-}

@@ -9,6 +9,9 @@ $Thumbprint = ''
 function Step-UndoEncryption {
     $Before = Get-Before
     $Failed = @()
+    if (@($UndoGroups | Where-Object -FilterScript { $Before.ContainsKey($_) }).Count -gt 0) {
+        Assert-Person
+    }
     foreach ($Group in $UndoGroups) {
         try {
             if ($Before.ContainsKey($Group)) {
