@@ -174,9 +174,10 @@ class Computer:
 
     def _held(self, at: datetime) -> Stores:
         """What the computer holds, whoever is denied what."""
+        windows = self.trouble.windows or self.host.windows
         if self.state.exists():
-            return replace(read_inventory(self.state), at=at)
-        return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
+            return replace(read_inventory(self.state), at=at, windows=windows)
+        return Stores(self.host.name, at, windows)
 
     def run(
         self,
@@ -625,12 +626,15 @@ def _restore_group(visit: Visit, group: str) -> str:
     if was is None:
         return f"{group} was not changed"
     mine = visit.text("Thumbprint")
+    settled = ""
     if group in visit.by_hand:
+        settled = f"{group} was switched by hand, as you say"
+    elif now not in (UNKNOWN, was, mine):
+        settled = f"{group} uses {now or 'no certificate'}, which somebody chose since: it stays so"
+    if settled:
+        visit.notes.pop(f"given {group}", None)
         visit.forget(group)
-        return f"{group} was switched by hand, as you say"
-    if now not in (UNKNOWN, was, mine):
-        visit.forget(group)
-        return f"{group} uses {now or 'no certificate'}, which somebody chose since: it stays so"
+        return settled
     if was == UNKNOWN:
         raise ScriptError(f"{group} did not say which certificate it used before. What to do: "
                           f"choose it in the window of Server Configurator.")  # fmt: skip

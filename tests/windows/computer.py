@@ -193,7 +193,8 @@ class Computer:
         if recorder.exists():
             element = ElementTree.parse(recorder).find("webserver/encryption")
             assert element is not None
-            found["streaming media"] = element.attrib["certificateHash"].upper()
+            on = element.attrib["enabled"] == "true"
+            found["streaming media"] = element.attrib["certificateHash"].upper() if on else ""
         return {group: label for group, label in found.items() if label}
 
     def served(self) -> dict[int, Issued | None]:

@@ -3,6 +3,7 @@
 import sys
 from itertools import count
 
+import bench as benches
 import computer
 import lyon
 import pytest
@@ -17,6 +18,12 @@ def windows(pwsh):
         pytest.skip("a real Windows is here: tests/windows/real_windows.py")
     yield computer.WORKERS
     computer.WORKERS.close()
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory, windows):
+    """Computers before and after each visit, and the folders that they get."""
+    return benches.Bench(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.fixture

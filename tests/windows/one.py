@@ -18,22 +18,28 @@ LATER = AT + timedelta(hours=1)
 SERVICE = r"EXAMPLE\svc-vms$"
 SERVER = Host(
     "vms-1", "example.local", roles=("recording server", "event server"), account=SERVICE,
-    windows="Windows Server 2022",
+    windows="Windows Server 2022", left_off=frozenset({"streaming media"}),
 )  # fmt: skip
-ASKING = Host(
-    "vms-2", "example.local", roles=("recording server",), account=SERVICE, enrolment=CSR
-)
+ASKING = Host("vms-2", "example.local", roles=("recording server",), account=SERVICE, enrolment=CSR)
+
+
+def ca(name: str = "first") -> Authority:
+    """A CA of this name; the same, whoever asks."""
+    return _ca(name)
 
 
 @cache
-def ca(name: str = "first") -> Authority:
-    """A CA of this name; one, whoever asks."""
+def _ca(name: str) -> Authority:
     return create_authority(f"The {name} CA", AT, QUICK, lyon.key(f"ca {name}"))
 
 
-@cache
 def issued(host: Host, number: int = 0, of: str = "first") -> Issued:
     """The first, second … certificate of a host, each a month after the one before."""
+    return _issued(host, number, of)
+
+
+@cache
+def _issued(host: Host, number: int, of: str) -> Issued:
     key = lyon.key(f"server {number}")
     return ca(of).issue(*host.issued_names, at=AT + 30 * number * DAY, key=key)
 

@@ -1,25 +1,17 @@
 """The simulation is proved: each script beside it, whatever is wrong, and whichever way it goes."""
 
-import base64
-import json
-import re
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha1
-from itertools import count
 
-import one
 import pytest
+from bench import FAILS, apart, held
 from beside import Beside
 from computer import Computer
-from cryptography import x509
-from one import ASKING, LATER, PASSWORD, SERVICE, WAYS
+from one import PASSWORD, SERVICE, WAYS
 from workers import AT_ONCE
 
-from vmscert.authority import Issued
 from vmscert.facts import facts
 from vmscert.scripts import script_steps
-from vmscert.visits import HEALTHY, ScriptError, Trouble
+from vmscert.visits import Trouble
 
 pytestmark = pytest.mark.usefixtures("windows")
 
@@ -51,128 +43,12 @@ CASES = [
     (way, name) for way in WAYS for name in TROUBLES
     if way in (SWITCHES if name in SWITCHING else EACH)
 ]  # fmt: skip
-# An event server does not say whether it uses the old one again; or the old one is gone.
-FAILS = {"back-renewed", "back-moved", "back-barred"}
 KILLED = ["prepare", "encrypt", "undo", "retire-moved", "retire-barred", "back-barred", "request",
           "accept"]  # fmt: skip
 ENDING = [way for way in WAYS if way not in FAILS]
 # A way, the way back, and before which way the computer is then.
 UNDONE = [("prepare", "undo", "prepare"), ("encrypt", "undo", "prepare"),
           ("prepare-renewed", "undo-renewed", "prepare-renewed")]  # fmt: skip
-
-
-_TELLS_NOTHING = re.compile(" undone$|^given (?!event server)")
-
-
-class Bench:
-    """Computers as they are before a way is gone, and the folders that they get."""
-
-    def __init__(self, folder):
-        self._folder, self._numbers, self._ready = folder, count(), {}
-        self._shelf = one.shelf(self.place())
-
-    def place(self):
-        """A new place for a disk."""
-        return self._folder / f"{next(self._numbers)}"
-
-    def script(self, name):
-        """The script of a way."""
-        return self._shelf[WAYS[name].folder] / f"{WAYS[name].script}.ps1"
-
-    def before(self, name, kind=Computer, trouble=HEALTHY):
-        """A computer as it is before a way is gone."""
-        way = WAYS[name]
-        return self._copy(self._after(way.host, way.before), way.host, kind, trouble)
-
-    def after(self, name):
-        """A computer as it is after a way was gone."""
-        way = WAYS[name]
-        return self._copy(self._after(way.host, (*way.before, name)), way.host, Computer, HEALTHY)
-
-    def go(self, computer, name):
-        """Go a way; return why it failed, or nothing."""
-        way = WAYS[name]
-        try:
-            computer.run(self.script(name), at(name), PASSWORD, way.phase or "Prepare", 0, way.seen)
-        except ScriptError as error:
-            return str(error)
-        return ""
-
-    def visit(self, computer, name, answers=(PASSWORD,), **more):
-        """Go a way on a computer that is no simulation; return all that was seen."""
-        said = {"Phase": WAYS[name].phase} if WAYS[name].phase else {}
-        said |= {"ByHand": ", ".join(WAYS[name].seen)} if WAYS[name].seen else {}
-        return computer.visit(self.script(name), at(name), answers, **said, **more)
-
-    def _after(self, host, ways):
-        if (host.name, ways) not in self._ready:
-            folder = self._after(host, ways[:-1]) if ways else None
-            here = self._copy(folder, host, Beside, HEALTHY)
-            if ways:
-                assert bool(self.go(here, ways[-1])) == (ways[-1] in FAILS)
-            if ways == ("request",):
-                self._answer(here)
-            self._ready[host.name, ways] = here.disk.parent.parent
-        return self._ready[host.name, ways]
-
-    def _answer(self, here):
-        """Let the CA answer the request that this computer made."""
-        if "answered" not in self._shelf:
-            csr = x509.load_pem_x509_csr(here.stores(at("request")).request.encode())
-            signed = one.ca().sign(csr, ASKING.issued_names, one.AT + one.DAY)
-            answer = Issued(signed.certificate, None)
-            folder = self.place() / "answered"
-            self._shelf["answered"] = one.carried(folder, ASKING, answer, made=one.AT + one.DAY)
-
-    def _copy(self, folder, host, kind, trouble):
-        place = self.place()
-        if folder is not None:
-            shutil.copytree(folder, place)
-        return kind(host, place / "real", trouble)
-
-
-def at(name):
-    """When a way is gone."""
-    return LATER + WAYS[name].days * one.DAY
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory, windows):
-    return Bench(tmp_path_factory.mktemp("bench"))
-
-
-def held(computer):
-    """What a computer really holds and uses, and what this kit noted there."""
-    windows = computer.windows
-    rules = {
-        path.rpartition("/")[2]: sorted((rule["sid"], rule["type"]) for rule in acl["access"])
-        for path, acl in windows.get("acls", {}).items()
-    }
-    stores = {
-        store.upper(): sorted(
-            (labelled(held["der"]), held.get("friendly_name", ""), rules.get(held.get("key")))
-            for held in certificates
-        )
-        for store, certificates in windows["stores"].items()
-        if certificates and not store.endswith("REQUEST")  # each request has a key of its own
-    }
-    notes = computer.disk / "ProgramData/vmscert/before.json"
-    noted = json.loads(notes.read_bytes()) if notes.exists() else {}
-    # Of a group that says what it uses, what it was given tells nothing more.
-    kept = {what: was for what, was in noted.items() if not _TELLS_NOTHING.search(what)}
-    running = {service["name"]: service.get("state", "Running") for service in windows["services"]}
-    return {"stores": stores, "used": computer.used(), "notes": kept, "services": running,
-            "http": windows["http"]}  # fmt: skip
-
-
-def apart(found, wanted):
-    """Where two computers differ."""
-    return {what: (found[what], wanted[what]) for what in found if found[what] != wanted[what]}
-
-
-def labelled(der):
-    """The beginning of a thumbprint."""
-    return sha1(base64.b64decode(der), usedforsecurity=False).hexdigest()[:8].upper()
 
 
 # What is wrong

@@ -548,6 +548,17 @@ public abstract class FileSystemSecurity
 
     public void SetOwner(object identity) { }
 
+    // Of a descriptor in SDDL only what gives everything to well-known accounts. [C]
+    public void SetSecurityDescriptorSddlForm(string sddl)
+    {
+        access.Clear();
+        foreach (System.Text.RegularExpressions.Match one in System.Text.RegularExpressions.Regex.Matches(sddl, @"\(A;OICI;FA;;;(SY|BA)\)"))
+        {
+            var sid = one.Groups[1].Value == "SY" ? "S-1-5-18" : "S-1-5-32-544";
+            access.Add(new Rule { Sid = sid, Rights = (int)FileSystemRights.FullControl });
+        }
+    }
+
     public Acl Written(Acl before, bool everySection) => new()
     {
         Access = access.Select(Copied).ToList(),

@@ -5,7 +5,7 @@
 # Before a script runs: what this Windows does not have, and files that tell their version (the
 # text of the file, because a program of Windows can not be read here).
 function Initialize-Windows {
-    foreach ($Name in [Windows.Machine]::Here.MissingCommands) {
+    foreach ($Name in [Windows.Machine]::Here.MissingCommands -ne 'Cert:') {
         Microsoft.PowerShell.Management\Remove-Item -LiteralPath "function:$Name"
     }
     Update-TypeData -TypeName 'System.IO.FileInfo' -MemberName 'VersionInfo' -MemberType ScriptProperty -Force -Value {
@@ -39,6 +39,9 @@ function Get-ChildItem {
     [CmdletBinding()]
     param([Parameter(Position = 0)][string]$Path, [string]$LiteralPath, [string]$Filter, [switch]$File, [switch]$Directory, [switch]$Recurse)
     $Wanted = $Path + $LiteralPath
+    if ($Wanted -match '^Cert:' -and [Windows.Machine]::Here.MissingCommands -contains 'Cert:') {
+        throw "Cannot find drive. A drive with the name 'Cert' does not exist."
+    }
     if ($Wanted -match '^Cert:\\(\w+)\\(\w+)\\?$') {
         return [Windows.StandIns.Stores]::Show($Matches[1], $Matches[2])
     }

@@ -25,7 +25,7 @@ function Read-Note {
         }
     }
     if (-not $Whole) {
-        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed. What to do: restore it from a backup of this computer; if there is none, move it away, and undo.ps1 can not put back what was changed before.' -f $Path)
     }
     $Noted
 }

@@ -11,10 +11,13 @@ function Step-MakeRequest {
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
     }
-    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
-    if (-not (Test-Path -LiteralPath $Path)) {
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::Delete($New)
+    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $New) -join ' '
+    if (-not (Test-Path -LiteralPath $New)) {
         throw ('Windows made no request: {0}.' -f $Answer)
     }
+    [System.IO.File]::Move($New, $Path)
     '{0} is made; its private key stays on {1}' -f $RequestFile, $ComputerName
 }
 

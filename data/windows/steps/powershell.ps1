@@ -1,4 +1,6 @@
-# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# part: notes-read
+
+# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -17,6 +19,7 @@ function Step-PowerShell {
             throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
         }
     }
+    $null = Read-Note
     'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
 }
 

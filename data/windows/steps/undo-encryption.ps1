@@ -45,8 +45,11 @@ function Restore-Group {
     elseif ($Now -ne 'unknown' -and $Now -ne $Was -and $Now -ne $Thumbprint) {
         $Settled = '{0} uses {1}, which somebody chose since: it stays so' -f $Group, (Get-Used -Label $Now)
     }
-    if ($Settled) {
+    if ($Settled -and $PSCmdlet.ShouldProcess($Group, 'Forget what it used before')) {
+        Remove-Note -What ('given {0}' -f $Group)
         Remove-Before -What $Group
+    }
+    if ($Settled) {
         return $Settled
     }
     if ($Was -eq 'unknown') {

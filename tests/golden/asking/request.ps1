@@ -23,7 +23,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', '92983AEE98637FCEFFD46E88E10301D09B823B0C9FEE51BFBC4D0F9A9A97E6D2', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'CA147A72EA9F95512FB9F2FBD2F9F48912C86272E414379A8BC162A1C8ACC870', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
 $RequestFile = 'vms-rec-01.req'
 # inputs: end
 
@@ -111,7 +111,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
-# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed. What to do: restore it from a backup of this computer; if there is none, move it away, and undo.ps1 can not put back what was changed before.' -f $Path)
+    }
+    $Noted
+}
+
+# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -130,6 +162,7 @@ function Step-PowerShell {
             throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
         }
     }
+    $null = Read-Note
     'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
 }
 
@@ -244,10 +277,13 @@ function Step-MakeRequest {
     if (-not $PSCmdlet.ShouldProcess($ComputerName, 'Make a private key and a request')) {
         return ('{0} is not there yet' -f $RequestFile)
     }
-    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $Path) -join ' '
-    if (-not (Test-Path -LiteralPath $Path)) {
+    $New = '{0}.new' -f $Path
+    [System.IO.File]::Delete($New)
+    $Answer = @(certreq -new -q -machine (Join-Path -Path $PSScriptRoot -ChildPath 'request.inf') $New) -join ' '
+    if (-not (Test-Path -LiteralPath $New)) {
         throw ('Windows made no request: {0}.' -f $Answer)
     }
+    [System.IO.File]::Move($New, $Path)
     '{0} is made; its private key stays on {1}' -f $RequestFile, $ComputerName
 }
 

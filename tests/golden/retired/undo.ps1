@@ -31,7 +31,7 @@ if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
 # inputs: begin
 $ComputerName = 'vms-pc-01'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '309532F2E9333863C71E28B12A1BEC5D8B558C599B401EA40CB0EE606661C2B6')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98')
 $OldCaFiles = @('old-ca.cer')
 $OldCaThumbprints = @('35D376E3A8C9DA2B2BFAF70B20B5E787F7AD5BE7')
 $Made = '2026-11-26T22:00:00+00:00'
@@ -125,7 +125,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
-# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed. What to do: restore it from a backup of this computer; if there is none, move it away, and undo.ps1 can not put back what was changed before.' -f $Path)
+    }
+    $Noted
+}
+
+# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -144,6 +176,7 @@ function Step-PowerShell {
             throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
         }
     }
+    $null = Read-Note
     'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
 }
 
@@ -191,37 +224,6 @@ function Step-CarriedFile {
     '{0} files are as they were made' -f $Files.Count
 }
 
-# The notes of this kit on this computer, in one file for all folders that were carried here: a
-# folder that is copied again, or deleted, must not take the way back along.
-function Get-NotesFile {
-    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
-}
-
-# All notes: what -> how it was. Broken notes are told, and never taken for none.
-function Read-Note {
-    $Noted = @{}
-    $Path = Get-NotesFile
-    if (-not (Test-Path -LiteralPath $Path)) {
-        return $Noted
-    }
-    try {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-    }
-    catch {
-        $Json = $null
-    }
-    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
-    if ($Whole) {
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = $Property.Value
-            $Whole = $Whole -and $Property.Value -is [string]
-        }
-    }
-    if (-not $Whole) {
-        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
-    }
-    $Noted
-}
 
 # Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
 function Save-Note {

@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8', '57C3BDCE9D5F494CB14615539FCDF409D4BE976108587A98BEB49C1BFF9D3445')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '9FCD127992A8401FBFCBBFF1BCEDE2BD15DC404DEBF860AAAF8A69965E74A883')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -145,7 +145,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
-# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed. What to do: restore it from a backup of this computer; if there is none, move it away, and undo.ps1 can not put back what was changed before.' -f $Path)
+    }
+    $Noted
+}
+
+# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -164,6 +196,7 @@ function Step-PowerShell {
             throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
         }
     }
+    $null = Read-Note
     'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
 }
 
@@ -317,37 +350,6 @@ function Step-NewestCertificate {
     'no newer certificate is here'
 }
 
-# The notes of this kit on this computer, in one file for all folders that were carried here: a
-# folder that is copied again, or deleted, must not take the way back along.
-function Get-NotesFile {
-    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
-}
-
-# All notes: what -> how it was. Broken notes are told, and never taken for none.
-function Read-Note {
-    $Noted = @{}
-    $Path = Get-NotesFile
-    if (-not (Test-Path -LiteralPath $Path)) {
-        return $Noted
-    }
-    try {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-    }
-    catch {
-        $Json = $null
-    }
-    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
-    if ($Whole) {
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = $Property.Value
-            $Whole = $Whole -and $Property.Value -is [string]
-        }
-    }
-    if (-not $Whole) {
-        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
-    }
-    $Noted
-}
 
 # Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
 function Save-Note {

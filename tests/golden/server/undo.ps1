@@ -31,7 +31,7 @@ if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') {
 # inputs: begin
 $ComputerName = 'vms-rec-01'
 $Files = @('ca.cer', 'inventory.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'E0B554408018682F679F94694CC8EE1096657401F712E89B33040231FE2F47D8')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $Made = '2026-11-26T22:00:00+00:00'
@@ -127,7 +127,39 @@ function Step-Administrator {
     'PowerShell runs as administrator'
 }
 
-# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# The notes of this kit on this computer, in one file for all folders that were carried here: a
+# folder that is copied again, or deleted, must not take the way back along.
+function Get-NotesFile {
+    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
+}
+
+# All notes: what -> how it was. Broken notes are told, and never taken for none.
+function Read-Note {
+    $Noted = @{}
+    $Path = Get-NotesFile
+    if (-not (Test-Path -LiteralPath $Path)) {
+        return $Noted
+    }
+    try {
+        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+    catch {
+        $Json = $null
+    }
+    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
+    if ($Whole) {
+        foreach ($Property in $Json.PSObject.Properties) {
+            $Noted[$Property.Name] = $Property.Value
+            $Whole = $Whole -and $Property.Value -is [string]
+        }
+    }
+    if (-not $Whole) {
+        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed. What to do: restore it from a backup of this computer; if there is none, move it away, and undo.ps1 can not put back what was changed before.' -f $Path)
+    }
+    $Noted
+}
+
+# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -146,6 +178,7 @@ function Step-PowerShell {
             throw ('{0} is still marked as from the Internet, and the execution policy {1} may stop it. What to do: Get-ChildItem -LiteralPath . | Unblock-File' -f $Script.Name, $Policy)
         }
     }
+    $null = Read-Note
     'PowerShell {0} can do what is needed' -f $PSVersionTable.PSVersion
 }
 
@@ -203,37 +236,6 @@ function Step-NewestCertificate {
     'no newer certificate is here'
 }
 
-# The notes of this kit on this computer, in one file for all folders that were carried here: a
-# folder that is copied again, or deleted, must not take the way back along.
-function Get-NotesFile {
-    Join-Path -Path $env:ProgramData -ChildPath 'vmscert\before.json'
-}
-
-# All notes: what -> how it was. Broken notes are told, and never taken for none.
-function Read-Note {
-    $Noted = @{}
-    $Path = Get-NotesFile
-    if (-not (Test-Path -LiteralPath $Path)) {
-        return $Noted
-    }
-    try {
-        $Json = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
-    }
-    catch {
-        $Json = $null
-    }
-    $Whole = $Json -is [System.Management.Automation.PSCustomObject]
-    if ($Whole) {
-        foreach ($Property in $Json.PSObject.Properties) {
-            $Noted[$Property.Name] = $Property.Value
-            $Whole = $Whole -and $Property.Value -is [string]
-        }
-    }
-    if (-not $Whole) {
-        throw ('{0}, in which install.ps1 noted how things were, is broken. Nothing is changed.' -f $Path)
-    }
-    $Noted
-}
 
 # Writes all notes through a temporary name: a script that is killed leaves the old ones or the new.
 function Save-Note {
@@ -1027,8 +1029,11 @@ function Restore-Group {
     elseif ($Now -ne 'unknown' -and $Now -ne $Was -and $Now -ne $Thumbprint) {
         $Settled = '{0} uses {1}, which somebody chose since: it stays so' -f $Group, (Get-Used -Label $Now)
     }
-    if ($Settled) {
+    if ($Settled -and $PSCmdlet.ShouldProcess($Group, 'Forget what it used before')) {
+        Remove-Note -What ('given {0}' -f $Group)
         Remove-Before -What $Group
+    }
+    if ($Settled) {
         return $Settled
     }
     if ($Was -eq 'unknown') {
