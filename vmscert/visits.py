@@ -643,6 +643,8 @@ def _restore_group(visit: Visit, group: str) -> str:
         raise ScriptError(f"{group} stays on {now}: {was}, which it used before, is gone. What to "
                           f"do: nothing, if it is to stay so.")  # fmt: skip
     told = _configure(visit, group, was)
+    if not was:
+        visit.notes.pop(f"given {group}", None)
     visit.forget(group)
     return told
 

@@ -120,7 +120,8 @@ class Computer:
     ) -> Ran:  # fmt: skip
         caption, build = _windows(self.trouble.windows) if self.trouble.windows else ("", 0)
         visit = {
-            "disk": str(self.disk), "folder": str(folder), "at": at.isoformat(),
+            "disk": str(self.disk), "folder": str(folder), "host": self.disk.name,
+            "at": at.isoformat(),
             "snapshots": str(snapshots or ""), "die_at": die_at, "caption": caption, "build": build,
             "name": self.trouble.name, "ahead": self.trouble.clock,
             "elevated": self.trouble.elevated, "read_only": self.trouble.read_only,
@@ -132,7 +133,7 @@ class Computer:
             "framework": self.trouble.framework % HEALTHY.framework,
         }  # fmt: skip
         asked = {"visit": visit, "answers": list(answers), "culture": culture}
-        return Ran(**WORKERS.ask(asked | said))
+        return Ran(**WORKERS.ask(asked | said, self.disk))
 
     def _carried(self, script: Path) -> Path:
         """The script in this computer's copy of its folder, with what earlier runs left there."""

@@ -64,7 +64,7 @@ public class Computer
 
 public class Visit  // what holds for one run of one script
 {
-    public string Disk = "", Folder = "", Name = "", Caption = "", Snapshots = "";
+    public string Disk = "", Host = "", Folder = "", Name = "", Caption = "", Snapshots = "";
     public DateTimeOffset At;
     public int Ahead, Build, DieAt;  // Ahead: seconds by which the clock of this computer is ahead
     public bool Elevated = true, ReadOnly;
@@ -160,7 +160,7 @@ public static class Machine
         Changes.Add(what);
         if (Visit.Snapshots != "")
         {
-            var copy = Path.Combine(Visit.Snapshots, $"{Changes.Count}", Path.GetFileName(Visit.Disk));
+            var copy = Path.Combine(Visit.Snapshots, $"{Changes.Count}", Visit.Host);
             CopyFolder(Visit.Disk, copy);
         }
         if (Changes.Count == Visit.DieAt)

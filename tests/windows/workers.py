@@ -20,20 +20,26 @@ class KilledError(Exception):
 
 
 class Workers:
-    """Two PowerShell processes; whoever asks waits until one is free."""
+    """Two PowerShell processes; whoever asks waits until one is free.
+
+    To a process every disk lies in the same place: PowerShell compiles a script once for each path.
+    """
 
     def __init__(self) -> None:
-        self._free: LifoQueue[subprocess.Popen[str] | None] = LifoQueue()
-        for _ in range(AT_ONCE):
-            self._free.put(None)
+        self._free: LifoQueue[tuple[subprocess.Popen[str] | None, Path]] = LifoQueue()
+        self._places = tempfile.TemporaryDirectory(prefix="vmscert-disk-")
+        for number in range(AT_ONCE):
+            self._free.put((None, Path(self._places.name, f"{number}")))
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], disk: Path) -> dict[str, Any]:
         """Let one process do what is asked; KilledError where it did not survive that."""
-        worker = self._free.get()
+        worker, place = self._free.get()
         try:
             worker = worker or _started()
             assert worker.stdin and worker.stdout
-            worker.stdin.write(json.dumps(request) + "\n")
+            place.unlink(missing_ok=True)
+            place.symlink_to(disk, target_is_directory=True)
+            worker.stdin.write(json.dumps(request).replace(str(disk), str(place)) + "\n")
             worker.stdin.flush()
             answer = worker.stdout.readline()
             if not answer:
@@ -42,15 +48,17 @@ class Workers:
                 worker.stdout.close()
                 worker = None
                 raise KilledError
-            return json.loads(answer)
+            return json.loads(answer.replace(str(place), str(disk)))
         finally:
-            self._free.put(worker)
+            self._free.put((worker, place))
 
     def close(self) -> None:
         """End the processes."""
         for _ in range(AT_ONCE):
-            if worker := self._free.get():
+            worker, _ = self._free.get()
+            if worker:
                 worker.communicate()
+        self._places.cleanup()
 
 
 def _started() -> subprocess.Popen[str]:

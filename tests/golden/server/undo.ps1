@@ -1044,6 +1044,9 @@ function Restore-Group {
     }
     Set-GroupCertificate -Group $Group -Id $Id -Label $Was
     if (Test-Uses -Group $Group -Label $Was) {
+        if (-not $Was) {
+            Remove-Note -What ('given {0}' -f $Group)
+        }
         Remove-Before -What $Group
     }
 }
