@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import lyon
 import pytest
+from apart import arrange
 from hypothesis import settings
 from pwsh import NEEDED, PWSH, WANTED
 
@@ -26,13 +27,15 @@ def without_powershell(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Mark what asks for PowerShell; where there is none, skip it before anything is made."""
     for item in items:
         if "pwsh" in getattr(item, "fixturenames", ()):
             item.add_marker("powershell")
         if PWSH is None and item.get_closest_marker("powershell"):
             item.add_marker(pytest.mark.skip(reason=WANTED))
+    if PWSH is not None:
+        arrange(config, items)
 
 
 @pytest.hookimpl(trylast=True)
