@@ -80,6 +80,8 @@ class Reader:
         hook = self._config.hook.pytest_report_from_serializable
         for line in lines[self._lines :]:
             report = hook(config=self._config, data=json.loads(line))
+            if isinstance(report.longrepr, list):  # why it was skipped: JSON knows no tuples
+                report.longrepr = tuple(report.longrepr)
             self._found.setdefault(report.nodeid, []).append(report)
         self._lines = len(lines)
 

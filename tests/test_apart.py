@@ -25,7 +25,7 @@ def run(tmp_path):
         (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
         (tmp_path / "test_others.py").write_text(OTHERS, encoding="utf-8")
         (tmp_path / "windows" / "test_scripts.py").write_text(scripts, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-rA", "-c", os.devnull, "--rootdir", "."]
+        command = [sys.executable, "-m", "pytest", "-rfs", "-c", os.devnull, "--rootdir", "."]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
         env.pop("VMSCERT_REPORTS", None)
         return subprocess.run(
