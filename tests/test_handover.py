@@ -328,7 +328,7 @@ class TestPage:
         events = replace(folders.SERVER, roles=("event server",))
         page = leaflet(replace(folders.loads()["server"], host=events))
         assert "install.ps1 -Phase Retire -ByHand 'event server'`" in page
-        assert "shows the new certificate for event server" in page
+        assert "shows the new one for event server" in page
 
     def test_of_a_computer_with_one_turn_names_none(self):
         load = folders.loads()["server"]

@@ -50,8 +50,9 @@ def _about(load: Load, rows: Iterable[Row]) -> Iterable[dict[str, str]]:
         "Runs": plain(", ".join(host.roles)),
         "Windows": plain(host.windows or "not in the site's table"),
         "Site, responsible": plain(", ".join(filter(None, [load.site, host.owner]))),
-        "Folder made": plain(f"{load.made:%Y-%m-%d %H:%M} UTC"),
-        "Time, all visits": plain(f"about {minutes} minutes"),
+        "Folder made": plain(
+            f"{load.made:%Y-%m-%d %H:%M} UTC; all visits take about {minutes} minutes"
+        ),
         "You need": plain(_needs(load)),
         **_fingerprints("ca", load.roots),
         **_fingerprints("old-ca", load.old_roots),
@@ -120,7 +121,7 @@ def _visits(load: Load, deeds: list[dict[str, str]]) -> Iterable[dict[str, str]]
         when = "Last, when the plan says so" if planned else "A week later"
         silent = ", ".join(load.host.unsaid_groups)
         if silent:
-            when += f", when Server Configurator shows the new certificate for {silent}"
+            when += f", once Server Configurator shows the new one for {silent}"
         yield _visit(when, "install.ps1 -Phase Retire" + (f" -ByHand '{silent}'" if silent else ""))
 
 
@@ -160,10 +161,8 @@ def _back(load: Load) -> str:
         f"{literal(f'{_RUN}undo.ps1')} puts back what it changed, and nothing else."
     )
     if load.host.unsaid_groups:
-        told += (
-            f" Of {', '.join(load.host.unsaid_groups)} it asks you to look: choose the certificate "
-            f"in Server Configurator, then add ` -ByHand '{', '.join(load.host.unsaid_groups)}'`."
-        )
+        silent = ", ".join(load.host.unsaid_groups)
+        told += f" Choose that of {silent} in Server Configurator, and add ` -ByHand '{silent}'`."
     if load.certificate is not None:
         told += f" The order of several {_order_back()}."
     return told + "\n"

@@ -46,11 +46,11 @@ th, td { border: 1px solid #bbb; padding: .3rem .55rem; text-align: left; vertic
 td:first-child code, th:first-child { white-space: nowrap; } th { background: #f3f3f3; }
 svg { display: block; max-width: 100%; height: auto; }
 blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; }
-@page { size: A4; margin: 11mm; }
+@page { size: A4; margin: 10mm; }
 @media print {
   body { font-size: 9pt; line-height: 1.3; max-width: none; margin: 0; padding: 0; color: #000; }
-  h1 { font-size: 15pt; } h2 { font-size: 12pt; margin: .7rem 0 .2rem; padding-top: .3rem; }
-  p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .15rem .4rem; }
+  h1 { font-size: 15pt; } h2 { font-size: 12pt; margin: .6rem 0 .2rem; padding-top: .25rem; }
+  p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .1rem .4rem; } li { margin: .15rem 0; }
   h1, h2, h3 { break-after: avoid; page-break-after: avoid; }
   p:has(+ pre), p:has(+ table) { break-after: avoid; page-break-after: avoid; }
   li, tr, pre, svg, blockquote { break-inside: avoid; page-break-inside: avoid; }
