@@ -36,7 +36,7 @@ function Import-FromFile {
     param([string]$Path, $Password)
     $From = $Path
     if ([System.Management.Automation.WildcardPattern]::ContainsWildcardCharacters($Path)) {
-        $From = Join-Path -Path $env:ProgramData -ChildPath 'vmscert\import.pfx'
+        $From = Join-Path -Path (Get-OwnFolder) -ChildPath 'import.pfx'
         [System.IO.File]::Copy($Path, $From, $true)
     }
     try {

@@ -22,7 +22,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'A1975BFECA700A6F18F2C0682B171002412F710CB61B7F94DBCB406F3418BD87')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '3EDF62C78A97BF4AD25BC8A5ECC90C5C32912F9D0651D6798340AE73F3337C17')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -295,11 +295,7 @@ function Save-Note {
         return
     }
     $Path = Get-NotesFile
-    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
-    $null = [System.IO.Directory]::CreateDirectory($Folder)
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Protect-Folder -Path $Folder
-    }
+    $null = Get-OwnFolder
     $New = '{0}.new' -f $Path
     [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
     if (Test-Path -LiteralPath $Path) {
@@ -308,6 +304,16 @@ function Save-Note {
     else {
         [System.IO.File]::Move($New, $Path)
     }
+}
+
+# The folder of this kit on this computer; it is made, and closed to others, before the first note.
+function Get-OwnFolder {
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    if (-not (Test-Path -LiteralPath (Get-NotesFile))) {
+        $null = [System.IO.Directory]::CreateDirectory($Folder)
+        Protect-Folder -Path $Folder
+    }
+    $Folder
 }
 
 # Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.

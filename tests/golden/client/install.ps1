@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '3490448D69DF3C3130ED1ED0618241AD0C7DBFEC8519D586D56685A5340CAE81')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '801054E93055FD8EF907860304CF2F253C3515F0B2BC461259974075F4D2BCB9')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
@@ -295,11 +295,7 @@ function Save-Note {
         return
     }
     $Path = Get-NotesFile
-    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
-    $null = [System.IO.Directory]::CreateDirectory($Folder)
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Protect-Folder -Path $Folder
-    }
+    $null = Get-OwnFolder
     $New = '{0}.new' -f $Path
     [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
     if (Test-Path -LiteralPath $Path) {
@@ -308,6 +304,16 @@ function Save-Note {
     else {
         [System.IO.File]::Move($New, $Path)
     }
+}
+
+# The folder of this kit on this computer; it is made, and closed to others, before the first note.
+function Get-OwnFolder {
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    if (-not (Test-Path -LiteralPath (Get-NotesFile))) {
+        $null = [System.IO.Directory]::CreateDirectory($Folder)
+        Protect-Folder -Path $Folder
+    }
+    $Folder
 }
 
 # Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.

@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', 'EE894DBBE72FB4F4BFFAF57EE37B5CF9007851F8AAE6B7376B2B501F1A00FE9B')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '7984A18C52CB54FF80EA2A49EDBB6D4CF88145C62B477F86B2D4C4EC5B82BD36')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -299,11 +299,7 @@ function Save-Note {
         return
     }
     $Path = Get-NotesFile
-    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
-    $null = [System.IO.Directory]::CreateDirectory($Folder)
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Protect-Folder -Path $Folder
-    }
+    $null = Get-OwnFolder
     $New = '{0}.new' -f $Path
     [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
     if (Test-Path -LiteralPath $Path) {
@@ -312,6 +308,16 @@ function Save-Note {
     else {
         [System.IO.File]::Move($New, $Path)
     }
+}
+
+# The folder of this kit on this computer; it is made, and closed to others, before the first note.
+function Get-OwnFolder {
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    if (-not (Test-Path -LiteralPath (Get-NotesFile))) {
+        $null = [System.IO.Directory]::CreateDirectory($Folder)
+        Protect-Folder -Path $Folder
+    }
+    $Folder
 }
 
 # Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.

@@ -232,11 +232,7 @@ function Save-Note {
         return
     }
     $Path = Get-NotesFile
-    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
-    $null = [System.IO.Directory]::CreateDirectory($Folder)
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Protect-Folder -Path $Folder
-    }
+    $null = Get-OwnFolder
     $New = '{0}.new' -f $Path
     [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
     if (Test-Path -LiteralPath $Path) {
@@ -245,6 +241,16 @@ function Save-Note {
     else {
         [System.IO.File]::Move($New, $Path)
     }
+}
+
+# The folder of this kit on this computer; it is made, and closed to others, before the first note.
+function Get-OwnFolder {
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    if (-not (Test-Path -LiteralPath (Get-NotesFile))) {
+        $null = [System.IO.Directory]::CreateDirectory($Folder)
+        Protect-Folder -Path $Folder
+    }
+    $Folder
 }
 
 # Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.

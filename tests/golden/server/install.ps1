@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '8AD5BC973DBE45655674FB5BCE003C7B187CBD29CF9AEEF9A2744F351C2B8004')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '809AA8727A82210B927EE00DCB9AD423B0C1EB2C6E9FF197646D0F82CF39A40D')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -358,11 +358,7 @@ function Save-Note {
         return
     }
     $Path = Get-NotesFile
-    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
-    $null = [System.IO.Directory]::CreateDirectory($Folder)
-    if (-not (Test-Path -LiteralPath $Path)) {
-        Protect-Folder -Path $Folder
-    }
+    $null = Get-OwnFolder
     $New = '{0}.new' -f $Path
     [System.IO.File]::WriteAllText($New, (ConvertTo-Json -InputObject $Noted))
     if (Test-Path -LiteralPath $Path) {
@@ -371,6 +367,16 @@ function Save-Note {
     else {
         [System.IO.File]::Move($New, $Path)
     }
+}
+
+# The folder of this kit on this computer; it is made, and closed to others, before the first note.
+function Get-OwnFolder {
+    $Folder = Join-Path -Path $env:ProgramData -ChildPath 'vmscert'
+    if (-not (Test-Path -LiteralPath (Get-NotesFile))) {
+        $null = [System.IO.Directory]::CreateDirectory($Folder)
+        Protect-Folder -Path $Folder
+    }
+    $Folder
 }
 
 # Lets SYSTEM and administrators into a folder, and nobody else: undo.ps1 believes what lies there.
@@ -1157,7 +1163,7 @@ function Import-FromFile {
     param([string]$Path, $Password)
     $From = $Path
     if ([System.Management.Automation.WildcardPattern]::ContainsWildcardCharacters($Path)) {
-        $From = Join-Path -Path $env:ProgramData -ChildPath 'vmscert\import.pfx'
+        $From = Join-Path -Path (Get-OwnFolder) -ChildPath 'import.pfx'
         [System.IO.File]::Copy($Path, $From, $true)
     }
     try {
