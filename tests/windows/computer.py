@@ -92,19 +92,21 @@ class Computer:
         answers: Sequence[str] = (),
         culture: str = "en-US",
         snapshots: Path | None = None,
+        snapshot_at: int = 0,
         die_at: int = 0,
         **parameters: str | bool,
     ) -> Ran:
         """Carry the folder of a script here, run the script in it, and bring the inventory back.
 
         `answers` are what the person types, one after the other. With `snapshots` a copy of the
-        computer as a power failure before change n would leave it is kept in <snapshots>/<n>; with
-        `die_at` the process really ends there.
+        computer as a power failure before change n would leave it is kept in <snapshots>/<n>, of each
+        change or of `snapshot_at`; with `die_at` the process really ends there.
         """
         here = self._carried(script)
         said = {"script": str(here), "parameters": parameters}
         try:
-            return self._ask(said, at, answers, culture, snapshots, die_at, here.parent)
+            kill = (snapshots, snapshot_at, die_at)
+            return self._ask(said, at, answers, culture, kill, here.parent)
         finally:
             brought = here.parent / f"{self.host.name}.json"
             if brought.exists():
@@ -112,17 +114,18 @@ class Computer:
 
     def powershell(self, command: str, at: datetime, answers: Sequence[str] = ()) -> Ran:
         """Run a text of PowerShell on this computer."""
-        return self._ask({"command": command}, at, answers, "en-US", None, 0, self.disk)
+        return self._ask({"command": command}, at, answers, "en-US", (None, 0, 0), self.disk)
 
     def _ask(
         self, said: dict[str, Any], at: datetime, answers: Sequence[str], culture: str,
-        snapshots: Path | None, die_at: int, folder: Path,
+        kill: tuple[Path | None, int, int], folder: Path,
     ) -> Ran:  # fmt: skip
+        snapshots, snapshot_at, die_at = kill
         caption, build = _windows(self.trouble.windows) if self.trouble.windows else ("", 0)
         visit = {
             "disk": str(self.disk), "folder": str(folder), "host": self.disk.name,
             "at": at.isoformat(),
-            "snapshots": str(snapshots or ""), "die_at": die_at, "caption": caption, "build": build,
+            "snapshots": str(snapshots or ""), "snapshot_at": snapshot_at, "die_at": die_at, "caption": caption, "build": build,
             "name": self.trouble.name, "ahead": self.trouble.clock,
             "elevated": self.trouble.elevated, "read_only": self.trouble.read_only,
             "unknown_accounts": [_sid(one) for one in self.trouble.unknown_accounts],

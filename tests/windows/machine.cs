@@ -66,7 +66,7 @@ public class Visit  // what holds for one run of one script
 {
     public string Disk = "", Host = "", Folder = "", Name = "", Caption = "", Snapshots = "";
     public DateTimeOffset At;
-    public int Ahead, Build, DieAt;  // Ahead: seconds by which the clock of this computer is ahead
+    public int Ahead, Build, DieAt, SnapshotAt;  // Ahead: seconds by which the clock of this computer is ahead
     public bool Elevated = true, ReadOnly;
     public string[] UnknownAccounts = [];  // SIDs whose names this Windows does not know
     public int Answer;  // what Server Configurator answers when it is to switch something
@@ -158,7 +158,7 @@ public static class Machine
     public static void Change(string what, Action deed)
     {
         Changes.Add(what);
-        if (Visit.Snapshots != "")
+        if (Visit.Snapshots != "" && (Visit.SnapshotAt == 0 || Changes.Count == Visit.SnapshotAt))
         {
             var copy = Path.Combine(Visit.Snapshots, $"{Changes.Count}", Visit.Host);
             CopyFolder(Visit.Disk, copy);

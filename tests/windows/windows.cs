@@ -112,8 +112,12 @@ public static class Stores
         Machine.Change(what, () => In(certificate.Store).Remove(certificate.Held));
     }
 
-    public static void Put(string store, Held held, string what) =>
-        Machine.Change(what, () => In(store).Add(held));
+    // In place of the same one. [C]
+    public static void Put(string store, Held held, string what) => Machine.Change(what, () =>
+    {
+        In(store).RemoveAll(one => one.Der == held.Der);
+        In(store).Add(held);
+    });
 
     private static void Allow(string location)
     {
@@ -218,11 +222,12 @@ public static class Keys
 
     public static bool Holds(string path) => Machine.Relative(path).StartsWith("ProgramData/Microsoft/Crypto/");
 
-    // A fresh key of the machine: SYSTEM and Administrators may read it. [G]
+    // A fresh key of the machine, beside any other: SYSTEM and Administrators may read it. [G]
     public static string Keep(RSA key)
     {
-        var name = Convert.ToHexStringLower(SHA256.HashData(key.ExportSubjectPublicKeyInfo()))[..32]
-            + "_00000000-0000-0000-0000-000000000000";
+        var stem = Convert.ToHexStringLower(SHA256.HashData(key.ExportSubjectPublicKeyInfo()))[..32];
+        var name = Enumerable.Range(0, 100).Select(n => $"{stem}_00000000-0000-0000-0000-{n:D12}")
+            .First(one => !System.IO.File.Exists(PathOf(new Held { Key = one })));
         var path = PathOf(new Held { Key = name });
         Machine.Change($"key {name}", () =>
         {
