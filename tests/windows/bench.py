@@ -6,6 +6,7 @@ import re
 import shutil
 from hashlib import sha1
 from itertools import count
+from threading import RLock
 
 import one
 from beside import Beside
@@ -26,7 +27,7 @@ class Bench:
 
     def __init__(self, folder):
         self._folder, self._numbers, self._ready = folder, count(), {}
-        self._shelf = one.shelf(self.place())
+        self._shelf, self._lock = one.shelf(self.place()), RLock()
 
     def place(self):
         """A new place for a disk."""
@@ -41,10 +42,10 @@ class Bench:
         way = WAYS[name]
         return self._copy(self._after(way.host, way.before), way.host, kind, trouble)
 
-    def after(self, name):
+    def after(self, name, kind=Computer):
         """A computer as it is after a way was gone."""
         way = WAYS[name]
-        return self._copy(self._after(way.host, (*way.before, name)), way.host, Computer, HEALTHY)
+        return self._copy(self._after(way.host, (*way.before, name)), way.host, kind, HEALTHY)
 
     def go(self, computer, name):
         """Go a way; return why it failed, or nothing."""
@@ -62,6 +63,10 @@ class Bench:
         return computer.visit(self.script(name), at(name), answers, **said, **more)
 
     def _after(self, host, ways):
+        with self._lock:
+            return self._once(host, ways)
+
+    def _once(self, host, ways):
         if (host.name, ways) not in self._ready:
             folder = self._after(host, ways[:-1]) if ways else None
             here = self._copy(folder, host, Beside, HEALTHY)

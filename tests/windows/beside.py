@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from unittest import mock
 
 from computer import Computer
@@ -14,6 +15,8 @@ from vmscert import visits
 from vmscert.site import Host
 from vmscert.visits import HEALTHY, ScriptError, Trouble
 from vmscert.windows import Stores, principal
+
+_PATCHING = Lock()
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Beside(Computer):
             yield
             return
         csr = x509.load_pem_x509_csr(request.read_bytes())
-        with mock.patch.object(visits, "request", lambda *_: (csr, self.key_of(csr.public_key()))):
+        made = csr, self.key_of(csr.public_key())
+        with _PATCHING, mock.patch.object(visits, "request", lambda *_: made):
             yield
 
 

@@ -99,8 +99,8 @@ class Computer:
         """Carry the folder of a script here, run the script in it, and bring the inventory back.
 
         `answers` are what the person types, one after the other. With `snapshots` a copy of the
-        computer as a power failure before change n would leave it is kept in <snapshots>/<n>, of each
-        change or of `snapshot_at`; with `die_at` the process really ends there.
+        computer as a power failure before change n would leave it is kept in <snapshots>/<n>, of
+        each change or of `snapshot_at`; with `die_at` the process really ends there.
         """
         here = self._carried(script)
         said = {"script": str(here), "parameters": parameters}
@@ -125,7 +125,8 @@ class Computer:
         visit = {
             "disk": str(self.disk), "folder": str(folder), "host": self.disk.name,
             "at": at.isoformat(),
-            "snapshots": str(snapshots or ""), "snapshot_at": snapshot_at, "die_at": die_at, "caption": caption, "build": build,
+            "snapshots": str(snapshots or ""), "snapshot_at": snapshot_at, "die_at": die_at,
+            "caption": caption, "build": build,
             "name": self.trouble.name, "ahead": self.trouble.clock,
             "elevated": self.trouble.elevated, "read_only": self.trouble.read_only,
             "unknown_accounts": [_sid(one) for one in self.trouble.unknown_accounts],

@@ -134,8 +134,7 @@ class Life:
     def undo(self):
         """Undo both folders, the newer one first, until that is done or only a person can go on."""
         for folder in reversed(self.folders):
-            for attempt in range(4):
-                seen = {"ByHand": "event server"} if attempt > 1 else {}
+            for seen in ({}, {"ByHand": "event server"}):
                 before = Seen(self)
                 self.here.trouble = HEALTHY
                 when = AT + 100 * DAY
@@ -196,7 +195,7 @@ class Seen:
             elif key in before.keys and key not in self.keys:
                 found.append(f"{what} uses {label}, whose key is gone")
             elif what.startswith("group ") and key in self.keys:
-                gone = (before.readers.get(key, set()) - self.readers.get(key, set()))
+                gone = before.readers.get(key, set()) - self.readers.get(key, set())
                 if gone & self.accounts:
                     found.append(f"{what} uses {label}, whose key {gone} read")
         return found
@@ -216,8 +215,7 @@ class Seen:
 
 def names_a_deed(error):
     """Whether an error says what a person has to do, and that is not undo itself."""
-    deeds = [part for part in error.split("What to do: ")[1:]]
-    return bool(deeds) and all(deed.strip() for deed in deeds)
+    return all(error.split("What to do: ")[1:] or [""])
 
 
 def test_whatever_happens_nothing_that_is_used_is_lost_and_undo_ends(tmp_path):

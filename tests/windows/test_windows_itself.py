@@ -197,7 +197,7 @@ def test_a_key_goes_with_its_certificate_only_where_that_is_said(holding, leaf, 
     assert path.exists()
     run(holding, *importing(pfx(holding, leaf)), answers=[PASSWORD])
     run(holding, f"Remove-Item -LiteralPath '{label}' -DeleteKey")
-    assert not path.exists()
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_keys_come_in_two_kinds_and_can_be_gone_or_shut(holding, leaf, run):
