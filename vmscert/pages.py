@@ -50,7 +50,8 @@ blockquote { margin: .8rem 0; padding: .1rem 1rem; border-left: 4px solid #111; 
 @media print {
   body { font-size: 9pt; line-height: 1.3; max-width: none; margin: 0; padding: 0; color: #000; }
   h1 { font-size: 15pt; } h2 { font-size: 12pt; margin: .6rem 0 .2rem; padding-top: .25rem; }
-  p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .1rem .4rem; } li { margin: .15rem 0; }
+  p, ul, ol, table, pre { margin: .35rem 0; } th, td { padding: .1rem .4rem; }
+  li { margin: .15rem 0; }
   h1, h2, h3 { break-after: avoid; page-break-after: avoid; }
   p:has(+ pre), p:has(+ table) { break-after: avoid; page-break-after: avoid; }
   li, tr, pre, svg, blockquote { break-inside: avoid; page-break-inside: avoid; }
