@@ -45,6 +45,7 @@ public class Computer
 {
     public string Name = "", DnsName = "", Domain = "", Caption = "", Language = "en";
     public int Build;
+    public int ClockAnswers = -1;  // how often other computers tell the time yet; below 0 always
     public bool Is64Bit = true, Powershell64Bit = true;
     public string User = "", UserSid = "", ExecutionPolicy = "RemoteSigned";
     public string[] Addresses = [];

@@ -38,11 +38,13 @@ TROUBLES = {
 # The scripts and phases, and those in which Server Configurator switches something.
 EACH = ["prepare", "encrypt", "retire-moved", "retire-barred", "undo", "request", "accept",
         "inventory"]  # fmt: skip
-SWITCHES = ["encrypt", "encrypt-renewed", "undo"]
+# Of each way in which a run of it ends, one.
+ENDS = ["configurator 1", "configurator 100", "configurator 77", "services stay stopped", "system"]
 CASES = [
-    (way, name) for way in WAYS for name in TROUBLES
-    if way in (SWITCHES if name in SWITCHING else EACH)
-]  # fmt: skip
+    *((way, name) for way in EACH for name in TROUBLES if name not in SWITCHING),
+    *(("encrypt", name) for name in SWITCHING),
+    *((way, name) for way in ("encrypt-renewed", "undo") for name in ENDS),
+]
 LEFT = {"back-moved", "back-barred"}  # what is left to do is told beforehand, too
 KILLED = ["prepare", "encrypt", "undo", "retire-moved", "retire-barred", "back-barred", "request",
           "accept"]  # fmt: skip

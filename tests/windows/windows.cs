@@ -773,7 +773,10 @@ public class IPGlobalProperties
 [StandsFor("System.Net.Sockets.TcpClient")]
 public class TcpClient
 {
-    public System.Threading.Tasks.Task ConnectAsync(string host, int port) => System.Threading.Tasks.Task.CompletedTask;
+    public System.Threading.Tasks.Task ConnectAsync(string host, int port) => Machine.Here.ClockAnswers-- == 0
+        ? throw new SocketException((int)SocketError.ConnectionRefused)
+        : System.Threading.Tasks.Task.CompletedTask;
+
     public void Dispose() { }
 
     public Stream GetStream() => new Answer(Encoding.ASCII.GetBytes(
