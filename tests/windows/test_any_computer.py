@@ -19,7 +19,7 @@ from vmscert.windows import thumbprint
 pytestmark = pytest.mark.usefixtures("windows")
 
 ALL = "VMSCERT_ALL_COMPUTERS"  # any text in this variable: all seeds, not only the first
-SEEDS = range(200 if os.environ.get(ALL) else 30)
+SEEDS = range(200 if os.environ.get(ALL) else 15)
 ROLES = [
     ("recording server",), ("event server",), ("mobile server",), ("log server",),
     ("failover recording server",), ("recording server", "event server"),
