@@ -101,7 +101,7 @@ class TestFolder:
             check = ("-verify_ip" if name[0].isdigit() else "-verify_hostname", name)
             told = openssl("verify", "-x509_strict", *chain, *check, folder / LEAF)
             assert told.returncode == 0, told.stderr
-        assert (folder / KEY).read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+        assert "ENCRYPTED PRIVATE" in (folder / KEY).read_text().splitlines()[0]
         inside = ("pkey", "-in", folder / KEY, "-pubout", "-passin", "env:PASSWORD")
         opened = openssl(*inside, password=lyon.PFX_PASSWORD)
         assert opened.stdout == openssl("x509", "-in", folder / LEAF, "-noout", "-pubkey").stdout
