@@ -69,7 +69,8 @@ function Get-Item {
         return $Found
     }
     if ($Stream) {  # a stream of a file lies beside it, under the name that Windows gives it
-        return Microsoft.PowerShell.Management\Get-Item -LiteralPath "${Wanted}:$Stream"
+        $null = Microsoft.PowerShell.Management\Get-Item -LiteralPath "${Wanted}:$Stream"
+        return [pscustomobject]@{ FileName = $Wanted; Stream = $Stream }
     }
     Microsoft.PowerShell.Management\Get-Item @PSBoundParameters
 }

@@ -27,7 +27,13 @@ function Get-Waiting {
     $Text = [System.IO.File]::ReadAllText($Path) -replace '-----[^-]+-----', '' -replace '\s', ''
     $Request = [System.BitConverter]::ToString([System.Convert]::FromBase64String($Text))
     foreach ($Store in @('REQUEST', 'My')) {
-        foreach ($Certificate in @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))) {
+        try {
+            $Held = @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))
+        }
+        catch {
+            return ('{0} is there already; whether its private key waits could not be read: {1}' -f $RequestFile, $_.Exception.GetBaseException().Message)
+        }
+        foreach ($Certificate in $Held) {
             $Public = [System.BitConverter]::ToString($Certificate.PublicKey.EncodedKeyValue.RawData)
             if ($Certificate.HasPrivateKey -and $Request.Contains($Public)) {
                 return ('{0} is there already, and its private key is in LocalMachine\{1}' -f $RequestFile, $Store)

@@ -23,7 +23,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '89331A605331097B3F416FC4FB9C48CAF990E4258DB9FE299803FF1FE12CBD83', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '7D5ED77CA63F2F3B790BC246A40667FD7FDF711A7F0380616F296AE346246A14', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
 $RequestFile = 'vms-rec-01.req'
 # inputs: end
 
@@ -170,7 +170,7 @@ function Step-PowerShell {
 function Test-Marked {
     param([string]$Path)
     try {
-        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+        (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier').Stream -eq 'Zone.Identifier'
     }
     catch {
         $false
@@ -293,7 +293,13 @@ function Get-Waiting {
     $Text = [System.IO.File]::ReadAllText($Path) -replace '-----[^-]+-----', '' -replace '\s', ''
     $Request = [System.BitConverter]::ToString([System.Convert]::FromBase64String($Text))
     foreach ($Store in @('REQUEST', 'My')) {
-        foreach ($Certificate in @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))) {
+        try {
+            $Held = @(Get-ChildItem -LiteralPath ('Cert:\LocalMachine\{0}' -f $Store))
+        }
+        catch {
+            return ('{0} is there already; whether its private key waits could not be read: {1}' -f $RequestFile, $_.Exception.GetBaseException().Message)
+        }
+        foreach ($Certificate in $Held) {
             $Public = [System.BitConverter]::ToString($Certificate.PublicKey.EncodedKeyValue.RawData)
             if ($Certificate.HasPrivateKey -and $Request.Contains($Public)) {
                 return ('{0} is there already, and its private key is in LocalMachine\{1}' -f $RequestFile, $Store)

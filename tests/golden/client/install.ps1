@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '801054E93055FD8EF907860304CF2F253C3515F0B2BC461259974075F4D2BCB9')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '8A0D6844520EAA9AD87B9C6E6CE85D6E83F2274B719750647F5DE53E3065ABF3')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
@@ -189,7 +189,7 @@ function Step-PowerShell {
 function Test-Marked {
     param([string]$Path)
     try {
-        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+        (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier').Stream -eq 'Zone.Identifier'
     }
     catch {
         $false

@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '809AA8727A82210B927EE00DCB9AD423B0C1EB2C6E9FF197646D0F82CF39A40D')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '0EE6C5EAFEF0343CB8EAEDA3DA4B57B62234342FE1A259DDEB5A7144414E8C0A')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -204,7 +204,7 @@ function Step-PowerShell {
 function Test-Marked {
     param([string]$Path)
     try {
-        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+        (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier').Stream -eq 'Zone.Identifier'
     }
     catch {
         $false

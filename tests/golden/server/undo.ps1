@@ -186,7 +186,7 @@ function Step-PowerShell {
 function Test-Marked {
     param([string]$Path)
     try {
-        $null -ne (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier')
+        (Get-Item -LiteralPath $Path -Stream 'Zone.Identifier').Stream -eq 'Zone.Identifier'
     }
     catch {
         $false
