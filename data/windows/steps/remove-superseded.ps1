@@ -4,7 +4,6 @@ $Superseded = @()
 # inputs: end
 # part: before
 # part: held
-# part: private-key
 # part: in-use
 function Step-RemoveSuperseded {
     foreach ($Old in $Superseded) {
@@ -33,27 +32,22 @@ function Step-RemoveSuperseded {
 # may use a certificate by its thumbprint, and nothing on this computer tells of that.
 function Remove-Superseded {
     param([string]$InStore, [string]$Label)
-    $Certificate = Get-Item -LiteralPath $InStore
-    $KeyFile = ''
-    if (Test-Path -LiteralPath (Get-ConfigurationFile).Management) {
-        try {
-            $KeyFile = [string](Get-KeyFile -Certificate $Certificate)
-        }
-        catch {
-            $KeyFile = ''
-        }
-    }
-    if ($KeyFile -or -not (Test-KeyOpens -Certificate $Certificate)) {
-        Remove-Item -LiteralPath $InStore
+    $Opens = Test-KeyOpens -Certificate (Get-Item -LiteralPath $InStore)
+    $Keep = Test-Path -LiteralPath (Get-ConfigurationFile).Management
+    if ($Opens -and -not $Keep) {
+        Remove-Item -LiteralPath $InStore -DeleteKey
     }
     else {
-        Remove-Item -LiteralPath $InStore -DeleteKey
+        Remove-Item -LiteralPath $InStore
     }
     if (Test-Path -LiteralPath $InStore) {
         throw ('Windows still shows {0} in LocalMachine\My.' -f $Label)
     }
-    if ($KeyFile) {
-        return ('{0} is removed; its private key stays in {1}, in case a login provider uses it' -f $Label, $KeyFile)
+    if (-not $Opens) {
+        return ('{0} is removed; it had no private key that opens' -f $Label)
+    }
+    if ($Keep) {
+        return ('{0} is removed; its private key stays on this computer, in case a login provider uses it' -f $Label)
     }
     '{0} is removed with its private key' -f $Label
 }

@@ -22,7 +22,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '5C19403668A5C890148E718768FFCA3B69B36E5407EE14F42E232F36141C8E2C')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '970F3C9BA96D772407C28D153E5133EB421435568A634BA5BCBEEC1572CB2179')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -152,7 +152,8 @@ function Read-Note {
     $Noted
 }
 
-# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's. Broken notes are
+# found here, too, before anything is changed.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {

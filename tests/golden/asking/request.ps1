@@ -23,7 +23,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1', 'request.inf')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '7D5ED77CA63F2F3B790BC246A40667FD7FDF711A7F0380616F296AE346246A14', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '24DB23DC317D8E81841AAAE74096E292DE91CD1256E0898278443C773436C093', 'CED334AC2450E0058883DDDB08002C68017B3B29E1EC548220703D769AF643D2')
 $RequestFile = 'vms-rec-01.req'
 # inputs: end
 
@@ -143,7 +143,8 @@ function Read-Note {
     $Noted
 }
 
-# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's. Broken notes are
+# found here, too, before anything is changed.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {

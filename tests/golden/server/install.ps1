@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '0EE6C5EAFEF0343CB8EAEDA3DA4B57B62234342FE1A259DDEB5A7144414E8C0A')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '5DA8E069814D6CD8A902E5335E224EB60A89CA9D592D2A909948B0EAAC629340')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -177,7 +177,8 @@ function Read-Note {
     $Noted
 }
 
-# Broken notes are found here, before anything is changed. .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's.
+# .NET Framework 4.6 brought GetRSAPrivateKey; its number of release is Microsoft's. Broken notes are
+# found here, too, before anything is changed.
 function Step-PowerShell {
     $Release = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\NET Framework Setup\NDP\v4\Full', 'Release', $null)
     if ($null -ne $Release -and [int]$Release -lt 393295) {
@@ -1502,27 +1503,22 @@ function Step-RemoveSuperseded {
 # may use a certificate by its thumbprint, and nothing on this computer tells of that.
 function Remove-Superseded {
     param([string]$InStore, [string]$Label)
-    $Certificate = Get-Item -LiteralPath $InStore
-    $KeyFile = ''
-    if (Test-Path -LiteralPath (Get-ConfigurationFile).Management) {
-        try {
-            $KeyFile = [string](Get-KeyFile -Certificate $Certificate)
-        }
-        catch {
-            $KeyFile = ''
-        }
-    }
-    if ($KeyFile -or -not (Test-KeyOpens -Certificate $Certificate)) {
-        Remove-Item -LiteralPath $InStore
+    $Opens = Test-KeyOpens -Certificate (Get-Item -LiteralPath $InStore)
+    $Keep = Test-Path -LiteralPath (Get-ConfigurationFile).Management
+    if ($Opens -and -not $Keep) {
+        Remove-Item -LiteralPath $InStore -DeleteKey
     }
     else {
-        Remove-Item -LiteralPath $InStore -DeleteKey
+        Remove-Item -LiteralPath $InStore
     }
     if (Test-Path -LiteralPath $InStore) {
         throw ('Windows still shows {0} in LocalMachine\My.' -f $Label)
     }
-    if ($KeyFile) {
-        return ('{0} is removed; its private key stays in {1}, in case a login provider uses it' -f $Label, $KeyFile)
+    if (-not $Opens) {
+        return ('{0} is removed; it had no private key that opens' -f $Label)
+    }
+    if ($Keep) {
+        return ('{0} is removed; its private key stays on this computer, in case a login provider uses it' -f $Label)
     }
     '{0} is removed with its private key' -f $Label
 }
