@@ -45,8 +45,14 @@ class Ran:
     errors: list[str]
     error: str | None
     exit: int
+    shown: list[str]
     asked: list[str]
     changes: list[str]
+
+    @property
+    def told(self) -> tuple[int, str, str]:
+        """Exit code, what the person sees, what went wrong."""
+        return self.exit, "\n".join(self.shown), self.error or "\n".join(self.errors)
 
 
 class Computer:
@@ -112,9 +118,11 @@ class Computer:
             if brought.exists():
                 shutil.copy(brought, self.state)
 
-    def powershell(self, command: str, at: datetime, answers: Sequence[str] = ()) -> Ran:
+    def powershell(
+        self, command: str, at: datetime, answers: Sequence[str] = (), culture: str = "en-US"
+    ) -> Ran:
         """Run a text of PowerShell on this computer."""
-        return self._ask({"command": command}, at, answers, "en-US", (None, 0, 0), self.disk)
+        return self._ask({"command": command}, at, answers, culture, (None, 0, 0), self.disk)
 
     def _ask(
         self, said: dict[str, Any], at: datetime, answers: Sequence[str], culture: str,

@@ -1,14 +1,32 @@
 """What tests share that run the real scripts: PowerShell, and a rehearsal that uses them."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import bench as benches
 import computer
 import lyon
 import pytest
+from workers import AT_ONCE
 
 from vmscert import deeds, rehearsal
+
+AHEAD = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(items):
+    """What is marked `ahead` is looked at last."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("ahead")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Tell how a test ended that is marked `ahead`."""
+    if not pyfuncitem.get_closest_marker("ahead"):
+        return None
+    pyfuncitem.session.stash[AHEAD][pyfuncitem].result()
+    return True
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +39,20 @@ def windows(pwsh):
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory, windows):
-    """Computers before and after each visit, and the folders that they get."""
-    return benches.Bench(tmp_path_factory.mktemp("bench"))
+def bench(request, tmp_path_factory, windows):
+    """Computers before and after each visit, and the folders that they get.
+
+    With it begins what is marked `ahead`, two at once, beside the tests that have their turn.
+    """
+    bench, session = benches.Bench(tmp_path_factory.mktemp("bench")), request.session
+    marked = [item for item in session.items if item.get_closest_marker("ahead")]
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        session.stash[AHEAD] = {
+            item: threads.submit(item.function, bench=bench, **item.callspec.params)
+            for item in marked
+        }
+        yield bench
+        threads.shutdown(cancel_futures=True)
 
 
 @pytest.fixture

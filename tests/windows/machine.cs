@@ -38,7 +38,9 @@ public class Service
 
 public class RegisteredTask
 {
-    public string Name = "", Script = "", Kind = "";
+    public string Name = "", Xml = "";
+    public Dictionary<string, string> Parts = [];  // of one that is registered in parts, not as XML
+    public int LastResult = 0x41303;  // it has not run yet [G]
 }
 
 public class Computer
@@ -51,6 +53,7 @@ public class Computer
     public string[] Addresses = [];
     public string[] MissingCommands = [];  // cmdlets that this Windows does not have
     public string[] UnreadableKeys = [];  // key files that even an administrator may not open
+    public bool Forgets;  // what is added to a store is gone at once
     public Dictionary<string, List<Held>> Stores = [];
     public Dictionary<string, string> Accounts = new(StringComparer.OrdinalIgnoreCase);
     public Dictionary<string, Acl> Acls = [];
@@ -86,7 +89,6 @@ public static class Machine
     public static Visit Visit = new();
     public static List<string> Changes = [];
     private static List<(DateTimeOffset At, Action Deed)> later = [];
-    private static string kept = "";  // what windows.json says
     private static readonly JsonSerializerOptions Json = new()
     {
         IncludeFields = true,
@@ -108,7 +110,6 @@ public static class Machine
         Now = Visit.At.AddSeconds(Visit.Ahead);
         Changes = [];
         later = [];
-        kept = "";
         var name = Visit.Name == "" ? Here.Name : Netbios(Visit.Name);
         foreach (var (variable, value) in new[] {
             ("COMPUTERNAME", name), ("ProgramData", Inside("ProgramData")),
@@ -121,7 +122,14 @@ public static class Machine
     }
 
     // What was started goes on when the script has ended.
-    public static void End() => PassTo(DateTimeOffset.MaxValue);
+    public static void End()
+    {
+        PassTo(DateTimeOffset.MaxValue);
+        if (Changes.Count > 0)
+        {
+            Keep();
+        }
+    }
 
     public static string Netbios(string name) => name.ToUpperInvariant()[..Math.Min(15, name.Length)];
 
@@ -161,22 +169,23 @@ public static class Machine
         Changes.Add(what);
         if (Visit.Snapshots != "" && (Visit.SnapshotAt == 0 || Changes.Count == Visit.SnapshotAt))
         {
+            Keep();
             var copy = Path.Combine(Visit.Snapshots, $"{Changes.Count}", Visit.Host);
             CopyFolder(Visit.Disk, copy);
         }
         if (Changes.Count == Visit.DieAt)
         {
+            Keep();
             System.Diagnostics.Process.GetCurrentProcess().Kill();
         }
         deed();
-        var text = JsonSerializer.Serialize(Here, Json);
-        if (text != kept)
-        {
-            var spare = State + ".new";
-            File.WriteAllText(spare, text);
-            File.Move(spare, State, true);
-            kept = text;
-        }
+    }
+
+    private static void Keep()
+    {
+        var spare = State + ".new";
+        File.WriteAllText(spare, JsonSerializer.Serialize(Here, Json));
+        File.Move(spare, State, true);
     }
 
     public static void NeedElevation()

@@ -2,7 +2,6 @@
 
 import os
 import random
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import one
@@ -10,16 +9,13 @@ import pytest
 from bench import labelled
 from computer import Computer
 from one import AT, DAY, PASSWORD
-from workers import AT_ONCE
 
 from vmscert.site import Host
 from vmscert.visits import HEALTHY, Trouble
 from vmscert.windows import thumbprint
 
-pytestmark = pytest.mark.usefixtures("windows")
-
 ALL = "VMSCERT_ALL_COMPUTERS"  # any text in this variable: all seeds, not only the first
-SEEDS = range(200 if os.environ.get(ALL) else 15)
+SEEDS = range(200 if os.environ.get(ALL) else 10)
 ROLES = [
     ("recording server",), ("event server",), ("mobile server",), ("log server",),
     ("failover recording server",), ("recording server", "event server"),
@@ -234,18 +230,9 @@ def names_a_deed(error):
     return all(error.split("What to do: ")[1:] or [""])
 
 
-def test_whatever_happens_nothing_that_is_used_is_lost_and_undo_ends(tmp_path):
-    def live(seed):
-        life = Life(seed)
-        place = tmp_path / f"{seed}"
-        place.mkdir()
-        life.begin(place)
-        life.go_on()
-
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        failed = [
-            (seed, ended.exception())
-            for seed, ended in [(seed, threads.submit(live, seed)) for seed in SEEDS]
-            if ended.exception()
-        ]
-    assert [f"{seed}: {error}" for seed, error in failed] == []
+@pytest.mark.ahead
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_happens_nothing_that_is_used_is_lost_and_undo_ends(bench, seed):
+    life = Life(seed)
+    life.begin(bench.place())
+    life.go_on()

@@ -1,19 +1,16 @@
 """The simulation is proved: each script beside it, whatever is wrong, and whichever way it goes."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from bench import FAILS, apart, held
 from beside import Beside
 from computer import Computer
 from one import PASSWORD, SERVICE, WAYS
-from workers import AT_ONCE
 
 from vmscert.facts import facts
 from vmscert.scripts import script_steps
 from vmscert.visits import Trouble
 
-pytestmark = pytest.mark.usefixtures("windows")
+pytestmark = pytest.mark.ahead
 
 CODES = [row["code"] for row in facts("windows/exit-codes")] + ["77"]
 SWITCHING = {f"configurator {code}": Trouble(configurator=code) for code in CODES}
@@ -36,7 +33,7 @@ TROUBLES = {
     ),
 } | SWITCHING  # fmt: skip
 # The scripts and phases, and those in which Server Configurator switches something.
-EACH = ["prepare", "encrypt", "retire-moved", "retire-barred", "undo", "request", "accept",
+EACH = ["prepare", "encrypt", "retire-moved", "undo", "request", "accept",
         "inventory"]  # fmt: skip
 # Of each way in which a run of it ends, one.
 ENDS = ["configurator 1", "configurator 100", "configurator 77", "services stay stopped", "system"]
@@ -57,24 +54,8 @@ UNDONE = [("prepare", "undo", "prepare"), ("encrypt", "undo", "prepare"),
 # What is wrong
 
 
-@pytest.fixture(scope="module")
-def ends(bench, request):
-    """Case → how it ends: two run at once, ahead of the tests that look."""
-    name = "test_whatever_is_wrong_both_end_alike_and_go_on_once_it_is_right"
-    items = (item for item in request.session.items if item.originalname == name)
-    cases = [(item.callspec.params["way"], item.callspec.params["name"]) for item in items]
-    threads = ThreadPoolExecutor(AT_ONCE)
-    yield {case: threads.submit(go_wrong, bench, *case) for case in cases}
-    threads.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize(("way", "name"), CASES)
-def test_whatever_is_wrong_both_end_alike_and_go_on_once_it_is_right(ends, way, name):
-    ends[way, name].result()
-
-
-def go_wrong(bench, way, name):
-    """Go a way where something is wrong, and once more where it is right."""
+def test_whatever_is_wrong_both_end_alike_and_go_on_once_it_is_right(bench, way, name):
     here = bench.before(way, Beside, TROUBLES[name])
     before, failed = held(here), bench.go(here, way)
     if failed:
@@ -150,16 +131,11 @@ def _state_of(disk):
 
 
 def each(bench, copies, host, way):
-    """Go a way from each copy, two at once: the change, why it failed, what is there then."""
-
-    def go(copy):
-        change, disk = copy
+    """Go a way from each copy: the change, why it failed, what is there then."""
+    for change, disk in copies:
         here = Computer(host, disk)
         failed = bench.visit(here, way).error
-        return change, failed, held(here)
-
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(go, copies))
+        yield change, failed, held(here)
 
 
 @pytest.mark.parametrize("way", KILLED)

@@ -1,23 +1,23 @@
 """The scripts of the roll-out, run by PowerShell: what they say of a computer is so there."""
 
-import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 
+import computer as computers
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from computer import encoded
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.facts import DATA
 from vmscert.rollout import roll_out_files
+from vmscert.site import Host
 from vmscert.sitetable import read_site
+from vmscert.visits import Trouble
 from vmscert.windows import thumbprint
 
-pytestmark = pytest.mark.powershell
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
-PRELUDE = Path(__file__).with_name("stores.ps1")
-STORES = ("Root", "AuthRoot", "GroupPolicy", "Disallowed")
+PLACE = "LocalMachine\\"
+POLICY = "Root by policy"
 
 
 @cache
@@ -34,46 +34,37 @@ def folder():
     return roll_out_files(ca(NEW), site, AT, old_roots=(ca(OLD),), barred=(ca(LOST),))
 
 
-class Computer:
-    """A computer whose stores are folders, on which scripts of the roll-out run."""
+class Computer(computers.Computer):
+    """A client on which scripts of the roll-out run."""
 
-    def __init__(self, pwsh, path):
-        self.pwsh, self.path = pwsh, path
-        path.mkdir()
+    def __init__(self, place):
+        super().__init__(Host("PC-01", "example.local"), place)
+        self.deeds = []  # what was done to it, in order
 
     def put(self, store, name):
-        place = self.path / store
-        place.mkdir(exist_ok=True)
-        data = ca(name).public_bytes(Encoding.DER)
-        (place / thumbprint(ca(name))).write_bytes(data)
+        with self.changed() as windows:
+            windows["stores"].setdefault(PLACE + store, []).append({"der": encoded(ca(name))})
 
     def holds(self):
         """(store, name of a CA) of everything in the stores."""
-        names = {thumbprint(ca(name)): name for name in (NEW, OLD, LOST)}
-        return {(s, names[one.name]) for s in STORES for one in (self.path / s).glob("*")}
+        names = {encoded(ca(name)): name for name in (NEW, OLD, LOST)}
+        return {
+            (store.removeprefix(PLACE), names[one["der"]])
+            for store, certificates in self.windows["stores"].items()
+            for one in certificates
+        }
 
-    def deeds(self):
-        told = self.path / "deeds.txt"
-        return told.read_text("utf-8").split("\n")[:-1] if told.exists() else []
-
-    def run(self, script, *given, mode="", answers=""):
-        file = self.path / script
-        file.write_bytes(folder()[script])
-        listed = ", ".join(f"'{word}'" for word in given)
-        line = f"& '{PRELUDE}' -State '{self.path}' -Script '{file}' -Given @({listed})"
-        line += f" -Mode '{mode}'; exit $LASTEXITCODE"
-        ran = subprocess.run(
-            [self.pwsh, "-NoProfile", "-Command", line],
-            input=answers.encode(),
-            capture_output=True,
-            timeout=60,
-        )
-        return ran.returncode, ran.stdout.decode().strip(), ran.stderr.decode().strip()
+    def run(self, name, words="", answers=""):
+        script = self.disk / name
+        script.write_bytes(folder()[name])
+        self.last = self.powershell(f"& '{script}' {words}", AT, list(answers))
+        self.deeds += [" ".join(deed.split()[::3]) for deed in self.last.changes]
+        return self.last.told
 
 
 @pytest.fixture
-def computer(pwsh, tmp_path):
-    return Computer(pwsh, tmp_path / "computer")
+def computer(windows, tmp_path):
+    return Computer(tmp_path)
 
 
 class TestAdd:
@@ -84,7 +75,7 @@ class TestAdd:
         assert first[1].endswith("done.")
         assert again[1].endswith("nothing to do.")
         assert computer.holds() == {("Root", NEW)}
-        assert computer.deeds() == ["Add Root"]
+        assert computer.deeds == [r"add LocalMachine\Root"]
 
     def test_of_a_barred_ca_leaves_nothing_behind_and_says_what_to_do(self, computer):
         computer.put("Disallowed", NEW)
@@ -92,20 +83,21 @@ class TestAdd:
         assert code == 1
         assert f"{NEW} is barred" in told
         assert "delete it there, or take it out of the policy" in told
-        assert computer.deeds() == []
+        assert computer.deeds == []
         assert computer.holds() == {("Disallowed", NEW)}
 
     def test_that_windows_does_not_keep_is_no_success(self, computer):
-        (computer.path / "forgets").touch()
+        with computer.changed() as windows:
+            windows["forgets"] = True
         code, told, _ = computer.run("trust.ps1")
         assert (code, "did not keep" in told) == (1, True)
 
     def test_needs_rights_only_where_it_acts(self, computer):
-        (computer.path / "no-rights").touch()
+        computer.trouble = Trouble(elevated=False)
         code, told, _ = computer.run("trust.ps1")
         assert (code, "administrator rights are missing" in told) == (1, True)
         assert computer.run("trust.ps1", "-WhatIf")[0] == 0
-        assert computer.deeds() == []
+        assert computer.deeds == []
 
 
 class TestRemove:
@@ -119,7 +111,7 @@ class TestRemove:
         computer.put("Root", NEW)
         computer.put("Disallowed", NEW)
         assert computer.run("remove-old-ca.ps1")[0] == 1
-        assert computer.deeds() == []
+        assert computer.deeds == []
 
     def test_takes_it_away_once_the_successor_is_trusted(self, computer):
         for name in (OLD, NEW):
@@ -134,11 +126,11 @@ class TestRemove:
             computer.put(store, name)
         code, told, _ = computer.run("remove-old-ca.ps1")
         assert (code, told.endswith("done.")) == (0, True)
-        assert computer.deeds() == ["Remove Root", "Remove Root"]
+        assert computer.deeds == [r"remove LocalMachine\Root", r"remove LocalMachine\AuthRoot"]
         assert computer.holds() == {("Root", NEW)}
 
     def test_does_not_claim_what_a_policy_prevents(self, computer):
-        for store, name in (("Root", NEW), ("Root", OLD), ("GroupPolicy", OLD)):
+        for store, name in (("Root", NEW), ("Root", OLD), (POLICY, OLD)):
             computer.put(store, name)
         code, told, _ = computer.run("remove-old-ca.ps1")
         assert code == 1
@@ -159,7 +151,7 @@ class TestBar:
         assert computer.holds() == {("Disallowed", LOST)}
 
     def test_bars_even_what_a_policy_keeps_and_says_both(self, computer):
-        computer.put("GroupPolicy", LOST)
+        computer.put(POLICY, LOST)
         code, told, _ = computer.run("bar.ps1")
         assert code == 1
         assert "still in LocalMachine\\Root" in told
@@ -176,19 +168,19 @@ class TestAsking:
         assert f"Add {LOST}" in told
         assert f"Remove {LOST}" in told
         assert told.endswith("nothing was changed.")
-        assert computer.deeds() == []
+        assert computer.deeds == []
 
     def test_confirm_asks_once_for_each_change_and_no_changes_nothing(self, computer):
         computer.put("Root", LOST)
-        code, told, _ = computer.run("bar.ps1", "-Confirm", answers="n\nn\n")
-        assert (code, told.count("Are you sure")) == (0, 2)
+        code, told, _ = computer.run("bar.ps1", "-Confirm", "nn")
+        assert (code, len(computer.last.asked)) == (0, 2)
         assert told.endswith("nothing was changed.")
-        assert computer.deeds() == []
-        code, told, _ = computer.run("bar.ps1", "-Confirm", answers="y\nn\n")
-        assert (code, told.count("Are you sure")) == (0, 2)
+        assert computer.deeds == []
+        code, told, _ = computer.run("bar.ps1", "-Confirm", "yn")
+        assert (code, len(computer.last.asked)) == (0, 2)
         assert told.endswith("only a part was changed.")
-        assert computer.deeds() == ["Add Disallowed"]
-        assert computer.run("trust.ps1", "-Confirm", answers="y\n")[1].count("Are you sure") == 1
+        assert computer.deeds == [r"add LocalMachine\Disallowed"]
+        assert (computer.run("trust.ps1", "-Confirm", "y")[0], len(computer.last.asked)) == (0, 1)
 
 
 class TestDetection:
@@ -212,8 +204,8 @@ class TestDetection:
 
     @pytest.mark.parametrize("script", ["detect.ps1", "detect-application.ps1"])
     def test_that_can_not_look_is_no_answer_and_no_noise(self, computer, script):
-        (computer.path / "Root").mkdir()
-        (computer.path / "Root" / "spoilt").write_bytes(b"no certificate")
+        with computer.changed() as windows:
+            windows["stores"][r"LocalMachine\Root"] = [{"der": "ABCD"}]
         code, told, error = computer.run(script)
         assert (code, error) == (1, "")
         assert told.startswith("PC-01 failed: ")
@@ -228,7 +220,8 @@ class TestDetection:
 
 @pytest.mark.parametrize("script", ["trust.ps1", "detect.ps1", "detect-application.ps1"])
 def test_constrained_language_is_told_in_one_sentence_before_anything(computer, script):
-    code, told, error = computer.run(script, mode="ConstrainedLanguage")
+    computer.trouble = Trouble(constrained=True)
+    code, told, error = computer.run(script)
     assert (code, told) == (1, "")
     assert "constrained language mode" in error
-    assert computer.deeds() == []
+    assert computer.deeds == []

@@ -90,7 +90,13 @@ public static class Stores
         if (!Own(store).Contains(certificate.Thumbprint))
         {
             var held = new Held { Der = Convert.ToBase64String(certificate.RawData) };
-            Machine.Change($"add {certificate.Thumbprint} to {store}", () => In(store).Add(held));
+            Machine.Change($"add {certificate.Thumbprint} to {store}", () =>
+            {
+                if (!Machine.Here.Forgets)
+                {
+                    In(store).Add(held);
+                }
+            });
         }
     }
 
@@ -647,6 +653,7 @@ public static class File
     public static string ReadAllText(string path, Encoding encoding) => System.IO.File.ReadAllText(path, encoding);
     public static string[] ReadAllLines(string path) => System.IO.File.ReadAllLines(path);
     public static byte[] ReadAllBytes(string path) => System.IO.File.ReadAllBytes(path);
+    public static System.DateTime GetLastWriteTime(string path) => System.IO.File.GetLastWriteTime(path);
 
     public static void WriteAllText(string path, string text) => WriteAllText(path, text, new UTF8Encoding(false));
 
@@ -668,6 +675,14 @@ public static class File
             Machine.Change($"half of a line of {what}", () => System.IO.File.AppendAllText(path, text[..(text.Length / 2)]));
         }
         Machine.Change($"append to {what}", () => System.IO.File.AppendAllText(path, text[(text.Length > 1 ? text.Length / 2 : 0)..]));
+    }
+
+    public static void WriteAllBytes(string path, byte[] bytes)
+    {
+        NeedWriting(path);
+        var what = Machine.Relative(path);
+        Machine.Change($"half of {what}", () => System.IO.File.WriteAllBytes(path, bytes[..(bytes.Length / 2)]));
+        Machine.Change($"write {what}", () => System.IO.File.WriteAllBytes(path, bytes));
     }
 
     public static void Delete(string path)
@@ -716,6 +731,8 @@ public static class Directory
     public static bool Exists(string path) => System.IO.Directory.Exists(path);
     public static string[] GetFiles(string path) => System.IO.Directory.GetFiles(path);
     public static string[] GetDirectories(string path) => System.IO.Directory.GetDirectories(path);
+    public static string[] GetFileSystemEntries(string path) => System.IO.Directory.GetFileSystemEntries(path);
+    public static void Delete(string path) => Machine.Change($"delete {Machine.Relative(path)}", () => System.IO.Directory.Delete(path));
 
     public static DirectoryInfo CreateDirectory(string path)
     {
@@ -834,7 +851,7 @@ public static class Registry
 
     public static bool HasKey(string path) =>
         Machine.Here.Registry.Keys.Any(key => (key + "\\").StartsWith(Long(path) + "\\", StringComparison.OrdinalIgnoreCase))
-        || Owner(path) != null;
+        || Owner(path) != null || IsHeld(path) || IsSource(path);
 
     public static string[] SubKeys(string path)
     {
@@ -859,6 +876,21 @@ public static class Registry
         return found.Success ? $"{(found.Groups[1].Value == "LM" ? "LocalMachine" : "CurrentUser")}\\{found.Groups[2].Value}" : null;
     }
 
+    // A key for each certificate that a policy brings. [G]
+    private static bool IsHeld(string path)
+    {
+        var found = System.Text.RegularExpressions.Regex.Match(path,
+            @"^Registry::HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\SystemCertificates\\(\w+)\\Certificates\\(\w+)$");
+        return found.Success && Stores.Own($"LocalMachine\\{found.Groups[1].Value} by policy").Contains(found.Groups[2].Value);
+    }
+
+    // A key for each source of events. [C]
+    private static bool IsSource(string path)
+    {
+        const string Sources = @"Registry::HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\EventLog\Application\";
+        return path.StartsWith(Sources) && EventLog.SourceExists(path[Sources.Length..]);
+    }
+
     private static string Long(string path) =>
         path.TrimEnd('\\').Replace("HKLM:", "HKEY_LOCAL_MACHINE").Replace("HKCU:", "HKEY_CURRENT_USER");
 
@@ -880,6 +912,12 @@ public static class EventLog
     {
         Machine.NeedElevation();
         Machine.Change($"event source {source}", () => Machine.Here.EventSources.Add(source));
+    }
+
+    public static void DeleteEventSource(string source)
+    {
+        Machine.NeedElevation();
+        Machine.Change($"no event source {source}", () => Machine.Here.EventSources.Remove(source));
     }
 
     public static void WriteEntry(string source, string text, object type, int id) =>

@@ -26,7 +26,7 @@ function Test-Path {
     if ($Wanted -match '^Cert:') {
         return $true
     }
-    if ($Wanted -match '^HK(LM|CU):') {
+    if ($Wanted -match '^(HK(LM|CU):|Registry::)') {
         return [Windows.StandIns.Registry]::HasKey($Wanted)
     }
     if ($LiteralPath) {  # much faster than the cmdlet, which is asked hundreds of times
@@ -237,30 +237,56 @@ function certreq {
 
 # ------------------------------------------------------- tasks
 
-function Get-CertificateNotificationTask {
-    [Windows.Machine]::Here.Tasks
+function Get-ScheduledTask {
+    [CmdletBinding()]
+    param([string]$TaskName, [string]$TaskPath)
+    $Found = [Windows.Machine]::Here.Tasks.Where({ $_.Name -eq $TaskName })
+    if (-not $Found) {
+        Write-Error -Message "No MSFT_ScheduledTask objects found with property 'TaskName' equal to '$TaskName'." -Category ObjectNotFound
+    }
+    $Found
+}
+
+function Get-ScheduledTaskInfo {
+    [CmdletBinding()]
+    param([string]$TaskName, [string]$TaskPath)
+    [pscustomobject]@{ LastTaskResult = (Get-ScheduledTask @PSBoundParameters).LastResult }
+}
+
+function New-ScheduledTaskAction { param([string]$Execute, [string]$Argument) $PSBoundParameters }
+function New-ScheduledTaskTrigger { param([switch]$Daily, [datetime]$At) @{ At = "$($At.TimeOfDay)" } }
+function New-ScheduledTaskPrincipal { param([string]$UserId, [string]$LogonType, [string]$RunLevel) $PSBoundParameters }
+function New-ScheduledTaskSettingsSet {
+    param([switch]$StartWhenAvailable, [switch]$AllowStartIfOnBatteries, [switch]$DontStopIfGoingOnBatteries)
+    $PSBoundParameters
 }
 
 # A name of a task may not hold these signs (MS-TSCH 2.3.11). [C]
-function New-CertificateNotificationTask {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([string]$Type, [string]$PSScript, [string]$Name, [string]$Channel)
-    if ($Name -match '[:/\\]') {
+function Register-ScheduledTask {
+    [CmdletBinding()]
+    param([string]$TaskName, [string]$TaskPath, [string]$Xml, [object]$Action, [object]$Trigger, [object]$Principal, [object]$Settings, [switch]$Force)
+    if ($TaskName -match '[:/\\]') {
         throw 'The filename, directory name, or volume label syntax is incorrect.'
     }
-    $Task = [Windows.RegisteredTask]@{ Name = $Name; Script = $PSScript; Kind = $Type }
-    if ($PSCmdlet.ShouldProcess($Name, 'New-CertificateNotificationTask')) {
-        [Windows.Machine]::NeedElevation()
-        [Windows.Machine]::Change("task $Name", { [Windows.Machine]::Here.Tasks.Add($Task) })
+    [Windows.Machine]::NeedElevation()
+    $Task = [Windows.RegisteredTask]@{ Name = $TaskName; Xml = $Xml }
+    foreach ($Part in @($Action, $Trigger, $Principal, $Settings) -ne $null) {
+        foreach ($Name in $Part.Keys) {
+            $Task.Parts[$Name] = "$($Part[$Name])"
+        }
     }
-    $Task
+    [Windows.Machine]::Change("task $TaskName", {
+        [void][Windows.Machine]::Here.Tasks.RemoveAll({ $args[0].Name -eq $TaskName })
+        [Windows.Machine]::Here.Tasks.Add($Task)
+    })
 }
 
-function Remove-CertificateNotificationTask {
-    [CmdletBinding(SupportsShouldProcess)]
-    param([string]$Name)
-    if ($PSCmdlet.ShouldProcess($Name, 'Remove-CertificateNotificationTask')) {
+# It asks, too, unless it is told not to. [C]
+function Unregister-ScheduledTask {
+    [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
+    param([string]$TaskName, [string]$TaskPath)
+    if ($PSCmdlet.ShouldProcess($TaskName)) {
         [Windows.Machine]::NeedElevation()
-        [Windows.Machine]::Change("no task $Name", { [void][Windows.Machine]::Here.Tasks.RemoveAll({ $args[0].Name -eq $Name }) })
+        [Windows.Machine]::Change("no task $TaskName", { [void][Windows.Machine]::Here.Tasks.RemoveAll({ $args[0].Name -eq $TaskName }) })
     }
 }

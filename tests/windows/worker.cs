@@ -76,11 +76,12 @@ public static class Worker
         {
             shell.AddScript((string)wanted["command"]!);
         }
-        var output = new List<PSObject>();
+        var output = new PSDataCollection<PSObject>();
+        output.DataAdded += (_, added) => person.Shown.Add($"{output[added.Index]}");
         string? error = null;
         try
         {
-            shell.Invoke(null, output);
+            shell.Invoke<object, PSObject>(null, output, null);
         }
         catch (RuntimeException stopped)
         {
@@ -93,7 +94,8 @@ public static class Worker
             ["warnings"] = Texts(shell.Streams.Warning.Select(one => one.Message)),
             ["errors"] = Texts(shell.Streams.Error.Select(one => $"{one}")),
             ["error"] = error,
-            ["exit"] = person.ExitCode,
+            ["exit"] = runspace.SessionStateProxy.GetVariable("LASTEXITCODE") as int? ?? (error == null ? 0 : 1),
+            ["shown"] = Texts(person.Shown),
             ["asked"] = Texts(person.Asked),
             ["changes"] = Texts(Machine.Changes),
         };
@@ -109,7 +111,7 @@ public class Person(IEnumerable<string> answers, CultureInfo culture) : PSHost
     private readonly Guid id = Guid.NewGuid();
 
     public List<string> Asked { get; } = [];
-    public int ExitCode { get; private set; }
+    public List<string> Shown { get; } = [];  // what a script writes, and what PowerShell says, in order
     public override CultureInfo CurrentCulture => culture;
     public override CultureInfo CurrentUICulture => culture;
     public override Guid InstanceId => id;
@@ -117,7 +119,7 @@ public class Person(IEnumerable<string> answers, CultureInfo culture) : PSHost
     public override Version Version => new(5, 1);
     public override PSHostUserInterface UI => new Screen(this);
 
-    public override void SetShouldExit(int exitCode) => ExitCode = exitCode;
+    public override void SetShouldExit(int exitCode) { }
     public override void EnterNestedPrompt() => throw new NotSupportedException();
     public override void ExitNestedPrompt() => throw new NotSupportedException();
     public override void NotifyBeginApplication() { }
@@ -137,7 +139,7 @@ public class Person(IEnumerable<string> answers, CultureInfo culture) : PSHost
 
         public override void Write(string value) => prompt = value;
         public override void Write(ConsoleColor foreground, ConsoleColor background, string value) => prompt = value;
-        public override void WriteLine(string value) { }
+        public override void WriteLine(string value) => person.Shown.Add(value);
         public override void WriteErrorLine(string value) { }
         public override void WriteDebugLine(string message) { }
         public override void WriteVerboseLine(string message) { }

@@ -190,11 +190,10 @@ namespace Windows.StandIns
             }
             else  // no thumbprint stands in its file, and Windows serves nothing for it [C2]
             {
-                Configure(Endpoints, root =>
-                {
-                    Here.Event["certificate"] = thumbprint;
-                    root.Element("CertificateEnabled")!.Value = thumbprint == "" ? "false" : "true";
-                });
+                Configure(
+                    Endpoints,
+                    root => root.Element("CertificateEnabled")!.Value = thumbprint == "" ? "false" : "true",
+                    () => Here.Event["certificate"] = thumbprint);
             }
         }
 
@@ -220,7 +219,8 @@ namespace Windows.StandIns
             ? place.Split('/').Aggregate(XDocument.Load(file).Root!, (at, step) => at.Element(step)!).Attribute(name)!.Value.ToUpperInvariant()
             : "";
 
-        private static void Configure(string file, Action<XElement> change)
+        // Changes a file, and at the same moment what goes with it.
+        private static void Configure(string file, Action<XElement> change, Action? with = null)
         {
             if (!System.IO.File.Exists(file))
             {
@@ -229,7 +229,11 @@ namespace Windows.StandIns
             var document = XDocument.Load(file);
             change(document.Root!);
             var text = document.ToString();
-            void Write(string what) => Machine.Change($"write {Machine.Relative(file)}", () => System.IO.File.WriteAllText(file, what));
+            void Write(string what) => Machine.Change($"write {Machine.Relative(file)}", () =>
+            {
+                System.IO.File.WriteAllText(file, what);
+                with?.Invoke();
+            });
             if (Here.HalfWritten == 0)
             {
                 Write(text);

@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '74C669DB775A6B2ED6A30D5B7489743BBCFFC45F4E7DE3B965F335B362A93774')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '2DDE2F89BA0D971F3A7F452E6D5868D60CC910E6182F29D3FF27D00CCB5D9758')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -667,7 +667,7 @@ function Get-ConfiguratorPlace {
 }
 
 # The program of Server Configurator, or nothing.
-function Find-Configurator {
+function Search-Configurator {
     if (Test-Path -LiteralPath $env:ProgramFiles) {
         $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
         foreach ($Program in @(Get-ChildItem -Path $Programs)) {
@@ -679,6 +679,15 @@ function Find-Configurator {
             return Get-Item -LiteralPath $Place
         }
     }
+}
+
+# The same, looked for no more once it is found: a visit asks dozens of times.
+$Configurator = $null
+function Find-Configurator {
+    if (-not $Configurator) {
+        $script:Configurator = Search-Configurator
+    }
+    $Configurator
 }
 
 # Whether anything of XProtect is installed here; what can't be looked at counts as installed.

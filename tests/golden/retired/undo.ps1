@@ -622,7 +622,7 @@ function Get-ConfiguratorPlace {
 }
 
 # The program of Server Configurator, or nothing.
-function Find-Configurator {
+function Search-Configurator {
     if (Test-Path -LiteralPath $env:ProgramFiles) {
         $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
         foreach ($Program in @(Get-ChildItem -Path $Programs)) {
@@ -634,6 +634,15 @@ function Find-Configurator {
             return Get-Item -LiteralPath $Place
         }
     }
+}
+
+# The same, looked for no more once it is found: a visit asks dozens of times.
+$Configurator = $null
+function Find-Configurator {
+    if (-not $Configurator) {
+        $script:Configurator = Search-Configurator
+    }
+    $Configurator
 }
 
 # Whether anything of XProtect is installed here; what can't be looked at counts as installed.

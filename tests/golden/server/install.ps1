@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '5DA8E069814D6CD8A902E5335E224EB60A89CA9D592D2A909948B0EAAC629340')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '121E81DE1E8B96185AC7DDD6AD86749131BF885B9B05F099CA5C49E99A87759D')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -668,7 +668,7 @@ function Get-ConfiguratorPlace {
 }
 
 # The program of Server Configurator, or nothing.
-function Find-Configurator {
+function Search-Configurator {
     if (Test-Path -LiteralPath $env:ProgramFiles) {
         $Programs = Join-Path -Path $env:ProgramFiles -ChildPath '*\Server Configurator\ServerConfigurator.exe'
         foreach ($Program in @(Get-ChildItem -Path $Programs)) {
@@ -680,6 +680,15 @@ function Find-Configurator {
             return Get-Item -LiteralPath $Place
         }
     }
+}
+
+# The same, looked for no more once it is found: a visit asks dozens of times.
+$Configurator = $null
+function Find-Configurator {
+    if (-not $Configurator) {
+        $script:Configurator = Search-Configurator
+    }
+    $Configurator
 }
 
 # Whether anything of XProtect is installed here; what can't be looked at counts as installed.
