@@ -34,8 +34,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("powershell")
         if PWSH is None and item.get_closest_marker("powershell"):
             item.add_marker(pytest.mark.skip(reason=WANTED))
-    if PWSH is not None:
-        arrange(config, items)
+    arrange(config, items)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CONFTEST = "from apart import arrange as pytest_collection_modifyitems\n"
-OTHERS = "def test_here(): pass\n"
+HERE = "def test_here(): pass\n"
 SCRIPTS = """import pytest
 
 def test_good(): pass
@@ -23,7 +23,7 @@ def run(tmp_path):
     def run(scripts):
         (tmp_path / "windows").mkdir()
         (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
-        (tmp_path / "test_others.py").write_text(OTHERS, encoding="utf-8")
+        (tmp_path / "test_cli.py").write_text(HERE, encoding="utf-8")
         (tmp_path / "windows" / "test_scripts.py").write_text(scripts, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-rfs", "-c", os.devnull, "--rootdir", "."]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
