@@ -331,7 +331,7 @@ class TestWatching:
     """What lets computers watch by themselves is written as a file, byte by byte."""
 
     def test_the_script_for_windows_is_written_as_windows_powershell_reads_it(self, tmp_path):
-        ran = vmscert("due", EXAMPLE, "--windows", "new/notify.ps1", folder=tmp_path)
+        ran = vmscert("due", "--windows", "new/notify.ps1", folder=tmp_path)
         assert (ran.returncode, ran.stdout) == (0, "")
         assert (tmp_path / "new" / "notify.ps1").read_bytes() == notification_script()
         assert "powershell -ExecutionPolicy Bypass" in ran.stderr
@@ -364,6 +364,13 @@ class TestWatching:
         assert inputs["Program"] == "C:\\kit\\vmscert.exe"
         assert inputs["Log"] == f"{tmp_path}/vmscert-due.log"
         assert f'--log" "{inputs["Log"]}"' in inputs["Arguments"]
+
+    @pytest.mark.parametrize("more", [(), ("--schedule", "daily")])
+    def test_without_a_site_there_is_nothing_to_look_at(self, tmp_path, more):
+        ran = vmscert("due", *more, folder=tmp_path)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert "nothing to look at: name sites' tables" in ran.stderr
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_site_that_is_not_there_is_told_before_anything_is_written(self, tmp_path):
         ran = vmscert("due", "absent.csv", "--schedule", "daily", folder=tmp_path)

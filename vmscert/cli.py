@@ -399,8 +399,9 @@ def roll_out_command(
 @app.command(name="due")
 def due_command(
     sources: Annotated[
-        list[str], typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several."),
+    ] = None,
     on: OnOption = "",
     live: Annotated[bool, typer.Option("--live", help="Call the servers of the sites.")] = False,
     folder: FolderOption = "",
@@ -431,6 +432,10 @@ def due_command(
 
     if windows:
         _write_notification(windows)
+        if not sources:
+            return
+    if not sources:
+        raise ValueError("nothing to look at: name sites' tables or folders, files, or HOST:PORT")
     if schedule:
         more = [*(["--live"] if live else []), *(["--folder", _whole(folder)] if folder else [])]
         _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)

@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '121E81DE1E8B96185AC7DDD6AD86749131BF885B9B05F099CA5C49E99A87759D')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'CD8A7141535B29B3DB766617E1ED055FA15CB20421825C7857474D58E0CF7740')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -749,6 +749,16 @@ $Endings = @{
     '200000' = 'done (second hand)'
 }
 
+# Whether a certificate group names the certificate that it uses:
+# MilestonePSTools Set-XProtectCertificate.ps1
+# MilestonePSTools Set-XProtectCertificate.ps1; hardening guide, version history; its name in the window: MilestoneSystemsInc/PowerShellSamples issue 69; no binding: community tool MilestoneRecorderCertManager; that its configuration names no certificate: community tool MilestoneRecorderCertManager
+$NamesIt = @{
+    'server' = 'yes'
+    'streaming media' = 'yes'
+    'mobile streaming media' = 'yes'
+    'event server' = 'no (second hand)'
+}
+
 # Whether this computer trusts a certificate of LocalMachine\My itself.
 function Test-Trusted {
     param([string]$Label)
@@ -829,19 +839,20 @@ function Get-GroupCertificate {
     '{0}' -f (Get-CertificateInUse)[$Group]
 }
 
-# Whether a group that does not say what it uses was given this certificate by this kit. An event
-# server says only that it encrypts; what can't be read, or contradicts itself, is not that.
-function Test-Given {
-    param([string]$Group, [string]$Label, [string]$Now)
-    $Unsaid = $Now -eq 'unknown' -and $Group -eq 'event server' -and -not $Unread.ContainsKey($Group)
-    $Unsaid -and $Label -and (Read-Note)[('given {0}' -f $Group)] -eq $Label
+# What this kit gave to a group that encrypts and does not say with which certificate; else nothing.
+# What can't be read, or contradicts itself, is not that.
+function Get-Given {
+    param([string]$Group, [string]$Now)
+    if ($Now -eq 'unknown' -and $NamesIt[$Group] -ne 'yes' -and -not $Unread.ContainsKey($Group)) {
+        '{0}' -f (Read-Note)[('given {0}' -f $Group)]
+    }
 }
 
 # Whether a group uses a certificate, or none when the label is empty.
 function Test-Uses {
     param([string]$Group, [string]$Label)
     $Now = Get-GroupCertificate -Group $Group
-    ($Now -eq $Label -and $Now -ne 'unknown') -or (Test-Given -Group $Group -Label $Label -Now $Now)
+    ($Now -eq $Label -and $Now -ne 'unknown') -or ($Label -and (Get-Given -Group $Group -Now $Now) -eq $Label)
 }
 
 # The minutes that services get to start again: a management server takes long.
@@ -1050,11 +1061,9 @@ function Get-Known {
         throw ('What {0} uses now can not be read: {1}. What to do: let its service start, or restore its file, then run this script again.' -f $Group, $Unread[$Group])
     }
     $Now = Get-GroupCertificate -Group $Group
-    if ($Now -eq 'unknown' -and $Group -eq 'event server') {
-        $Given = '{0}' -f (Read-Note)['given event server']
-        if ($Given) {
-            return $Given
-        }
+    $Given = Get-Given -Group $Group -Now $Now
+    if ($Given) {
+        return $Given
     }
     $Now
 }

@@ -635,6 +635,16 @@ $Endings = @{
     '200000' = 'done (second hand)'
 }
 
+# Whether a certificate group names the certificate that it uses:
+# MilestonePSTools Set-XProtectCertificate.ps1
+# MilestonePSTools Set-XProtectCertificate.ps1; hardening guide, version history; its name in the window: MilestoneSystemsInc/PowerShellSamples issue 69; no binding: community tool MilestoneRecorderCertManager; that its configuration names no certificate: community tool MilestoneRecorderCertManager
+$NamesIt = @{
+    'server' = 'yes'
+    'streaming media' = 'yes'
+    'mobile streaming media' = 'yes'
+    'event server' = 'no (second hand)'
+}
+
 # Whether this computer trusts a certificate of LocalMachine\My itself.
 function Test-Trusted {
     param([string]$Label)
@@ -715,19 +725,20 @@ function Get-GroupCertificate {
     '{0}' -f (Get-CertificateInUse)[$Group]
 }
 
-# Whether a group that does not say what it uses was given this certificate by this kit. An event
-# server says only that it encrypts; what can't be read, or contradicts itself, is not that.
-function Test-Given {
-    param([string]$Group, [string]$Label, [string]$Now)
-    $Unsaid = $Now -eq 'unknown' -and $Group -eq 'event server' -and -not $Unread.ContainsKey($Group)
-    $Unsaid -and $Label -and (Read-Note)[('given {0}' -f $Group)] -eq $Label
+# What this kit gave to a group that encrypts and does not say with which certificate; else nothing.
+# What can't be read, or contradicts itself, is not that.
+function Get-Given {
+    param([string]$Group, [string]$Now)
+    if ($Now -eq 'unknown' -and $NamesIt[$Group] -ne 'yes' -and -not $Unread.ContainsKey($Group)) {
+        '{0}' -f (Read-Note)[('given {0}' -f $Group)]
+    }
 }
 
 # Whether a group uses a certificate, or none when the label is empty.
 function Test-Uses {
     param([string]$Group, [string]$Label)
     $Now = Get-GroupCertificate -Group $Group
-    ($Now -eq $Label -and $Now -ne 'unknown') -or (Test-Given -Group $Group -Label $Label -Now $Now)
+    ($Now -eq $Label -and $Now -ne 'unknown') -or ($Label -and (Get-Given -Group $Group -Now $Now) -eq $Label)
 }
 
 # The minutes that services get to start again: a management server takes long.
@@ -936,11 +947,9 @@ function Get-Known {
         throw ('What {0} uses now can not be read: {1}. What to do: let its service start, or restore its file, then run this script again.' -f $Group, $Unread[$Group])
     }
     $Now = Get-GroupCertificate -Group $Group
-    if ($Now -eq 'unknown' -and $Group -eq 'event server') {
-        $Given = '{0}' -f (Read-Note)['given event server']
-        if ($Given) {
-            return $Given
-        }
+    $Given = Get-Given -Group $Group -Now $Now
+    if ($Given) {
+        return $Given
     }
     $Now
 }
