@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 REPORTS = "VMSCERT_REPORTS"  # where the other process writes how each of its tests ended
-# These serve at 127.0.0.1, or start a kernel, a browser, a server of notebooks or other tests.
+# These serve at 127.0.0.1, or start a kernel, a browser or a server of notebooks.
 HERE = {
     f"test_{name}.py"
     for name in (
-        "apart", "browser", "carrying", "cli", "cluster", "exam", "execute", "faults", "lesson",
-        "notebooks", "pemfiles", "pwsh", "reach", "records", "runbook", "setup", "show",
-        "succession", "survey", "symptoms", "tls", "troubles",
+        "browser", "carrying", "cli", "cluster", "exam", "execute", "faults", "notebooks",
+        "pemfiles", "reach", "records", "runbook", "show", "succession", "survey", "symptoms",
+        "tls", "troubles",
     )
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ class Writer:
     """In the other process: writes down each report as soon as there is one."""
 
     def __init__(self, config):
-        self._config, self._path = config, Path(os.environ[REPORTS])
+        self._config, self._path = config, Path(os.environ.pop(REPORTS))
         sys.addaudithook(_serve_nothing)
 
     def pytest_runtest_logreport(self, report):

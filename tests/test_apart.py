@@ -27,7 +27,6 @@ def run(tmp_path):
         (tmp_path / "windows" / "test_scripts.py").write_text(scripts, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-rfs", "-c", os.devnull, "--rootdir", "."]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-        env.pop("VMSCERT_REPORTS", None)
         return subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", timeout=60
         )
