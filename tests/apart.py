@@ -32,7 +32,8 @@ class Writer:
 
     def __init__(self, config):
         self._config, self._path = config, Path(os.environ.pop(REPORTS))
-        sys.addaudithook(_serve_nothing)
+        if sys.platform != "win32":  # where every event loop binds a socket of its own
+            sys.addaudithook(_serve_nothing)
 
     def pytest_runtest_logreport(self, report):
         """Add one line."""

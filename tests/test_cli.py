@@ -365,7 +365,9 @@ class TestWatching:
         assert inputs["Log"] == f"{tmp_path}/vmscert-due.log"
         assert f'--log" "{inputs["Log"]}"' in inputs["Arguments"]
 
-    @pytest.mark.parametrize("more", [(), ("--schedule", "daily")])
+    @pytest.mark.parametrize(
+        "more", [(), ("--schedule", "daily"), ("--schedule", "daily", "--windows", "notify.ps1")]
+    )
     def test_without_a_site_there_is_nothing_to_look_at(self, tmp_path, more):
         ran = vmscert("due", *more, folder=tmp_path)
         assert (ran.returncode, ran.stdout) == (2, "")

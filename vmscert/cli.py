@@ -430,12 +430,11 @@ def due_command(
     from vmscert.agenda import gather
     from vmscert.channels import as_csv, as_json, calendar, metrics, page_of
 
+    sources = sources or []
+    if not sources and (schedule or not windows):  # notify.ps1 is the same for all
+        raise ValueError("nothing to look at: name sites' tables or folders, files, or HOST:PORT")
     if windows:
         _write_notification(windows)
-        if not sources:
-            return
-    if not sources:
-        raise ValueError("nothing to look at: name sites' tables or folders, files, or HOST:PORT")
     if schedule:
         more = [*(["--live"] if live else []), *(["--folder", _whole(folder)] if folder else [])]
         _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)

@@ -1,5 +1,6 @@
 """The scripts of the roll-out, run by PowerShell: what they say of a computer is so there."""
 
+import subprocess
 from datetime import UTC, datetime
 from functools import cache
 
@@ -216,6 +217,25 @@ class TestDetection:
             ("detect-application.ps1", "For an application of Configuration Manager: "),
         ):
             assert f".SYNOPSIS\r\n    {whom}".encode() in folder()[script]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        (["detect.ps1"], 1, f"does not trust the certificate {NEW} "),
+        (["detect-application.ps1"], 0, ""),
+        (["remove-old-ca.ps1"], 0, "nothing to do."),
+        (["trust.ps1", "Nonsense"], 1, "the action Nonsense is unknown."),
+    ],
+)
+def test_ends_its_process_as_a_management_tool_looks_at_it(pwsh, tmp_path, line, code, told):
+    """The computer of the test itself: it has none of these CAs."""
+    script = tmp_path / line[0]
+    script.write_bytes(folder()[line[0]])
+    command = [pwsh, "-NoProfile", "-NonInteractive", "-File", script, *line[1:]]
+    ran = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
+    assert (ran.returncode, ran.stderr, told in ran.stdout) == (code, "", True)
+    assert bool(ran.stdout) == bool(told)
 
 
 @pytest.mark.parametrize("script", ["trust.ps1", "detect.ps1", "detect-application.ps1"])
