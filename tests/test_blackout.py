@@ -8,8 +8,9 @@ import pytest
 from cryptography import x509
 
 from vmscert import goes_dark, open_runbook, time_machine
+from vmscert.acceptance import dark_findings, dark_links
 from vmscert.authority import QUICK, SERVER, create_authority
-from vmscert.blackout import Issue, assumed, blackouts, dark, dark_findings, dark_rows
+from vmscert.blackout import Issue, assumed, blackouts, dark, dark_rows
 from vmscert.faults import remade
 from vmscert.picture import site_map
 from vmscert.site import Host, Site
@@ -151,12 +152,12 @@ def test_every_dark_link_is_one_that_the_diagnosis_refuses_and_no_other(stores):
 
 def test_the_map_turns_red_link_by_link(stores):
     found = blackouts(SITE, stores)
-    before = site_map(SITE, findings=dark_findings(found, found[0].since))
-    first = site_map(SITE, findings=dark_findings(found, found[0].since + SECOND))
-    second = site_map(SITE, findings=dark_findings(found, found[1].since + SECOND))
+    days = (found[0].since, found[0].since + SECOND, found[1].since + SECOND)
+    told = [dark_findings(dark_links(SITE, stores, day)) for day in days]
+    before, first, second = (site_map(SITE, findings=one) for one in told)
     assert "no findings that make" in before.alt
     assert len({before.svg, first.svg, second.svg}) == 3
-    where = {one.where for one in dark_findings(found, found[0].since + SECOND)}
+    where = {one.where for one in told[1]}
     assert where == {f"{client} → {server}" for client, server, _ in of("rec-1")}
 
 

@@ -44,11 +44,12 @@ HOUSE = {
     "ledger": "files",
     "fleet": "authority keyfile",
     "computers": "authority facts names paths releases rules site subtrees windows",
-    "check": "authority computers expiry paths site teaching trust windows",
+    "acceptance": "authority computers paths rules site trust windows",
+    "check": "acceptance authority computers expiry paths rules site teaching windows",
     "cafiles": "authority files",
     "evidence": "facts files",
     "planned": "pages",
-    "blackout": "computers expiry paths site trust windows",
+    "blackout": "acceptance computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
     "targets": "names reach site sitetable",
     "verify": "computers reach site tls trust windows",
@@ -62,11 +63,10 @@ HOUSE = {
     "job": "facts keyfile records site",
     "missing": "authority job pemfiles releases site trust windows",
     "switching": "facts job site",
-    "dark": "authority computers paths site trust windows",
-    "overlap": "authority computers dark facts job site switching windows",
+    "overlap": "acceptance authority computers facts job site switching windows",
     "bands": "drawing overlap",
     "replacing": "authority job overlap site windows",
-    "compromise": "authority dark facts overlap site switching windows",
+    "compromise": "acceptance authority computers facts overlap site switching windows",
     "carrying": (
         "handover job ledger load missing pemfiles records rollout scripts site switching"
     ),
@@ -96,7 +96,7 @@ HOUSE = {
         "surveys targets windows"
     ),
     "watching": "expiry facts scripts",
-    "channels": "agenda blackout expiry ledger pages picture",
+    "channels": "acceptance agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
     "standings": "job ledger missing pemfiles site windows",
     "returns": "authority deeds inventory job ledger paths reading site",
@@ -123,7 +123,7 @@ HOUSE = {
     "examform": "chainfaults exam rules show sights",
     "boardform": "job returns show standings",
     "explorer": "show",
-    "timemachine": "agenda blackout explorer job picture show site",
+    "timemachine": "acceptance agenda blackout explorer job picture show site",
     "forms": "practice reach reading show surveys symptoms troubles",
     "terminal": (
         "agenda blackout channels dissect expiry formats job reach reading standings surveys tls "

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lyon import AT, DAY, REC, SITE, key
 from site_tables import sites
 
+from vmscert.acceptance import dark_links, service
 from vmscert.authority import QUICK, create_authority
 from vmscert.bands import overlap_picture
-from vmscert.dark import Judge, dark_links
 from vmscert.overlap import (
     A_DAY,
     REMOVE,
@@ -31,6 +31,7 @@ from vmscert.overlap import (
     simulate_days,
     stand_ins,
 )
+from vmscert.trust import diagnose
 
 ORDERS = {host.name: host.issued_names for host in SITE.servers}
 
@@ -168,7 +169,7 @@ def test_a_link_is_told_with_port_name_and_reason_and_others_are_not(overlap):
     links = dark_links(SITE, stores, AT)
     assert {link.connection.client for link in links} == {"pc-1"}
     assert {link.name for link in links if link.connection.server == "rec-1"} == {*REC.names}
-    assert all("does not trust" in link.reason for link in links)
+    assert all("does not trust the CA" in link.reason for link in links)
     port = dict(REC.ports)
     assert {link.connection.port for link in links if link.connection.server == "rec-1"} <= {*port}
 
@@ -182,7 +183,10 @@ def test_nothing_is_assumed_of_computers_that_have_not_reported_or_do_not_encryp
 def test_a_barred_certificate_darkens_whoever_barred_it(overlap):
     mine = overlap.stores["pc-1"]
     leaf = overlap.stores["ms"].personal[0].certificate
-    for barred, word in ((leaf, "this certificate"), (overlap.old, "its CA")):
+    for barred, word in (
+        (leaf, "the certificate of a server"),
+        (overlap.old, "the CA certificate"),
+    ):
         links = dark_links(
             SITE, {**overlap.stores, "pc-1": replace(mine, disallowed=(barred,))}, AT
         )
@@ -192,14 +196,22 @@ def test_a_barred_certificate_darkens_whoever_barred_it(overlap):
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(sites(), st.integers(1, 4), st.integers(0, 400))
-def test_whoever_remembers_verdicts_says_the_same_as_who_does_not(site, a_day, late):
+def test_what_is_dark_on_any_day_is_what_a_diagnosis_at_that_moment_refuses(site, a_day, late):
+    """Verdicts are remembered between the moments at which something begins or ends."""
     overlap = overlap_of(site)
-    judge, stores = Judge(), dict(overlap.stores)
+    stores = dict(overlap.stores)
     for visit in plan_overlap(overlap, AT + late * DAY, a_day, order=SERVERS_FIRST):
         if visit.host:
             stores[visit.host] = _after(overlap, stores, visit)
-        told, anew = dark_links(site, stores, visit.at, judge), dark_links(site, stores, visit.at)
-        assert [link[:2] for link in told] == [link[:2] for link in anew]
+        refused = {
+            (link, name)
+            for link in site.connections
+            for held, client in [(stores[link.server], stores[link.client])]
+            for chain in [service(site[link.server], held, link.group)[0]]
+            for name in site[link.server].names
+            if not diagnose(chain, name, client.trusted, visit.at).trusted
+        }
+        assert {link[:2] for link in dark_links(site, stores, visit.at)} == refused
 
 
 def test_the_days_are_rows_and_a_picture_in_words_for_those_who_can_t_see_it(overlap):

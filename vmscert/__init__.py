@@ -10,7 +10,7 @@ from typing import Any
 # `import vmscert` costs next to nothing.
 _HOMES = {
     "agenda": "Agenda Unknown gather goes_dark",
-    "blackout": "Blackout blackouts dark_findings dark_rows",
+    "blackout": "Blackout blackouts dark_rows",
     "timemachine": "time_machine",
     "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
     "boardform": "board_form",
@@ -47,7 +47,7 @@ _HOMES = {
     ),
     "bands": "overlap_picture",
     "compromise": "compromise_plan compromise_rows own_trust revocation_rows",
-    "dark": "DarkLink dark_links",
+    "acceptance": "DarkLink dark_links refusals",
     "replacing": "overlap_of",
     "overlap": (
         "REMOVED_FIRST RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "

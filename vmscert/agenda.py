@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from vmscert.blackout import Blackout, Issue, assumed, blackouts, dark_rows
+from vmscert.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
 from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.inventory import read_inventory
@@ -41,15 +41,19 @@ class Unknown:
 class Agenda:
     """All that is known of what ends when, seen at one moment; every channel tells it.
 
-    `reported` is computer → the time of its inventory. `blackouts` are also those of the past.
+    `reported` is computer → the time of its inventory.
     """
 
     at: datetime
     rows: tuple[Due, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    blackouts: tuple[Blackout, ...] = ()
     reported: Mapping[str, datetime] = field(default_factory=dict)
-    sites: tuple[Site, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
+
+    @property
+    def blackouts(self) -> list[Blackout]:
+        """What goes dark at all sites, also what has done so already."""
+        return [one for outlook in self.outlooks for one in outlook.blackouts]
 
     @property
     def quiet(self) -> bool:
@@ -63,17 +67,15 @@ class _Source:
 
     sights: tuple[Sight, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    blackouts: tuple[Blackout, ...] = ()
     reported: Mapping[str, datetime] = field(default_factory=dict)
-    sites: tuple[Site, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
 
     def __add__(self, other: "_Source") -> "_Source":
         return _Source(
             self.sights + other.sights,
             self.unknown + other.unknown,
-            self.blackouts + other.blackouts,
             {**self.reported, **other.reported},
-            self.sites + other.sites,
+            self.outlooks + other.outlooks,
         )
 
 
@@ -98,7 +100,8 @@ def gather(
     for text in texts:
         if text not in asked:
             told += _of_path(Path(text), at, ask, folder)
-    targets = read_targets(asked) + [one for site in told.sites for one in _first_names(site, live)]
+    targets = read_targets(asked)
+    targets += [port for one in told.outlooks for port in _first_names(one.site, live)]
     if targets:
         told += _served(targets, at, timeout)
     return _agenda(told, at)
@@ -116,7 +119,7 @@ def goes_dark(job: Job) -> list[dict[str, object]]:
 
 
 def _agenda(told: _Source, at: datetime) -> Agenda:
-    hosts = {host.name: host for site in told.sites for host in site}
+    hosts = {host.name: host for one in told.outlooks for host in one.site}
     sights = [_owned(one, hosts) for one in told.sights]
     signed = {fingerprint(one.signed): one.signed for one in sights}
     certificates = [one for one in signed.values() if isinstance(one, x509.Certificate)]
@@ -125,7 +128,7 @@ def _agenda(told: _Source, at: datetime) -> Agenda:
         _with_findings(row, signed[row.fingerprint], cas, hosts.get(row.label))
         for row in due(sights, at)
     )
-    return Agenda(at, tuple(rows), told.unknown, told.blackouts, told.reported, told.sites)
+    return Agenda(at, tuple(rows), told.unknown, told.reported, told.outlooks)
 
 
 def _owned(sight: Sight, hosts: Mapping[str, Host]) -> Sight:
@@ -184,9 +187,9 @@ def _of_records(site: Site | None, records: Records, at: datetime) -> _Source:
     if not sights:
         why = "no certificate was issued yet: run 11-create-the-ca-certificate"
         return _Source(unknown=(Unknown(records.folder.name, str(records.folder), why),))
-    dark = _blackouts(site, records, stores, at) if site else []
     reported = {name: one.at for name, one in stores.items()}
-    return _Source(tuple(sights), (), tuple(dark), reported, (site,) if site else ())
+    outlooks = (_outlook(site, records, stores, at),) if site else ()
+    return _Source(tuple(sights), (), reported, outlooks)
 
 
 def _of_a_site(
@@ -239,13 +242,12 @@ def _above(
     return found
 
 
-def _blackouts(
-    site: Site, records: Records, stores: Mapping[str, Stores], at: datetime
-) -> list[Blackout]:
+def _outlook(site: Site, records: Records, stores: Mapping[str, Stores], at: datetime) -> Outlook:
     above = records.issuers()
     roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
     given = Issue(records.current(), above, tuple(dict.fromkeys([*records.cas().values(), *roots])))
-    return blackouts(site, assumed(site, stores, given, at), stores)
+    held = assumed(site, stores, given, at)
+    return Outlook(site, held, tuple(blackouts(site, held, stores)))
 
 
 def _first_names(site: Site, live: bool) -> list[Target]:

@@ -1,23 +1,23 @@
 """What goes dark on which day if nobody acts: links, by name, and the certificate that ends them.
 
-A link is one client's connection to one port of a server. It goes dark when the client trusted
+A link is one client's connection to one port of a server. It goes dark when the client accepted
 what the server presents for as long as everything on the way up lasts, and something ends.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
 
 from cryptography import x509
 
-from vmscert.computers import Chain, presented, serving
+from vmscert.acceptance import DarkLink, View, accepted, bad, offers, views
+from vmscert.computers import Chain, serving
 from vmscert.expiry import lasts
 from vmscert.paths import Reading
 from vmscert.site import Connection, Host, Site
-from vmscert.trust import Diagnosis, Finding, diagnose
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.trust import diagnose
+from vmscert.windows import Stores, thumbprint
 
 _SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
 
@@ -61,6 +61,15 @@ class Blackout:
         return f"{self.cause} ends on {self.since:%Y-%m-%d %H:%M} UTC"
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """One site as it will be if nobody acts: what its computers hold, and what goes dark when."""
+
+    site: Site
+    stores: Mapping[str, Stores]
+    blackouts: tuple[Blackout, ...] = ()
+
+
 def assumed(
     site: Site, stores: Mapping[str, Stores], issue: Issue, at: datetime
 ) -> dict[str, Stores]:
@@ -99,17 +108,18 @@ def dark(found: Iterable[Blackout], day: datetime) -> list[Blackout]:
     return [one for one in found if one.since < day]
 
 
-def dark_findings(found: Iterable[Blackout], day: datetime) -> list[Finding]:
-    """Return a finding for each link that is dark on a day; the site's map shows them in red."""
-    return [
-        Finding("expired", f"{link.client} → {link.server}", f"{link.port}: {one.because}")
-        for one in dark(found, day)
-        for link in one.links
-    ]
+def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list[dict[str, object]]:
+    """Return rows for people: dark from, because, the servers and the clients by name.
 
-
-def dark_rows(found: Iterable[Blackout]) -> list[dict[str, object]]:
-    """Return rows for people: dark from, because, the servers and the clients by name."""
+    Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
+    """
+    found = list(found)
+    explained = {link for one in found for link in one.links}
+    others: dict[str, list[Connection]] = defaultdict(list)
+    for one in links:
+        if one.connection not in explained:
+            others[one.reason].append(one.connection)
+    never = (Blackout(datetime.max, why, "", tuple(same)) for why, same in others.items())
     return [
         {
             "dark from": f"{one.since:%Y-%m-%d %H:%M}",
@@ -120,6 +130,16 @@ def dark_rows(found: Iterable[Blackout]) -> list[dict[str, object]]:
             "only assumed of": one.assumed,
         }
         for one in found
+    ] + [
+        {
+            "dark from": "now",
+            "because": one.cause,
+            "servers": one.servers,
+            "clients": one.clients,
+            "links": len(set(one.links)),
+            "only assumed of": (),
+        }
+        for one in never
     ]
 
 
@@ -128,12 +148,8 @@ def _with_issued(host: Host, held: Stores, issue: Issue) -> Stores:
     if newest is None or any(serving(host, held, group) for group in host.groups):
         return held
     above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
-    return replace(
-        held,
-        personal=(*held.personal, Personal(newest, True, host.accounts)),
-        intermediate=tuple(dict.fromkeys((*held.intermediate, *above))),
-        bindings={**dict.fromkeys(host.groups, thumbprint(newest)), **held.bindings},
-    )
+    unbound = [group for group in host.groups if group not in held.bindings]
+    return held.serving(newest, unbound, host.accounts).knowing(*above)
 
 
 def _silent(links: Iterable[Connection], known: set[str]) -> dict[str, None]:
@@ -147,84 +163,46 @@ End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprin
 def _endings(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, End]]:
     """Every link that works at some time, and what ends it.
 
-    Hundreds of clients trust the same few CAs: each server is judged once for all of them.
+    Hundreds of clients believe the same: each server is judged once for all of them.
     """
-    pools = {name: _Pool(one.trusted) for name, one in stores.items()}
-    chain_of = cache(lambda server, group: _chain(site[server], stores.get(server), group))
-    ending = cache(lambda server, chain, roots: _ending(site[server], chain, roots))
+    served = {key: chain for key, (chain, faults) in offers(site, stores).items() if not faults}
+    believed, ends = views(stores), {}
     for link in site.connections:
-        if link.client in pools and (chain := chain_of(link.server, link.group)):
-            end = ending(link.server, chain, pools[link.client].above(chain))
-            if end:
-                yield link, end
+        chain = served.get((link.server, link.group))
+        if chain and link.client in believed:
+            key = link.server, chain, id(believed[link.client])
+            if key not in ends:
+                ends[key] = _ending(site[link.server], chain, believed[link.client])
+            if ends[key]:
+                yield link, ends[key]
 
 
-def _chain(host: Host, held: Stores | None, group: str) -> Chain:
-    one = serving(host, held, group) if held else None
-    return presented(one.certificate, held) if held and one else ()
-
-
-class _Pool:
-    """The roots that one computer trusts, found by their names."""
-
-    def __init__(self, roots: Iterable[x509.Certificate]) -> None:
-        self._named: dict[object, list[x509.Certificate]] = defaultdict(list)
-        for root in roots:
-            self._named[_subject(root)].append(root)
-        self.above = cache(self._above)
-
-    def _above(self, chain: Chain) -> tuple[x509.Certificate, ...]:
-        """The roots that the way up from these certificates could reach; the others don't count."""
-        found = dict.fromkeys(chain)
-        waiting = list(chain)
-        while waiting:
-            above = self._named.get(_issuer(waiting.pop()), ())
-            new = [one for one in above if one not in found]
-            found.update(dict.fromkeys(new))
-            waiting += new
-        return tuple(one for one in found if one not in chain or one in self._named[_subject(one)])
-
-
-_reading = lru_cache(maxsize=4096)(Reading)  # every computer of a site holds the same few
-
-
-def _subject(certificate: x509.Certificate) -> object:
-    return _reading(certificate).subject
-
-
-def _issuer(certificate: x509.Certificate) -> object:
-    return _reading(certificate).issuer
-
-
-def _ending(host: Host, chain: Chain, roots: Chain) -> End | None:
+def _ending(server: Host, chain: Chain, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
-    Time is the same for all of its names: the first that is ever trusted tells.
+    Time is the same for all of its names: the first that is ever trusted tells. Between the moments
+    at which something begins or ends nothing changes.
     """
-    found = (_ending_as(name, host, chain, roots) for name in host.names)
-    return next((end for end in found if end), None)
-
-
-def _ending_as(name: str, host: Host, chain: Chain, roots: Chain) -> End | None:
-    """Look at the moments at which something begins or ends: between them nothing changes."""
-    after = None
-    for moment in reversed(_moments((*chain, *roots))):
-        seen = diagnose(chain, name, roots, moment)
-        if seen.trusted:
-            return _what_ended(host, chain, *after) if after else None
-        after = seen, moment - _SECOND
+    near = believed.towards(chain)
+    spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
+    moments = sorted({start for start, _ in spans} | {end + _SECOND for _, end in spans})
+    for name in server.names:
+        after = None
+        for moment in reversed(moments):
+            if not bad(accepted(chain, [name], believed, moment)[name]):
+                if after:
+                    return _what_ended(server, chain, near, name, after)
+                break
+            after = moment
     return None
 
 
-def _moments(certificates: Iterable[x509.Certificate]) -> list[datetime]:
-    spans = [span for one in certificates if (span := lasts(one))]
-    return sorted({start for start, _ in spans} | {end + _SECOND for _, end in spans})
-
-
-def _what_ended(host: Host, chain: Chain, seen: Diagnosis, since: datetime) -> End:
+def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
+    since = dark_from - _SECOND
+    seen = diagnose(chain, name, near.roots, dark_from, intermediates=near.known)
     ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since]
     last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
     if last == chain[0]:
-        return since, f"the certificate on {host.name}", thumbprint(last)
+        return since, f"the certificate on {server.name}", thumbprint(last)
     kind = "CA" if Reading(last).self_signed else "intermediate CA"
     return since, f"the {kind} {Reading(last).label}", thumbprint(last)

@@ -15,8 +15,9 @@ from icalendar import Alarm, Calendar, Event
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from vmscert.acceptance import dark_findings, dark_links
 from vmscert.agenda import Agenda, Unknown
-from vmscert.blackout import Blackout, dark_findings
+from vmscert.blackout import Blackout
 from vmscert.expiry import CRITICAL, WARNING, Due
 from vmscert.ledger import iso
 from vmscert.pages import Markdown, page, plain, rows_table
@@ -335,13 +336,12 @@ def _listed(heading: str, lines: Sequence[str], *before: str) -> list[str]:
 
 def _maps(agenda: Agenda, pictures: dict[str, str]) -> Iterator[str]:
     """The map of each site on its first dark day, put among the pictures."""
-    for number, site in enumerate(agenda.sites):
-        links = set(site.connections)
-        mine = [one for one in agenda.blackouts if one.links[0] in links]
-        if mine:
-            day = max(agenda.at, mine[0].since + timedelta(seconds=1))
+    for number, one in enumerate(agenda.outlooks):
+        if one.blackouts:
+            day, site = max(agenda.at, one.blackouts[0].since + timedelta(seconds=1)), one.site
             name = f"map-{number}.svg"
-            pictures[name] = site_map(site, findings=dark_findings(mine, day)).svg
+            dark = dark_findings(dark_links(site, one.stores, day))
+            pictures[name] = site_map(site, findings=dark).svg
             yield f"{plain(site.name)} on {day:%Y-%m-%d}, links that are dark in red:"
             yield f"![Map of {plain(site.name)}]({name})"
 

@@ -7,32 +7,21 @@ comes from their inventory files, real or simulated; the answer is a list of fin
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from vmscert.acceptance import offers, refusals, service
 from vmscert.authority import SERVER, is_signed_by
-from vmscert.computers import (
-    Chain,
-    accounts,
-    check_computer,
-    check_roots,
-    dns_names,
-    misplaced,
-    presented,
-    serving,
-    superseded,
-)
+from vmscert.computers import Chain, check_computer, check_roots, serving, superseded
 from vmscert.expiry import WARNING, kind_of, lasts
 from vmscert.paths import Reading
-from vmscert.site import Connection, Host, Site
+from vmscert.rules import Finding
+from vmscert.site import Host, Site
 from vmscert.teaching import is_teaching
-from vmscert.trust import OF_THE_CLIENT, Finding, diagnose
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Stores, thumbprint
 
 PHONES = "mobile streaming media"  # the certificate group that phones meet
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
@@ -84,18 +73,12 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
     ]
     findings += _moved_web_site(host, stores)
     for group in host.groups:
-        held = serving(host, stores, group)
-        if held is None:
-            findings.append(_without_certificate(host, stores))
-            continue
-        if stores.bindings.get(group) is None:
-            findings.append(
-                Finding("not-encrypted", host.name, f"{group} is not switched on on {host.name}")
-            )
-        findings += _key(host, stores, held)
-        findings += superseded(host, stores, held.certificate)
-        findings += _outlook(host, held.certificate, group, at)
-        findings += _outlives(host.name, held.certificate, (*stores.intermediate, *stores.trusted))
+        findings += service(host, stores, group)[1]
+        if held := serving(host, stores, group):
+            findings += superseded(host, stores, held.certificate)
+            findings += _outlook(host, held.certificate, group, at)
+            cas = (*stores.intermediate, *stores.trusted)
+            findings += _outlives(host.name, held.certificate, cas)
     return list(dict.fromkeys(findings))
 
 
@@ -128,7 +111,8 @@ def told_at_once(
 
 def _roots_above(site: Site, stores: Mapping[str, Stores]) -> Iterator[Finding]:
     """Look at each root that computers trust and that some server's chain leads to."""
-    above = {Reading(chain[-1]).issuer for chain in {chain for _, chain in _served(site, stores)}}
+    chains = {chain for chain, _ in offers(site, stores).values() if chain}
+    above = {Reading(chain[-1]).issuer for chain in chains}
     trusted = dict.fromkeys(root for held in stores.values() for root in held.trusted)
     for root in trusted:
         if Reading(root).subject in above:
@@ -136,39 +120,18 @@ def _roots_above(site: Site, stores: Mapping[str, Stores]) -> Iterator[Finding]:
 
 
 def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iterator[Finding]:
-    judge = cache(lambda chain, name, roots: diagnose(chain, name, roots, at).findings)
+    for _, reasons in refusals(site, stores, at):
+        for found in reasons.values():
+            yield from found
+    served = {key: chain for key, (chain, _) in offers(site, stores).items() if chain}
     met: dict[str, dict[Chain, None]] = defaultdict(dict)
-    for connection, chain in _served(site, stores):
-        met[connection.server][chain] = None
-        client, host = stores.get(connection.client), site[connection.server]
-        if client:
-            met[connection.client][chain] = None
-            for name in host.names:
-                for finding in judge(chain, name, client.trusted):
-                    yield _told(finding, connection, host, client, chain)
+    for link in site.connections:
+        if chain := served.get((link.server, link.group)):
+            met[link.server][chain] = None
+            met[link.client][chain] = None
     for name, chains in met.items():
-        yield from check_roots(site[name], stores[name], chains)
-
-
-def _served(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, Chain]]:
-    """Every connection whose server is known to hold a certificate, and what it presents."""
-    seen = cache(lambda server, group: _presented(site[server], stores.get(server), group))
-    for connection in site.connections:
-        if chain := seen(connection.server, connection.group):
-            yield connection, chain
-
-
-def _presented(host: Host, stores: Stores | None, group: str) -> Chain:
-    held = serving(host, stores, group) if stores else None
-    return presented(held.certificate, stores) if stores and held else ()
-
-
-def _told(
-    finding: Finding, connection: Connection, host: Host, client: Stores, chain: Chain
-) -> Finding:
-    if finding.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
-        return _without_names(host)  # one cause, under however many names
-    return _placed(finding, connection, client, chain)
+        if name in stores:
+            yield from check_roots(site[name], stores[name], chains)
 
 
 def _teaching_roots(stores: Stores) -> Iterator[Finding]:
@@ -178,61 +141,6 @@ def _teaching_roots(stores: Stores) -> Iterator[Finding]:
                 "teaching-key",
                 stores.host,
                 f"{stores.host} trusts a CA for lessons, {thumbprint(root)}: remove it",
-            )
-
-
-def _placed(finding: Finding, connection: Connection, client: Stores, chain: Chain) -> Finding:
-    """Say of which computer a finding speaks, and see a root in the wrong store for what it is."""
-    if finding.code not in OF_THE_CLIENT:
-        return replace(finding, where=connection.server)
-    if finding.code == "untrusted-root" and (place := misplaced(client, chain)):
-        return Finding(
-            "wrong-store",
-            connection.client,
-            f"{connection.client} holds the CA certificate in {place}, where no service trusts "
-            f"it: it belongs in LocalMachine\\Root",
-        )
-    detail = finding.detail
-    if finding.code == "untrusted-root":
-        detail = f"{connection.client} does not hold the CA certificate: it refuses every server"
-    return replace(finding, where=connection.client, detail=detail)
-
-
-def _without_names(host: Host) -> Finding:
-    return Finding(
-        "no-san",
-        host.name,
-        f"the certificate on {host.name} has no subjectAltName: some clients still read the one "
-        f"name in its subject, none finds {', '.join(host.names[1:])}",
-    )
-
-
-def _without_certificate(host: Host, stores: Stores) -> Finding:
-    if any(host.names[0] in dns_names(held.certificate) for held in stores.user_personal):
-        return Finding(
-            "wrong-store",
-            host.name,
-            f"the certificate for {host.names[0]} is in CurrentUser\\My on {host.name}, where no "
-            f"service sees it: it belongs in LocalMachine\\My",
-        )
-    return Finding(
-        "no-certificate", host.name, f"LocalMachine\\My holds no certificate for {host.names[0]}"
-    )
-
-
-def _key(host: Host, stores: Stores, held: Personal) -> Iterator[Finding]:
-    label = thumbprint(held.certificate)
-    if not held.has_key:
-        yield Finding(
-            "key-missing", host.name, f"certificate {label} on {host.name} has no private key"
-        )
-        return
-    for account in accounts(host, stores):
-        if not held.readable_by(account):
-            yield Finding(
-                "key-not-readable",
-                host.name,
-                f"{account} can't read the private key of {label} on {host.name}",
             )
 
 

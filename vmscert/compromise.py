@@ -5,18 +5,19 @@ already, the other order shuts him out first, and says what is dark until the la
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 
+from vmscert.acceptance import DarkLink, dark_links, served
 from vmscert.authority import is_signed_by
-from vmscert.dark import DarkLink, Judge, dark_links
+from vmscert.computers import accounts
 from vmscert.facts import doubt, facts, sureness
 from vmscert.overlap import stand_ins
 from vmscert.site import Site
 from vmscert.switching import turns
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Stores
 
 CA = "CA"
 _SHOWN = 3  # computers that a row names; the rest is counted
@@ -98,12 +99,11 @@ def _affected(
 
 def _served(site: Site, stores: Mapping[str, Stores], name: str) -> tuple[x509.Certificate, ...]:
     """The certificates that a server presents as its own; of PEM files, those that it holds."""
-    held, judge = stores.get(name), Judge()
+    held = stores.get(name)
     if held is None:
         return ()
-    chains = [judge.served(site[name], held, group) for group in site[name].groups]
     files = [one.certificate for one in held.personal] if site[name].pem_files else []
-    return tuple(dict.fromkeys((*(chain[0] for chain in chains if chain), *files)))
+    return tuple(dict.fromkeys((*(chain[0] for chain in served(site[name], held)), *files)))
 
 
 def _where(site: Site, where: str, servers: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,10 +135,7 @@ def own_trust(site: Site) -> list[dict[str, tuple[str, ...] | str]]:
 def _barring(
     stores: Mapping[str, Stores], names: tuple[str, ...], barred: tuple[x509.Certificate, ...]
 ) -> dict[str, Stores]:
-    return {
-        name: replace(held, disallowed=(*held.disallowed, *barred)) if name in names else held
-        for name, held in stores.items()
-    }
+    return {n: held.barring(*barred) if n in names else held for n, held in stores.items()}
 
 
 def _serving_unknown(
@@ -147,13 +144,12 @@ def _serving_unknown(
     """The stores when these servers serve certificates of a CA that nobody trusts yet."""
     orders = {name: site[name].issued_names for name in names if name in stores}
     _, leaves = stand_ins(orders, "the new CA", at) if orders else (None, {})
-    served = {name: _serving(stores[name], leaf) for name, leaf in leaves.items()}
-    return {**stores, **served}
-
-
-def _serving(held: Stores, leaf: x509.Certificate) -> Stores:
-    bound = dict.fromkeys(held.bindings, thumbprint(leaf))
-    return replace(held, personal=(*held.personal, Personal(leaf, True)), bindings=bound)
+    return {
+        name: held.serving(leaves[name], held.bindings, accounts(site[name], held))
+        if name in leaves
+        else held
+        for name, held in stores.items()
+    }
 
 
 def compromise_rows(plan: tuple[Measure, ...]) -> list[dict[str, object]]:

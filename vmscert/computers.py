@@ -3,7 +3,7 @@
 Each function yields findings about one computer; `check` puts those of a whole site together.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -40,10 +40,17 @@ def serving(host: Host, stores: Stores, group: str) -> Personal | None:
 
 
 def presented(certificate: x509.Certificate, stores: Stores) -> Chain:
-    """Return what Windows sends: the certificate, and intermediates above it that it holds."""
+    """Return what Windows sends: the certificate, and intermediates above it that it holds.
+
+    Nothing above what one of its own roots signed (second hand): so a cross certificate stays
+    behind at a server that trusts the new root itself; see data/cross-signing.csv.
+    """
     chain = [certificate]
     above = [one for one in stores.intermediate if not Reading(one).self_signed]
-    while issuer := next((one for one in above if is_signed_by(chain[-1], one)), None):
+    while not any(is_signed_by(chain[-1], root) for root in stores.trusted):
+        issuer = next((one for one in above if is_signed_by(chain[-1], one)), None)
+        if issuer is None:
+            break
         above.remove(issuer)
         chain.append(issuer)
     return tuple(chain)
@@ -104,20 +111,6 @@ def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterato
         if same and older and not used & {label, UNKNOWN}:
             text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
             yield Finding("superseded-left", host.name, text)
-
-
-def misplaced(stores: Stores, chain: Chain) -> str:
-    """Return the store in which the root above a chain lies without being trusted, if in any."""
-    places = {
-        "CurrentUser\\Root": stores.user_root,
-        "LocalMachine\\CA": stores.intermediate,
-        "LocalMachine\\My": [held.certificate for held in stores.personal],
-    }
-    return next((place for place, held in places.items() if _holds_root(held, chain)), "")
-
-
-def _holds_root(held: Sequence[x509.Certificate], chain: Chain) -> bool:
-    return any(is_signed_by(chain[-1], one) and Reading(one).self_signed for one in held)
 
 
 def _clock(host: Host, stores: Stores) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from cryptography import x509
 
+from vmscert.acceptance import DarkLink, dark_links, served, service
 from vmscert.authority import (
     BACKDATE,
     QUICK,
@@ -21,12 +22,11 @@ from vmscert.authority import (
     new_key,
 )
 from vmscert.computers import Chain
-from vmscert.dark import DarkLink, Judge, dark_links
 from vmscert.facts import doubt, facts
 from vmscert.job import Check
 from vmscert.site import Host, Site
 from vmscert.switching import turns
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Stores, thumbprint
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
@@ -107,7 +107,7 @@ def _planned(
     host: Host, roots: Sequence[x509.Certificate], leaf: x509.Certificate | None, at: datetime
 ) -> Stores:
     stores = Stores(host.name, at, host.windows, root=tuple(roots))
-    return _switched(stores, leaf, host.groups) if leaf else stores
+    return stores.serving(leaf, host.groups, host.accounts) if leaf else stores
 
 
 def stand_ins(
@@ -189,18 +189,18 @@ def simulate_days(
 
     A link is dark on a day if it is so before or after the visits: what ended overnight counts.
     """
-    stores, judge = dict(overlap.stores), Judge()
+    stores = dict(overlap.stores)
     by_day: dict[datetime, list[Visit]] = defaultdict(list)
     for visit in visits:
         by_day[visit.at].append(visit)
     at, days = visits[0].at, []
     while at <= (until or visits[-1].at + A_DAY):
-        dark = dark_links(overlap.site, stores, at, judge)
+        dark = dark_links(overlap.site, stores, at)
         for visit in (one for one in by_day[at] if one.host):
             stores[visit.host] = _after(overlap, stores, visit)
         if by_day[at]:
-            dark = tuple(dict.fromkeys((*dark, *dark_links(overlap.site, stores, at, judge))))
-        days.append(_day(overlap, stores, judge, at, by_day[at], dark))
+            dark = tuple(dict.fromkeys((*dark, *dark_links(overlap.site, stores, at))))
+        days.append(_day(overlap, stores, at, by_day[at], dark))
         at += A_DAY
     return days
 
@@ -208,34 +208,18 @@ def simulate_days(
 def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stores:
     """What a computer holds after a visit."""
     held = stores[visit.host]
+    crossing = (overlap.cross,) if overlap.cross else ()
     if visit.action == TRUST:
-        return replace(held, root=(*held.root, overlap.new))
+        return held.trusting(overlap.new)
     if visit.action == SWITCH:
-        held = _switched(held, overlap.leaves[visit.host], visit.groups)
-        return replace(held, intermediate=(*held.intermediate, *_crossing(overlap)))
-    kept = tuple(one for one in held.intermediate if one != overlap.cross)
-    return replace(held, root=_without(held.root, overlap.old), intermediate=kept)
+        host = overlap.site[visit.host]
+        held = held.serving(overlap.leaves[visit.host], visit.groups, host.accounts)
+        return held.knowing(*crossing)
+    return held.without(overlap.old, *crossing)
 
 
-def _switched(stores: Stores, leaf: x509.Certificate, groups: Iterable[str]) -> Stores:
-    """The old certificate stays: it is the way back."""
-    bound = {**stores.bindings, **dict.fromkeys(groups, thumbprint(leaf))}
-    return replace(stores, personal=(*stores.personal, Personal(leaf, True)), bindings=bound)
-
-
-def _crossing(overlap: Overlap) -> Chain:
-    return (overlap.cross,) if overlap.cross else ()
-
-
-def _without(held: Chain, one: x509.Certificate) -> Chain:
-    return tuple(other for other in held if other != one)
-
-
-def _day(overlap, stores, judge, at, visits, dark) -> Day:
-    chains = {
-        host.name: [judge.served(host, stores[host.name], group) or () for group in host.groups]
-        for host in overlap.site.servers
-    }
+def _day(overlap, stores, at, visits, dark) -> Day:
+    chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
     held = [stores[host.name].trusted for host in overlap.site.clients]
     leaves = {name: [chain[:1] for chain in served] for name, served in chains.items()}
     return Day(
@@ -294,8 +278,7 @@ def _removal_check(host: Host, stores: Stores | None, old: x509.Certificate) -> 
     what = f"{host.name} presents nothing of the old root"
     if stores is None:
         return Check(what, False, f"no inventory of {host.name} has come back")
-    chains = {group: Judge().served(host, stores, group) or () for group in host.groups}
-    left = [group for group, chain in chains.items() if _is_below(chain, old)]
+    left = [group for group in host.groups if _is_below(service(host, stores, group)[0], old)]
     todo = f"{', '.join(left)} still does: switch it to its new certificate first" if left else ""
     return Check(what, not left, todo)
 

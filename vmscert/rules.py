@@ -11,9 +11,7 @@ from typing import Any
 from vmscert.facts import facts
 
 # Findings about what the client trusts, not about what the server presents.
-OF_THE_CLIENT = frozenset(
-    {"untrusted-root", "root-recreated", "missing-intermediate", "self-signed", "not-reachable"}
-)
+OF_THE_CLIENT = frozenset({"untrusted-root", "root-recreated", "self-signed", "not-reachable"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class Rule:
     impact: str
     diagnosis: str  # where to look to know that it is this
     check: str  # what looks there: "connect", "check", "inventory", "due" or "site"
+    stages: str  # the numbers of the runbooks whose stage does not hold while it is bad, by "|"
     remedy: str
     remedy_text: str
     source: str

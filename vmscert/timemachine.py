@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from vmscert.acceptance import dark_findings, dark_links
 from vmscert.agenda import of_records
-from vmscert.blackout import Blackout, dark, dark_findings, dark_rows
+from vmscert.blackout import Outlook, dark, dark_rows
 from vmscert.explorer import Explorer, explore
 from vmscert.job import Job
 from vmscert.picture import site_map
 from vmscert.show import table
-from vmscert.site import Site
 
 _MOST_DAYS = 60  # to choose from; a slider with more can't be set by hand
 
@@ -19,15 +19,15 @@ _MOST_DAYS = 60  # to choose from; a slider with more can't be set by hand
 class DarkDay:
     """A site as it will be on one day if nobody acts, as picture, table and plain text."""
 
-    site: Site
+    outlook: Outlook
     day: datetime
-    blackouts: tuple[Blackout, ...]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        found = dark(self.blackouts, self.day)
-        drawn = site_map(self.site, findings=dark_findings(found, self.day))._repr_mimebundle_()
-        shown = table(dark_rows(found), empty="Nothing is dark.")
-        head = f"{self.site.name} on {self.day:%Y-%m-%d}, if nobody acts:"
+        site, ended = self.outlook.site, dark(self.outlook.blackouts, self.day)
+        links = dark_links(site, self.outlook.stores, self.day)
+        drawn = site_map(site, findings=dark_findings(links))._repr_mimebundle_()
+        shown = table(dark_rows(ended, links), empty="Nothing is dark.")
+        head = f"{site.name} on {self.day:%Y-%m-%d}, if nobody acts:"
         return {
             "text/html": f"<p>{head}</p>{drawn['text/html']}{shown._repr_html_()}",
             "text/plain": f"{head}\n{drawn['text/plain']}\n{shown!r}",
@@ -36,9 +36,9 @@ class DarkDay:
 
 def time_machine(job: Job) -> Explorer:
     """Return a slider over today and each day on which links go dark, set to the first of them."""
-    found = of_records(job.site, job.records, job.at).blackouts
-    ends = {f"{one.since:%Y-%m-%d}": one.since + timedelta(seconds=1) for one in found}
+    (outlook,) = of_records(job.site, job.records, job.at).outlooks
+    ends = {f"{one.since:%Y-%m-%d}": one.since + timedelta(seconds=1) for one in outlook.blackouts}
     days = [job.at, *(day for day in ends.values() if day > job.at)][:_MOST_DAYS]
-    shown = explore(lambda day: DarkDay(job.site, day, found), day=days)
+    shown = explore(lambda day: DarkDay(outlook, day), day=days)
     shown.form.children[0].value = days[1 if len(days) > 1 else 0]
     return shown

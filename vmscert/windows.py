@@ -3,8 +3,8 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
@@ -114,6 +114,37 @@ class Stores:
             else label
             for group, label in self.bindings.items()
         }
+
+    def trusting(self, root: x509.Certificate) -> "Stores":
+        """Return the stores with one more root."""
+        return replace(self, root=tuple(dict.fromkeys((*self.root, root))))
+
+    def without(self, *certificates: x509.Certificate) -> "Stores":
+        """Return the stores that neither trust nor know these CAs any more."""
+        roots, known = (
+            tuple(one for one in held if one not in certificates)
+            for held in (self.root, self.intermediate)
+        )
+        return replace(self, root=roots, intermediate=known)
+
+    def knowing(self, *intermediates: x509.Certificate) -> "Stores":
+        """Return the stores with more CAs that are no roots."""
+        return replace(
+            self, intermediate=tuple(dict.fromkeys((*self.intermediate, *intermediates)))
+        )
+
+    def serving(
+        self, certificate: x509.Certificate, groups: Iterable[str], readers: Iterable[str]
+    ) -> "Stores":
+        """Return the stores that use a certificate in these groups; the ones before stay there."""
+        held = Personal(certificate, True, tuple(readers))
+        others = tuple(one for one in self.personal if one.certificate != certificate)
+        bound = {**self.bindings, **dict.fromkeys(groups, thumbprint(certificate))}
+        return replace(self, personal=(*others, held), bindings=bound)
+
+    def barring(self, *certificates: x509.Certificate) -> "Stores":
+        """Return the stores that never trust these certificates again."""
+        return replace(self, disallowed=tuple(dict.fromkeys((*self.disallowed, *certificates))))
 
     def find(self, label: str) -> Personal | None:
         """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""
