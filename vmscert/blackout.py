@@ -6,7 +6,7 @@ what the server presents for as long as everything on the way up lasts, and some
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -185,24 +185,28 @@ def _ending(server: Host, chain: Chain, believed: View) -> End | None:
     """
     near = believed.towards(chain)
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
-    moments = sorted({start for start, _ in spans} | {end + _SECOND for _, end in spans})
+    turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
+    moments = sorted(turns | {turn - believed.ahead for turn in turns})
     for name in server.names:
         after = None
         for moment in reversed(moments):
             if not bad(accepted(chain, [name], believed, moment)[name]):
                 if after:
-                    return _what_ended(server, chain, near, name, after)
+                    return _what_ended(
+                        server, chain, replace(near, ahead=believed.ahead), name, after
+                    )
                 break
             after = moment
     return None
 
 
 def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
-    since = dark_from - _SECOND
-    seen = diagnose(chain, name, near.roots, dark_from, intermediates=near.known)
-    ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since]
+    since, early = dark_from - _SECOND, near.ahead if near.ahead > timedelta(0) else timedelta(0)
+    by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
+    seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
+    ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
     last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
     if last == chain[0]:
-        return since, f"the certificate on {server.name}", thumbprint(last)
+        return since, f"the certificate on {server.name}{by_clock}", thumbprint(last)
     kind = "CA" if Reading(last).self_signed else "intermediate CA"
-    return since, f"the {kind} {Reading(last).label}", thumbprint(last)
+    return since, f"the {kind} {Reading(last).label}{by_clock}", thumbprint(last)
