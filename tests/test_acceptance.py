@@ -24,6 +24,7 @@ from vmscert.acceptance import (
 from vmscert.blackout import blackouts
 from vmscert.computers import presented
 from vmscert.facts import DATA
+from vmscert.gates import issued_findings, stopping
 from vmscert.overlap import WAIT, Overlap, Visit, simulate_days
 from vmscert.picture import site_map
 from vmscert.windows import Stores
@@ -226,3 +227,54 @@ def test_encryption_that_is_off_hides_no_other_reason(sound, link):
 def test_computers_that_believe_the_same_share_one_view(sound):
     found = views(sound.stores)
     assert found["vms-pc-01"] is found["vms-pc-02"]
+
+
+# The gates: a stage is red for each finding of its own that is bad, and for no other
+
+
+def red(lab):
+    """Stage → the computers that keep it from holding, of everything that is not merely missing."""
+    issued = {name: one.certificate for name, one in lab.served.items()}
+    above = dict.fromkeys(issued, (lab.authority.certificate,))
+    made = issued_findings(lab.site, issued, above, lab.at)
+    return {
+        stage: set(stopping(lab.site, stage, lab.check(), made))
+        for stage in ("12", "13", "14", "15")
+    }
+
+
+def test_each_bad_finding_turns_a_stage_red_that_its_rule_names_and_no_stage_is_red_without(lab):
+    found, stages = bad(lab.check()), red(lab)
+    for one in found:
+        named = one.rule.stages.split("|")
+        assert any(one.where in stages[stage] for stage in named), one
+    for stage, computers in stages.items():
+        if stage != "12":  # which also judges what was issued, whoever holds it
+            of_it = {one.where for one in found if stage in one.rule.stages.split("|")}
+            assert computers <= of_it
+
+
+@pytest.mark.parametrize(
+    ("fault", "stage", "computer"),
+    [
+        ("key-not-readable", "14", "vms-rec-01"),
+        ("no-certificate", "14", "vms-rec-01"),
+        ("disallowed", "13", "vms-pc-01"),
+        ("clock-off", "13", "vms-pc-01"),
+        ("pfx-too-new-for-windows", "12", "vms-rec-01"),
+        ("untrusted-root", "13", "vms-pc-01"),
+        ("not-encrypted", "15", "vms-rec-01"),
+        ("wrong-eku", "12", "vms-rec-01"),
+    ],
+)
+def test_a_fault_stops_the_stage_that_would_repair_it(sound, fault, stage, computer):
+    assert computer in red(GALLERY[fault](sound))[stage]
+    assert not any(red(sound).values())
+
+
+def test_an_older_certificate_that_is_still_in_use_does_not_stop_the_stage_that_renews_it(sound):
+    """Else nobody could carry the new one there."""
+    ended = GALLERY["expired"](sound)
+    renewed = replace(ended, served=sound.served)
+    assert red(renewed)["12"] == set()
+    assert red(renewed)["15"] == {"vms-rec-01"}

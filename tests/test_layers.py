@@ -61,6 +61,7 @@ HOUSE = {
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
     "job": "facts keyfile records site",
+    "gates": "facts rules site trust",
     "missing": "authority job pemfiles releases site trust windows",
     "switching": "facts job site",
     "overlap": "acceptance authority computers facts job site switching windows",

@@ -313,7 +313,7 @@ def _placed(reasons: Reasons, server: Host, client: str, chain: Chain) -> Iterat
     """Say of which computer each finding speaks."""
     for one in reasons:
         if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
-            yield _without_names(server)  # one cause, under however many names
+            yield replace(_without_names(server), severity=one.severity)
         elif one.where == "client":
             yield replace(one, where=client, detail=one.detail.replace("{}", client))
         else:

@@ -57,7 +57,12 @@ def check_site(
         found += check_host(host, held, at)
     found += _connections(site, stores, at)
     found += _roots_above(site, stores)
-    return list(dict.fromkeys(found))
+    told: dict[tuple[str, str, str], Finding] = {}
+    for one in found:  # one cause is told once, as bad as it is for the worst of the names
+        key = one.code, one.where, one.detail
+        if key not in told or one.severity == "bad":
+            told[key] = one
+    return list(told.values())
 
 
 def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
