@@ -122,51 +122,43 @@ def acceptance(
 
 
 def refusals(
-    site: Site,
-    stores: Mapping[str, Stores],
-    at: datetime,
-    connections: Iterable[Connection] | None = None,
+    site: Site, stores: Mapping[str, Stores], at: datetime
 ) -> Iterator[tuple[Connection, dict[str, Reasons]]]:
-    """Yield each of these connections, or of all, of which anything is wrong: `acceptance` of it.
+    """Yield each connection of which anything is wrong, and its `acceptance`, in the site's order.
 
     Of a computer without an entry in `stores` nothing is assumed: its connections are not judged.
     """
-    believers, offered, answers = views(stores), offers(site, stores), {}
-    for link in site.connections if connections is None else connections:
-        if link.client not in believers or (link.server, link.group) not in offered:
-            continue
-        server, (chain, faults) = site[link.server], offered[link.server, link.group]
-        believed = believers[link.client]
-        key = link.server, link.group, id(believed)  # kept above, so that none gets its place
-        if key not in answers:
-            found = accepted(chain, server.names, believed, at) if chain else {}
-            answers[key] = found if any(found.values()) else {}
-        if faults or answers[key]:
+    believers, offered = views(stores), offers(site, stores)
+    different = {id(one): one for one in believers.values()}
+    wrong = {
+        (server, group, number): found
+        for (server, group), (chain, faults) in offered.items()
+        for number, believed in different.items()
+        for found in [accepted(chain, site[server].names, believed, at) if chain else {}]
+        if faults or any(found.values())
+    }
+    for link in site.connections if wrong else ():
+        key = link.server, link.group, id(believers.get(link.client))
+        if key in wrong:
+            server, (chain, faults) = site[link.server], offered[link.server, link.group]
+            reasons = wrong[key]
             yield (
                 link,
                 {
-                    name: (
-                        *faults,
-                        *_placed(answers[key].get(name, ()), server, link.client, chain),
-                    )
+                    name: (*faults, *_placed(reasons.get(name, ()), server, link.client, chain))
                     for name in server.names
                 },
             )
 
 
-def dark_links(
-    site: Site,
-    stores: Mapping[str, Stores],
-    at: datetime,
-    connections: Iterable[Connection] | None = None,
-) -> tuple[DarkLink, ...]:
+def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[DarkLink, ...]:
     """Return every encrypted connection that is refused at this time, by which name, and why.
 
     A group that is not encrypted is refused by nobody.
     """
     return tuple(
         DarkLink(link, name, worst[0])
-        for link, reasons in refusals(site, stores, at, connections)
+        for link, reasons in refusals(site, stores, at)
         for name, found in reasons.items()
         if link.group in stores[link.server].bindings and (worst := bad(found))
     )

@@ -129,14 +129,16 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
         for found in reasons.values():
             yield from found
     served = {key: chain for key, (chain, _) in offers(site, stores).items() if chain}
+    every = set(served.values())
+    reported = {host.name: host for host in site if host.name in stores}
+    odd = [n for n, host in reported.items() if any(check_roots(host, stores[n], every))]
     met: dict[str, dict[Chain, None]] = defaultdict(dict)
-    for link in site.connections:
+    for link in site.connections if odd else ():
         if chain := served.get((link.server, link.group)):
             met[link.server][chain] = None
             met[link.client][chain] = None
-    for name, chains in met.items():
-        if name in stores:
-            yield from check_roots(site[name], stores[name], chains)
+    for name in odd:  # as far as it concerns what this computer meets itself
+        yield from check_roots(reported[name], stores[name], met[name])
 
 
 def _teaching_roots(stores: Stores) -> Iterator[Finding]:
