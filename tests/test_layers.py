@@ -64,8 +64,8 @@ HOUSE = {
     "switching": "facts job site",
     "dark": "authority computers paths site trust windows",
     "overlap": "authority computers dark facts job site switching windows",
-    "bands": "drawing overlap",
-    "replacing": "authority job overlap site windows",
+    "bands": "drawing expiry",
+    "replacing": "authority bands drawing job overlap site windows",
     "compromise": "authority dark facts overlap site switching windows",
     "carrying": (
         "handover job ledger load missing pemfiles records rollout scripts site switching"
@@ -96,8 +96,8 @@ HOUSE = {
         "surveys targets windows"
     ),
     "watching": "expiry facts scripts",
-    "channels": "agenda blackout expiry ledger pages picture",
-    "passwords": "job missing site",
+    "channels": "agenda bands blackout expiry ledger pages picture",
+    "passwords": "job missing show site",
     "standings": "job ledger missing pemfiles site windows",
     "returns": "authority deeds inventory job ledger paths reading site",
     "lesson": "authority reach runbook simulate teaching tls",
@@ -112,19 +112,19 @@ HOUSE = {
     "guidescripts": "authority files job windows",
     "execute": "changerecord evidence facts job records",
     "drawing": "",
-    "picture": "drawing expiry facts site trust",
+    "picture": "drawing facts site trust",
     "troubles": "drawing paths surveys trust",
     "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
     "sketches": "der drawing",
     "show": "facts job picture site trust",
     "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
-    "sights": "chainfaults dissect drawing forms paths practice trust",
-    "exam": "chainfaults facts files job practice rules show sights simulate",
-    "examform": "chainfaults exam rules show sights",
+    "sights": "chainfaults dissect drawing paths troubles",
+    "exam": "chainfaults facts files job practice rules sights simulate",
+    "examform": "chainfaults exam forms rules show sights",
     "boardform": "job returns show standings",
     "explorer": "show",
     "timemachine": "agenda blackout explorer job picture show site",
-    "forms": "practice reach reading show surveys symptoms troubles",
+    "forms": "practice show surveys symptoms troubles",
     "terminal": (
         "agenda blackout channels dissect expiry formats job reach reading standings surveys tls "
         "trust"

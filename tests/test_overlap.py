@@ -10,7 +10,6 @@ from lyon import AT, DAY, REC, SITE, key
 from site_tables import sites
 
 from vmscert.authority import QUICK, create_authority
-from vmscert.bands import overlap_picture
 from vmscert.dark import Judge, dark_links
 from vmscert.overlap import (
     A_DAY,
@@ -31,6 +30,7 @@ from vmscert.overlap import (
     simulate_days,
     stand_ins,
 )
+from vmscert.replacing import overlap_picture
 
 ORDERS = {host.name: host.issued_names for host in SITE.servers}
 

@@ -22,12 +22,12 @@ from vmscert.files import write_atomic
 from vmscert.job import records_folder
 from vmscert.practice import Look
 from vmscert.rules import RULES
-from vmscert.show import Table, table
-from vmscert.sights import Command, Sight, Solution, Words
+from vmscert.sights import Command, Sight, Words
 from vmscert.simulate import LOOPBACK
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
 _MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
+Row = dict[str, object]
 _WHERE = {
     "leaf": "the server's own certificate",
     "intermediate": "a CA between the server and the root",
@@ -54,6 +54,12 @@ class _Opened:
     @property
     def left(self) -> list[str]:
         return sorted(self.right - set(self.points))
+
+    @property
+    def state(self) -> str:
+        if not self.left:
+            return "solved"
+        return f"{len(self.points)} found" if self.points else "tried" if self.tried else "open"
 
     @property
     def worth(self) -> int:
@@ -107,27 +113,17 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._stands)
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
-        return table(
+    def rows(self) -> list[Row]:
+        """Return where each stand is, and how far you have come with it."""
+        return [
             {
                 "stand": number,
                 "address": f"{LOOPBACK}:{one.first.port}",
                 "clients ask for": one.first.stand.name,
-                "state": self._state(one),
+                "state": one.state,
             }
             for number, one in self._stands.items()
-        )
-
-    def _state(self, one: _Opened) -> str:
-        if not one.left:
-            return "solved"
-        return f"{len(one.points)} found" if one.points else "tried" if one.tried else "open"
+        ]
 
     def _at(self, number: int) -> _Opened:
         if number not in self._stands:
@@ -148,15 +144,8 @@ class Gallery:
         """
         one = self._at(number)
         name, file = one.first.stand.name, _near(one.file)
-        words = [
-            "openssl",
-            "s_client",
-            "-connect",
-            f"{LOOPBACK}:{one.first.port}",
-            "-servername",
-            name,
-        ]
-        words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
+        words = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{one.first.port}"]
+        words += ["-servername", name, "-verify_hostname", name, "-CAfile", file.as_posix()]
         if one.first.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
@@ -189,12 +178,11 @@ class Gallery:
         code = one.left[0]
         return Words(RULES[code].diagnosis if one.level == 1 else _second_hint(one.first, code))
 
-    def solution(self, number: int) -> Solution:
-        """Show what is wrong and what to do; what was not found yet gives no points any more."""
+    def solution(self, number: int) -> Look:
+        """Return all that is wrong; what was not found yet gives no points any more."""
         self._at(number).shown = True
         seen = self.look(number).call
-        found = Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
-        return Solution(found)
+        return Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
 
     def score(self) -> Words:
         """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""
@@ -204,9 +192,9 @@ class Gallery:
         solved = sum(not one.left for one in stands)
         return Words(f"{points} of {most} points; {solved} of {len(self)} stands solved.")
 
-    def sheet(self) -> Table:
+    def sheet(self) -> list[Row]:
         """Return the answer sheet, for the trainer."""
-        return table(
+        return [
             {
                 "stand": number,
                 "rule": code,
@@ -215,7 +203,7 @@ class Gallery:
             }
             for number, one in self._stands.items()
             for code in sorted(one.right)
-        )
+        ]
 
 
 def _second_hint(seen: Call, code: str) -> str:
@@ -306,7 +294,7 @@ def _pairs(random: Random, sound: Stand) -> Iterator[tuple[tuple[str, str], Stan
                 taken.update(pair)
 
 
-def answer_sheet(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> Table:
+def answer_sheet(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> list[Row]:
     """Return the answers to an exam, for the trainer: drawn anew, looked at, and closed."""
     with draw_exam(seed, count, composed, at=at) as exam:
         return exam.sheet()

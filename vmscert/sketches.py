@@ -1,7 +1,6 @@
 """Pictures for lessons: the bytes of a certificate, padded messages, numbers, costs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import cycle
 
 from vmscert.der import WRAPPING, Field
@@ -126,31 +125,3 @@ def bars(
         canvas.text(168 + width, y + 14, words, colour=INK if bold else QUIET, bold=bold)
     told = ", ".join(f"{name} {amount:,.{digits}f} {unit}" for name, amount in rows.items())
     return canvas.picture(f"{title}: {told}.")
-
-
-def lifetimes(
-    rows: Mapping[str, tuple[datetime, datetime]], at: datetime, verdict: str, title: str
-) -> Picture:
-    """Draw from when to when each certificate is valid, a line at the day `at`, and a verdict."""
-    canvas = Canvas(WIDTH, 96 + 34 * len(rows), title)
-    canvas.text(20, 26, title, bold=True)
-    first = min(at, *(start for start, _ in rows.values()))
-    last = max(at, *(end for _, end in rows.values()))
-
-    def x(day: datetime) -> float:
-        return 170 + 600 * ((day - first) / (last - first))
-
-    for number, (name, (start, end)) in enumerate(rows.items()):
-        y = 46 + 34 * number
-        valid = start <= at <= end
-        canvas.text(158, y + 15, fit(name, 140), anchor="end")
-        colour = "#2e7d5b" if valid else "#7a1c1c"
-        canvas.box(x(start), y + 3, max(3, x(end) - x(start)), 15, fill=colour, radius=3)
-        words = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
-        canvas.text(x(start), y + 29, words, colour=QUIET, size=10)
-    bottom = 50 + 34 * len(rows)
-    canvas.line(x(at), 40, x(at), bottom, colour=INK, width=1.5)
-    canvas.text(x(at), bottom + 14, f"{at:%Y-%m-%d}", size=11, anchor="middle", bold=True)
-    canvas.text(170, bottom + 36, fit(verdict, 700), bold=True)
-    told = ", ".join(f"{name} {s:%Y-%m-%d} to {e:%Y-%m-%d}" for name, (s, e) in rows.items())
-    return canvas.picture(f"{title}, on {at:%Y-%m-%d}: {told}. {verdict}")
