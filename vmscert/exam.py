@@ -167,7 +167,13 @@ class Gallery:
         if not wrong:
             one.credit(given)
         one.tried = True
-        return Words(_not_yet(wrong, one.right) if wrong else _right(one))
+        if wrong:
+            told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
+            return Words(f"Not yet. {' '.join(told)}")
+        if one.left:
+            found = ", ".join(sorted(one.points))
+            return Words(f"Right so far: {found}. {len(one.left)} more to find at this stand.")
+        return Words(f"Right: {', '.join(sorted(one.right))}." if len(one.right) > 1 else "Right.")
 
     def hint(self, number: int) -> Words:
         """Say where to look; asked again, what kind of fault it is. It costs a point, once."""
@@ -176,7 +182,13 @@ class Gallery:
             return Words("This stand is solved.")
         one.helped, one.level = True, one.level + 1
         code = one.left[0]
-        return Words(RULES[code].diagnosis if one.level == 1 else _second_hint(one.first, code))
+        if one.level == 1:
+            return Words(RULES[code].diagnosis)
+        finding = next(found for found in one.first.findings if found.code == code)
+        where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
+        who = "Most" if finding.severity == "bad" else "Some"
+        what = f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
+        return Words(what)
 
     def solution(self, number: int) -> Look:
         """Return all that is wrong; what was not found yet gives no points any more."""
@@ -206,13 +218,6 @@ class Gallery:
         ]
 
 
-def _second_hint(seen: Call, code: str) -> str:
-    finding = next(one for one in seen.findings if one.code == code)
-    where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
-    who = "Most" if finding.severity == "bad" else "Some"
-    return f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
-
-
 def _near(file: Path) -> Path:
     """Return the path as seen from here, which is short where it lies here or within the kit."""
     file = file.resolve()
@@ -220,17 +225,6 @@ def _near(file: Path) -> Path:
         with suppress(ValueError):  # Windows: on another drive than we are
             return Path(os.path.relpath(file))
     return file
-
-
-def _right(one: _Opened) -> str:
-    if not one.left:
-        return "Right." if len(one.right) == 1 else f"Right: {', '.join(sorted(one.right))}."
-    found = ", ".join(sorted(one.points))
-    return f"Right so far: {found}. {len(one.left)} more to find at this stand."
-
-
-def _not_yet(wrong: Iterable[str], right: Iterable[str]) -> str:
-    return "Not yet. " + " ".join(f"It is not {code}: {_correction(code, right)}" for code in wrong)
 
 
 def _correction(answered: str, right: Iterable[str]) -> str:
