@@ -16,8 +16,9 @@ from vmscert.chainfaults import SEEN, broken, healthy_stand
 from vmscert.exam import Gallery, answer_sheet, draw_exam, open_gallery
 from vmscert.examform import exam_form
 from vmscert.facts import facts
+from vmscert.forms import show_look
 from vmscert.rules import RULES
-from vmscert.sights import Command, Words, way_up
+from vmscert.sights import Command, Words
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SEED = 24
@@ -70,7 +71,7 @@ def pair(stands):
 def right(gallery):
     """Number → codes, as the answer sheet has them."""
     codes = {}
-    for row in gallery.sheet().frame.to_dict("records"):
+    for row in gallery.sheet():
         codes.setdefault(int(row["stand"]), []).append(row["rule"])
     return codes
 
@@ -110,7 +111,9 @@ def test_what_a_trainee_sees_holds_no_verdict_and_all_certificates(tour):
 
 def test_the_way_up_is_drawn_from_the_top_down_and_judges_nothing(tour):
     missing = drawn(tour, "missing-intermediate")
-    assert missing.index("finds nobody that it trusts") < missing.index("sent as number 1")
+    assert missing.index("no certificate that the client trusts") < missing.index(
+        "sent as number 1"
+    )
     assert "trusted, but not on the way: 'Example VMS root'" in missing
     swapped = drawn(tour, "chain-order")
     places = [swapped.index(f"sent as number {number}") for number in (2, 3, 1)]
@@ -119,8 +122,7 @@ def test_the_way_up_is_drawn_from_the_top_down_and_judges_nothing(tour):
 
 
 def drawn(gallery, code):
-    seen = gallery.look(number_of(gallery, code)).call
-    picture = way_up(seen.diagnosis, seen.handshake.chain, seen.stand.roots)
+    picture = gallery.look(number_of(gallery, code)).picture()
     return "\n".join(ElementTree.fromstring(picture.svg).itertext())
 
 
@@ -266,9 +268,9 @@ def test_a_slip_of_the_pen_is_one_sentence_and_costs_nothing(pair):
 
 def test_the_solution_shows_path_rule_and_remedy(pair):
     gallery, one, _ = pair
-    solution = gallery.solution(one)
-    assert "data:image/svg+xml" in solution._repr_html_()
-    for text in (solution._repr_html_(), repr(solution)):
+    solution = show_look(gallery.solution(one))
+    assert "data:image/svg+xml" in solution["text/html"]
+    for text in solution.values():
         assert "17-renew-before-expiry" in text
 
 
@@ -276,10 +278,8 @@ def test_the_list_of_stands_tells_how_far_one_has_come(pair):
     gallery, one, two = pair
     gallery.answer(one, "expired")
     gallery.answer(two, "no-san")
-    state = dict(zip(gallery._table().frame["stand"], gallery._table().frame["state"], strict=True))
-    assert state == {str(one): "solved", str(two): "1 found"}
-    assert "1 found" in repr(gallery)
-    assert "1 found" in gallery._repr_html_()
+    state = {row["stand"]: row["state"] for row in gallery.rows()}
+    assert state == {one: "solved", two: "1 found"}
 
 
 def test_words_are_shown_without_quotes_and_as_text_only():
@@ -327,8 +327,7 @@ def test_a_confusion_without_a_hint_gets_the_way_to_check_it(pair):
 def test_the_same_seed_draws_the_same_exam_and_the_sheet_needs_nobody_to_open_it():
     with draw_exam(7, 4, 1, at=NOW) as exam:
         drawn = right(exam)
-    sheet = answer_sheet(7, 4, 1, at=NOW).frame
-    assert sheet.to_dict("records") == right_rows(drawn)
+    assert answer_sheet(7, 4, 1, at=NOW) == right_rows(drawn)
     with draw_exam(8, 4, 1, at=NOW) as other:
         assert right(other) != drawn
 
@@ -336,7 +335,7 @@ def test_the_same_seed_draws_the_same_exam_and_the_sheet_needs_nobody_to_open_it
 def right_rows(drawn):
     return [
         {
-            "stand": str(number),
+            "stand": number,
             "rule": code,
             "meaning": RULES[code].meaning,
             "what to do": f"{RULES[code].remedy_text} ({RULES[code].remedy})",
@@ -382,14 +381,9 @@ def form(pair):
 
 
 def clicked(form, word):
-    """Show the form in a notebook, press a button, and return what stands below it then."""
-    act = {
-        "Look": form.looked,
-        "Hint": form.hinted,
-        "Solution": form.solved,
-        "Check": form.checked,
-    }[word]
-    return act()["text/plain"]
+    """Press a button, and return what stands below the form then."""
+    (act,) = [act for one, act in form.acts().items() if one.description == word]
+    return form.after(act)["text/plain"]
 
 
 def test_the_form_tells_where_the_stand_is_and_how_to_look_at_it_without_a_button(form):
@@ -417,13 +411,10 @@ def test_each_choice_of_the_form_has_its_meaning_beside_it(form):
 
 
 class Handle:
-    """A place below the form; `texts` holds what stood there."""
-
-    made: list["Handle"]
+    """The place below a form; `texts` holds what stood there."""
 
     def __init__(self):
         self.texts = []
-        Handle.made.append(self)
 
     def display(self, data, raw):
         self.texts.append(data["text/plain"])
@@ -431,43 +422,42 @@ class Handle:
     update = display
 
 
-def test_each_button_changes_its_place_below_the_form(form, monkeypatch):
-    Handle.made = []
-    monkeypatch.setattr("IPython.display.DisplayHandle", Handle)
+@pytest.fixture
+def below(form, monkeypatch):
+    """What stood below the form since a notebook showed it."""
+    handle = Handle()
+    monkeypatch.setattr("IPython.display.DisplayHandle", lambda: handle)
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     form._ipython_display_()
-    said, seen = Handle.made
+    return handle.texts
+
+
+def test_what_was_seen_stays_below_what_is_said(form, below):
     for button in form.buttons:
         button.click()
-    first, *then = seen.texts
-    assert first == ""
-    assert ["certificate has expired" in then[0], "17-renew-before-expiry" in then[1]] == [True] * 2
-    assert "openssl s_client" in said.texts[0]
-    assert RULES["expired"].diagnosis in said.texts[1]
-    assert "Your turn" in said.texts[2]
+    first, looked, hinted, solved, checked = below
+    assert "openssl s_client" in first
+    assert "certificate has expired" not in first
+    assert "openssl s_client" in looked and "certificate has expired" in looked
+    assert RULES["expired"].diagnosis in hinted and "certificate has expired" in hinted
+    assert RULES["expired"].diagnosis in solved and "17-renew-before-expiry" in solved
+    assert "Your turn" in checked and "17-renew-before-expiry" in checked
 
 
-def test_another_stand_begins_with_nothing_chosen_and_nothing_seen(form, monkeypatch):
-    Handle.made = []
-    monkeypatch.setattr("IPython.display.DisplayHandle", Handle)
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
-    form._ipython_display_()
-    said, seen = Handle.made
+def test_another_stand_begins_with_nothing_chosen_and_nothing_seen(form, below):
     form.buttons[0].click()
     form.codes.value = ("expired",)
     form.stand.value = next(n for _, n in form.stand.options if n != form.stand.value)
     assert form.codes.value == ()
-    assert f"Stand {form.stand.value}" in said.texts[-1]
-    assert seen.texts[-1] == ""
+    assert f"Stand {form.stand.value}" in below[-1]
+    assert "Sent as number" in below[-2] and "Sent as number" not in below[-1]
 
 
 def test_a_mistake_in_the_form_is_one_sentence(form):
-    from vmscert.examform import _answer
-
     def fail():
         raise ValueError("There is no stand 3")
 
-    assert _answer(fail)["text/html"] == "<p>There is no stand 3</p>"
+    assert form.after(fail)["text/html"] == "<p>There is no stand 3</p>"
 
 
 def test_names_that_stand_together_are_one_stand_with_all_of_these_faults():

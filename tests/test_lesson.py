@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmscert.bands import lifetimes
 from vmscert.explorer import explore
 from vmscert.facts import facts
 from vmscert.lesson import AT, expect, lesson_ca, lesson_server, milliseconds
 from vmscert.quizzes import quiz
-from vmscert.sketches import bars, blocks_picture, lifetimes, scatter
+from vmscert.sketches import bars, blocks_picture, scatter
 from vmscert.tls import handshake
 
 ANYTHING = st.one_of(

@@ -11,7 +11,6 @@ from site_tables import sites
 
 from vmscert.acceptance import dark_links, service
 from vmscert.authority import QUICK, create_authority
-from vmscert.bands import overlap_picture
 from vmscert.overlap import (
     A_DAY,
     REMOVE,
@@ -31,6 +30,7 @@ from vmscert.overlap import (
     simulate_days,
     stand_ins,
 )
+from vmscert.replacing import overlap_picture
 from vmscert.trust import diagnose
 
 ORDERS = {host.name: host.issued_names for host in SITE.servers}

@@ -1,6 +1,8 @@
 """What notebooks show: whole words, true pictures, and one line where they stop."""
 
+import csv
 import re
+import shutil
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,9 +17,10 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 from vmscert import QUICK, SERVER, Finding, Host, Site, create_authority, due, read_site
+from vmscert.bands import timeline
 from vmscert.expiry import Due
-from vmscert.facts import DATA
-from vmscert.picture import BAD, DUBIOUS, GROUP_COLOURS, site_map, timeline
+from vmscert.facts import DATA, facts
+from vmscert.picture import _SPARE, BAD, DUBIOUS, group_colours, site_map
 from vmscert.runbook import Check
 from vmscert.show import Stop, choose_site, encryption_switches, findings_table, require, table
 
@@ -195,7 +198,44 @@ class TestSiteMap:
             assert any(x <= left and right <= x + width for x, _, width, _ in pills)
 
     def test_white_words_can_be_read_on_every_colour(self):
-        assert min(map(contrast_with_white, (*GROUP_COLOURS, BAD, DUBIOUS))) >= 4.5
+        colours = (*group_colours().values(), *_SPARE, BAD, DUBIOUS)
+        assert min(map(contrast_with_white, colours)) >= 4.5
+
+
+class TestGroupOfARelease:
+    """A release brings a group that the table did not have: a row, and no line of code."""
+
+    @pytest.fixture
+    def newer(self, tmp_path, monkeypatch):
+        tables = shutil.copytree(DATA, tmp_path / "data")
+        with (tables / "xprotect/certificate-groups.csv").open("a", encoding="utf-8") as file:
+            guid = "00000000-0000-4000-8000-000000000005"
+            file.write(f"wall,Video wall certificate,,,{guid},recording server,2,yes,,2030 R1,,U\n")
+        with (tables / "xprotect/connections.csv").open(encoding="utf-8", newline="") as file:
+            columns = next(csv.reader(file))
+        with (tables / "xprotect/connections.csv").open("a", encoding="utf-8", newline="") as file:
+            row = {"client": "smart client", "server": "recording server", "port": "7799"}
+            row |= {"group": "wall", "place": "2", "plain_tag": "U", "tag": "U"}
+            csv.DictWriter(file, columns).writerow(row)
+        monkeypatch.setattr("vmscert.facts.DATA", tables)
+        facts.cache_clear()
+        yield read_site(tables / "sites" / "example.csv")
+        facts.cache_clear()
+
+    def test_it_is_drawn_with_a_colour_of_its_own_and_stands_in_the_legend(self, newer):
+        picture, colours = site_map(newer), group_colours()
+        assert {"7799", "wall"} <= set(words(picture))
+        assert list(colours.values()).count(colours["wall"]) == 1
+        assert f'fill="{colours["wall"]}"' in picture.svg
+        width = float(ElementTree.fromstring(picture.svg).get("width", 0))
+        assert all(reach(element)[1] <= width for element in texts(picture))
+
+    def test_its_clients_are_counted_among_those_who_must_trust(self, newer):
+        shown = encryption_switches(newer)
+        for switch, on in zip(shown.form.children, (False, True, False), strict=True):
+            switch.value = on
+        assert "vms-pc-01" in shown.shown()["text/plain"]
+        assert "7799" in words(site_map(newer, places=["2"]))
 
 
 class TestTimeline:
@@ -333,7 +373,7 @@ class TestForms:
         cells = [
             "from vmscert import choose_site, encryption_switches, read_site",
             "choice = choose_site('data/sites/example.csv'); choice",
-            "from vmscert.facts import DATA\n"
+            "from vmscert.facts import DATA, facts\n"
             "switches = encryption_switches(read_site(DATA / 'sites/example.csv')); switches",
             "choice.form.children[1].value = 'D:/' + 'vault'\n"
             "for switch in switches.form.children: switch.value = False",

@@ -111,7 +111,7 @@ def test_the_form_shows_picture_findings_and_what_to_do():
 
 def test_a_mistake_in_the_form_is_one_sentence():
     form = look_form(NOW, server="rec-01:70000")
-    assert "is no address" in form._answer()["text/plain"]
+    assert "is no address" in form.after(lambda: None)["text/plain"]
 
 
 # The error box and the survey

@@ -27,7 +27,7 @@ _HOMES = {
     "explorer": "Explorer explore",
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",
-    "forms": "error_box look_form sieve",
+    "forms": "error_box look_form show_look sieve",
     "job": "Check Job",
     "ladders": "ladder",
     "ledger": "Entry Ledger",
@@ -39,16 +39,17 @@ _HOMES = {
     "reading": "Document read read_certificates read_roots",
     "records": "Records read_pfx",
     "rehearsal": "walk",
+    "picture": "Picture site_map",
     "plans": (
         "check_inventories check_issued connection_checks connection_findings connection_rows "
         "describe_ca due_servers "
         "plan_certificates plan_imports plan_switching record_verification "
         "renewal_view switching_checks who_serves_what who_trusts_whom"
     ),
-    "bands": "overlap_picture",
+    "bands": "lifetimes timeline",
     "compromise": "compromise_plan compromise_rows own_trust revocation_rows",
     "acceptance": "DarkLink dark_links refusals",
-    "replacing": "overlap_of",
+    "replacing": "overlap_of overlap_picture",
     "overlap": (
         "REMOVED_FIRST RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
         "planned_stores proof removal_checks simulate_days stand_ins"
@@ -61,9 +62,7 @@ _HOMES = {
     "passwords": "Password pfx_password",
     "practice": "Look look practice_survey",
     "runbook": "open_runbook precheck verify_stage",
-    "show": (
-        "Picture choose_site encryption_switches findings_table require site_map table timeline"
-    ),
+    "show": ("choose_site encryption_switches findings_table require table"),
     "simulate": "serving verify_simulated",
     "site": "Connection Host Site",
     "sitetable": "SiteError read_site",
@@ -74,7 +73,7 @@ _HOMES = {
         "retirement_checks switch_ca walk_and_survey"
     ),
     "surveys": "Seen Survey survey",
-    "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
+    "sketches": "bars blocks_picture bytes_picture scatter",
     "switching": "Step callers ready switch_off switch_on too_early",
     "symptoms": "Explanation explain",
     "targets": "Target read_targets site_targets",

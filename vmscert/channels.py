@@ -17,11 +17,12 @@ from prometheus_client.core import GaugeMetricFamily
 
 from vmscert.acceptance import dark_findings, dark_links
 from vmscert.agenda import Agenda, Unknown
+from vmscert.bands import timeline
 from vmscert.blackout import Blackout
 from vmscert.expiry import CRITICAL, WARNING, Due
 from vmscert.ledger import iso
 from vmscert.pages import Markdown, page, plain, rows_table
-from vmscert.picture import site_map, timeline
+from vmscert.picture import site_map
 
 NOTEBOOKS = {
     "CA": "18-replace-the-ca",

@@ -59,7 +59,7 @@ class Canvas:
     def shape(self, points: str, colour: str) -> None:
         self._add("polygon", points=points, fill=colour)
 
-    def text(self, x, y, words, *, colour=INK, size=12, anchor="start", bold=False) -> None:
+    def text(self, x, y, words, *, colour=INK, size=12.0, anchor="start", bold=False) -> None:
         weight = {"font_weight": "600"} if bold else {}
         element = self._add("text", x=x, y=y, fill=colour, font_size=size, **weight)
         element.set("text-anchor", anchor)

@@ -22,12 +22,12 @@ from vmscert.files import write_atomic
 from vmscert.job import records_folder
 from vmscert.practice import Look
 from vmscert.rules import RULES
-from vmscert.show import Table, table
-from vmscert.sights import Command, Sight, Solution, Words
+from vmscert.sights import Command, Sight, Words
 from vmscert.simulate import LOOPBACK
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
 _MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
+Row = dict[str, object]
 _WHERE = {
     "leaf": "the server's own certificate",
     "intermediate": "a CA between the server and the root",
@@ -54,6 +54,12 @@ class _Opened:
     @property
     def left(self) -> list[str]:
         return sorted(self.right - set(self.points))
+
+    @property
+    def state(self) -> str:
+        if not self.left:
+            return "solved"
+        return f"{len(self.points)} found" if self.points else "tried" if self.tried else "open"
 
     @property
     def worth(self) -> int:
@@ -107,27 +113,17 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._stands)
 
-    def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
-
-    def __repr__(self) -> str:
-        return repr(self._table())
-
-    def _table(self) -> Table:
-        return table(
+    def rows(self) -> list[Row]:
+        """Return where each stand is, and how far you have come with it."""
+        return [
             {
                 "stand": number,
                 "address": f"{LOOPBACK}:{one.first.port}",
                 "clients ask for": one.first.stand.name,
-                "state": self._state(one),
+                "state": one.state,
             }
             for number, one in self._stands.items()
-        )
-
-    def _state(self, one: _Opened) -> str:
-        if not one.left:
-            return "solved"
-        return f"{len(one.points)} found" if one.points else "tried" if one.tried else "open"
+        ]
 
     def _at(self, number: int) -> _Opened:
         if number not in self._stands:
@@ -148,15 +144,8 @@ class Gallery:
         """
         one = self._at(number)
         name, file = one.first.stand.name, _near(one.file)
-        words = [
-            "openssl",
-            "s_client",
-            "-connect",
-            f"{LOOPBACK}:{one.first.port}",
-            "-servername",
-            name,
-        ]
-        words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
+        words = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{one.first.port}"]
+        words += ["-servername", name, "-verify_hostname", name, "-CAfile", file.as_posix()]
         if one.first.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
@@ -178,7 +167,13 @@ class Gallery:
         if not wrong:
             one.credit(given)
         one.tried = True
-        return Words(_not_yet(wrong, one.right) if wrong else _right(one))
+        if wrong:
+            told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
+            return Words(f"Not yet. {' '.join(told)}")
+        if one.left:
+            found = ", ".join(sorted(one.points))
+            return Words(f"Right so far: {found}. {len(one.left)} more to find at this stand.")
+        return Words(f"Right: {', '.join(sorted(one.right))}." if len(one.right) > 1 else "Right.")
 
     def hint(self, number: int) -> Words:
         """Say where to look; asked again, what kind of fault it is. It costs a point, once."""
@@ -187,14 +182,19 @@ class Gallery:
             return Words("This stand is solved.")
         one.helped, one.level = True, one.level + 1
         code = one.left[0]
-        return Words(RULES[code].diagnosis if one.level == 1 else _second_hint(one.first, code))
+        if one.level == 1:
+            return Words(RULES[code].diagnosis)
+        finding = next(found for found in one.first.findings if found.code == code)
+        where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
+        who = "Most" if finding.severity == "bad" else "Some"
+        what = f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
+        return Words(what)
 
-    def solution(self, number: int) -> Solution:
-        """Show what is wrong and what to do; what was not found yet gives no points any more."""
+    def solution(self, number: int) -> Look:
+        """Return all that is wrong; what was not found yet gives no points any more."""
         self._at(number).shown = True
         seen = self.look(number).call
-        found = Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
-        return Solution(found)
+        return Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
 
     def score(self) -> Words:
         """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""
@@ -204,9 +204,9 @@ class Gallery:
         solved = sum(not one.left for one in stands)
         return Words(f"{points} of {most} points; {solved} of {len(self)} stands solved.")
 
-    def sheet(self) -> Table:
+    def sheet(self) -> list[Row]:
         """Return the answer sheet, for the trainer."""
-        return table(
+        return [
             {
                 "stand": number,
                 "rule": code,
@@ -215,14 +215,7 @@ class Gallery:
             }
             for number, one in self._stands.items()
             for code in sorted(one.right)
-        )
-
-
-def _second_hint(seen: Call, code: str) -> str:
-    finding = next(one for one in seen.findings if one.code == code)
-    where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
-    who = "Most" if finding.severity == "bad" else "Some"
-    return f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
+        ]
 
 
 def _near(file: Path) -> Path:
@@ -232,17 +225,6 @@ def _near(file: Path) -> Path:
         with suppress(ValueError):  # Windows: on another drive than we are
             return Path(os.path.relpath(file))
     return file
-
-
-def _right(one: _Opened) -> str:
-    if not one.left:
-        return "Right." if len(one.right) == 1 else f"Right: {', '.join(sorted(one.right))}."
-    found = ", ".join(sorted(one.points))
-    return f"Right so far: {found}. {len(one.left)} more to find at this stand."
-
-
-def _not_yet(wrong: Iterable[str], right: Iterable[str]) -> str:
-    return "Not yet. " + " ".join(f"It is not {code}: {_correction(code, right)}" for code in wrong)
 
 
 def _correction(answered: str, right: Iterable[str]) -> str:
@@ -306,7 +288,7 @@ def _pairs(random: Random, sound: Stand) -> Iterator[tuple[tuple[str, str], Stan
                 taken.update(pair)
 
 
-def answer_sheet(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> Table:
+def answer_sheet(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> list[Row]:
     """Return the answers to an exam, for the trainer: drawn anew, looked at, and closed."""
     with draw_exam(seed, count, composed, at=at) as exam:
         return exam.sheet()

@@ -1,22 +1,21 @@
 """The form of the gallery: choose a stand, look, ask for a hint, answer; the score stands below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vmscert.chainfaults import SEEN
 from vmscert.exam import Gallery
+from vmscert.forms import show_look
 from vmscert.rules import RULES
-from vmscert.show import show_errors_as_sentences
-from vmscert.sights import Words
+from vmscert.show import Form, show_errors_as_sentences, stack
 
 _LABEL = {"description_width": "60px"}
 _ROWS = 9  # choices that are seen at once
-_NOTHING = {"text/html": "", "text/plain": ""}
 
 
-@dataclass(frozen=True)
-class ExamForm:
+@dataclass
+class ExamForm(Form):
     """A stand, what to do with it, and what may be wrong there; the answer comes below.
 
     In exported HTML, where no button works, the first stand and its command are told.
@@ -27,54 +26,44 @@ class ExamForm:
     stand: Any
     codes: Any
     buttons: tuple[Any, ...]
+    said: str = ""  # what was last answered; what was seen stays below it
+    seen: Any = None
 
     def shown(self) -> dict[str, str]:
-        """Where the chosen stand is, and how OpenSSL looks at it."""
+        """What was said last, else where the stand is and how OpenSSL looks at it; the score."""
         number = self.stand.value
         where, command = self.gallery.where(number), self.gallery.command(number)
-        lines = Words(f"{where}. In a terminal:"), command, self.gallery.score()
-        html = "".join(line._repr_html_() for line in lines)
-        return {"text/html": html, "text/plain": "\n".join(lines)}
+        told = (
+            [f"Stand {number}: {self.said}"] if self.said else [f"{where}. In a terminal:", command]
+        )
+        return stack(*told, self.gallery.score(), *([self.seen] if self.seen else []))
 
-    def looked(self) -> dict[str, str]:
-        """What the client sees at the chosen stand."""
-        return _shown(self.gallery.look(self.stand.value))
+    def acts(self) -> Mapping[Any, Callable[[], Any]]:
+        """Look, hint, solution and check, as the buttons stand; and another stand."""
+        return {
+            self.stand: self.turn,
+            **dict(zip(self.buttons, (self.look, self.hint, self.solve, self.check), strict=True)),
+        }
 
-    def hinted(self) -> dict[str, str]:
-        """The next hint."""
-        return self._scored(self.gallery.hint(self.stand.value))
-
-    def solved(self) -> dict[str, str]:
-        """What is wrong there."""
-        return _shown(self.gallery.solution(self.stand.value))
-
-    def checked(self) -> dict[str, str]:
-        """The verdict on what is chosen."""
-        return self._scored(self.gallery.answer(self.stand.value, *self.codes.value))
-
-    def _scored(self, words: str) -> dict[str, str]:
-        lines = Words(f"Stand {self.stand.value}: {words}"), self.gallery.score()
-        html = "".join(line._repr_html_() for line in lines)
-        return {"text/html": html, "text/plain": "\n".join(lines)}
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import DisplayHandle, display
-
-        # Without the widget's own text, which an exported page would print.
-        display(self.form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
-        said, seen = DisplayHandle(), DisplayHandle()  # what was seen stays below what is said
-        said.display(self.shown(), raw=True)
-        seen.display(_NOTHING, raw=True)
-        acts = (self.looked, seen), (self.hinted, said), (self.solved, seen), (self.checked, said)
-        for button, (act, place) in zip(self.buttons, acts, strict=True):
-            button.on_click(_acting(act, place))
-        self.stand.observe(lambda _change: self._turn(said, seen), "value")
-
-    def _turn(self, said: Any, seen: Any) -> None:
+    def turn(self) -> None:
         """Go to another stand with nothing chosen."""
-        self.codes.value = ()
-        said.update(self.shown(), raw=True)
-        seen.update(_NOTHING, raw=True)
+        self.codes.value, self.said, self.seen = (), "", None
+
+    def look(self) -> None:
+        """Show what the client sees at the chosen stand."""
+        self.seen = self.gallery.look(self.stand.value)
+
+    def hint(self) -> None:
+        """Say the next hint."""
+        self.said = self.gallery.hint(self.stand.value)
+
+    def solve(self) -> None:
+        """Show what is wrong there."""
+        self.seen = show_look(self.gallery.solution(self.stand.value))
+
+    def check(self) -> None:
+        """Say the verdict on what is chosen."""
+        self.said = self.gallery.answer(self.stand.value, *self.codes.value)
 
 
 def exam_form(gallery: Gallery) -> ExamForm:
@@ -96,19 +85,3 @@ def exam_form(gallery: Gallery) -> ExamForm:
     buttons[-1].button_style = "primary"
     above = widgets.HBox([stand, *buttons[:-1]])
     return ExamForm(gallery, widgets.VBox([above, codes, buttons[-1]]), stand, codes, buttons)
-
-
-def _shown(thing: Any) -> dict[str, str]:
-    return {"text/html": thing._repr_html_(), "text/plain": repr(thing)}
-
-
-def _acting(act: Callable[[], dict[str, str]], place: Any) -> Callable[[Any], None]:
-    return lambda _event: place.update(_answer(act), raw=True)
-
-
-def _answer(act: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """What to show after a click: the answer, or the sentence why there is none."""
-    try:
-        return act()
-    except (ValueError, OSError) as error:
-        return _shown(Words(error))

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmscert.show import display_with_words
+from vmscert.show import Form
 
 
 @dataclass(frozen=True)
-class Explorer:
+class Explorer(Form):
     """Controls, and what `draw` makes of their values; exported pages show the first choice."""
 
     draw: Callable[..., Any]
@@ -26,9 +26,6 @@ class Explorer:
         shell: Any = InteractiveShell.instance()
         return shell.display_formatter.format(self.draw(**self.values))[0]
 
-    def _ipython_display_(self) -> None:
-        display_with_words(self.form, self.form.children, self.shown)
-
 
 def explore(draw: Callable[..., Any], **choices: Sequence[Any]) -> Explorer:
     """Return a control for each `name=choices` and show `draw(name=chosen)` below, as it changes.
@@ -37,17 +34,17 @@ def explore(draw: Callable[..., Any], **choices: Sequence[Any]) -> Explorer:
     """
     import ipywidgets as widgets
 
-    def control(name: str, among: Sequence[Any]) -> Any:
-        kind = widgets.Dropdown if isinstance(among[0], str) else widgets.SelectionSlider
-        return kind(
+    controls = [
+        (widgets.Dropdown if isinstance(among[0], str) else widgets.SelectionSlider)(
             options=[(_label(one), one) for one in among],
             value=among[0],
             description=name.replace("_", " "),
             style={"description_width": "130px"},
             layout=widgets.Layout(width="600px"),
         )
-
-    return Explorer(draw, widgets.VBox([control(*choice) for choice in choices.items()]))
+        for name, among in choices.items()
+    ]
+    return Explorer(draw, widgets.VBox(controls))
 
 
 def _label(value: Any) -> str:

@@ -1,18 +1,12 @@
 """Forms for troubleshooting: paste an error, look at a server or a file, sift a survey."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from vmscert.practice import Look, look
-from vmscert.show import (
-    display_with_words,
-    findings_table,
-    show_errors_as_sentences,
-    table,
-)
+from vmscert.show import Form, Shown, findings_table, show_errors_as_sentences, stack, table
 from vmscert.surveys import Survey
 from vmscert.symptoms import explain
 from vmscert.troubles import path_picture
@@ -22,19 +16,21 @@ _ALL = "all"
 _COLUMNS = ("host", "address", "port", "findings", "days_left", "issued_by")
 
 
+def show_look(seen: Look) -> Shown:
+    """Show one server or file: the path with its faults, the findings, and what to do."""
+    drawn = [path_picture(seen.diagnosis, seen.presented)] if seen.diagnosis else []
+    return stack(seen.about, *drawn, findings_table(seen.findings))
+
+
 @dataclass(frozen=True)
-class ErrorBox:
+class ErrorBox(Form):
     """A box to paste an error into, and what it means below."""
 
     form: Any
 
     def shown(self) -> dict[str, str]:
         """What the text in the box means."""
-        answer = explain(self.form.value)
-        return {"text/html": answer._repr_html_(), "text/plain": str(answer)}
-
-    def _ipython_display_(self) -> None:
-        display_with_words(self.form, [self.form], self.shown)
+        return stack(explain(self.form.value))
 
 
 def error_box(text: str = "") -> ErrorBox:
@@ -46,7 +42,7 @@ def error_box(text: str = "") -> ErrorBox:
 
 
 @dataclass(frozen=True)
-class LookForm:
+class LookForm(Form):
     """Server, name, roots, or a file; and what was seen there when somebody last pressed Look."""
 
     form: Any
@@ -54,23 +50,11 @@ class LookForm:
 
     def shown(self) -> dict[str, str]:
         """The path with its faults, the findings, and what to do."""
-        return shown_look(self.look())
+        return show_look(self.look())
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import DisplayHandle, display
-
-        display(self.form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
-        said = DisplayHandle()
-        said.display(self.shown(), raw=True)
-        button = self.form.children[-1]
-        button.on_click(lambda _button: said.update(self._answer(), raw=True))
-
-    def _answer(self) -> dict[str, str]:
-        """What to show after a click: what was seen, or the sentence why nothing was."""
-        try:
-            return self.shown()
-        except (ValueError, OSError) as error:
-            return {"text/html": f"<p>{escape(str(error))}</p>", "text/plain": str(error)}
+    def acts(self) -> Mapping[Any, Callable[[], Any]]:
+        """A look is taken when the button is pressed."""
+        return {self.form.children[-1]: lambda: None}
 
 
 def look_form(
@@ -80,42 +64,28 @@ def look_form(
     import ipywidgets as widgets
 
     show_errors_as_sentences()
-    texts = {
-        "Server": widgets.Text(server, placeholder="HOST:PORT", description="Server", style=_WIDE),
-        "Name": widgets.Text(name, placeholder="as clients say", description="Name", style=_WIDE),
-        "Roots": widgets.Text(roots, placeholder="ca.cer", description="Trusted CA"),
-        "File": widgets.Text(file, placeholder="instead of a server", description="or a file"),
-    }
-    for one in texts.values():
-        one.style = _WIDE
+    texts = [
+        widgets.Text(value, placeholder=hint, description=what, style=_WIDE)
+        for what, value, hint in (
+            ("Server", server, "HOST:PORT"),
+            ("Name", name, "as clients say"),
+            ("Trusted CA", roots, "ca.cer"),
+            ("or a file", file, "instead of a server"),
+        )
+    ]
     dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
 
     def now() -> Look:
-        given = bytes(dropped.value[0]["content"]) if dropped.value else texts["File"].value
-        return look(
-            at,
-            server=texts["Server"].value,
-            name=texts["Name"].value,
-            roots=texts["Roots"].value,
-            file=given,
-        )
+        where, called, trusted, path = (one.value for one in texts)
+        given = bytes(dropped.value[0]["content"]) if dropped.value else path
+        return look(at, server=where, name=called, roots=trusted, file=given)
 
-    return LookForm(widgets.VBox([*texts.values(), dropped, button]), now)
-
-
-def shown_look(seen: Look) -> dict[str, str]:
-    """Return what a look showed, as HTML and as words."""
-    findings = findings_table(seen.findings)
-    html, plain = f"<p>{escape(seen.about)}</p>", seen.about
-    if seen.diagnosis:
-        drawn = path_picture(seen.diagnosis, seen.presented)._repr_mimebundle_()
-        html, plain = html + drawn["text/html"], f"{plain}\n{drawn['text/plain']}"
-    return {"text/html": html + findings._repr_html_(), "text/plain": f"{plain}\n{findings!r}"}
+    return LookForm(widgets.VBox([*texts, dropped, button]), now)
 
 
 @dataclass(frozen=True)
-class Sieve:
+class Sieve(Form):
     """The table of a survey, with what to show of it and in which order."""
 
     survey: Survey
@@ -125,20 +95,18 @@ class Sieve:
     def rows(self) -> list[Mapping[str, Any]]:
         """The rows that are shown now."""
         finding, words, order = (one.value for one in self.form.children)
-        rows = [row for row in self.survey.rows() if _fits(row, finding, words)]
+        rows = [
+            row
+            for row in self.survey.rows()
+            if finding in (_ALL, row["verdict"], *row["findings"].split(", "))
+            and words.casefold() in " ".join(map(str, row.values())).casefold()
+        ]
         return sorted(rows, key=lambda row: (row[order] is None, row[order]))
 
     def shown(self) -> dict[str, str]:
         """The rows that are shown now, as a table."""
-        shown = table(self.rows, _COLUMNS, "No endpoint like that.")
         words = f"{len(self.rows)} of {len(self.survey.seen)} endpoints"
-        return {
-            "text/html": f"<p>{words}</p>{shown._repr_html_()}",
-            "text/plain": f"{words}\n{shown!r}",
-        }
-
-    def _ipython_display_(self) -> None:
-        display_with_words(self.form, self.form.children, self.shown)
+        return stack(words, table(self.rows, _COLUMNS, "No endpoint like that."))
 
 
 def sieve(survey: Survey) -> Sieve:
@@ -146,19 +114,9 @@ def sieve(survey: Survey) -> Sieve:
     import ipywidgets as widgets
 
     codes = sorted({finding["finding"] for finding in survey.remedies()})
-    return Sieve(
-        survey,
-        widgets.HBox(
-            [
-                widgets.Dropdown(options=[_ALL, "verified", *codes], description="Show"),
-                widgets.Text(placeholder="any text of a row", description="that has"),
-                widgets.Dropdown(options=_COLUMNS, value="findings", description="sorted by"),
-            ]
-        ),
-    )
-
-
-def _fits(row: Mapping[str, Any], finding: str, words: str) -> bool:
-    codes: Iterable[str] = (*row["findings"].split(", "), row["verdict"])
-    text = " ".join(map(str, row.values())).casefold()
-    return finding in (_ALL, *codes) and words.casefold() in text
+    controls = [
+        widgets.Dropdown(options=[_ALL, "verified", *codes], description="Show"),
+        widgets.Text(placeholder="any text of a row", description="that has"),
+        widgets.Dropdown(options=_COLUMNS, value="findings", description="sorted by"),
+    ]
+    return Sieve(survey, widgets.HBox(controls))

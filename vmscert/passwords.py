@@ -2,13 +2,15 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import Any
 
 from vmscert.job import NOBODY, Job
 from vmscert.missing import missing_certificates
+from vmscert.show import Form, stack
 from vmscert.site import PFX
 
 # Letters that lie at the same place on English, French and German keyboards, and that nobody takes
@@ -18,7 +20,7 @@ _WORDS, _SYLLABLES = 5, 3
 
 
 @dataclass(frozen=True)
-class Password:
+class Password(Form):
     """A password that no text of this object says; `about` is what is said instead.
 
     `fresh` is true if nobody has seen it yet: it is shown on a screen once, in a form whose
@@ -32,24 +34,32 @@ class Password:
     def __str__(self) -> str:
         return self.about
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        if self.fresh:
-            display(self._form()._repr_mimebundle_() | {"text/plain": ""}, raw=True)
-        display({"text/plain": self.about, "text/html": f"<p>{escape(self.about)}</p>"}, raw=True)
-
-    def _form(self) -> Any:
+    @cached_property
+    def form(self) -> Any:
         """The password in large letters, and a button that takes it off the screen for good."""
+        if not self.fresh:
+            return None
         import ipywidgets as widgets
 
         style = "font: 22px monospace; padding: 8px 0"
-        shown = widgets.HTML(f'<div style="{style}">{escape(self.text)}</div>')
-        button = widgets.Button(
-            description="I have written it down", layout=widgets.Layout(width="200px")
+        wide = widgets.Layout(width="200px")
+        return widgets.VBox(
+            [
+                widgets.HTML(f'<div style="{style}">{escape(self.text)}</div>'),
+                widgets.Button(description="I have written it down", layout=wide),
+            ]
         )
-        button.on_click(lambda _button: (setattr(shown, "value", ""), button.close()))
-        return widgets.VBox([shown, button])
+
+    def shown(self) -> dict[str, str]:
+        """What is said instead of the password."""
+        return stack(self.about)
+
+    def acts(self) -> Mapping[Any, Callable[[], Any]]:
+        """The button takes the password off the screen, and goes."""
+        if self.form is None:
+            return {}
+        letters, button = self.form.children
+        return {button: lambda: (setattr(letters, "value", ""), button.close())}
 
 
 def new_password() -> str:

@@ -17,7 +17,7 @@ from vmscert.job import Check, Job
 from vmscert.missing import lacking_roots, missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
-from vmscert.switching import TRUST, Step, ready, switch_off, switch_on, too_early
+from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
 from vmscert.trust import Finding, diagnose
 from vmscert.verify import VERIFIED, Verification
 from vmscert.windows import thumbprint
@@ -96,7 +96,7 @@ def plan_imports(job: Job) -> list[Row]:
     return [
         {
             "server": host.name,
-            "file": ", ".join(_files(host)),
+            "file": _files(host),
             "private key": _way(host),
             "the key must be readable by": host.accounts,
         }
@@ -104,10 +104,10 @@ def plan_imports(job: Job) -> list[Row]:
     ]
 
 
-def _files(host: Host) -> list[str]:
+def _files(host: Host) -> str:
     """In which files a server's certificate and key travel."""
     windows = f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}"
-    return [*([] if host.only_pem else [windows]), *host.pem_files]
+    return ", ".join([*([] if host.only_pem else [windows]), *host.pem_files])
 
 
 def _way(host: Host) -> str:
@@ -126,33 +126,27 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
     What happens to clients that do not trust the CA stands at the step of trust, once for all.
     """
     site = given.site if isinstance(given, Job) else given
+    windows = {row["group"]: row["window"] for row in facts("xprotect/certificate-groups")}
+    called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
+    by_itself = "it can't; whoever is left out goes dark with the first server that it calls"
+    clustered = any(host.cluster for host in site)
     return [
         {
             "step": step.number,
             "server": step.host or f"all {len(site.clients)} clients",
-            "switch": tuple(map(_in_the_window, step.groups)) or ("trust the CA",),
-            "downtime": f"{step.minutes} min{_unless_confirmed(step.minutes_sure)}",
+            "switch": tuple(called[group] for group in step.groups) or ("trust the CA",),
+            "downtime": f"{step.minutes} min"
+            + ("" if step.minutes_sure == "confirmed" else f" ({step.minutes_sure})"),
             "stands still": step.dark,
             "after": _spans(step.waits_for),
-            "if it came too early": _too_early(site, step),
-            **({"besides": "; ".join(step.also)} if any(host.cluster for host in site) else {}),
+            "if it came too early": by_itself
+            if step.on and step.number == TRUST
+            else "; ".join(too_early(site, step, (TRUST,))),
+            **({"besides": "; ".join(step.also)} if clustered else {}),
             "this order is": step.sure,
         }
         for step in (switch_off if off else switch_on)(site)
     ]
-
-
-def _in_the_window(group: str) -> str:
-    """A certificate group, with its name in Server Configurator's window where that differs."""
-    window = next(r["window"] for r in facts("xprotect/certificate-groups") if r["group"] == group)
-    return f"{group} (in the window: {window})" if window else group
-
-
-def _too_early(site: Site, step: Step) -> str:
-    """What a step breaks before its turn, besides clients without trust, who break at any step."""
-    if step.on and step.number == TRUST:
-        return "it can't; whoever is left out goes dark with the first server that it calls"
-    return "; ".join(too_early(site, step, (TRUST,)))
 
 
 def switching_checks(job: Job) -> list[Check]:
@@ -161,7 +155,12 @@ def switching_checks(job: Job) -> list[Check]:
     A server is ready when all that call it hold the CA certificate, as their inventories say.
     """
     trusting = {host.name for host in job.site.clients} - set(lacking_roots(job))
-    to_do = [step for step in switch_on(job.site) if step.number in _unswitched(job)]
+    left = missing_groups(job)  # not bound to the newest certificates
+    to_do = [
+        step
+        for step in switch_on(job.site)
+        if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
+    ]
     checks = [
         check
         for step in to_do
@@ -170,16 +169,6 @@ def switching_checks(job: Job) -> list[Check]:
     ]
     servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
     return checks or [Check(f"all that call {servers} hold the CA certificate", True)]
-
-
-def _unswitched(job: Job) -> set[int]:
-    """The numbers of the steps whose groups are not all bound to the newest certificates."""
-    left = missing_groups(job)
-    return {
-        step.number
-        for step in switch_on(job.site)
-        if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
-    }
 
 
 def _spans(numbers: Iterable[int]) -> str:
@@ -191,10 +180,6 @@ def _spans(numbers: Iterable[int]) -> str:
         else:
             spans.append([number])
     return ", ".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in spans)
-
-
-def _unless_confirmed(sure: str) -> str:
-    return "" if sure == "confirmed" else f" ({sure})"
 
 
 def who_serves_what(site: Site) -> list[Row]:
@@ -222,26 +207,25 @@ def connection_rows(connections: Iterable[Verification], most: int = 100) -> lis
 
     Of what verified, `most` rows are shown and the rest is counted.
     """
-    rows: dict[tuple, list[Verification]] = defaultdict(list)
+    same: dict[tuple, list[Verification]] = defaultdict(list)
     for one in connections:
-        rows[one.client, one.server, one.port, one.verdict].append(one)
-    refused = [_connection_row(key, same) for key, same in rows.items() if key[3] != VERIFIED]
-    verified = [_connection_row(key, same) for key, same in rows.items() if key[3] == VERIFIED]
+        same[one.client, one.server, one.port, one.verdict].append(one)
+    rows: list[Row] = [
+        {
+            "connection": f"{client} → {server}:{port}",
+            "names used": len(group),
+            "TLS": group[0].tls,
+            "certificate": group[0].thumbprint[:8],
+            "verdict": verdict,
+            "detail": group[0].detail,
+        }
+        for (client, server, port, verdict), group in same.items()
+    ]
+    refused = [row for row in rows if row["verdict"] != VERIFIED]
+    verified = [row for row in rows if row["verdict"] == VERIFIED]
     rest = len(verified) - most
     more: Row = {"connection": f"and {rest} more", "verdict": VERIFIED}
     return [*refused, *verified[:most], *([more] if rest > 0 else [])]
-
-
-def _connection_row(key: tuple, same: list[Verification]) -> Row:
-    client, server, port, verdict = key
-    return {
-        "connection": f"{client} → {server}:{port}",
-        "names used": len(same),
-        "TLS": same[0].tls,
-        "certificate": same[0].thumbprint[:8],
-        "verdict": verdict,
-        "detail": same[0].detail,
-    }
 
 
 def connection_checks(connections: Iterable[Verification]) -> list[Check]:

@@ -1,10 +1,13 @@
-"""The overlap of a site's own CAs, as its records know them: what runbook 18 simulates."""
+"""The overlap of a site's own CAs, as its records know them: simulated and drawn by runbook 18."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vmscert.authority import is_signed_by
+from vmscert.bands import bands
+from vmscert.drawing import Picture
 from vmscert.job import Job
-from vmscert.overlap import Overlap, planned_stores, stand_ins
+from vmscert.overlap import Day, Overlap, planned_stores, stand_ins
 from vmscert.site import THIRD_PARTY
 from vmscert.windows import Stores
 
@@ -38,3 +41,28 @@ def overlap_of(job: Job) -> Overlap:
 def _standing(held: Stores, real, stand_in) -> Stores:
     """The stores, with the stand-in where the real root is."""
     return replace(held, root=tuple(stand_in if one == real else one for one in held.root))
+
+
+def overlap_picture(days: Sequence[Day]) -> Picture:
+    """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
+    counts = {
+        "trust the old root": [day.old for day in days],
+        "trust the new root": [day.new for day in days],
+        "serve the old CA's": [day.on_old for day in days],
+        "serve the new CA's": [day.on_new for day in days],
+        "computers visited": [sum(bool(visit.host) for visit in day.visits) for day in days],
+        "dark links": [len(day.dark) for day in days],
+    }
+    began: dict[str, Day] = {}
+    for day in days:
+        for visit in day.visits:
+            began.setdefault(visit.action, day)
+    parts = [f"{action} from {day.at:%Y-%m-%d}" for action, day in began.items()]
+    dark = [day for day in days if day.dark]
+    parts.append(
+        f"{len(dark)} of {len(days)} days with dark links, the first {dark[0].at:%Y-%m-%d}"
+        if dark
+        else f"no dark link on any of {len(days)} days"
+    )
+    at = [day.at for day in days]
+    return bands(at, counts, "The overlap, day by day", "; ".join(parts))

@@ -1,94 +1,143 @@
-"""What notebooks show: tables, pictures, small forms, and the stop sign.
+"""What notebooks show: tables, the stop sign, and forms with what they say below.
 
-The only module with IPython and ipywidgets; pandas and they load when they are first needed.
+pandas, IPython and ipywidgets load when they are first needed.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmscert.facts import DATA, facts
 from vmscert.job import Stop
-from vmscert.picture import Picture, site_map, timeline
+from vmscert.picture import site_map
 from vmscert.site import Site
 from vmscert.trust import Finding
 
 _DEFAULT_FOLDER = "data/records/<site>"
 _MOST_LISTED = 20  # computers named under the map
 _MOST_FAILED = 3  # checks told in the line on which a notebook stops
-_LEFT = 'style="text-align: left; vertical-align: top;'
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "EncryptionSwitches",
-    "Picture",
-    "SiteChoice",
-    "Stop",
-    "Table",
-    "choose_site",
-    "encryption_switches",
-    "findings_table",
-    "require",
-    "site_map",
-    "table",
-    "timeline",
-]
+Columns = Sequence[str] | Mapping[str, str | Callable[[Any], Any]]
+
+
+class Shown(dict[str, str]):
+    """Something to look at, media type → text, as a notebook or a form shows it."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return dict(self)
+
+    def __repr__(self) -> str:
+        return self["text/plain"]
+
+
+def stack(*parts: Any, between: str = "\n") -> Shown:
+    """Put pictures, tables and sentences one below the other."""
+    bundles = [_bundle(part) for part in parts]
+    html = "".join(one["text/html"] for one in bundles)
+    return Shown(
+        {"text/html": html, "text/plain": between.join(one["text/plain"] for one in bundles)}
+    )
+
+
+def _bundle(part: Any) -> dict[str, str]:
+    if hasattr(part, "_repr_mimebundle_"):
+        return part._repr_mimebundle_()
+    text = str(part)
+    html = part._repr_html_() if hasattr(part, "_repr_html_") else f"<p>{escape(text)}</p>"
+    return {"text/html": html, "text/plain": text}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to look at, with every word in full; `.frame` is the pandas DataFrame behind them."""
+    """Rows to look at, with every word in full; `.frame` is the pandas DataFrame behind them.
+
+    `marks` is text → the HTML that a cell which says just that has instead. Styles stand in each
+    cell: JupyterLab takes a <style> out of a notebook that it does not trust yet.
+    """
 
     frame: "pd.DataFrame"
     empty: str = "Nothing."
+    marks: Mapping[str, str] | None = None
 
     def _repr_html_(self) -> str:
         if self.frame.empty:
             return f"<p>{self.empty}</p>"
-        html = self.frame.to_html(index=False, border=0)
-        # Short texts stay on one line: a host name broken at its hyphen can't be read. In long ones
-        # a key identifier may break, or the last column would be off the page.
-        html = re.sub(r"<t([dh])>(?=[^<]{1,40}<)", f'<t\\1 {_LEFT} white-space: nowrap">', html)
-        html = re.sub(r"<td>(?=[^<]*[0-9A-F]{30})", f'<td {_LEFT} overflow-wrap: anywhere">', html)
-        return re.sub(r"<t([dh])>", f'<t\\1 {_LEFT} white-space: normal">', html)
+        head = _row("th", self.frame.columns, {}).replace("<tr>", '<tr style="text-align: right;">')
+        body = "\n".join(_row("td", cells, self.marks or {}) for cells in self.frame.to_numpy())
+        return (
+            f'<table class="dataframe">\n  <thead>\n{head}\n  </thead>\n'
+            f"  <tbody>\n{body}\n  </tbody>\n</table>"
+        )
 
     def __repr__(self) -> str:
         return self.empty if self.frame.empty else self.frame.to_string(index=False)
 
 
+def _row(tag: str, cells: Iterable[str], marks: Mapping[str, str]) -> str:
+    lines = [_cell(tag, escape(str(one), quote=False), marks.get(one, "")) for one in cells]
+    return "\n".join(["    <tr>", *lines, "    </tr>"])
+
+
+def _cell(tag: str, text: str, mark: str) -> str:
+    # Short texts stay on one line: a host name broken at its hyphen can't be read. In long ones a
+    # key identifier may break, or the last column would be off the page.
+    flow = "white-space: normal"
+    if 0 < len(text) <= 40:
+        flow = "white-space: nowrap"
+    elif tag == "td" and re.search("[0-9A-F]{30}", text):
+        flow = "overflow-wrap: anywhere"
+    style = f"text-align: left; vertical-align: top; {flow}"
+    return f'      <{tag} style="{style}">{mark or text}</{tag}>'
+
+
 def table(
-    rows: Iterable[Any], columns: Sequence[str] | None = None, empty: str = "Nothing."
+    rows: Iterable[Any],
+    columns: Columns | None = None,
+    empty: str = "Nothing.",
+    marks: Mapping[str, str] | None = None,
 ) -> Table:
-    """Show dataclasses or mappings as a table; `columns` chooses and orders."""
+    """Show dataclasses or mappings as a table; `columns` chooses and orders.
+
+    With titles, it is title → the name of a field or property, or what makes a cell of a row.
+    """
     import pandas as pd
 
-    written = [{key: _written(value) for key, value in _items(row).items()} for row in rows]
+    titles = columns if isinstance(columns, Mapping) else {}
+    written = [
+        {title: _written(value) for title, value in _cells(row, titles).items()} for row in rows
+    ]
     frame = pd.DataFrame(written, columns=list(columns) if columns else None)
-    return Table(frame.fillna(""), empty)
+    return Table(frame.fillna(""), empty, marks)
+
+
+def _cells(row: Any, titles: Mapping[str, str | Callable[[Any], Any]]) -> Mapping[str, Any]:
+    if titles:
+        return {
+            title: getattr(row, of) if isinstance(of, str) else of(row)
+            for title, of in titles.items()
+        }
+    return row if isinstance(row, Mapping) else asdict(row)
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:
     """Show findings with their meaning and what to do about them."""
-    return table(
-        (
-            {
-                "where": finding.where,
-                "rule": finding.code,
-                "severity": finding.severity,
-                "what was found": finding.detail,
-                "meaning": finding.rule.meaning,
-                "what to do": f"{finding.rule.remedy_text} ({finding.rule.remedy})",
-            }
-            for finding in findings
-        ),
-        empty="No finding.",
-    )
+    columns = {
+        "where": "where",
+        "rule": "code",
+        "severity": "severity",
+        "what was found": "detail",
+        "meaning": lambda one: one.rule.meaning,
+        "what to do": lambda one: f"{one.rule.remedy_text} ({one.rule.remedy})",
+    }
+    return table(findings, columns, "No finding.")
 
 
 def require(checks: Iterable[Any]) -> Table:
@@ -97,26 +146,58 @@ def require(checks: Iterable[Any]) -> Table:
     A check has `.what` (what should hold), `.ok`, and `.todo` (what to do when it does not).
     """
     checks = list(checks)
-    shown = table({"expected": c.what, "holds": c.ok, "what to do": c.todo} for c in checks)
+    columns: Columns = {"expected": "what", "holds": "ok"}
     failed = [check for check in checks if not check.ok]
-    if failed:
-        from IPython.display import display
+    if not failed:
+        return table(checks, columns, "Nothing to check.")
+    from IPython.display import display
 
-        display(shown)
-        raise Stop(_line(failed))
-    return Table(shown.frame.drop(columns="what to do", errors="ignore"), "Nothing to check.")
-
-
-def _line(failed: Sequence[Any]) -> str:
-    """What failed and what to do; the table above the line has all of it."""
+    display(table(checks, {**columns, "what to do": "todo"}))
     told = [f"not yet: {check.what}. {check.todo}" for check in failed[:_MOST_FAILED]]
     if len(failed) > _MOST_FAILED:
         told.append(f"and {len(failed) - _MOST_FAILED} more, in the table above")
-    return " ".join("; ".join(told).split())
+    raise Stop(" ".join("; ".join(told).split()))
+
+
+class Form:
+    """Controls, and below them what they say: in exported HTML they are blank, and it is there.
+
+    A form has its controls in `.form`, and says what is `shown()` for them.
+    """
+
+    form: Any
+
+    def shown(self) -> dict[str, str]:
+        """What stands below the controls now, media type → text."""
+        raise NotImplementedError
+
+    def acts(self) -> Mapping[Any, Callable[[], Any]]:
+        """Each control → what is done when it is pressed or changed, before all is shown anew."""
+        return dict.fromkeys(getattr(self.form, "children", [self.form]), lambda: None)
+
+    def after(self, act: Callable[[], Any]) -> dict[str, str]:
+        """What to show after an act: what is to be seen now, or the sentence why nothing is."""
+        try:
+            act()
+            return self.shown()
+        except (ValueError, OSError) as error:
+            return stack(error)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import DisplayHandle, display
+
+        if self.form is not None:
+            # Without the widget's own text, which an exported page would print: VBox(children=(…
+            display(self.form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
+        said = DisplayHandle()
+        said.display(self.shown(), raw=True)
+        for control, act in self.acts().items():
+            listen = getattr(control, "on_click", None) or partial(control.observe, names="value")
+            listen(lambda _event, act=act: said.update(self.after(act), raw=True))
 
 
 @dataclass(frozen=True)
-class SiteChoice:
+class SiteChoice(Form):
     """A small form that says the same as the parameter cell; read `.site` and `.folder`."""
 
     form: Any
@@ -131,11 +212,10 @@ class SiteChoice:
         """The folder of the site's records; empty for the default."""
         return self.form.children[1].value.strip()
 
-    def __str__(self) -> str:
-        return f"Site: {self.site}; records in: {self.folder or _DEFAULT_FOLDER}"
-
-    def _ipython_display_(self) -> None:
-        display_with_words(self.form, self.form.children, lambda: {"text/plain": str(self)})
+    def shown(self) -> dict[str, str]:
+        """The site and the folder that are chosen now."""
+        chosen = f"Site: {self.site}; records in: {self.folder or _DEFAULT_FOLDER}"
+        return {"text/plain": chosen}
 
 
 def choose_site(site: str, folder: str = "") -> SiteChoice:
@@ -149,19 +229,11 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
     if str(site) not in tables:
         names.append((str(site), str(site)))  # whole: its stem may be that of another table
     wide = {"description_width": "80px"}
-    return SiteChoice(
-        widgets.VBox(
-            [
-                widgets.Dropdown(options=names, value=str(site), description="Site", style=wide),
-                widgets.Text(
-                    value=str(folder),
-                    placeholder=_DEFAULT_FOLDER,
-                    description="Records in",
-                    style=wide,
-                ),
-            ]
-        )
+    sites = widgets.Dropdown(options=names, value=str(site), description="Site", style=wide)
+    records = widgets.Text(
+        value=str(folder), placeholder=_DEFAULT_FOLDER, description="Records in", style=wide
     )
+    return SiteChoice(widgets.VBox([sites, records]))
 
 
 def show_errors_as_sentences() -> None:
@@ -179,7 +251,7 @@ def show_errors_as_sentences() -> None:
 
 
 @dataclass(frozen=True)
-class EncryptionSwitches:
+class EncryptionSwitches(Form):
     """The three places of encryption as switches, with the map of what they encrypt."""
 
     site: Site
@@ -194,15 +266,17 @@ class EncryptionSwitches:
 
     def shown(self) -> dict[str, str]:
         """The map and who must trust the CA, for what is switched on."""
-        bundle = site_map(self.site, places=self.places or ["none"])._repr_mimebundle_()
-        words = _must_trust(self.site, self.places)
-        return {
-            "text/html": f"{bundle['text/html']}<p>{escape(words)}</p>",
-            "text/plain": f"{bundle['text/plain']} {words}",
-        }
-
-    def _ipython_display_(self) -> None:
-        display_with_words(self.form, self.form.children, self.shown)
+        place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
+        names = {c.client for c in self.site.connections if place_of[c.group] in self.places}
+        who = [host.name for host in self.site if host.name in names]
+        listed = ", ".join(who[:_MOST_LISTED]) + (" …" if len(who) > _MOST_LISTED else "")
+        many = f"{len(who)} of {len(self.site)} computers"
+        words = f"{many} lose contact unless they trust the CA: {listed}."
+        return stack(
+            site_map(self.site, places=self.places or ["none"]),
+            words if who else "Nothing is encrypted; nobody needs the CA.",
+            between=" ",
+        )
 
 
 def encryption_switches(site: Site) -> EncryptionSwitches:
@@ -219,34 +293,6 @@ def encryption_switches(site: Site) -> EncryptionSwitches:
         for row in facts("xprotect/encryption-places")
     ]
     return EncryptionSwitches(site, widgets.VBox(switches))
-
-
-def display_with_words(form: Any, inputs: Iterable[Any], say: Callable[[], dict]) -> None:
-    """Display a form, and below it what it says now: in exported HTML the form itself is blank."""
-    from IPython.display import DisplayHandle, display
-
-    # Without the widget's own text, which an exported page would print: VBox(children=(…
-    display(form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
-    said = DisplayHandle()
-    said.display(say(), raw=True)
-    for one in inputs:
-        one.observe(lambda _change: said.update(say(), raw=True), "value")
-
-
-def _must_trust(site: Site, places: Sequence[str]) -> str:
-    place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
-    names = {c.client for c in site.connections if place_of[c.group] in places}
-    if not names:
-        return "Nothing is encrypted; nobody needs the CA."
-    who = [host.name for host in site if host.name in names]
-    listed = ", ".join(who[:_MOST_LISTED]) + (" …" if len(who) > _MOST_LISTED else "")
-    return f"{len(who)} of {len(site)} computers lose contact unless they trust the CA: {listed}."
-
-
-def _items(row: Any) -> Mapping[str, Any]:
-    if isinstance(row, Mapping):
-        return row
-    return asdict(row)
 
 
 def _written(value: Any) -> str:

@@ -3,7 +3,7 @@
 The verdict comes with the solution only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
@@ -11,13 +11,9 @@ from cryptography import x509
 
 from vmscert.chainfaults import Call
 from vmscert.dissect import anatomy
-from vmscert.drawing import BAD, LINE, PAPER, QUIET, Canvas, Picture, fit
-from vmscert.forms import shown_look
+from vmscert.drawing import Picture
 from vmscert.paths import Reading, moment
-from vmscert.practice import Look
-from vmscert.trust import Diagnosis
-
-_TALL, _STEP, _WIDE = 46, 64, 430  # pixels: a box, from one box to the next, and its width
+from vmscert.troubles import path_picture
 
 
 class Words(str):
@@ -87,26 +83,14 @@ class Sight:
             f"{anatomy(one)._repr_html_()}</details>"
             for place, one in self.certificates()
         )
-        return "".join([*lines, self._picture(), *certificates])
+        drawn = self.picture()
+        shown = drawn._repr_mimebundle_()["text/html"] if drawn else ""
+        return "".join([*lines, shown, *certificates])
 
-    def _picture(self) -> str:
-        if self.call.diagnosis is None:
-            return ""
-        drawn = way_up(self.call.diagnosis, self.sent, self.trusted)
-        return drawn._repr_mimebundle_()["text/html"]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What is wrong at a stand: the path with its faults, and a table of findings."""
-
-    look: Look
-
-    def _repr_html_(self) -> str:
-        return shown_look(self.look)["text/html"]
-
-    def __repr__(self) -> str:
-        return shown_look(self.look)["text/plain"]
+    def picture(self) -> Picture | None:
+        """The way up that the client finds; None where the server showed no certificate."""
+        seen = self.call.diagnosis
+        return path_picture(seen, self.sent, self.trusted) if seen else None
 
 
 def _about_list(crl: x509.CertificateRevocationList) -> str:
@@ -117,47 +101,3 @@ def _about_list(crl: x509.CertificateRevocationList) -> str:
         f"The client holds a revocation list of {crl.issuer.rfc4514_string()}, from "
         f"{moment(start)} to {until}. Serial numbers on it: {serials}."
     )
-
-
-def way_up(
-    diagnosis: Diagnosis,
-    presented: Sequence[x509.Certificate],
-    roots: Sequence[x509.Certificate],
-) -> Picture:
-    """Draw the way that a client finds from the server's certificate upwards; it judges nothing."""
-    path = [Reading(one) for one in reversed(diagnosis.path)]
-    boxes = path if diagnosis.path and diagnosis.path[-1] in roots else [None, *path]
-    unused = [f"trusted, but not on the way: {Reading(one).label}" for one in roots]
-    unused = [text for text, one in zip(unused, roots, strict=True) if one not in diagnosis.path]
-    canvas = Canvas(900, 30 + _STEP * len(boxes) + 22 * len(unused), "The way up from the server")
-    for place, one in enumerate(boxes):
-        _draw_step(canvas, 16 + _STEP * place, one, _held(one, presented))
-        if place:
-            middle, top = 20 + _WIDE / 2, 16 + _STEP * place
-            canvas.line(middle, top - _STEP + _TALL, middle, top, width=2)
-    for place, text in enumerate(unused):
-        canvas.text(20, 24 + _STEP * len(boxes) + 22 * place, text, colour=QUIET)
-    labels = [one.label if one else "nobody that the client trusts" for one in reversed(boxes)]
-    return canvas.picture(f"The way up: {', then '.join(labels)}.")
-
-
-def _held(one: Reading | None, presented: Sequence[x509.Certificate]) -> str:
-    if one is None:
-        return ""
-    if one.certificate in presented:
-        return f"sent as number {presented.index(one.certificate) + 1}"
-    return "trusted by the client"
-
-
-def _draw_step(canvas: Canvas, y: float, one: Reading | None, held: str) -> None:
-    if one is None:
-        for start in range(20, 20 + _WIDE, 12):  # a dashed frame
-            canvas.line(start, y, start + 6, y, colour=BAD)
-            canvas.line(start, y + _TALL, start + 6, y + _TALL, colour=BAD)
-        canvas.text(36, y + 28, "here the client finds nobody that it trusts", colour=BAD)
-        return
-    canvas.box(20, y, _WIDE, _TALL, fill=PAPER, stroke=LINE)
-    canvas.text(36, y + 20, fit(one.label.strip("'"), _WIDE - 30, bold=True), bold=True)
-    issued = f"issued by {'itself' if one.self_signed else one.issuer_label}"
-    canvas.text(36, y + 37, fit(issued, _WIDE - 30, 11), size=11)
-    canvas.text(36 + _WIDE, y + 28, held, colour=QUIET)

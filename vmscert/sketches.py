@@ -1,7 +1,6 @@
 """Pictures for lessons: the bytes of a certificate, padded messages, numbers, costs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import cycle
 
 from vmscert.der import WRAPPING, Field
@@ -24,46 +23,30 @@ def bytes_picture(der: bytes, fields: Sequence[Field], chosen: str = "") -> Pict
     height = _TOP + max(rows * _ROW, len(fields) * _ROW) + 18
     canvas = Canvas(WIDTH, height, "The bytes of a certificate")
     canvas.text(_LEFT, 20, f"{len(der)} bytes, from top left to bottom right", colour=QUIET)
-    colours = _colours(fields, chosen)
-    for field, colour in zip(fields, colours, strict=True):
-        _draw_field(canvas, field, colour)
-    for row in range(rows):
-        _draw_row(canvas, row, der[row * _IN_A_ROW : (row + 1) * _IN_A_ROW])
-    _draw_names(canvas, fields, colours, chosen)
-    told = [f"{f.name} {f.size}" for f in fields if f.name != WRAPPING]
-    shown = f", {chosen} stands out" if chosen else ""
-    return canvas.picture(f"{len(der)} bytes of a certificate{shown}: {', '.join(told)}.")
-
-
-def _colours(fields: Sequence[Field], chosen: str) -> list[str]:
-    if chosen:
-        return [_STRONG if field.name == chosen else _FAINT for field in fields]
     pale = cycle(_PALE)
-    return [PAPER if field.name == WRAPPING else next(pale) for field in fields]
-
-
-def _draw_field(canvas: Canvas, field: Field, colour: str) -> None:
-    for row in range(field.start // _IN_A_ROW, (field.end - 1) // _IN_A_ROW + 1):
-        begin = max(field.start, row * _IN_A_ROW) - row * _IN_A_ROW
-        end = min(field.end, (row + 1) * _IN_A_ROW) - row * _IN_A_ROW
-        x, y = _LEFT + begin * _BYTE, _TOP + row * _ROW
-        canvas.box(x, y, (end - begin) * _BYTE, _ROW - 1, fill=colour, radius=2)
-
-
-def _draw_row(canvas: Canvas, row: int, data: bytes) -> None:
-    y = _TOP + row * _ROW + 12.5
-    canvas.text(_LEFT - 8, y, str(row * _IN_A_ROW), colour=QUIET, size=10, anchor="end")
-    width = len(data) * _BYTE - 8
-    canvas.typed(_LEFT + 4, y, data.hex(" "), width, size=10.5)
-
-
-def _draw_names(canvas, fields, colours, chosen) -> None:
-    shown = [(f, c) for f, c in zip(fields, colours, strict=True) if f.name != WRAPPING]
+    colours = [PAPER if field.name == WRAPPING else next(pale) for field in fields]
+    if chosen:
+        colours = [_STRONG if field.name == chosen else _FAINT for field in fields]
+    coloured = list(zip(fields, colours, strict=True))
+    for field, colour in coloured:
+        for row in range(field.start // _IN_A_ROW, (field.end - 1) // _IN_A_ROW + 1):
+            begin = max(field.start, row * _IN_A_ROW) - row * _IN_A_ROW
+            end = min(field.end, (row + 1) * _IN_A_ROW) - row * _IN_A_ROW
+            x, y = _LEFT + begin * _BYTE, _TOP + row * _ROW
+            canvas.box(x, y, (end - begin) * _BYTE, _ROW - 1, fill=colour, radius=2)
+    for row in range(rows):
+        y, data = _TOP + row * _ROW + 12.5, der[row * _IN_A_ROW : (row + 1) * _IN_A_ROW]
+        canvas.text(_LEFT - 8, y, str(row * _IN_A_ROW), colour=QUIET, size=10, anchor="end")
+        canvas.typed(_LEFT + 4, y, data.hex(" "), len(data) * _BYTE - 8, size=10.5)
+    shown = [(field, colour) for field, colour in coloured if field.name != WRAPPING]
     for number, (field, colour) in enumerate(shown):
         y, bold = _TOP + number * 1.5 * _ROW, field.name == chosen
         canvas.box(_LEGEND, y, 12, 12, fill=colour, radius=2, stroke=LINE)
         canvas.text(_LEGEND + 18, y + 10.5, field.name, size=12, bold=bold)
         canvas.text(WIDTH - 24, y + 10.5, str(field.size), colour=QUIET, size=11, anchor="end")
+    told = [f"{f.name} {f.size}" for f in fields if f.name != WRAPPING]
+    chosen = f", {chosen} stands out" if chosen else ""
+    return canvas.picture(f"{len(der)} bytes of a certificate{chosen}: {', '.join(told)}.")
 
 
 def blocks_picture(parts: Mapping[str, bytes], title: str) -> Picture:
@@ -78,20 +61,14 @@ def blocks_picture(parts: Mapping[str, bytes], title: str) -> Picture:
         canvas.text(212, y + 15, f"{len(data)} bytes", anchor="end", colour=QUIET, size=11)
         width = max(4, 600 * len(data) / longest)
         canvas.box(226, y, width, 22, fill=colour, radius=3, stroke=LINE)
-        room = max(0, int((width - 12) / 7.4))
-        words = _shortened(data.hex(), room)
+        words, room = data.hex(), max(0, int((width - 12) / 7.4))
+        if len(words) > room:  # how it begins and ends; nothing where that would not be readable
+            half = (room - 1) // 2
+            words = f"{words[:half]}…{words[-half:]}" if half >= 4 else ""
         if words:
             canvas.typed(232, y + 15, words, 7.2 * len(words), size=11.5)
     told = ", ".join(f"{name} {len(data)} bytes" for name, data in parts.items())
     return canvas.picture(f"{title}: {told}.")
-
-
-def _shortened(text: str, room: int) -> str:
-    """The text, or how it begins and ends; nothing where that would not be readable."""
-    if len(text) <= room:
-        return text
-    half = (room - 1) // 2
-    return f"{text[:half]}…{text[-half:]}" if half >= 4 else ""
 
 
 def scatter(points: Iterable[tuple[int, int]], title: str, across: str, up: str) -> Picture:
@@ -126,31 +103,3 @@ def bars(
         canvas.text(168 + width, y + 14, words, colour=INK if bold else QUIET, bold=bold)
     told = ", ".join(f"{name} {amount:,.{digits}f} {unit}" for name, amount in rows.items())
     return canvas.picture(f"{title}: {told}.")
-
-
-def lifetimes(
-    rows: Mapping[str, tuple[datetime, datetime]], at: datetime, verdict: str, title: str
-) -> Picture:
-    """Draw from when to when each certificate is valid, a line at the day `at`, and a verdict."""
-    canvas = Canvas(WIDTH, 96 + 34 * len(rows), title)
-    canvas.text(20, 26, title, bold=True)
-    first = min(at, *(start for start, _ in rows.values()))
-    last = max(at, *(end for _, end in rows.values()))
-
-    def x(day: datetime) -> float:
-        return 170 + 600 * ((day - first) / (last - first))
-
-    for number, (name, (start, end)) in enumerate(rows.items()):
-        y = 46 + 34 * number
-        valid = start <= at <= end
-        canvas.text(158, y + 15, fit(name, 140), anchor="end")
-        colour = "#2e7d5b" if valid else "#7a1c1c"
-        canvas.box(x(start), y + 3, max(3, x(end) - x(start)), 15, fill=colour, radius=3)
-        words = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
-        canvas.text(x(start), y + 29, words, colour=QUIET, size=10)
-    bottom = 50 + 34 * len(rows)
-    canvas.line(x(at), 40, x(at), bottom, colour=INK, width=1.5)
-    canvas.text(x(at), bottom + 14, f"{at:%Y-%m-%d}", size=11, anchor="middle", bold=True)
-    canvas.text(170, bottom + 36, fit(verdict, 700), bold=True)
-    told = ", ".join(f"{name} {s:%Y-%m-%d} to {e:%Y-%m-%d}" for name, (s, e) in rows.items())
-    return canvas.picture(f"{title}, on {at:%Y-%m-%d}: {told}. {verdict}")

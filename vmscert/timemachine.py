@@ -1,8 +1,6 @@
 """The time machine of a notebook: a day, the map with its dark links in red, who and why."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from vmscert.acceptance import dark_findings, dark_links
 from vmscert.agenda import of_records
@@ -10,28 +8,20 @@ from vmscert.blackout import Outlook, dark, dark_rows
 from vmscert.explorer import Explorer, explore
 from vmscert.job import Job
 from vmscert.picture import site_map
-from vmscert.show import table
+from vmscert.show import Shown, stack, table
 
 _MOST_DAYS = 60  # to choose from; a slider with more can't be set by hand
 
 
-@dataclass(frozen=True)
-class DarkDay:
-    """A site as it will be on one day if nobody acts, as picture, table and plain text."""
-
-    outlook: Outlook
-    day: datetime
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        site, ended = self.outlook.site, dark(self.outlook.blackouts, self.day)
-        links = dark_links(site, self.outlook.stores, self.day)
-        drawn = site_map(site, findings=dark_findings(links))._repr_mimebundle_()
-        shown = table(dark_rows(ended, links), empty="Nothing is dark.")
-        head = f"{site.name} on {self.day:%Y-%m-%d}, if nobody acts:"
-        return {
-            "text/html": f"<p>{head}</p>{drawn['text/html']}{shown._repr_html_()}",
-            "text/plain": f"{head}\n{drawn['text/plain']}\n{shown!r}",
-        }
+def dark_day(outlook: Outlook, day: datetime) -> Shown:
+    """Show a site as it will be on one day if nobody acts, as picture, table and plain text."""
+    site, ended = outlook.site, dark(outlook.blackouts, day)
+    links = dark_links(site, outlook.stores, day)
+    return stack(
+        f"{site.name} on {day:%Y-%m-%d}, if nobody acts:",
+        site_map(site, findings=dark_findings(links)),
+        table(dark_rows(ended, links), empty="Nothing is dark."),
+    )
 
 
 def time_machine(job: Job) -> Explorer:
@@ -39,6 +29,6 @@ def time_machine(job: Job) -> Explorer:
     (outlook,) = of_records(job.site, job.records, job.at).outlooks
     ends = {f"{one.since:%Y-%m-%d}": one.since + timedelta(seconds=1) for one in outlook.blackouts}
     days = [job.at, *(day for day in ends.values() if day > job.at)][:_MOST_DAYS]
-    shown = explore(lambda day: DarkDay(outlook, day), day=days)
+    shown = explore(lambda day: dark_day(outlook, day), day=days)
     shown.form.children[0].value = days[1 if len(days) > 1 else 0]
     return shown
