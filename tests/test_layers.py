@@ -37,7 +37,7 @@ HOUSE = {
     "extensions": "",
     "subtrees": "",
     "paths": "extensions rules subtrees",
-    "symptoms": "facts reach rules",
+    "symptoms": "facts names rules",
     "revocation": "paths rules subtrees",
     "trust": "extensions names paths revocation rules subtrees",
     "expiry": "authority paths rules windows",
@@ -50,7 +50,7 @@ HOUSE = {
     "planned": "pages",
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
-    "targets": "names reach site sitetable",
+    "targets": "names site sitetable",
     "verify": "computers reach site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
     "simulate": "authority site tls verify windows",
@@ -92,7 +92,7 @@ HOUSE = {
     "pasted": "facts",
     "reading": "check facts formats inventory pasted paths records site sitetable trust windows",
     "agenda": (
-        "blackout check expiry inventory job paths reach reading records site sitetable "
+        "blackout check expiry inventory job names paths reach reading records site sitetable "
         "surveys targets windows"
     ),
     "watching": "expiry facts scripts",
@@ -114,7 +114,9 @@ HOUSE = {
     "drawing": "",
     "picture": "drawing expiry facts site trust",
     "troubles": "drawing paths surveys trust",
-    "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
+    "practice": (
+        "authority faults names reach reading simulate site surveys targets tls trust verify"
+    ),
     "sketches": "der drawing",
     "show": "facts job picture site trust",
     "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
@@ -126,12 +128,12 @@ HOUSE = {
     "timemachine": "agenda blackout explorer job picture show site",
     "forms": "practice reach reading show surveys symptoms troubles",
     "terminal": (
-        "agenda blackout channels dissect expiry formats job reach reading standings surveys tls "
+        "agenda blackout channels dissect expiry formats job names reading standings surveys tls "
         "trust"
     ),
     "cli": (
-        "agenda changerecord channels drill evidence execute facts files job ledger plans reach "
-        "reading records returns rollout runbook site sitetable standings surveys switching "
+        "agenda changerecord channels drill evidence execute facts files job ledger names plans "
+        "reach reading records returns rollout runbook site sitetable standings surveys switching "
         "symptoms targets terminal trust verify watching windows"
     ),
 }

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from loopback import HERE, server, serving
 
-from vmscert.reach import check_host, connect, endpoint, spelled
+from vmscert.reach import connect
 from vmscert.tls import PROBLEMS, server_context
 
 NAME = "vms-rec-01.lyon.local"
@@ -223,38 +223,6 @@ def test_a_port_that_does_not_exist_is_the_callers_mistake(ca, port):
 def test_an_address_that_cannot_exist_is_the_callers_mistake(ca, address):
     with pytest.raises(ValueError, match=r"^'.*"):
         connect(address, 443, [ca.certificate], NAME)
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("rec-01", ("rec-01", 443)),
-        ("rec-01:7563", ("rec-01", 7563)),
-        (" REC-01.lyon.local.:7563 ", ("rec-01.lyon.local", 7563)),
-        ("https://rec-01:8443/installation?x=1", ("rec-01", 8443)),
-        ("https://rec-01/", ("rec-01", 443)),
-        ("http://rec-01/ManagementServer", ("rec-01", 80)),
-        ("10.10.0.21:443", ("10.10.0.21", 443)),
-        ("[fe80::1]:443", ("fe80::1", 443)),
-        ("::1", ("::1", 443)),
-        ("https://[::1]:9000", ("::1", 9000)),
-        ("bücher.example:1", ("xn--bcher-kva.example", 1)),
-    ],
-)
-def test_what_people_paste_is_an_endpoint(text, where):
-    assert endpoint(text) == where
-
-
-@pytest.mark.parametrize("text", ["", ":443", "rec-01:70000", "rec-01:x", "rec 01", "[::1"])
-def test_what_is_no_endpoint_is_told_in_one_sentence(text):
-    with pytest.raises(ValueError, match=r"is no address: .*Write HOST:PORT$"):
-        endpoint(text)
-
-
-def test_an_endpoint_is_spelled_as_people_read_it():
-    assert spelled(("rec-01", 443)) == "rec-01:443"
-    assert spelled(("::1", 443)) == "[::1]:443"
-    assert check_host("[FE80::1%eth0]") == "fe80::1%eth0"
 
 
 def test_every_problem_names_the_place_and_the_next_step():

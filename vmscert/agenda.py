@@ -13,8 +13,9 @@ from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.inventory import read_inventory
 from vmscert.job import Job, records_folder
+from vmscert.names import spelled
 from vmscert.paths import Reading
-from vmscert.reach import TIMEOUT, spelled
+from vmscert.reach import TIMEOUT
 from vmscert.reading import AskPassword, files_below, is_site_folder, read
 from vmscert.records import Records
 from vmscert.site import Host, Site

@@ -277,7 +277,8 @@ def connect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
-    from vmscert.reach import connect, endpoint
+    from vmscert.names import endpoint
+    from vmscert.reach import connect
     from vmscert.trust import diagnose
     from vmscert.verify import judge
 

@@ -9,7 +9,8 @@ from cryptography import x509
 
 from vmscert.authority import QUICK, SERVER, Issued, create_authority
 from vmscert.faults import GALLERY, Lab, healthy
-from vmscert.reach import connect, endpoint
+from vmscert.names import endpoint
+from vmscert.reach import connect
 from vmscert.reading import AskPassword, read, read_roots
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Site

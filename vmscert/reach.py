@@ -5,13 +5,11 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address
 from time import monotonic
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from vmscert.names import parse_name
+from vmscert.names import check_port, parse_host, parse_name, spelled
 from vmscert.tls import (
     PROBLEMS,
     Exchange,
@@ -41,7 +39,7 @@ def connect(
     `name` is the address if empty; `timeout` is in seconds. ValueError for a port or a name that
     can't exist.
     """
-    where = (check_host(address), check_port(port))
+    where = (parse_host(address), check_port(port))
     name = name or where[0]
     parse_name(name)
     seen = _look(where, client_context(roots), name, timeout)
@@ -57,37 +55,6 @@ def connect(
     return seen
 
 
-def endpoint(text: str, port: int = 443) -> tuple[str, int]:
-    """Return (address, port) of what people paste: `host`, `host:port`, `[::1]:443`, or a URL."""
-    given = text.strip()
-    with suppress(ValueError):
-        return str(ip_address(given)), port  # IPv6 without brackets, too
-    try:
-        parts = urlsplit(given if "//" in given else f"//{given}")
-        default = 80 if parts.scheme == "http" else port
-        return check_host(parts.hostname or ""), check_port(parts.port or default)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no address: {error}. Write HOST:PORT") from None
-
-
-def check_port(port: int) -> int:
-    """Return the port, or raise ValueError: the network would silently take another one."""
-    if not 0 < port < 1 << 16:
-        raise ValueError(f"Port {port} does not exist: ports are 1 to 65535")
-    return port
-
-
-def check_host(address: str) -> str:
-    """Return a host name in ASCII or an IP address; ValueError in one sentence for anything else.
-
-    Unlike a name in a certificate, an address may have a scope: fe80::1%eth0.
-    """
-    address = address.strip().strip("[]")
-    with suppress(ValueError):
-        return str(ip_address(address))
-    return str(parse_name(address))
-
-
 def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float) -> Handshake:
     """Put the sentence of its problem, and the time, into a handshake."""
     said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
@@ -95,12 +62,6 @@ def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float
     if seen.problem:
         error = PROBLEMS[seen.problem][1].format(**said, name=seen.name, said=seen.error)
     return replace(seen, error=error, seconds=round(seconds, 4))
-
-
-def spelled(where: tuple[str, int]) -> str:
-    """Return `host:port`, with brackets around IPv6."""
-    host, port = where
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def not_connected(name: str, error: Exception) -> Handshake:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from vmscert.facts import facts
-from vmscert.reach import endpoint, spelled
+from vmscert.names import endpoint, spelled
 from vmscert.rules import RULES, Rule
 
 QUESTIONS = (

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
-from vmscert.names import parse_name
-from vmscert.reach import check_host, check_port, endpoint
+from vmscert.names import check_port, endpoint, parse_host, parse_name
 from vmscert.site import Site
 from vmscert.sitetable import read_site
 
@@ -52,7 +51,8 @@ def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) ->
             case Target():
                 found.append(one)
             case (address, port):
-                found.append(Target(check_host(address), check_port(port), check_host(address)))
+                host = parse_host(address)
+                found.append(Target(host, check_port(port), host))
             case _:
                 found += read_targets([str(one)])
     return found
@@ -167,7 +167,7 @@ def _addresses(host: str) -> Iterator[str]:
         yield from map(str, network.hosts())
         return
     several = _RANGE.fullmatch(host)
-    yield from _between(host, *several.groups()) if several else [check_host(host)]
+    yield from _between(host, *several.groups()) if several else [parse_host(host)]
 
 
 def _between(host: str, begin: str, last: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vmscert.reach import spelled
+from vmscert.names import spelled
 from vmscert.trust import Finding
 
 if TYPE_CHECKING:
