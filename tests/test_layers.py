@@ -51,14 +51,14 @@ HOUSE = {
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
     "targets": "names site sitetable",
-    "verify": "computers reach site tls trust windows",
+    "verify": "authority computers reach simulate site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
-    "simulate": "authority site tls verify windows",
+    "simulate": "authority tls",
     "visits": (
         "authority certreq computers facts files inventory keyfile ledger records releases scripts "
         "site windows"
     ),
-    "faults": "authority check fleet releases simulate site trust verify windows",
+    "faults": "authority check fleet releases site trust verify windows",
     "job": "facts keyfile records site",
     "missing": "authority job pemfiles releases site trust windows",
     "switching": "facts job site",
@@ -77,7 +77,7 @@ HOUSE = {
     "changeplans": "agenda changes compromise facts job missing planned switching windows",
     "closing": "changerecord execute job",
     "deeds": (
-        "authority check expiry fleet job ledger missing records rehearsal releases simulate site "
+        "authority check expiry fleet job ledger missing records rehearsal releases site "
         "trust verify windows"
     ),
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
@@ -139,7 +139,7 @@ HOUSE = {
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}
-NETWORK = {"chainfaults", "reach", "simulate", "surveys"}
+NETWORK = {"reach", "simulate", "surveys"}
 PROCESSES = {"cli"}
 FILES = {
     "facts",

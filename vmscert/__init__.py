@@ -64,7 +64,7 @@ _HOMES = {
     "show": (
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
     ),
-    "simulate": "serving verify_simulated",
+    "simulate": "serving",
     "site": "Connection Host Site",
     "sitetable": "SiteError read_site",
     "reach": "connect",
@@ -83,7 +83,7 @@ _HOMES = {
     "tls": "Handshake handshake",
     "trust": "RULES Diagnosis Finding Rule diagnose",
     "visits": "Computer ScriptError Trouble",
-    "verify": "Verification verify_connections",
+    "verify": "Verification verify_connections verify_simulated",
     "wire": "Recording capture key_shares open_recording signed_by_server",
     "handbook": "write_handbook",
     "guidescripts": "inherited_example",

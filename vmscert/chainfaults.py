@@ -5,7 +5,6 @@ inventory shows: certificates of issuing CAs that the server sends or forgets, h
 the revocation lists that the client holds.
 """
 
-import socketserver
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import permutations
-from threading import Thread
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -25,7 +23,7 @@ from vmscert.authority import QUICK, SERVER, Issued, create_authority, new_key
 from vmscert.faults import GALLERY, Lab, healthy, remade
 from vmscert.reach import connect
 from vmscert.rules import RULES
-from vmscert.simulate import LOOPBACK, greet, wake
+from vmscert.simulate import LOOPBACK, Answer, Loopback, greeting, plain_http
 from vmscert.sitetable import read_site
 from vmscert.tls import Handshake, load_certificate
 from vmscert.trust import Diagnosis, Finding, diagnose
@@ -217,8 +215,8 @@ def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
 
 
 def _codes(stand: Stand) -> set[str]:
-    with Server(stand) as server:
-        return call(stand, server.port).codes
+    with Loopback(answer_of(stand)) as port:
+        return call(stand, port).codes
 
 
 def chosen(name: str, among: Iterable[str]) -> str:
@@ -268,45 +266,11 @@ def call(stand: Stand, port: int) -> Call:
 # Its server
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """The server of one stand. Its threads end with the program, closed or not.
-
-    `simulate.serving` waits for its threads, and so would keep a notebook that forgot to close it
-    from ending.
-    """
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, stand: Stand) -> None:
-        super().__init__((LOOPBACK, 0), socketserver.BaseRequestHandler, False)
-        self.server_bind()
-        self._open = stand.answers != "nothing"
-        self._context = _context(stand.issued, stand.answers) if stand.issued else None
-        self._thread = Thread(target=self._serve, daemon=True)
-        if self._open:
-            self.server_activate()
-            self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """Its port on loopback."""
-        return self.server_address[1]
-
-    def _serve(self) -> None:
-        while self._open:
-            self.handle_request()
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands; called by socketserver in a thread of its own."""
-        greet(request, self._context)
-
-    def __exit__(self, *_: object) -> None:
-        if self._open:
-            self._open = False
-            wake(self.socket)
-            self._thread.join(timeout=1)
-        self.server_close()
+def answer_of(stand: Stand) -> Answer | None:
+    """Return how the server of a stand answers its callers; None where nobody listens."""
+    if stand.answers == "nothing":
+        return None
+    return greeting(_context(stand.issued, stand.answers)) if stand.issued else plain_http
 
 
 def _context(issued: Issued, answers: str) -> ssl.SSLContext:

@@ -16,7 +16,17 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from vmscert.chainfaults import SEEN, Call, Server, Stand, broken, call, chosen, healthy_stand, pem
+from vmscert.chainfaults import (
+    SEEN,
+    Call,
+    Stand,
+    answer_of,
+    broken,
+    call,
+    chosen,
+    healthy_stand,
+    pem,
+)
 from vmscert.facts import HOME, facts
 from vmscert.files import write_atomic
 from vmscert.job import records_folder
@@ -24,7 +34,7 @@ from vmscert.practice import Look
 from vmscert.rules import RULES
 from vmscert.show import Table, table
 from vmscert.sights import Command, Sight, Solution, Words
-from vmscert.simulate import LOOPBACK
+from vmscert.simulate import LOOPBACK, Loopback
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
 _MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
@@ -82,7 +92,7 @@ class Gallery:
         self._stands = {number: self._open(number, stand) for number, stand in enumerate(stands, 1)}
 
     def _open(self, number: int, stand: Stand) -> _Opened:
-        port = self._exit.enter_context(Server(stand)).port
+        port = self._exit.enter_context(Loopback(answer_of(stand)))
         file = self._folder / f"stand-{number:02}.pem"
         write_atomic(file, pem(stand.roots))
         if stand.crls:

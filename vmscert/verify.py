@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
+from vmscert.authority import Issued
 from vmscert.computers import leads_through
 from vmscert.reach import connect
+from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Connection, Site
 from vmscert.tls import Handshake
 from vmscert.trust import Diagnosis, Finding, diagnose
@@ -61,6 +63,32 @@ def verify_connections(
     one = partial(_verify, stores, at, endpoint)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         yield from threads.map(one, *zip(*wanted, strict=True)) if wanted else ()
+
+
+def verify_simulated(
+    site: Site,
+    stores: Mapping[str, Stores],
+    served: Mapping[str, Mapping[int, Issued | None]],
+    expected: Mapping[str, str],
+    at: datetime,
+    connections: Iterable[Connection] | None = None,
+) -> Iterator[Verification]:
+    """Make these connections of a simulated site, or all, over real TLS, server by server.
+
+    `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
+    """
+    wanted = list(site.connections if connections is None else connections)
+    for name in dict.fromkeys(c.server for c in wanted):
+        calls = [c for c in wanted if c.server == name]
+        with serving(served[name]) as ports:
+            yield from verify_connections(
+                site,
+                stores,
+                expected,
+                at,
+                endpoint=lambda c, _name, ports=ports: (LOOPBACK, ports[c.port]),
+                connections=calls,
+            )
 
 
 def _right(site: Site, expected: Mapping[str, str], server: str, name: str) -> frozenset[str]:
