@@ -40,7 +40,7 @@ HOUSE = {
     "symptoms": "facts names rules",
     "revocation": "paths rules subtrees",
     "trust": "extensions names paths revocation rules subtrees",
-    "expiry": "authority paths rules windows",
+    "expiry": "authority paths rules trust windows",
     "ledger": "files",
     "fleet": "authority keyfile",
     "computers": "authority facts names paths releases rules site subtrees windows",
@@ -51,8 +51,9 @@ HOUSE = {
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
     "targets": "names site sitetable",
-    "verify": "authority computers reach simulate site tls trust windows",
-    "surveys": "check names paths reach site targets tls trust verify windows",
+    "looks": "names paths reach targets tls trust windows",
+    "verify": "authority computers looks reach simulate site targets trust windows",
+    "surveys": "looks names paths reach site targets tls trust windows",
     "simulate": "authority tls",
     "visits": (
         "authority certreq computers facts files inventory keyfile ledger records releases scripts "
@@ -90,12 +91,14 @@ HOUSE = {
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
-    "reading": "check facts formats inventory pasted paths records site sitetable trust windows",
-    "agenda": (
-        "blackout check expiry inventory job names paths reach reading records site sitetable "
-        "surveys targets windows"
+    "reading": (
+        "check facts formats inventory looks pasted paths records site sitetable tls trust windows"
     ),
-    "watching": "expiry facts scripts",
+    "agenda": (
+        "blackout check expiry inventory job looks names paths reach reading records site "
+        "sitetable surveys targets windows"
+    ),
+    "watching": "facts scripts trust",
     "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
     "standings": "job ledger missing pemfiles site windows",
@@ -107,34 +110,34 @@ HOUSE = {
     "ladders": "drawing messages wire",
     "der": "extensions",
     "quizzes": "facts",
-    "plans": "check deeds expiry facts job missing releases site switching trust verify windows",
+    "plans": (
+        "check deeds expiry facts job looks missing releases site switching trust verify windows"
+    ),
     "inherited": "authority expiry facts job paths reading site trust windows",
     "guidescripts": "authority files job windows",
     "execute": "changerecord evidence facts job records",
     "drawing": "",
     "picture": "drawing expiry facts site trust",
     "troubles": "drawing paths surveys trust",
-    "practice": (
-        "authority faults names reach reading simulate site surveys targets tls trust verify"
-    ),
+    "practice": "authority faults looks names reading simulate site surveys targets",
     "sketches": "der drawing",
     "show": "facts job picture site trust",
-    "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
-    "sights": "chainfaults dissect drawing forms paths practice trust",
-    "exam": "chainfaults facts files job practice rules show sights simulate",
+    "chainfaults": "authority faults looks rules simulate sitetable targets tls",
+    "sights": "chainfaults dissect drawing forms looks paths trust",
+    "exam": "chainfaults facts files job looks rules show sights simulate",
     "examform": "chainfaults exam rules show sights",
     "boardform": "job returns show standings",
     "explorer": "show",
     "timemachine": "agenda blackout explorer job picture show site",
-    "forms": "practice reach reading show surveys symptoms troubles",
+    "forms": "looks practice show surveys symptoms troubles",
     "terminal": (
         "agenda blackout channels dissect expiry formats job names reading standings surveys tls "
         "trust"
     ),
     "cli": (
-        "agenda changerecord channels drill evidence execute facts files job ledger names plans "
-        "reach reading records returns rollout runbook site sitetable standings surveys switching "
-        "symptoms targets terminal trust verify watching windows"
+        "agenda changerecord channels drill evidence execute facts files job ledger looks names "
+        "plans reach reading records returns rollout runbook site sitetable standings surveys "
+        "switching symptoms targets terminal trust watching windows"
     ),
 }
 # Who may reach outside the program, and how.

@@ -59,7 +59,8 @@ _HOMES = {
     ),
     "quizzes": "Quiz quiz",
     "passwords": "Password pfx_password",
-    "practice": "Look look practice_survey",
+    "looks": "Look",
+    "practice": "look practice_survey",
     "runbook": "open_runbook precheck verify_stage",
     "show": (
         "Picture choose_site encryption_switches findings_table require site_map table timeline"
@@ -73,7 +74,7 @@ _HOMES = {
         "answer_compromise bar_certificates create_next_ca dark_links_now retirable "
         "retirement_checks switch_ca walk_and_survey"
     ),
-    "surveys": "Seen Survey survey",
+    "surveys": "Survey survey",
     "sketches": "bars blocks_picture bytes_picture lifetimes scatter",
     "switching": "Step callers ready switch_off switch_on too_early",
     "symptoms": "Explanation explain",

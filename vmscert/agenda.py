@@ -13,6 +13,7 @@ from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.inventory import read_inventory
 from vmscert.job import Job, records_folder
+from vmscert.looks import Look
 from vmscert.names import spelled
 from vmscert.paths import Reading
 from vmscert.reach import TIMEOUT
@@ -20,7 +21,7 @@ from vmscert.reading import AskPassword, files_below, is_site_folder, read
 from vmscert.records import Records
 from vmscert.site import Host, Site
 from vmscert.sitetable import find_table, read_site
-from vmscert.surveys import Seen, survey
+from vmscert.surveys import survey
 from vmscert.targets import Target, is_table, read_targets, site_targets
 from vmscert.windows import UNKNOWN, Stores, thumbprint
 
@@ -258,7 +259,7 @@ def _first_names(site: Site, live: bool) -> list[Target]:
 def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
     seen = survey(targets, (), at, timeout=timeout).seen
     sights = (Sight(label, one, _place(target)) for target, label, one in _shown(seen))
-    answered = {one.target for one in seen if one.handshake.chain}
+    answered = {one.target for one in seen if one.presented}
     why = {one.target: one.handshake.error for one in seen}
     silent = (
         Unknown(one.host or one.address, _place(one), why.get(one) or "nobody asked: interrupted")
@@ -268,10 +269,10 @@ def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
     return _Source(tuple(sights), tuple(silent))
 
 
-def _shown(seen: Iterable[Seen]) -> Iterator[tuple[Target, str, x509.Certificate]]:
+def _shown(seen: Iterable[Look]) -> Iterator[tuple[Target, str, x509.Certificate]]:
     """Every certificate that servers presented; one whose dates can't be read is left out."""
     for one in seen:
-        for number, shown in enumerate(one.handshake.chain):
+        for number, shown in enumerate(one.presented):
             if lasts(shown):
                 own = one.target.host or one.target.address
                 yield one.target, _label(shown) if number else own, shown

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from functools import cached_property
 from itertools import permutations
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -21,13 +20,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import QUICK, SERVER, Issued, create_authority, new_key
 from vmscert.faults import GALLERY, Lab, healthy, remade
-from vmscert.reach import connect
+from vmscert.looks import Look, look_at
 from vmscert.rules import RULES
 from vmscert.simulate import LOOPBACK, Answer, Loopback, greeting, plain_http
 from vmscert.sitetable import read_site
-from vmscert.tls import Handshake, load_certificate
-from vmscert.trust import Diagnosis, Finding, diagnose
-from vmscert.verify import judge
+from vmscert.targets import Target
+from vmscert.tls import load_certificate
 
 _SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
 
@@ -105,12 +103,12 @@ def _served(stand: Stand) -> Issued:
     return stand.lab.served[stand.lab.server.name]
 
 
-def _serving(stand: Stand, issued: Issued) -> Stand:
+def _presenting(stand: Stand, issued: Issued) -> Stand:
     return replace(stand, lab=stand.lab.serving(stand.lab.server, issued))
 
 
 def _sending(stand: Stand, issuers: tuple[x509.Certificate, ...]) -> Stand:
-    return _serving(stand, replace(_served(stand), issuers=issuers))
+    return _presenting(stand, replace(_served(stand), issuers=issuers))
 
 
 def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
@@ -123,7 +121,7 @@ def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
             above = _reissued(own, above, having=x509.BasicConstraints(True, limit), critical=True)
         else:
             above = _reissued(own, above)
-    return _serving(stand, _reissued(_served(stand), above))
+    return _presenting(stand, _reissued(_served(stand), above))
 
 
 def _reissued(issued: Issued, above: Issued, **changes: Any) -> Issued:
@@ -229,38 +227,10 @@ def chosen(name: str, among: Iterable[str]) -> str:
     raise ValueError(f"{name!r} is not the code of a fault here. {mean}")
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of a stand by its client; what is wrong is computed, never looked up."""
-
-    stand: Stand
-    port: int
-    handshake: Handshake
-
-    @cached_property
-    def diagnosis(self) -> Diagnosis | None:
-        """What is wrong with the certificates; None where none could be seen."""
-        if self.handshake.rule and not self.handshake.chain:
-            return None
-        stand = self.stand
-        return diagnose(
-            self.handshake.chain, stand.name, stand.roots, stand.lab.at, crls=stand.crls
-        )
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong, worst first."""
-        return judge(self.handshake, self.diagnosis)
-
-    @property
-    def codes(self) -> set[str]:
-        """The codes of all that is wrong."""
-        return {finding.code for finding in self.findings}
-
-
-def call(stand: Stand, port: int) -> Call:
+def call(stand: Stand, port: int) -> Look:
     """Call a stand whose server runs on this port, as its client does."""
-    return Call(stand, port, connect(LOOPBACK, port, stand.roots, stand.name))
+    target = Target(LOOPBACK, port, stand.name)
+    return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
 
 
 # Its server

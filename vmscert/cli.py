@@ -277,28 +277,25 @@ def connect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
+    from vmscert.looks import look_at
     from vmscert.names import endpoint
-    from vmscert.reach import connect
-    from vmscert.trust import diagnose
-    from vmscert.verify import judge
+    from vmscert.targets import Target
 
     address, port = endpoint(server)
-    trusted = _roots(roots)
-    seen = connect(address, port, trusted, name or address, timeout)
-    looked = bool(seen.chain) or not seen.rule
-    diagnosis = diagnose(seen.chain, seen.name, trusted, datetime.now(UTC)) if looked else None
-    findings = judge(seen, diagnosis)
+    target = Target(address, port, name or address)
+    look = look_at(target, _roots(roots), datetime.now(UTC), timeout=timeout)
+    seen = look.handshake
     if as_json:
-        about = {"trusted": not _bad(findings), "tls": seen.version, "cipher": seen.cipher}
-        path = diagnosis.as_dict()["path"] if diagnosis else []
+        about = {"trusted": look.trusted, "tls": seen.version, "cipher": seen.cipher}
+        path = look.diagnosis.as_dict()["path"] if look.diagnosis else []
         more = {"problem": seen.problem, "hint": seen.hint, "seconds": seen.seconds, "path": path}
-        told = [finding.as_dict() for finding in findings]
+        told = [finding.as_dict() for finding in look.findings]
         print(json.dumps({"server": server, **about, **more, "findings": told}, indent=1))
     else:
-        show_findings(f"{address}:{port}", what_was_seen(seen), findings)
+        show_findings(f"{address}:{port}", what_was_seen(seen), look.findings)
         if seen.hint:
             out.print(f"  {seen.hint}.", soft_wrap=True, markup=False)
-    raise typer.Exit(FOUND if findings else NOTHING)
+    raise typer.Exit(FOUND if look.findings else NOTHING)
 
 
 @app.command(name="survey")
@@ -442,10 +439,12 @@ def due_command(
     if windows or schedule:
         return
     made = datetime.now(UTC)
-    look = partial(gather, sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
+    gathered = partial(
+        gather, sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout
+    )
     if mail:
-        raise typer.Exit(_mail_once(look, remember, log))
-    agenda = look()
+        raise typer.Exit(_mail_once(gathered, remember, log))
+    agenda = gathered()
     if nagios:
         raise typer.Exit(_print_nagios(agenda))
     wanted = {
@@ -545,10 +544,10 @@ def _print_nagios(agenda: "Agenda") -> int:
     return code
 
 
-def _mail_once(look: Callable[[], "Agenda"], remember: Path | None, log: Path | None) -> int:
+def _mail_once(gathered: Callable[[], "Agenda"], remember: Path | None, log: Path | None) -> int:
     """Mail what is new; the log tells of every run, also of one that could not look."""
     try:
-        text = _print_mail(look(), remember)
+        text = _print_mail(gathered(), remember)
     except Exception as error:
         _note(log, f"could not look: {_said(error)}")
         raise
@@ -778,10 +777,6 @@ def _is_file(text: str) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):  # no name that a file could have
         return False
-
-
-def _bad(findings: Iterable[Finding]) -> bool:
-    return any(finding.severity == "bad" for finding in findings)
 
 
 def _tell_survey(found: "Survey", as_json: bool) -> None:

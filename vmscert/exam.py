@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 
 from vmscert.chainfaults import (
     SEEN,
-    Call,
     Stand,
     answer_of,
     broken,
@@ -30,10 +29,10 @@ from vmscert.chainfaults import (
 from vmscert.facts import HOME, facts
 from vmscert.files import write_atomic
 from vmscert.job import records_folder
-from vmscert.practice import Look
+from vmscert.looks import Look
 from vmscert.rules import RULES
 from vmscert.show import Table, table
-from vmscert.sights import Command, Sight, Solution, Words
+from vmscert.sights import Command, Encounter, Solution, Words
 from vmscert.simulate import LOOPBACK, Loopback
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
@@ -49,13 +48,18 @@ _WHERE = {
 class _Opened:
     """One stand with its server, and how far a trainee has come with it."""
 
-    first: Call  # when it was opened: what it showed is the right answer
+    stand: Stand
+    first: Look  # when it was opened: what it showed is the right answer
     file: Path
     points: dict[str, int] = field(default_factory=dict)
     tried: bool = False
     helped: bool = False
     shown: bool = False
     level: int = 0  # of the hints to the fault that is to be found next
+
+    @property
+    def port(self) -> int:
+        return self.first.target.port
 
     @property
     def right(self) -> set[str]:
@@ -97,7 +101,7 @@ class Gallery:
         write_atomic(file, pem(stand.roots))
         if stand.crls:
             write_atomic(file.with_suffix(".crl"), pem(stand.crls))
-        return _Opened(call(stand, port), file)
+        return _Opened(stand, call(stand, port), file)
 
     def __enter__(self) -> "Gallery":
         return self
@@ -127,8 +131,8 @@ class Gallery:
         return table(
             {
                 "stand": number,
-                "address": f"{LOOPBACK}:{one.first.port}",
-                "clients ask for": one.first.stand.name,
+                "address": f"{LOOPBACK}:{one.port}",
+                "clients ask for": one.stand.name,
                 "state": self._state(one),
             }
             for number, one in self._stands.items()
@@ -147,9 +151,7 @@ class Gallery:
     def where(self, number: int) -> Words:
         """Say where a stand is, and by which name its clients ask for it."""
         one = self._at(number)
-        return Words(
-            f"Stand {number}: {LOOPBACK}:{one.first.port}, asked for {one.first.stand.name}"
-        )
+        return Words(f"Stand {number}: {LOOPBACK}:{one.port}, asked for {one.stand.name}")
 
     def command(self, number: int, windows: bool = os.name == "nt") -> Command:
         """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
@@ -157,26 +159,19 @@ class Gallery:
         For Linux, or for cmd and PowerShell of Windows, which has no /dev/null.
         """
         one = self._at(number)
-        name, file = one.first.stand.name, _near(one.file)
-        words = [
-            "openssl",
-            "s_client",
-            "-connect",
-            f"{LOOPBACK}:{one.first.port}",
-            "-servername",
-            name,
-        ]
+        name, file = one.stand.name, _near(one.file)
+        words = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{one.port}", "-servername", name]
         words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
-        if one.first.stand.crls:
+        if one.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
             return Command("echo Q | " + " ".join(f'"{w}"' if " " in w else w for w in words))
         return Command(shlex.join(words) + " </dev/null")
 
-    def look(self, number: int) -> Sight:
+    def look(self, number: int) -> Encounter:
         """Call a stand now, and show what the client sees; the verdict is left to you."""
         one = self._at(number)
-        return Sight(self.where(number), call(one.first.stand, one.first.port))
+        return Encounter(self.where(number), one.stand, call(one.stand, one.port))
 
     def answer(self, number: int, *codes: str) -> Words:
         """Say what is wrong at a stand, with one rule code or several; ValueError for no code."""
@@ -202,9 +197,7 @@ class Gallery:
     def solution(self, number: int) -> Solution:
         """Show what is wrong and what to do; what was not found yet gives no points any more."""
         self._at(number).shown = True
-        seen = self.look(number).call
-        found = Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
-        return Solution(found)
+        return Solution(self.where(number), self.look(number).look)
 
     def score(self) -> Words:
         """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""
@@ -228,7 +221,7 @@ class Gallery:
         )
 
 
-def _second_hint(seen: Call, code: str) -> str:
+def _second_hint(seen: Look, code: str) -> str:
     finding = next(one for one in seen.findings if one.code == code)
     where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
     who = "Most" if finding.severity == "bad" else "Some"

@@ -6,7 +6,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from vmscert.practice import Look, look
+from vmscert.looks import Look
+from vmscert.practice import look
 from vmscert.show import (
     display_with_words,
     findings_table,
@@ -54,7 +55,8 @@ class LookForm:
 
     def shown(self) -> dict[str, str]:
         """The path with its faults, the findings, and what to do."""
-        return shown_look(self.look())
+        seen = self.look()
+        return shown_look(seen, seen.about)
 
     def _ipython_display_(self) -> None:
         from IPython.display import DisplayHandle, display
@@ -104,10 +106,10 @@ def look_form(
     return LookForm(widgets.VBox([*texts.values(), dropped, button]), now)
 
 
-def shown_look(seen: Look) -> dict[str, str]:
+def shown_look(seen: Look, about: str) -> dict[str, str]:
     """Return what a look showed, as HTML and as words."""
     findings = findings_table(seen.findings)
-    html, plain = f"<p>{escape(seen.about)}</p>", seen.about
+    html, plain = f"<p>{escape(about)}</p>", about
     if seen.diagnosis:
         drawn = path_picture(seen.diagnosis, seen.presented)._repr_mimebundle_()
         html, plain = html + drawn["text/html"], f"{plain}\n{drawn['text/plain']}"

@@ -10,13 +10,7 @@ from time import monotonic
 from cryptography import x509
 
 from vmscert.names import check_port, parse_host, parse_name, spelled
-from vmscert.tls import (
-    PROBLEMS,
-    Exchange,
-    Handshake,
-    client_context,
-    reading_context,
-)
+from vmscert.tls import PROBLEMS, Exchange, Handshake, client_context, reading_context
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
 AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
@@ -42,16 +36,16 @@ def connect(
     where = (parse_host(address), check_port(port))
     name = name or where[0]
     parse_name(name)
-    seen = _look(where, client_context(roots), name, timeout)
+    seen = _shake(where, client_context(roots), name, timeout)
     if seen.problem in MAYBE_OLD:
-        old = _look(where, reading_context(legacy=True), name, timeout)
+        old = _shake(where, reading_context(legacy=True), name, timeout)
         return with_old_tls(seen, old, where)
     reading = reading_context(legacy=False)
     if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
-        bare = _look(where, reading, name, timeout)
+        bare = _shake(where, reading, name, timeout)
         seen = replace(seen, version=bare.version, cipher=bare.cipher)
     if seen.problem == "name-unknown" or seen.verify_code in _NAME_FAULTS:
-        return _without_a_name(seen, _look(where, reading, "", timeout))
+        return _without_a_name(seen, _shake(where, reading, "", timeout))
     return seen
 
 
@@ -76,7 +70,7 @@ def not_connected(name: str, error: Exception) -> Handshake:
     return Handshake(name, False).stopped(word, text)
 
 
-def _look(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
+def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
     """Shake hands once, asking for a name, or for none."""
     begun = monotonic()
     exchange = Exchange(context, str(parse_name(name)) if name else "")

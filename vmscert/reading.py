@@ -20,12 +20,14 @@ from vmscert.check import check_ca, check_site, told_at_once
 from vmscert.facts import doubt
 from vmscert.formats import Found, counted, read_der, read_pem, unbase64
 from vmscert.inventory import parse_inventory
+from vmscert.looks import Look, judged
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
 from vmscert.site import Site
 from vmscert.sitetable import read_site
-from vmscert.trust import Finding, diagnose
+from vmscert.tls import Handshake
+from vmscert.trust import Finding
 from vmscert.windows import thumbprint
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
@@ -124,6 +126,30 @@ def _outside(site: Site) -> Iterator[str]:
         yield f"{row['what']}: {row['why']}{doubt(row['tag'])}. {row['ask']}"
 
 
+def look_into(
+    found: Document,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    at: datetime,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> Look:
+    """Look at the certificates of a document as if a server had sent them, or at a CA alone.
+
+    Without a name, the first one in its certificate is asked for.
+    """
+    if not found.certificates:
+        return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
+    leaf, roots = found.certificates[0], list(roots)
+    one = Reading(leaf)
+    name = name or (one.names[0] if one.names else _label(leaf))
+    seen = Handshake(name, True, chain=found.certificates)
+    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
+        return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
+    look = judged(seen, roots, at, crls=[*found.crls, *crls])
+    later = told_at_once(leaf, (*found.certificates[1:], *roots))
+    return replace(look, findings=(*look.findings, *later), place=found.about)
+
+
 def judge_document(
     found: Document,
     roots: list[x509.Certificate],
@@ -131,17 +157,8 @@ def judge_document(
     at: datetime,
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> list[Finding]:
-    """Return the findings about the certificates of a document, taken as one server's chain."""
-    if not found.certificates:
-        return []
-    leaf = found.certificates[0]
-    one = Reading(leaf)
-    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
-        return check_ca(leaf, at)
-    wanted = name or (one.names[0] if one.names else _label(leaf))
-    lists = [*found.crls, *crls]
-    findings = diagnose(found.certificates, wanted, roots, at, crls=lists).findings
-    findings += tuple(told_at_once(leaf, (*found.certificates[1:], *roots)))
+    """Return the findings about a document; without roots, those that need none."""
+    findings = look_into(found, roots, name, at, crls).findings
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
 
 

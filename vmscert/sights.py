@@ -9,12 +9,12 @@ from html import escape
 
 from cryptography import x509
 
-from vmscert.chainfaults import Call
+from vmscert.chainfaults import Stand
 from vmscert.dissect import anatomy
 from vmscert.drawing import BAD, LINE, PAPER, QUIET, Canvas, Picture, fit
 from vmscert.forms import shown_look
+from vmscert.looks import Look
 from vmscert.paths import Reading, moment
-from vmscert.practice import Look
 from vmscert.trust import Diagnosis
 
 _TALL, _STEP, _WIDE = 46, 64, 430  # pixels: a box, from one box to the next, and its width
@@ -38,35 +38,36 @@ class Command(Words):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Encounter:
     """What the kit's tools show of a stand, without a verdict: that is left to the trainee."""
 
     about: str
-    call: Call
+    stand: Stand
+    look: Look
 
     @property
     def sent(self) -> tuple[x509.Certificate, ...]:
         """The certificates that the server sent, in their order."""
-        return self.call.handshake.chain
+        return self.look.presented
 
     @property
     def trusted(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates that the client trusts."""
-        return self.call.stand.roots
+        return self.stand.roots
 
     def lines(self) -> list[str]:
         """What was asked, what the client says, and the revocation lists that it holds."""
-        return [self.about, self._said(), *map(_about_list, self.call.stand.crls)]
+        return [self.about, self._said(), *map(_about_list, self.stand.crls)]
 
     def _said(self) -> str:
-        seen = self.call.handshake
+        seen = self.look.handshake
         if seen.rule:
             told = filter(None, (seen.error, seen.hint))
             return f"This client gives up: {'. '.join(told)}."
         spoken = f"They speak {seen.version}, {seen.cipher}."
         if not seen.ok:
             return f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
-        lists = ", but looks into no revocation list" if self.call.stand.crls else ""
+        lists = ", but looks into no revocation list" if self.stand.crls else ""
         return f"This client accepts the server{lists}. Others may refuse it. {spoken}"
 
     def certificates(self) -> Iterator[tuple[str, x509.Certificate]]:
@@ -90,9 +91,9 @@ class Sight:
         return "".join([*lines, self._picture(), *certificates])
 
     def _picture(self) -> str:
-        if self.call.diagnosis is None:
+        if self.look.diagnosis is None:
             return ""
-        drawn = way_up(self.call.diagnosis, self.sent, self.trusted)
+        drawn = way_up(self.look.diagnosis, self.sent, self.trusted)
         return drawn._repr_mimebundle_()["text/html"]
 
 
@@ -100,13 +101,14 @@ class Sight:
 class Solution:
     """What is wrong at a stand: the path with its faults, and a table of findings."""
 
+    about: str
     look: Look
 
     def _repr_html_(self) -> str:
-        return shown_look(self.look)["text/html"]
+        return shown_look(self.look, self.about)["text/html"]
 
     def __repr__(self) -> str:
-        return shown_look(self.look)["text/plain"]
+        return shown_look(self.look, self.about)["text/plain"]
 
 
 def _about_list(crl: x509.CertificateRevocationList) -> str:

@@ -27,6 +27,9 @@ class Target:
     host: str = ""
 
 
+NOWHERE = Target("", 0, "")
+
+
 def site_targets(site: Site) -> list[Target]:
     """Return every port of every server of a site, by each of its names.
 

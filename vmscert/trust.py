@@ -5,7 +5,7 @@ RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,7 @@ from vmscert.subtrees import Folded, allowing, folded
 
 __all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "names"]
 
+WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
 _MOST_PATHS = 16  # judged in full
 # What people call a CA that is no root.
 _BELOW_A_ROOT = (
@@ -101,6 +102,13 @@ def diagnose(
     path, findings = min(_judged(question), key=_how_bad)
     trusted = path.anchored and not any(finding.severity == "bad" for finding in findings)
     return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
+
+
+def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
+    """Tell if the certificate on a computer ends within the time that a renewal needs."""
+    if timedelta(0) <= end - at <= timedelta(days=WARNING):
+        text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
+        yield Finding("expires-soon", host, text)
 
 
 def names(certificate: x509.Certificate) -> tuple[str, ...]:
