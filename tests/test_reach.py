@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from vmscert.reach import connect
+from vmscert.rules import RULES
 from vmscert.simulate import LOOPBACK, Loopback, greeting
 from vmscert.tls import PROBLEMS, server_context
 
@@ -228,6 +229,6 @@ def test_an_address_that_cannot_exist_is_the_callers_mistake(ca, address):
 
 
 def test_every_problem_names_the_place_and_the_next_step():
-    for word, (rule, sentence) in PROBLEMS.items():
-        assert rule
-        assert word == "unreadable" or sentence.startswith("{where}")
+    for word, row in PROBLEMS.items():
+        assert row["rule"] in RULES
+        assert word == "unreadable" or row["sentence"].startswith("{where}")

@@ -54,7 +54,7 @@ def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float
     said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
     error = seen.error
     if seen.problem:
-        error = PROBLEMS[seen.problem][1].format(**said, name=seen.name, said=seen.error)
+        error = PROBLEMS[seen.problem]["sentence"].format(**said, name=seen.name, said=seen.error)
     return replace(seen, error=error, seconds=round(seconds, 4))
 
 

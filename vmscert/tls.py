@@ -18,80 +18,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from vmscert.authority import Issued
+from vmscert.facts import facts
 from vmscert.names import parse_name
 
 _OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
 _RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
 
-# What keeps a handshake from its end → the rule that is broken, and what to say.
-PROBLEMS = {
-    "dns": (
-        "not-reachable",
-        "{where}: no name service knows {address}. Check the spelling, or use the IP address",
-    ),
-    "refused": (
-        "not-reachable",
-        "{where} can't be reached: nothing listens on port {port}. Check the port, and whether "
-        "the service runs",
-    ),
-    "unreachable": (
-        "not-reachable",
-        "{where} can't be reached: {said}. Check network, address and firewall",
-    ),
-    "timeout": (
-        "not-reachable",
-        "{where} did not answer within {timeout:g} s. Check power, address and firewall",
-    ),
-    "silent": (
-        "not-reachable",
-        "{where} took the call, but timed out: no TLS answer within {timeout:g} s. Restart the "
-        "service, or look what listens there",
-    ),
-    "closed": (
-        "not-reachable",
-        "{where} hung up during the handshake. Look into the server's log (Schannel events 36870 "
-        "to 36888): often it can't read its private key",
-    ),
-    "plain-http": (
-        "not-encrypted",
-        "{where} answers in plain HTTP. Switch encryption on there, or use the encrypted port",
-    ),
-    "plain": (
-        "not-encrypted",
-        "{where} does not speak TLS; it says {said}. Switch encryption on there, or use the "
-        "encrypted port",
-    ),
-    "too-old": (
-        "tls-too-old",
-        "{where} speaks no TLS that current clients accept ({said}). Switch TLS 1.2 on there, or "
-        "update it",
-    ),
-    "name-unknown": (
-        "name-mismatch",
-        "{where} has no certificate for the name {name} ({said}). Use a name that it knows",
-    ),
-    "client-certificate": (
-        "not-reachable",
-        "{where} wants a certificate from the client ({said}). Switch that off on the server: "
-        "XProtect's clients have none",
-    ),
-    "alert": (
-        "not-reachable",
-        "{where} refused the handshake ({said}). Look into the server's log",
-    ),
-    "unreadable": ("malformed", "{said}"),
-}
-_REASONS = {
-    "UNSUPPORTED_PROTOCOL": "too-old",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "too-old",
-    "NO_PROTOCOLS_AVAILABLE": "too-old",
-    "DH_KEY_TOO_SMALL": "too-old",
-    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "too-old",
-    "TLSV1_UNRECOGNIZED_NAME": "name-unknown",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "client-certificate",
-    "UNEXPECTED_EOF_WHILE_READING": "closed",
-    "WRONG_VERSION_NUMBER": "plain",
-}
+# What keeps a handshake from its end, and which reason of OpenSSL's means it.
+PROBLEMS = {row["problem"]: row for row in facts("tls/problems")}
+_PROBLEM_OF = {row["reason"]: row["problem"] for row in facts("tls/reasons")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +54,7 @@ class Handshake:
 
     def stopped(self, problem: str, said: str) -> "Handshake":
         """Return the handshake as ended by a word of PROBLEMS."""
-        rule = PROBLEMS[problem][0]
+        rule = PROBLEMS[problem]["rule"]
         return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
 
 
@@ -176,8 +111,8 @@ class Exchange:
         reason = getattr(error, "reason", "") or ""
         if self.heard and self.heard[0] not in _RECORDS:
             return "plain-http" if _is_http(self.heard) else "plain"
-        if reason in _REASONS:
-            return _REASONS[reason]
+        if reason in _PROBLEM_OF:
+            return _PROBLEM_OF[reason]
         if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
             return "client-certificate"  # TLS 1.2: the only thing left to disagree about
         if isinstance(error, TimeoutError):
