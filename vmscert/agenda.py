@@ -262,7 +262,7 @@ def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
     answered = {one.target for one in seen if one.presented}
     why = {one.target: one.handshake.error for one in seen}
     silent = (
-        Unknown(one.host or one.address, _place(one), why.get(one) or "nobody asked: interrupted")
+        Unknown(one.computer, _place(one), why.get(one) or "nobody asked: interrupted")
         for one in targets
         if one not in answered
     )
@@ -274,12 +274,11 @@ def _shown(seen: Iterable[Look]) -> Iterator[tuple[Target, str, x509.Certificate
     for one in seen:
         for number, shown in enumerate(one.presented):
             if lasts(shown):
-                own = one.target.host or one.target.address
-                yield one.target, _label(shown) if number else own, shown
+                yield one.target, _label(shown) if number else one.target.computer, shown
 
 
 def _place(target: Target) -> str:
-    return f"served at {spelled((target.host or target.address, target.port))}"
+    return f"served at {spelled((target.computer, target.port))}"
 
 
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:

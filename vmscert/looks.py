@@ -112,7 +112,7 @@ def judged(
     if seen.verify_code and not found:
         found.append(Finding("profile", "leaf", seen.error, "bad"))
     if target != NOWHERE:
-        found += _besides(seen, target.host or target.address, expected, at)
+        found += _besides(seen, target.computer, expected, at)
     found.sort(key=lambda finding: finding.severity != "bad")
     return Look(seen, diagnosis, tuple(found), target)
 

@@ -18,6 +18,7 @@ _PATIENCE = 0.3  # seconds to wait for a server that refuses after the handshake
 # What an old server may answer to a client that offers TLS 1.2 and 1.3 only.
 MAYBE_OLD = ("too-old", "alert", "closed")
 _NAME_FAULTS = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_BY_NAME = "Which certificate comes depends on the name asked for: without one, it is another"
 
 
 def connect(
@@ -45,7 +46,9 @@ def connect(
         bare = _shake(where, reading, name, timeout)
         seen = replace(seen, version=bare.version, cipher=bare.cipher)
     if seen.problem == "name-unknown" or seen.verify_code in _NAME_FAULTS:
-        return _without_a_name(seen, _shake(where, reading, "", timeout))
+        bare = _shake(where, reading, "", timeout)  # without a name (SNI, RFC 6066)
+        if bare.chain and bare.chain[:1] != seen.chain[:1]:
+            seen = replace(seen, hint=_BY_NAME, chain=seen.chain or bare.chain)
     return seen
 
 
@@ -79,19 +82,14 @@ def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: 
     except (OSError, UnicodeError) as error:
         seen = not_connected(name, error)
     else:
+        ended = None
         with plain:
-            seen = _talk(plain, exchange, name)
+            try:
+                _exchange(plain, exchange)
+            except OSError as error:
+                ended = error
+        seen = exchange.ended(name, ended)
     return told(seen, where, timeout, monotonic() - begun)
-
-
-def _talk(plain: socket.socket, exchange: Exchange, name: str) -> Handshake:
-    try:
-        _exchange(plain, exchange)
-        if exchange.tls.version() == "TLSv1.3":
-            _hear_the_answer(plain, exchange)
-    except OSError as error:
-        return exchange.ended(name, error)
-    return exchange.ended(name)
 
 
 def _exchange(plain: socket.socket, exchange: Exchange) -> None:
@@ -100,24 +98,18 @@ def _exchange(plain: socket.socket, exchange: Exchange) -> None:
         try:
             done = exchange.step()
         finally:  # the server is told even why it is refused
-            _send(plain, exchange.out())
+            with suppress(ConnectionError):  # what it said before it hung up counts more
+                plain.sendall(exchange.out())
         if not done:
             exchange.hear(plain.recv(1 << 16))
-
-
-def _send(plain: socket.socket, data: bytes) -> None:
-    with suppress(ConnectionError):  # what the server said before it hung up counts more
-        plain.sendall(data)
-
-
-def _hear_the_answer(plain: socket.socket, exchange: Exchange) -> None:
-    """In TLS 1.3 the client ends first; a server that wants its certificate says so afterwards."""
-    plain.settimeout(_PATIENCE)
-    try:
-        exchange.hear(plain.recv(1 << 16))
-        exchange.tls.read(1)
-    except (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
-        return  # nothing, or what a healthy session begins or ends with
+    if exchange.tls.version() == "TLSv1.3":
+        # The client ends first; a server that wants its certificate says so afterwards. Nothing,
+        # or one of these, is what a healthy session begins or ends with.
+        plain.settimeout(_PATIENCE)
+        healthy = (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError)
+        with suppress(*healthy):
+            exchange.hear(plain.recv(1 << 16))
+            exchange.tls.read(1)
 
 
 def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Handshake:
@@ -127,11 +119,3 @@ def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Han
     seen = seen.stopped("too-old", f"{old.version}, {old.cipher}")
     seen = told(seen, where, TIMEOUT, seen.seconds)
     return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
-
-
-def _without_a_name(seen: Handshake, bare: Handshake) -> Handshake:
-    """Say whether another certificate comes when no name is asked for (SNI, RFC 6066)."""
-    if not bare.chain or bare.chain[:1] == seen.chain[:1]:
-        return seen
-    hint = "Which certificate comes depends on the name asked for: without one, it is another"
-    return replace(seen, hint=hint, chain=seen.chain or bare.chain)

@@ -56,7 +56,7 @@ class Survey:
         users: dict[bytes, dict[str, None]] = defaultdict(dict)
         for one in self.seen:
             for leaf in one.presented[:1]:
-                users[Reading(leaf).spki][one.target.host or one.target.address] = None
+                users[Reading(leaf).spki][one.target.computer] = None
         return {key: sorted(hosts) for key, hosts in users.items() if len(hosts) > 1}
 
     def remedies(self) -> list[dict[str, Any]]:
@@ -66,7 +66,17 @@ class Survey:
             for code, severity in {(f.code, f.severity) for f in one.findings}:
                 kinds[severity != "bad", code].append(one)
         order = sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0][1]))
-        return [_remedy(code, dubious, seen) for (dubious, code), seen in order]
+        return [
+            {
+                "finding": code,
+                "severity": "dubious" if dubious else "bad",
+                "endpoints": len(seen),
+                "on": ", ".join(dict.fromkeys(one.target.computer for one in seen)),
+                "what to do": RULES[code].remedy_text,
+                "notebook": RULES[code].remedy,
+            }
+            for (dubious, code), seen in order
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row for each endpoint, ready for a table; times are datetimes."""
@@ -160,19 +170,6 @@ def _open_files() -> int:
     return 1 << 14 if limit == resource.RLIM_INFINITY else limit
 
 
-def _remedy(code: str, dubious: bool, seen: Sequence[Look]) -> dict[str, Any]:
-    rule = RULES[code]
-    hosts = dict.fromkeys(one.target.host or one.target.address for one in seen)
-    return {
-        "finding": code,
-        "severity": "dubious" if dubious else "bad",
-        "endpoints": len(seen),
-        "on": ", ".join(hosts),
-        "what to do": rule.remedy_text,
-        "notebook": rule.remedy,
-    }
-
-
 class _Run:
     """One survey under way; `seen` grows as results come."""
 
@@ -196,22 +193,18 @@ class _Run:
             self.error = error
 
     async def _all(self, at_once: int) -> None:
-        waiting = iter(self.targets)
-        resolve = _Resolver()
+        waiting, resolve = iter(self.targets), _Resolver()
         work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
-        watch = asyncio.create_task(self._watch(work))
-        ended = await asyncio.gather(*work, return_exceptions=True)
-        watch.cancel()
+        left = set(work)
+        while left:
+            if self._stopped.is_set():
+                for task in left:
+                    task.cancel()
+            _, left = await asyncio.wait(left, timeout=_TICK)
         resolve.close()
-        for error in ended:
-            if isinstance(error, Exception):  # a cancelled task is none
-                raise error
-
-    async def _watch(self, work: list[asyncio.Task]) -> None:
-        while not self._stopped.is_set():
-            await asyncio.sleep(_TICK)
         for task in work:
-            task.cancel()
+            if not task.cancelled():
+                task.result()  # raises what went wrong in it
 
     async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
         for target in waiting:
@@ -229,18 +222,15 @@ class _Run:
         except (OSError, UnicodeError) as error:
             seen = not_connected(target.name, error)
         else:
+            exchange, ended = Exchange(reading_context(legacy), str(parse_name(target.name))), None
             with plain:
-                exchange = Exchange(reading_context(legacy), str(parse_name(target.name)))
-                seen = await self._talk(plain, exchange, target.name)
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        await _exchange(plain, exchange)
+                except OSError as error:
+                    ended = error
+            seen = exchange.ended(target.name, ended)
         return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
-
-    async def _talk(self, plain: socket.socket, exchange: Exchange, name: str) -> Handshake:
-        try:
-            async with asyncio.timeout(self.timeout):
-                await _exchange(plain, exchange)
-        except OSError as error:
-            return exchange.ended(name, error)
-        return exchange.ended(name)
 
     def _judged(self, target: Target, seen: Handshake) -> Look:
         # One object for each issuer: thousands of servers present the same.
@@ -250,17 +240,16 @@ class _Run:
         expected = (wanted,) if wanted else ()
         look = judged(seen, self.roots, self.at, target=target, expected=expected)
         # A certificate keeps all of it that was ever read; the copy has read nothing yet.
-        fresh = {leaf: _copy(leaf) for leaf in seen.chain[:1]}
+        fresh = {
+            leaf: x509.load_der_x509_certificate(leaf.public_bytes(Encoding.DER))
+            for leaf in seen.chain[:1]
+        }
         seen = replace(seen, chain=tuple(fresh.get(one, one) for one in seen.chain))
         diagnosis = look.diagnosis
         if diagnosis:
             path = tuple(fresh.get(one, one) for one in diagnosis.path)
             diagnosis = replace(diagnosis, path=path)
         return replace(look, handshake=seen, diagnosis=diagnosis)
-
-
-def _copy(certificate: x509.Certificate) -> x509.Certificate:
-    return x509.load_der_x509_certificate(certificate.public_bytes(Encoding.DER))
 
 
 async def _called(places: Sequence[tuple[int, tuple]]) -> socket.socket:

@@ -26,6 +26,11 @@ class Target:
     name: str
     host: str = ""
 
+    @property
+    def computer(self) -> str:
+        """The computer of the site's table, or the address where there is none."""
+        return self.host or self.address
+
 
 NOWHERE = Target("", 0, "")
 
