@@ -5,14 +5,12 @@ inventory shows: certificates of issuing CAs that the server sends or forgets, h
 the revocation lists that the client holds.
 """
 
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import permutations
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -25,7 +23,7 @@ from vmscert.rules import RULES
 from vmscert.simulate import LOOPBACK, Answer, Loopback, greeting, plain_http
 from vmscert.sitetable import read_site
 from vmscert.targets import Target
-from vmscert.tls import load_certificate
+from vmscert.tls import server_context
 
 _SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
 
@@ -194,8 +192,10 @@ def broken(stand: Stand, *names: str) -> Stand:
     wanted = {chosen(name, SEEN) for name in names}
     for order in permutations(names):
         made = _applied(stand, order)
-        if made and _codes(made) == wanted:
-            return made
+        if made:
+            with Loopback(answer_of(made)) as port:
+                if call(made, port).codes == wanted:
+                    return made
     raise ValueError(f"One stand can't show all of {', '.join(names)}: one hides another")
 
 
@@ -210,11 +210,6 @@ def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
         except ValueError:  # pyca can't take apart what is malformed
             return None
     return stand
-
-
-def _codes(stand: Stand) -> set[str]:
-    with Loopback(answer_of(stand)) as port:
-        return call(stand, port).codes
 
 
 def chosen(name: str, among: Iterable[str]) -> str:
@@ -240,20 +235,9 @@ def answer_of(stand: Stand) -> Answer | None:
     """Return how the server of a stand answers its callers; None where nobody listens."""
     if stand.answers == "nothing":
         return None
-    return greeting(_context(stand.issued, stand.answers)) if stand.issued else plain_http
-
-
-def _context(issued: Issued, answers: str) -> ssl.SSLContext:
-    """Return the settings of a server that serves what current ones refuse, too."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
-    if answers == "old TLS":
-        with catch_warnings():
-            simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-            context.maximum_version = ssl.TLSVersion.TLSv1_1
-    load_certificate(context, issued)
-    return context
+    if stand.issued is None:
+        return plain_http
+    return greeting(server_context(stand.issued, careless=True, old=stand.answers == "old TLS"))
 
 
 def pem(objects: Iterable[x509.Certificate | x509.CertificateRevocationList]) -> bytes:

@@ -150,11 +150,6 @@ def _server_hello(data: bytes) -> dict[str, str]:
     return told
 
 
-def _encrypted_extensions(data: bytes) -> dict[str, str]:
-    found = _pairs(Reader(data[4:]).vector(2))
-    return {"carries": f"{len(found) or 'no'} more settings"}
-
-
 def _certificate(data: bytes) -> dict[str, str]:
     leaf, *others = map(_certified, sent_certificates(data))
     also = {"also sent": ", ".join(one["certificate of"] for one in others)} if others else {}
@@ -181,11 +176,6 @@ def _certified(der: bytes) -> dict[str, str]:
         return {"certificate of": f"nobody: {reason(error)}"}
     told = {"certificate of": one.label.strip("'"), "issued by": one.issuer_label.strip("'")}
     return told | ({"good for": ", ".join(one.names)} if one.names else {})
-
-
-def _certificate_verify(data: bytes) -> dict[str, str]:
-    scheme, _signature = signature(Reader(data[4:]))
-    return {"signs": "all messages so far", "with": scheme}
 
 
 def _server_key_exchange(data: bytes) -> dict[str, str]:
@@ -236,17 +226,18 @@ def _called(what: str, numbers: Iterable[int]) -> str:
     return ", ".join(row["name"] for row in known)
 
 
-def _application_data(data: bytes) -> dict[str, str]:
-    return {"carries": f"{len(data)} bytes of what the programs say"}
-
-
 _READERS = {
     "ClientHello": _client_hello,
     "ServerHello": _server_hello,
-    "EncryptedExtensions": _encrypted_extensions,
+    "EncryptedExtensions": lambda data: {
+        "carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"
+    },
     "Certificate": _certificate,
-    "CertificateVerify": _certificate_verify,
+    "CertificateVerify": lambda data: {
+        "signs": "all messages so far",
+        "with": signature(Reader(data[4:]))[0],
+    },
     "ServerKeyExchange": _server_key_exchange,
     "Alert": _alert,
-    "ApplicationData": _application_data,
+    "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -94,36 +95,30 @@ class Exchange:
         except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
             text = f"A certificate that the server sent can't be read: {reason}"
             return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
-        cipher = self.tls.cipher()
-        seen = Handshake(
-            name, not error, self.tls.version() or "", cipher[0] if cipher else "", chain
-        )
-        return self._refused(seen, error) if error else seen
-
-    def _refused(self, seen: Handshake, error: OSError) -> Handshake:
+        version, cipher = self.tls.version() or "", self.tls.cipher()
+        seen = Handshake(name, not error, version, cipher[0] if cipher else "", chain)
+        if error is None:
+            return seen
         if isinstance(error, ssl.SSLCertVerificationError):
-            text, code = error.verify_message, error.verify_code
-            return replace(seen, cipher="", error=text or str(error), verify_code=code)
-        return seen.stopped(self._problem(error, bool(seen.chain)), self._said(error))
+            text = error.verify_message or str(error)
+            return replace(seen, cipher="", error=text, verify_code=error.verify_code)
+        return seen.stopped(*self._why(error, bool(chain)))
 
-    def _problem(self, error: OSError, certificates: bool) -> str:
-        """Return the word of PROBLEMS for what ended the exchange before any verdict."""
-        reason = getattr(error, "reason", "") or ""
-        if self.heard and self.heard[0] not in _RECORDS:
-            return "plain-http" if _is_http(self.heard) else "plain"
-        if reason in _PROBLEM_OF:
-            return _PROBLEM_OF[reason]
-        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
-            return "client-certificate"  # TLS 1.2: the only thing left to disagree about
-        if isinstance(error, TimeoutError):
-            return "silent"
-        return "alert" if "alert" in str(error).lower() else "closed"
-
-    def _said(self, error: OSError) -> str:
+    def _why(self, error: OSError, certificates: bool) -> tuple[str, str]:
+        """The word of PROBLEMS for what ended the exchange before any verdict, and what it said."""
         if self.heard and self.heard[0] not in _RECORDS:
             line = self.heard.partition(b"\n")[0].decode("ascii", "replace").strip()[:60]
-            return repr(line)
-        return (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
+            http = self.heard[:5] == b"HTTP/" or self.heard.lstrip()[:1] == b"<"
+            return "plain-http" if http else "plain", repr(line)
+        reason = getattr(error, "reason", "") or ""
+        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
+            word = "client-certificate"  # TLS 1.2: the only thing left to disagree about
+        elif isinstance(error, TimeoutError):
+            word = "silent"
+        else:
+            word = "alert" if "alert" in str(error).lower() else "closed"
+        said = (reason or str(error)).replace("_", " ").lower()
+        return _PROBLEM_OF.get(reason, word), said
 
 
 def handshake(
@@ -159,25 +154,24 @@ def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     return _client_context(tuple(roots))
 
 
-def server_context(issued: Issued) -> ssl.SSLContext:
+def server_context(issued: Issued, *, careless: bool = False, old: bool = False) -> ssl.SSLContext:
     """Return the settings of a server that presents this certificate and its intermediates.
 
-    ValueError without its private key.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    load_certificate(context, issued)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, issued: Issued) -> None:
-    """Let a server present this certificate and its intermediates; ValueError without its key.
-
-    OpenSSL loads keys from files only: the key lies there encrypted, with a password of its own,
-    for the moment of loading.
+    A careless one serves what current clients refuse, an old one speaks TLS 1.1 at the most.
+    ValueError without its private key. OpenSSL loads keys from files only: the key lies there
+    encrypted, with a password of its own, for the moment of loading.
     """
     if issued.key is None:
         raise ValueError("A server can't run without its private key, which is not here")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if careless or old:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
+    if old:
+        with catch_warnings():
+            simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
     sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
     password = secrets.token_hex()
     encryption = BestAvailableEncryption(password.encode())
@@ -186,6 +180,7 @@ def load_certificate(context: ssl.SSLContext, issued: Issued) -> None:
         file = Path(folder, "server.pem")
         file.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in sent) + key)
         context.load_cert_chain(file, password=password)
+    return context
 
 
 def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
@@ -199,9 +194,8 @@ def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=64)  # a context costs more than a handshake; a site has few sets of roots
-def _client_context(roots: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
-    return own_client_context(roots)
+# A context costs more than a handshake; a site has few sets of roots.
+_client_context = lru_cache(maxsize=64)(own_client_context)
 
 
 @lru_cache(maxsize=2)
@@ -219,10 +213,6 @@ def reading_context(legacy: bool) -> ssl.SSLContext:
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.options |= _OP_LEGACY_SERVER_CONNECT
     return context
-
-
-def _is_http(heard: bytes) -> bool:
-    return heard[:5] == b"HTTP/" or heard.lstrip()[:1] == b"<"
 
 
 def _presented(client: ssl.SSLObject) -> tuple[x509.Certificate, ...]:
