@@ -50,7 +50,7 @@ HOUSE = {
     "planned": "pages",
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
-    "targets": "names site sitetable",
+    "targets": "files names site sitetable",
     "looks": "names paths reach targets tls trust windows",
     "verify": "authority computers looks reach simulate site targets trust windows",
     "surveys": "looks names paths reach site targets tls trust windows",
@@ -92,10 +92,11 @@ HOUSE = {
     "formats": "",
     "pasted": "facts",
     "reading": (
-        "check facts formats inventory looks pasted paths records site sitetable tls trust windows"
+        "check facts files formats inventory looks pasted paths records site sitetable tls trust "
+        "windows"
     ),
     "agenda": (
-        "blackout check expiry inventory job looks names paths reach reading records site "
+        "blackout check expiry inventory job names paths reach reading records site "
         "sitetable surveys targets windows"
     ),
     "watching": "facts scripts trust",
@@ -124,7 +125,7 @@ HOUSE = {
     "show": "facts job picture site trust",
     "chainfaults": "authority faults looks rules simulate sitetable targets tls",
     "sights": "chainfaults dissect drawing forms looks paths trust",
-    "exam": "chainfaults facts files job looks rules show sights simulate",
+    "exam": "chainfaults facts files job looks names rules show sights simulate",
     "examform": "chainfaults exam rules show sights",
     "boardform": "job returns show standings",
     "explorer": "show",

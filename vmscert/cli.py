@@ -21,6 +21,7 @@ import typer
 from rich.markup import escape
 
 from vmscert.facts import HOME, NOTEBOOKS
+from vmscert.files import is_file
 from vmscert.ledger import iso
 from vmscert.reach import AT_ONCE, TIMEOUT
 from vmscert.records import Records
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from vmscert.job import Job
     from vmscert.reading import Document
     from vmscert.site import Site
-    from vmscert.surveys import Survey
     from vmscert.switching import Step
 
 app = typer.Typer(
@@ -341,7 +341,12 @@ def survey_command(
         )
     if table:
         write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
-    _tell_survey(found, as_json)
+    if as_json:
+        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
+        print(json.dumps(about, indent=1, default=iso))
+    else:
+        show_survey(found)
+    raise typer.Exit(FOUND if any(one.findings for one in found.seen) else NOTHING)
 
 
 @app.command(name="explain", context_settings={"ignore_unknown_options": True})
@@ -359,7 +364,7 @@ def explain_command(
         if sys.stdin.isatty():
             err.print("Paste the error, then press Ctrl-D (Windows: Ctrl-Z and Enter).")
         given = sys.stdin.read()
-    elif len(texts or []) == 1 and _is_file(given):
+    elif len(texts or []) == 1 and is_file(given):
         given = Path(given).read_bytes().decode("utf-8", "replace")
     answer = explain(given)
     if as_json:
@@ -770,22 +775,6 @@ def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], d
         return [], {}
     issued = {host: thumbprint(one) for host, one in records.current().items()}
     return [records.ca_certificate], issued
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
-def _tell_survey(found: "Survey", as_json: bool) -> None:
-    if as_json:
-        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
-        print(json.dumps(about, indent=1, default=iso))
-    else:
-        show_survey(found)
-    raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:

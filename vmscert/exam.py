@@ -30,6 +30,7 @@ from vmscert.facts import HOME, facts
 from vmscert.files import write_atomic
 from vmscert.job import records_folder
 from vmscert.looks import Look
+from vmscert.names import spelled
 from vmscert.rules import RULES
 from vmscert.show import Table, table
 from vmscert.sights import Command, Encounter, Solution, Words
@@ -58,8 +59,8 @@ class _Opened:
     level: int = 0  # of the hints to the fault that is to be found next
 
     @property
-    def port(self) -> int:
-        return self.first.target.port
+    def address(self) -> str:
+        return spelled((LOOPBACK, self.first.target.port))
 
     @property
     def right(self) -> set[str]:
@@ -131,7 +132,7 @@ class Gallery:
         return table(
             {
                 "stand": number,
-                "address": f"{LOOPBACK}:{one.port}",
+                "address": one.address,
                 "clients ask for": one.stand.name,
                 "state": self._state(one),
             }
@@ -151,7 +152,7 @@ class Gallery:
     def where(self, number: int) -> Words:
         """Say where a stand is, and by which name its clients ask for it."""
         one = self._at(number)
-        return Words(f"Stand {number}: {LOOPBACK}:{one.port}, asked for {one.stand.name}")
+        return Words(f"Stand {number}: {one.address}, asked for {one.stand.name}")
 
     def command(self, number: int, windows: bool = os.name == "nt") -> Command:
         """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
@@ -160,7 +161,7 @@ class Gallery:
         """
         one = self._at(number)
         name, file = one.stand.name, _near(one.file)
-        words = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{one.port}", "-servername", name]
+        words = ["openssl", "s_client", "-connect", one.address, "-servername", name]
         words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
         if one.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
@@ -171,7 +172,7 @@ class Gallery:
     def look(self, number: int) -> Encounter:
         """Call a stand now, and show what the client sees; the verdict is left to you."""
         one = self._at(number)
-        return Encounter(self.where(number), one.stand, call(one.stand, one.port))
+        return Encounter(self.where(number), one.stand, call(one.stand, one.first.target.port))
 
     def answer(self, number: int, *codes: str) -> Words:
         """Say what is wrong at a stand, with one rule code or several; ValueError for no code."""
@@ -183,7 +184,14 @@ class Gallery:
         if not wrong:
             one.credit(given)
         one.tried = True
-        return Words(_not_yet(wrong, one.right) if wrong else _right(one))
+        if wrong:
+            told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
+            return Words(" ".join(["Not yet.", *told]))
+        if one.left:
+            found = ", ".join(sorted(one.points))
+            return Words(f"Right so far: {found}. {len(one.left)} more to find at this stand.")
+        many = f": {', '.join(sorted(one.right))}" if len(one.right) > 1 else ""
+        return Words(f"Right{many}.")
 
     def hint(self, number: int) -> Words:
         """Say where to look; asked again, what kind of fault it is. It costs a point, once."""
@@ -192,7 +200,13 @@ class Gallery:
             return Words("This stand is solved.")
         one.helped, one.level = True, one.level + 1
         code = one.left[0]
-        return Words(RULES[code].diagnosis if one.level == 1 else _second_hint(one.first, code))
+        if one.level == 1:
+            return Words(RULES[code].diagnosis)
+        finding = next(found for found in one.first.findings if found.code == code)
+        where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
+        who = "Most" if finding.severity == "bad" else "Some"
+        what = f"It lies with {where}. {who} clients refuse."
+        return Words(f"{what} What happens: {finding.rule.impact}")
 
     def solution(self, number: int) -> Solution:
         """Show what is wrong and what to do; what was not found yet gives no points any more."""
@@ -221,13 +235,6 @@ class Gallery:
         )
 
 
-def _second_hint(seen: Look, code: str) -> str:
-    finding = next(one for one in seen.findings if one.code == code)
-    where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
-    who = "Most" if finding.severity == "bad" else "Some"
-    return f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
-
-
 def _near(file: Path) -> Path:
     """Return the path as seen from here, which is short where it lies here or within the kit."""
     file = file.resolve()
@@ -235,17 +242,6 @@ def _near(file: Path) -> Path:
         with suppress(ValueError):  # Windows: on another drive than we are
             return Path(os.path.relpath(file))
     return file
-
-
-def _right(one: _Opened) -> str:
-    if not one.left:
-        return "Right." if len(one.right) == 1 else f"Right: {', '.join(sorted(one.right))}."
-    found = ", ".join(sorted(one.points))
-    return f"Right so far: {found}. {len(one.left)} more to find at this stand."
-
-
-def _not_yet(wrong: Iterable[str], right: Iterable[str]) -> str:
-    return "Not yet. " + " ".join(f"It is not {code}: {_correction(code, right)}" for code in wrong)
 
 
 def _correction(answered: str, right: Iterable[str]) -> str:

@@ -152,8 +152,8 @@ def _server_hello(data: bytes) -> dict[str, str]:
 
 def _certificate(data: bytes) -> dict[str, str]:
     leaf, *others = map(_certified, sent_certificates(data))
-    also = {"also sent": ", ".join(one["certificate of"] for one in others)} if others else {}
-    return leaf | also
+    also = ", ".join(one["certificate of"] for one in others)
+    return leaf | ({"also sent": also} if others else {})
 
 
 def sent_certificates(data: bytes) -> Iterator[bytes]:

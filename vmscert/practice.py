@@ -10,7 +10,7 @@ from vmscert.authority import QUICK, SERVER, Issued, create_authority
 from vmscert.faults import GALLERY, Lab, healthy
 from vmscert.looks import Look, look_at
 from vmscert.names import endpoint
-from vmscert.reading import AskPassword, look_into, read, read_roots
+from vmscert.reading import look_into, read, read_roots
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Site
 from vmscert.surveys import Survey, survey
@@ -27,16 +27,15 @@ def look(
     name: str = "",
     roots: str | Path = "",
     file: str | Path | bytes = "",
-    ask: AskPassword | None = None,
 ) -> Look:
     """Look at a server (`host:port`) or at a file, as a client that trusts `roots` would.
 
     `roots` is a file or a folder. With neither server nor file, a broken server on loopback is
     made and looked at, for practice.
     """
-    trusted = read_roots(Path(roots), ask) if roots else []
+    trusted = read_roots(Path(roots)) if roots else []
     if file:
-        return look_into(read(file, ask), trusted, name, at)
+        return look_into(read(file), trusted, name, at)
     if server:
         address, port = endpoint(server)
         return look_at(Target(address, port, name or address), trusted, at)
@@ -63,12 +62,11 @@ def practice_survey(site: Site, at: datetime) -> Survey:
         for host in site.servers
         for port, group in host.ports
     }
-    numbered = dict(enumerate(served))
-    with serving({number: served[place] for number, place in numbered.items()}) as ports:
-        place_of = {place: ports[number] for number, place in numbered.items()}
+    with serving(served) as ports:
         real = {
-            replace(t, address=LOOPBACK, port=place_of[t.host, t.port]): t
+            replace(t, address=LOOPBACK, port=ports[t.host, t.port]): t
             for t in site_targets(site)
+            if t.host  # the shared name of a cluster is no computer's
         }
         found = survey(list(real), [lab.authority.certificate], at)
     return replace(found, seen=tuple(replace(s, target=real[s.target]) for s in found.seen))

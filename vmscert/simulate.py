@@ -2,9 +2,10 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
+from typing import TypeVar
 
 from vmscert.authority import Issued
 from vmscert.tls import server_context
@@ -13,6 +14,7 @@ LOOPBACK = "127.0.0.1"
 _PATIENCE = 10  # seconds for a caller that says nothing
 
 Answer = Callable[[socket.socket], None]
+K = TypeVar("K", bound=Hashable)
 
 
 class Loopback:
@@ -75,7 +77,7 @@ def plain_http(caller: socket.socket) -> None:
 
 
 @contextmanager
-def serving(ports: Mapping[int, Issued | None]) -> Iterator[dict[int, int]]:
+def serving(ports: Mapping[K, Issued | None]) -> Iterator[dict[K, int]]:
     """Run a server on loopback for each port → certificate; yield port → port on loopback.
 
     XProtect's own port numbers are often taken or need rights on a laptop, so free ones are used.

@@ -166,11 +166,10 @@ def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
 
 @cache
 def _symptoms() -> list[Symptom]:
-    return [_symptom(**row) for row in facts("symptoms")]
-
-
-def _symptom(rules: str, **row: str) -> Symptom:
-    return Symptom(rules=tuple(filter(None, rules.split("|"))), **row)
+    return [
+        Symptom(**{**row, "rules": tuple(filter(None, row["rules"].split("|")))})
+        for row in facts("symptoms")
+    ]
 
 
 def _plain(text: str) -> str:
@@ -214,7 +213,10 @@ def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
     covered = [span for _, spans in kept for span in spans]
     numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
     for symptom, spans in kept:
-        if spans and not all(_within(span, covered) for span in spans):
+        if any(
+            not any(s <= start and end <= e and (s, e) != (start, end) for s, e in covered)
+            for start, end in spans
+        ):
             yield symptom
         elif not spans and symptom.code not in numbers:
             numbers.add(symptom.code)

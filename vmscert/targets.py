@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
+from vmscert.files import is_file
 from vmscert.names import check_port, endpoint, parse_host, parse_name
 from vmscert.site import Site
 from vmscert.sitetable import read_site
@@ -96,22 +97,15 @@ def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield (place, text): files are opened, all else is a target itself."""
     for text in texts:
         path = Path(text)
-        if _is_file(path):
+        if is_file(path):
             yield from _of_file(path)
         elif text.strip():
             yield "", text.strip()
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
 def is_table(path: Path) -> bool:
     """Whether a file is a site's table: its first line names the column of roles."""
-    if not _is_file(path):
+    if not is_file(path):
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         return bool(re.search(r"\broles\b", lines.readline(4096), re.IGNORECASE))

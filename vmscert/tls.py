@@ -128,21 +128,58 @@ def handshake(
 
     Without `verify` the client takes whatever certificate it is shown, as careless programs do.
     """
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = server_context(issued).wrap_bio(to_server, to_client, server_side=True)
     context = client_context(roots) if verify else reading_context(legacy=False)
-    client = Exchange(context, str(parse_name(name)))
-    try:
-        for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
-            client.step()
-            to_server.write(client.out())
-            with suppress(ssl.SSLWantReadError):
-                server.do_handshake()
-            if data := to_client.read():
-                client.hear(data)
-    except ssl.SSLError as error:
-        return client.ended(name, error)
-    return client.ended(name)
+    return InMemory(context, name, server_context(issued)).shake_hands()
+
+
+class InMemory:
+    """A client and a server in memory, and a copy of every byte that goes between them."""
+
+    def __init__(self, client: ssl.SSLContext, name: str, server: ssl.SSLContext) -> None:
+        self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._name, self._client = name, Exchange(client, str(parse_name(name)))
+        self._server = server.wrap_bio(self._to_server, self._to_client, server_side=True)
+        self.wire = {"client": b"", "server": b""}
+
+    def shake_hands(self) -> Handshake:
+        """Go on until both are content, or the client is not."""
+        ended = None
+        try:
+            for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
+                self._client.step()
+                self._carry()
+                with suppress(ssl.SSLWantReadError):
+                    self._server.do_handshake()
+                self._carry()
+        except ssl.SSLError as error:
+            ended = error
+            self._carry()
+        return self._client.ended(self._name, ended)
+
+    def talk(self, client: bytes, server: bytes) -> None:
+        """Let the client say something, and the server answer."""
+        with suppress(ssl.SSLWantReadError):  # takes the tickets, which come first
+            self._client.tls.read()
+        self._client.tls.write(client)
+        self._carry()
+        _read(self._server, len(client))
+        self._server.write(server)
+        self._carry()
+        _read(self._client.tls, len(server))
+
+    def _carry(self) -> None:
+        sent, answered = self._client.out(), self._to_client.read()
+        self._to_server.write(sent)
+        if answered:
+            self._client.hear(answered)
+        self.wire["client"] += sent
+        self.wire["server"] += answered
+
+
+def _read(tls: ssl.SSLObject, size: int) -> None:
+    """Read so many bytes, which may come in several records."""
+    while size > 0:
+        size -= len(tls.read(size))
 
 
 def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
