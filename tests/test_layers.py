@@ -136,8 +136,8 @@ HOUSE = {
         "trust"
     ),
     "cli": (
-        "agenda changerecord channels drill evidence execute facts files job ledger looks names "
-        "plans reach reading records returns rollout runbook site sitetable standings surveys "
+        "agenda changerecord channels drill evidence execute facts files formats job ledger looks "
+        "names plans reach reading records returns rollout runbook site sitetable standings surveys "
         "switching symptoms targets terminal trust watching windows"
     ),
 }

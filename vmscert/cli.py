@@ -37,7 +37,6 @@ from vmscert.terminal import (
     show_plan,
     show_survey,
     show_verification,
-    what_was_seen,
 )
 from vmscert.trust import Finding
 
@@ -277,6 +276,7 @@ def connect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
+    from vmscert.formats import counted
     from vmscert.looks import look_at
     from vmscert.names import endpoint
     from vmscert.targets import Target
@@ -286,13 +286,15 @@ def connect(
     look = look_at(target, _roots(roots), datetime.now(UTC), timeout=timeout)
     seen = look.handshake
     if as_json:
-        about = {"trusted": look.trusted, "tls": seen.version, "cipher": seen.cipher}
+        told = {"trusted": look.trusted, "tls": seen.version, "cipher": seen.cipher}
         path = look.diagnosis.as_dict()["path"] if look.diagnosis else []
         more = {"problem": seen.problem, "hint": seen.hint, "seconds": seen.seconds, "path": path}
-        told = [finding.as_dict() for finding in look.findings]
-        print(json.dumps({"server": server, **about, **more, "findings": told}, indent=1))
+        findings = [finding.as_dict() for finding in look.findings]
+        print(json.dumps({"server": server, **told, **more, "findings": findings}, indent=1))
     else:
-        show_findings(f"{address}:{port}", what_was_seen(seen), look.findings)
+        shown = f"{seen.version}, {counted(look.presented)}, asked for {seen.name}"
+        about = shown if look.presented else "no certificate was seen"
+        show_findings(f"{address}:{port}", about, look.findings)
         if seen.hint:
             out.print(f"  {seen.hint}.", soft_wrap=True, markup=False)
     raise typer.Exit(FOUND if look.findings else NOTHING)

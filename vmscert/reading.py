@@ -110,15 +110,19 @@ def check_path(
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> tuple[Document, list[Finding]]:
     """Return what a path is, and the findings about it."""
-    if is_site_folder(path):
-        return _check_site(path, at)
+    if is_site_folder(path):  # its CA, and what computers reported against its table
+        records = Records(path)
+        site, found = read_site(records.table), check_ca(records.ca_certificate, at)
+        found += check_site(site, records.inventories(), at, records.pfx_encryptions())
+        about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
+        return Document(about), list(dict.fromkeys(found))
     if path.suffix.lower() == ".csv":
         site = read_site(path)
         about = f"a site of {len(site)} computers, {len(site.connections)} connections"
         outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
         return Document(about, questions=site.questions, outside=tuple(outside)), []
-    found = read(path, ask)
-    return found, judge_document(found, list(roots), name, at, crls)
+    document = read(path, ask)
+    return document, judge_document(document, list(roots), name, at, crls)
 
 
 def look_into(
@@ -296,16 +300,6 @@ def files_below(path: Path) -> Iterator[Path]:
 def is_site_folder(path: Path) -> bool:
     """Tell whether a folder holds the records of a site."""
     return path.is_dir() and (path / "ca.cer").exists()
-
-
-def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
-    """A site's folder: its CA, and what computers reported against its table."""
-    records = Records(path)
-    findings = check_ca(records.ca_certificate, at)
-    site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
-    about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
-    return Document(about), list(dict.fromkeys(findings))
 
 
 def in_use(documents: Iterable[Document]) -> Iterator[str]:

@@ -151,7 +151,7 @@ def survey(
                 progress(len(run.seen), len(run.targets))
     except KeyboardInterrupt:
         interrupted = True
-        run.stop()
+        run.stopped.set()  # what is under way is given up
         thread.join()
     if run.error:
         raise run.error
@@ -178,12 +178,8 @@ class _Run:
         self.expected, self.timeout = expected, timeout
         self.seen: list[Look] = []
         self.error: Exception | None = None
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()
         self._issuers: dict[x509.Certificate, x509.Certificate] = {}
-
-    def stop(self) -> None:
-        """End soon: what is under way is given up."""
-        self._stopped.set()
 
     def all(self, at_once: int) -> None:
         """Look at all targets; what goes wrong here is told in the caller's thread."""
@@ -197,7 +193,7 @@ class _Run:
         work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
         left = set(work)
         while left:
-            if self._stopped.is_set():
+            if self.stopped.is_set():
                 for task in left:
                     task.cancel()
             _, left = await asyncio.wait(left, timeout=_TICK)
@@ -252,24 +248,21 @@ class _Run:
         return replace(look, handshake=seen, diagnosis=diagnosis)
 
 
-async def _called(places: Sequence[tuple[int, tuple]]) -> socket.socket:
+async def _called(places: Iterable[tuple[int, tuple]]) -> socket.socket:
     """Connect to the first place that takes the call; OSError of the last one if none does."""
-    *others, last = places
-    for family, where in others:
-        with suppress(OSError):
-            return await _call(family, where)
-    return await _call(*last)
-
-
-async def _call(family: int, where: tuple) -> socket.socket:
-    plain = socket.socket(family, socket.SOCK_STREAM)
-    plain.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(plain, where)
-    except BaseException:  # cancelled, too
-        plain.close()
-        raise
-    return plain
+    refused = OSError("no address")
+    for family, where in places:
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        plain.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(plain, where)
+            return plain
+        except BaseException as error:  # cancelled, too
+            plain.close()
+            if not isinstance(error, OSError):
+                raise
+            refused = error
+    raise refused
 
 
 async def _exchange(plain: socket.socket, exchange: Exchange) -> None:

@@ -146,7 +146,11 @@ def explain(text: str) -> Explanation:
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
     found = list(_longest(_found(plain)))
     place = _place(plain)
-    causes = [Cause(code, tuple(why), _check(RULES[code], place)) for code, why in _ranked(found)]
+    causes = [
+        Cause(code, tuple(why), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
+        for code, why in _ranked(found)
+        for rule in [RULES[code]]
+    ]
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
     return Explanation(tuple(found), tuple(causes), tuple(besides))
 
@@ -238,7 +242,3 @@ def _place(plain: str) -> str:
         except ValueError:
             continue
     return "HOST:PORT"
-
-
-def _check(rule: Rule, place: str) -> str:
-    return _CHECKS[rule.check].format(place=place, remedy=rule.remedy)

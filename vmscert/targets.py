@@ -151,13 +151,10 @@ def _ports(where: str, port: int) -> tuple[str, range]:
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
     if many:
-        return many[1], _single(check_port(int(many[2] or port)))
+        one = check_port(int(many[2] or port))
+        return many[1], range(one, one + 1)
     host, one = endpoint(where, port)
-    return host, _single(one)
-
-
-def _single(port: int) -> range:
-    return range(port, port + 1)
+    return host, range(one, one + 1)
 
 
 def _addresses(host: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ from vmscert.revocation import RevocationList, revocations
 from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
 from vmscert.subtrees import Folded, allowing, folded
 
-__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "names"]
+__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "ends_soon"]
 
 WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
 _MOST_PATHS = 16  # judged in full
@@ -109,14 +109,6 @@ def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
     if timedelta(0) <= end - at <= timedelta(days=WARNING):
         text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
         yield Finding("expires-soon", host, text)
-
-
-def names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the DNS names (lower case) and IP addresses that a certificate is for; never raises.
-
-    They come from the subjectAltName; the common name does not count.
-    """
-    return Reading(certificate).names
 
 
 def _judged(question: Question) -> list[tuple[Path, tuple[Finding, ...]]]:
