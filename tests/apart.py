@@ -20,7 +20,7 @@ REPORTS = "VMSCERT_REPORTS"  # where the other process writes how each of its te
 HERE = {
     f"test_{name}.py"
     for name in (
-        "browser", "carrying", "cli", "cluster", "exam", "execute", "faults", "notebooks",
+        "browser", "carrying", "cli", "cluster", "exam", "execute", "faults", "looks", "notebooks",
         "pemfiles", "reach", "records", "runbook", "show", "succession", "survey", "symptoms",
         "tls", "troubles",
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from loopback import HERE
-
+HERE = "127.0.0.1"
 HOME = Path(__file__).parents[1]
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")

@@ -98,15 +98,15 @@ def test_the_number_of_a_stand_does_not_tell_its_fault(tour):
 def test_what_a_trainee_sees_holds_no_verdict_and_all_certificates(tour):
     for number in tour.numbers:
         seen = tour.look(number)
-        (finding,) = seen.call.findings
-        code, certificates = finding.code, seen.call.handshake.chain
-        said = seen.call.handshake.error  # in the client's own words
+        (finding,) = seen.look.findings
+        code, certificates = finding.code, seen.look.handshake.chain
+        said = seen.look.handshake.error  # in the client's own words
         shown = (repr(seen) + unescape(seen._repr_html_())).replace(said, "")
         assert not re.search(rf"(?<![\w-]){code}(?![\w-])", shown)
         assert RULES[code].meaning not in shown
         assert finding.detail not in shown
         assert repr(seen).count("Sent as number") == len(certificates)
-        assert repr(seen).count("Trusted by the client") == len(seen.call.stand.roots)
+        assert repr(seen).count("Trusted by the client") == len(seen.stand.roots)
 
 
 def test_the_way_up_is_drawn_from_the_top_down_and_judges_nothing(tour):
@@ -182,7 +182,7 @@ def test_a_program_that_forgets_to_close_it_ends_all_the_same():
         "from datetime import UTC, datetime\n"
         "from vmscert.exam import open_gallery\n"
         "gallery = open_gallery(['expired'], at=datetime.now(UTC))\n"
-        "print(gallery.look(1).call.codes)\n"
+        "print(gallery.look(1).look.codes)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (ran.stdout.strip(), ran.stderr, ran.returncode) == ("{'expired'}", "", 0)
@@ -366,7 +366,7 @@ def test_an_unknown_fault_is_refused_before_any_server_runs():
 
 def test_one_fault_may_be_named_without_a_list():
     with open_gallery("expired", at=NOW) as gallery:
-        assert gallery.look(1).call.codes == {"expired"}
+        assert gallery.look(1).look.codes == {"expired"}
 
 
 # The form

@@ -1,10 +1,12 @@
 """The tables of facts are whole: every row has its source, and they fit each other."""
 
 import re
+import ssl
 
 import pytest
 
 from vmscert.facts import DATA, facts
+from vmscert.rules import RULES
 
 TABLES = sorted(path.stem for path in (DATA / "xprotect").glob("*.csv"))
 TAGS = {"C", "C2", "E", "G", "I"}
@@ -174,3 +176,31 @@ def test_whoever_serves_tls_is_switched_on_somewhere_and_has_a_place_in_the_orde
     assert serving == switched
     # The log server shares a computer with the management server, and is switched with it.
     assert serving - set(column("encryption-order", "role")) == {"log server"}
+
+
+@pytest.mark.parametrize("table", sorted(path.stem for path in (DATA / "tls").glob("*.csv")))
+def test_every_row_about_tls_has_a_source_and_a_tag(table):
+    for row in facts(f"tls/{table}"):
+        assert row["source"]
+        assert row["tag"] in TAGS
+        assert None not in row
+        assert None not in row.values()
+
+
+def test_every_reason_of_openssl_means_a_problem_that_breaks_a_rule():
+    problems = {row["problem"]: row["rule"] for row in facts("tls/problems")}
+    assert set(problems.values()) <= set(RULES)
+    assert {row["problem"] for row in facts("tls/reasons")} <= set(problems)
+
+
+def test_cipher_suites_have_the_numbers_that_openssl_gives_them():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    known = {one["id"] & 0xFFFF: one["name"] for one in context.get_ciphers()}
+    for row in facts("tls/numbers"):
+        if row["what"] == "cipher suite":  # the RFC's name has words that OpenSSL leaves out
+            assert letters(known[int(row["number"], 0)]) in letters(row["name"])
+
+
+def letters(name):
+    return re.sub("[_-]|WITH", "", name)

@@ -7,8 +7,9 @@ from itertools import combinations
 import pytest
 
 from vmscert import GALLERY, QUICK, RULES, create_authority, healthy, read_site
-from vmscert.chainfaults import SEEN, WIRE, Server, broken, call, healthy_stand
+from vmscert.chainfaults import SEEN, WIRE, answer_of, broken, call, healthy_stand
 from vmscert.facts import DATA
+from vmscert.simulate import Loopback
 
 # Faults that only the wire shows: the inventory of the computer looks as it should.
 ON_THE_WIRE = {"wrong-certificate-served"}
@@ -126,8 +127,8 @@ def stand(lab):
 
 def found(stand):
     """What the client finds when it calls the stand over real TLS."""
-    with Server(stand) as server:
-        return call(stand, server.port)
+    with Loopback(answer_of(stand)) as port:
+        return call(stand, port)
 
 
 def test_a_healthy_stand_is_accepted_without_a_finding(stand):
@@ -193,6 +194,6 @@ def test_what_no_client_sees_is_refused_with_what_there_is(stand, name, sentence
 
 
 def test_a_server_that_is_closed_answers_nobody(stand):
-    with Server(stand) as server:
-        port = server.port
+    with Loopback(answer_of(stand)) as port:
+        pass
     assert call(stand, port).codes == {"not-reachable"}

@@ -43,46 +43,48 @@ HOUSE = {
     "paths": "extensions rules subtrees",
     "sitetable": "facts names releases site",
     "sketches": "der drawing",
-    "tls": "authority names",
+    "symptoms": "facts names rules",
+    "tls": "authority facts names",
     "computers": "authority facts names paths releases rules site subtrees windows",
     "dissect": "extensions paths windows",
-    "expiry": "authority paths rules windows",
     "leaflet": "facts load pages releases scripts",
-    "messages": "extensions paths",
+    "messages": "extensions facts paths",
     "pemfiles": "facts inventory load names pages windows",
     "reach": "names tls",
     "records": "authority cafiles files inventory ledger windows",
     "revocation": "paths rules subtrees",
     "rollout": "facts load pages scripts site windows",
-    "bands": "drawing expiry",
+    "simulate": "authority tls",
+    "targets": "files names site sitetable",
     "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
     "job": "facts keyfile records site",
-    "symptoms": "facts reach rules",
-    "targets": "names reach site sitetable",
     "trust": "extensions names paths revocation rules subtrees",
     "visits": (
         "authority certreq computers facts files inventory keyfile ledger records "
         "releases scripts site windows"
     ),
-    "watching": "expiry facts scripts",
-    "wire": "authority messages names tls",
+    "wire": "authority messages tls",
     "acceptance": "authority computers paths rules site trust windows",
+    "expiry": "authority paths rules trust windows",
     "gates": "facts rules site trust",
     "guidescripts": "authority files job windows",
     "ladders": "drawing messages wire",
+    "looks": "names paths reach targets tls trust windows",
     "missing": "authority job pemfiles releases site trust windows",
     "picture": "drawing facts site trust",
     "recordkey": "evidence files job keyfile records",
     "switching": "facts job site",
-    "verify": "computers reach site tls trust windows",
+    "watching": "facts scripts trust",
+    "bands": "drawing expiry",
     "blackout": "acceptance computers expiry paths site trust windows",
     "carrying": "handover job ledger load missing pemfiles records rollout scripts site switching",
     "changes": "evidence files job ledger pages planned recordkey records",
-    "check": "acceptance authority computers expiry paths rules site teaching windows",
+    "check": "acceptance authority computers expiry paths rules site teaching trust windows",
     "overlap": "acceptance authority computers facts job site switching windows",
     "show": "facts job picture site trust",
-    "simulate": "authority site tls verify windows",
     "standings": "job ledger missing pemfiles site windows",
+    "surveys": "looks names paths reach site targets tls trust windows",
+    "verify": "authority computers looks reach simulate site targets trust windows",
     "changerecord": "changes evidence files job ledger pages recordkey records",
     "compromise": "acceptance authority computers facts overlap site switching windows",
     "drill": (
@@ -90,53 +92,54 @@ HOUSE = {
         "releases site sitetable tls trust"
     ),
     "explorer": "show",
-    "faults": "authority check fleet releases simulate site trust verify windows",
+    "faults": "authority check fleet releases site trust verify windows",
     "passwords": "job missing show site",
-    "reading": "check facts formats inventory pasted paths records site sitetable trust windows",
+    "reading": (
+        "check facts files formats inventory looks pasted paths records sitetable tls trust windows"
+    ),
     "rehearsal": "authority carrying job keyfile ledger records site switching visits windows",
     "replacing": "authority bands drawing job overlap site windows",
-    "surveys": "check names paths reach site targets tls trust verify windows",
+    "troubles": "drawing paths surveys trust",
     "agenda": (
-        "blackout check expiry inventory job paths reach reading records site sitetable "
-        "surveys targets windows"
+        "blackout check expiry inventory job names paths reach reading records site "
+        "sitetable surveys targets windows"
     ),
-    "chainfaults": "authority faults reach rules simulate sitetable tls trust verify",
+    "chainfaults": "authority faults looks rules simulate sitetable targets tls",
     "deeds": (
-        "authority check expiry fleet job ledger missing records rehearsal releases "
-        "simulate site trust verify windows"
+        "authority check expiry fleet job ledger missing records rehearsal releases site "
+        "trust verify windows"
     ),
     "execute": "changerecord evidence facts job records",
     "inherited": "authority expiry facts job paths reading site trust windows",
-    "practice": "authority faults reach reading simulate site surveys targets tls trust verify",
-    "troubles": "drawing paths surveys trust",
+    "practice": "authority faults looks names reading simulate site surveys targets",
     "changeplans": "agenda changes compromise facts job missing planned switching windows",
     "channels": "acceptance agenda bands blackout expiry ledger pages picture",
     "closing": "changerecord execute job",
-    "forms": "practice show surveys symptoms troubles",
+    "forms": "looks practice show surveys symptoms troubles",
     "handbook": "agenda authority deeds facts files job ledger pages records site",
-    "plans": "check deeds expiry facts job missing releases site switching trust verify windows",
+    "plans": (
+        "check deeds expiry facts job looks missing releases site switching trust verify windows"
+    ),
     "returns": "authority deeds inventory job ledger paths reading site",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
-    "sights": "chainfaults dissect drawing paths troubles",
+    "sights": "chainfaults dissect drawing looks paths troubles",
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
     "timemachine": "acceptance agenda blackout explorer job picture show",
     "boardform": "job returns show standings",
-    "exam": "chainfaults facts files job practice rules sights simulate",
+    "exam": "chainfaults facts files job looks names rules sights simulate targets",
     "lesson": "authority reach runbook simulate teaching tls",
-    "terminal": (
-        "agenda blackout channels dissect expiry formats job reach reading standings "
-        "surveys tls trust"
-    ),
+    "terminal": "agenda blackout channels dissect expiry job names reading standings surveys trust",
     "cli": (
-        "agenda changerecord channels drill evidence execute facts files job ledger plans "
-        "reach reading records returns rollout runbook site sitetable standings surveys "
-        "switching symptoms targets terminal trust verify watching windows"
+        "agenda changerecord channels drill evidence execute facts files formats job "
+        "ledger looks names plans reach reading records returns rollout runbook site "
+        "sitetable standings surveys switching symptoms targets terminal trust watching "
+        "windows"
     ),
     "examform": "chainfaults exam forms rules show",
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}
-NETWORK = {"chainfaults", "reach", "simulate", "surveys"}
+NETWORK = {"reach", "simulate", "surveys"}
 PROCESSES = {"cli"}
 FILES = {
     "facts",

@@ -7,7 +7,7 @@ from cryptography import x509
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vmscert.names import is_address, parse_name
+from vmscert.names import endpoint, is_address, parse_host, parse_name, spelled
 
 LABELS = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,20}[a-z0-9_])?", fullmatch=True)
 LETTERS = st.sampled_from(["münchen", "straße", "рекордер", "βόλος", "北京", "ελλάδα"])
@@ -112,3 +112,35 @@ def test_every_ip_address_is_read_as_itself(address):
 @given(HOSTS)
 def test_no_host_name_is_taken_for_an_address(host):
     assert not is_address(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("rec-01", ("rec-01", 443)),
+        ("rec-01:7563", ("rec-01", 7563)),
+        (" REC-01.lyon.local.:7563 ", ("rec-01.lyon.local", 7563)),
+        ("https://rec-01:8443/installation?x=1", ("rec-01", 8443)),
+        ("https://rec-01/", ("rec-01", 443)),
+        ("http://rec-01/ManagementServer", ("rec-01", 80)),
+        ("10.10.0.21:443", ("10.10.0.21", 443)),
+        ("[fe80::1]:443", ("fe80::1", 443)),
+        ("::1", ("::1", 443)),
+        ("https://[::1]:9000", ("::1", 9000)),
+        ("bücher.example:1", ("xn--bcher-kva.example", 1)),
+    ],
+)
+def test_what_people_paste_is_an_endpoint(text, where):
+    assert endpoint(text) == where
+
+
+@pytest.mark.parametrize("text", ["", ":443", "rec-01:70000", "rec-01:x", "rec 01", "[::1"])
+def test_what_is_no_endpoint_is_told_in_one_sentence(text):
+    with pytest.raises(ValueError, match=r"is no address: .*Write HOST:PORT$"):
+        endpoint(text)
+
+
+def test_an_endpoint_is_spelled_as_people_read_it():
+    assert spelled(("rec-01", 443)) == "rec-01:443"
+    assert spelled(("::1", 443)) == "[::1]:443"
+    assert parse_host("[FE80::1%eth0]") == "fe80::1%eth0"

@@ -7,9 +7,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from loopback import HERE, server, serving
 
-from vmscert.reach import check_host, connect, endpoint, spelled
+from vmscert.reach import connect
+from vmscert.rules import RULES
+from vmscert.simulate import LOOPBACK, Loopback, greeting
 from vmscert.tls import PROBLEMS, server_context
 
 NAME = "vms-rec-01.lyon.local"
@@ -17,7 +18,7 @@ NAME = "vms-rec-01.lyon.local"
 
 @pytest.fixture(scope="module")
 def issued(ca, key, now):
-    return ca.issue(NAME, HERE, at=now, key=key)
+    return ca.issue(NAME, LOOPBACK, at=now, key=key)
 
 
 def say(text):
@@ -57,17 +58,19 @@ def greet_first(caller):
     ids=["HTTP", "HTML", "SMTP", "hangs up", "after hello", "version", "failure", "name"],
 )
 def test_a_port_without_the_tls_that_we_speak_says_which_problem_it_has(ca, answer, problem, rule):
-    with server(answer) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(answer) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.ok, seen.problem, seen.rule) == (False, problem, rule)
     assert (seen.chain, seen.verify_code) == ((), None)
-    assert f"{HERE}:{port}" in seen.error
+    assert f"{LOOPBACK}:{port}" in seen.error
     assert seen.error.isprintable()
 
 
 def test_what_a_plain_server_says_is_quoted(ca):
-    with server(greet_first) as port:
-        assert "'220 mail.lyon.local ready'" in connect(HERE, port, [ca.certificate], NAME).error
+    with Loopback(greet_first) as port:
+        assert (
+            "'220 mail.lyon.local ready'" in connect(LOOPBACK, port, [ca.certificate], NAME).error
+        )
 
 
 @pytest.mark.parametrize(
@@ -92,18 +95,18 @@ def test_a_call_that_never_gets_through_says_why(ca, monkeypatch, error, problem
 
 
 def test_a_closed_port_is_refused(ca):
-    with socket.create_server((HERE, 0)) as listener:
+    with socket.create_server((LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]
-    seen = connect(HERE, port, [ca.certificate], NAME)
+    seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.ok, seen.problem) == (False, "refused")
-    assert seen.error.startswith(f"{HERE}:{port} can't be reached: ")
+    assert seen.error.startswith(f"{LOOPBACK}:{port} can't be reached: ")
 
 
 def test_a_server_that_stays_silent_is_given_up_after_the_timeout(ca):
     enough = threading.Event()
-    with server(lambda caller: enough.wait(5)) as port:
+    with Loopback(lambda caller: enough.wait(5)) as port:
         start = time.perf_counter()
-        seen = connect(HERE, port, [ca.certificate], NAME, timeout=0.2)
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME, timeout=0.2)
         took = time.perf_counter() - start
         enough.set()
     assert (seen.problem, seen.rule) == ("silent", "not-reachable")
@@ -117,8 +120,8 @@ def test_a_server_that_speaks_tls_1_1_at_most_is_too_old_but_read(issued, ca):
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with serving(context) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(greeting(context)) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.ok, seen.rule, seen.version) == (False, "tls-too-old", "TLSv1.1")
     assert seen.chain == (issued.certificate,)
     assert "speaks no TLS that current clients accept (TLSv1.1, " in seen.error
@@ -131,8 +134,8 @@ def test_a_server_with_old_ciphers_only_is_too_old_but_read(issued, ca):
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if "AES128-SHA" in {cipher["name"] for cipher in client.get_ciphers()}:
         pytest.skip("this Python still offers RSA key transport")
-    with serving(context) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(greeting(context)) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.problem, seen.cipher) == ("too-old", "AES128-SHA")
     assert seen.chain == (issued.certificate,)
 
@@ -142,8 +145,8 @@ def test_a_server_that_demands_a_client_certificate_is_told_from_others(issued, 
     context = server_context(issued)
     context.minimum_version = context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
-    with serving(context) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(greeting(context)) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.ok, seen.problem) == (False, "client-certificate")
     assert seen.chain == (issued.certificate,)
 
@@ -151,8 +154,8 @@ def test_a_server_that_demands_a_client_certificate_is_told_from_others(issued, 
 def test_a_server_that_only_asks_for_a_client_certificate_is_fine(issued, ca):
     context = server_context(issued)
     context.verify_mode = ssl.CERT_OPTIONAL
-    with serving(context) as port:
-        assert connect(HERE, port, [ca.certificate], NAME).ok
+    with Loopback(greeting(context)) as port:
+        assert connect(LOOPBACK, port, [ca.certificate], NAME).ok
 
 
 def test_a_certificate_that_depends_on_the_name_is_told(issued, ca, keys, now):
@@ -165,8 +168,8 @@ def test_a_certificate_that_depends_on_the_name_is_told(issued, ca, keys, now):
             connection.context = wrong
 
     context.sni_callback = choose
-    with serving(context) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(greeting(context)) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.ok, seen.chain) == (False, (other.certificate,))
     assert "without one, it is another" in seen.hint
 
@@ -175,15 +178,15 @@ def test_a_server_that_refuses_a_name_shows_what_it_has_without_one(issued, ca):
     context = server_context(issued)
     refuse = ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     context.sni_callback = lambda _connection, name, _context: refuse if name else None
-    with serving(context) as port:
-        seen = connect(HERE, port, [ca.certificate], NAME)
+    with Loopback(greeting(context)) as port:
+        seen = connect(LOOPBACK, port, [ca.certificate], NAME)
     assert (seen.problem, seen.rule) == ("name-unknown", "name-mismatch")
     assert seen.chain == (issued.certificate,)
 
 
 def test_an_address_is_also_the_name_if_none_is_given(issued, ca):
-    with serving(server_context(issued)) as port:
-        assert connect(HERE, port, [ca.certificate]).ok
+    with Loopback(greeting(server_context(issued))) as port:
+        assert connect(LOOPBACK, port, [ca.certificate]).ok
 
 
 def test_ipv6_is_reached(ca, key, now):
@@ -216,7 +219,7 @@ def test_ipv6_is_reached(ca, key, now):
 @pytest.mark.parametrize("port", [0, -1, 65536, 70000])
 def test_a_port_that_does_not_exist_is_the_callers_mistake(ca, port):
     with pytest.raises(ValueError, match="ports are 1 to 65535"):
-        connect(HERE, port, [ca.certificate], NAME)
+        connect(LOOPBACK, port, [ca.certificate], NAME)
 
 
 @pytest.mark.parametrize("address", ["", "a" * 64, "rec 01", "10.0.0.256"])
@@ -225,39 +228,7 @@ def test_an_address_that_cannot_exist_is_the_callers_mistake(ca, address):
         connect(address, 443, [ca.certificate], NAME)
 
 
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("rec-01", ("rec-01", 443)),
-        ("rec-01:7563", ("rec-01", 7563)),
-        (" REC-01.lyon.local.:7563 ", ("rec-01.lyon.local", 7563)),
-        ("https://rec-01:8443/installation?x=1", ("rec-01", 8443)),
-        ("https://rec-01/", ("rec-01", 443)),
-        ("http://rec-01/ManagementServer", ("rec-01", 80)),
-        ("10.10.0.21:443", ("10.10.0.21", 443)),
-        ("[fe80::1]:443", ("fe80::1", 443)),
-        ("::1", ("::1", 443)),
-        ("https://[::1]:9000", ("::1", 9000)),
-        ("bücher.example:1", ("xn--bcher-kva.example", 1)),
-    ],
-)
-def test_what_people_paste_is_an_endpoint(text, where):
-    assert endpoint(text) == where
-
-
-@pytest.mark.parametrize("text", ["", ":443", "rec-01:70000", "rec-01:x", "rec 01", "[::1"])
-def test_what_is_no_endpoint_is_told_in_one_sentence(text):
-    with pytest.raises(ValueError, match=r"is no address: .*Write HOST:PORT$"):
-        endpoint(text)
-
-
-def test_an_endpoint_is_spelled_as_people_read_it():
-    assert spelled(("rec-01", 443)) == "rec-01:443"
-    assert spelled(("::1", 443)) == "[::1]:443"
-    assert check_host("[FE80::1%eth0]") == "fe80::1%eth0"
-
-
 def test_every_problem_names_the_place_and_the_next_step():
-    for word, (rule, sentence) in PROBLEMS.items():
-        assert rule
-        assert word == "unreadable" or sentence.startswith("{where}")
+    for word, row in PROBLEMS.items():
+        assert row["rule"] in RULES
+        assert word == "unreadable" or row["sentence"].startswith("{where}")

@@ -8,10 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from loopback import HERE, server
 
 from vmscert.authority import SERVER
-from vmscert.simulate import serving
+from vmscert.simulate import LOOPBACK, Loopback, serving
 from vmscert.surveys import survey
 from vmscert.targets import Target
 from vmscert.windows import thumbprint
@@ -46,7 +45,7 @@ def at(now):
 
 @pytest.fixture(scope="module")
 def found(ports, ca, at):
-    targets = [Target(HERE, ports[n], NAME, f"rec-{n}") for n in sorted(ports)]
+    targets = [Target(LOOPBACK, ports[n], NAME, f"rec-{n}") for n in sorted(ports)]
     return survey(targets, [ca.certificate], at)
 
 
@@ -107,7 +106,7 @@ def test_the_table_has_a_row_for_each_endpoint(found, site):
 
 
 def test_another_certificate_than_issued_is_told(ports, site, ca, now):
-    target = Target(HERE, ports[1], NAME, "rec-1")
+    target = Target(LOOPBACK, ports[1], NAME, "rec-1")
     other = thumbprint(site[4].certificate)
     (one,) = survey([target], [ca.certificate], now, expected={"rec-1": other}).seen
     assert one.verdict == "wrong-certificate-served"
@@ -118,15 +117,15 @@ def test_it_runs_where_a_loop_runs_already(ports, ca, now):
     """As in a cell of a notebook."""
 
     async def cell():
-        return survey([Target(HERE, ports[1], NAME)], [ca.certificate], now)
+        return survey([Target(LOOPBACK, ports[1], NAME)], [ca.certificate], now)
 
     assert asyncio.run(cell()).seen[0].trusted
 
 
 def test_silent_servers_do_not_hold_up_the_others(ports, ca, now):
     enough = threading.Event()
-    with server(lambda caller: enough.wait(5)) as silent:
-        targets = [Target(HERE, silent, NAME)] * 3 + [Target(HERE, ports[1], NAME)] * 20
+    with Loopback(lambda caller: enough.wait(5)) as silent:
+        targets = [Target(LOOPBACK, silent, NAME)] * 3 + [Target(LOOPBACK, ports[1], NAME)] * 20
         begun = time.perf_counter()
         found = survey(targets, [ca.certificate], now, timeout=0.5, at_once=5)
         took = time.perf_counter() - begun
@@ -141,9 +140,9 @@ def test_closed_ports_and_unknown_names_are_told(ca, now, monkeypatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with socket.create_server((HERE, 0)) as listener:
+    with socket.create_server((LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]
-    targets = [Target(HERE, port, NAME), Target("rec-9", 443, "rec-9")]
+    targets = [Target(LOOPBACK, port, NAME), Target("rec-9", 443, "rec-9")]
     found = survey(targets, [ca.certificate], now)
     assert [one.handshake.problem for one in found.seen] == ["refused", "dns"]
     assert "no name service knows rec-9" in found.seen[1].findings[0].detail
@@ -170,8 +169,8 @@ def test_an_interruption_keeps_what_was_found(ports, ca, now):
         if done == of - 1:
             raise KeyboardInterrupt
 
-    with server(lambda caller: enough.wait(5)) as silent:
-        targets = [Target(HERE, ports[1], NAME), Target(HERE, silent, NAME)]
+    with Loopback(lambda caller: enough.wait(5)) as silent:
+        targets = [Target(LOOPBACK, ports[1], NAME), Target(LOOPBACK, silent, NAME)]
         found = survey(targets, [ca.certificate], now, progress=interrupt)
         enough.set()
     assert found.interrupted

@@ -10,11 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
-from loopback import HERE, serving
 
 from vmscert.authority import QUICK, Authority, Issued, create_authority
 from vmscert.keyfile import clear_key
 from vmscert.reach import connect
+from vmscert.simulate import LOOPBACK, Loopback, greeting
 from vmscert.tls import Handshake, client_context, handshake, server_context
 
 NAME = "vms-rec-01.lyon.local"
@@ -29,8 +29,8 @@ def issued(ca, key, now):
 
 
 def on_a_socket(issued, roots, name):
-    with serving(server_context(issued)) as port:
-        return connect(HERE, port, roots, name)
+    with Loopback(greeting(server_context(issued))) as port:
+        return connect(LOOPBACK, port, roots, name)
 
 
 @pytest.fixture(params=[handshake, on_a_socket], ids=["in memory", "on a socket"])
@@ -171,8 +171,8 @@ def test_a_server_of_ours_speaks_tls_1_2_and_1_3_only(issued, ca):
     context = server_context(issued)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with serving(context) as port:
-        assert connect(HERE, port, [ca.certificate], NAME).version == "TLSv1.2"
+    with Loopback(greeting(context)) as port:
+        assert connect(LOOPBACK, port, [ca.certificate], NAME).version == "TLSv1.2"
 
 
 def test_a_name_that_is_none_is_the_callers_mistake(issued, ca):
@@ -219,8 +219,15 @@ def test_openssl_as_a_client_agrees(openssl, issued, ca, tmp_path):
     """`openssl s_client`, told to stop at the first error."""
     root = tmp_path / "root.pem"
     root.write_bytes(ca.certificate.public_bytes(Encoding.PEM))
-    with serving(server_context(issued)) as port:
-        call = ("s_client", "-connect", f"{HERE}:{port}", "-CAfile", root, "-verify_return_error")
+    with Loopback(greeting(server_context(issued))) as port:
+        call = (
+            "s_client",
+            "-connect",
+            f"{LOOPBACK}:{port}",
+            "-CAfile",
+            root,
+            "-verify_return_error",
+        )
         good = openssl(*call, "-verify_hostname", NAME)
         wrong = openssl(*call, "-verify_hostname", "vms-rec-02.lyon.local")
     assert good.returncode == 0

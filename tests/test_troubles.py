@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from vmscert import error_box, heat_map, look, look_form, path_picture, read_site, sieve
 from vmscert.facts import DATA
 from vmscert.practice import practice_survey
+from vmscert.site import Host, Site
 from vmscert.trust import diagnose
 
 NOW = datetime.now(UTC)
@@ -153,3 +154,12 @@ def test_the_table_can_be_sifted_and_sorted(found):
     assert {row["host"] for row in form.rows} == {"vms-ms-01"}
     having.value = "no such text"
     assert "No endpoint like that." in form.shown()["text/html"]
+
+
+def test_a_site_with_a_cluster_can_be_practised_on():
+    nodes = [
+        Host(name, "lyon.local", roles=("management server",), cluster=("vms",))
+        for name in ("ms-1", "ms-2")
+    ]
+    found = practice_survey(Site("lyon", (*nodes, Host("pc-1", roles=("smart client",)))), NOW)
+    assert {one.target.host for one in found.seen} == {"ms-1", "ms-2"}

@@ -43,8 +43,9 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from vmscert.authority import Issued
 from vmscert.facts import NOTEBOOKS, facts
+from vmscert.paths import Reading
 from vmscert.tls import handshake
-from vmscert.trust import RULES, Finding, diagnose, names
+from vmscert.trust import RULES, Finding, diagnose
 
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
@@ -219,8 +220,8 @@ def test_a_common_name_that_does_not_fit_either_is_a_mismatch():
 
 def test_names_are_those_of_the_subject_alternative_name():
     leaf, middle, _ = single("VMS-Rec-01.Example.local", "10.10.0.21").certificates()
-    assert names(leaf) == ("vms-rec-01.example.local", "10.10.0.21")
-    assert names(middle) == ()
+    assert Reading(leaf).names == ("vms-rec-01.example.local", "10.10.0.21")
+    assert Reading(middle).names == ()
 
 
 # What real clients were seen to do
@@ -662,7 +663,7 @@ def test_no_certificate_however_odd_makes_it_raise():
         for roots in ([], [certificate]):
             diagnosis = diagnose([certificate, *odd[:2]], NAME, roots, AT)
             assert diagnosis.as_dict()["path"]
-            assert isinstance(names(certificate), tuple)
+            assert isinstance(Reading(certificate).names, tuple)
             unreadable = not readable(certificate)
             assert ("malformed" in diagnosis.codes) >= unreadable
 

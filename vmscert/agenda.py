@@ -13,13 +13,14 @@ from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.inventory import read_inventory
 from vmscert.job import Job, records_folder
+from vmscert.names import spelled
 from vmscert.paths import Reading
-from vmscert.reach import TIMEOUT, spelled
+from vmscert.reach import TIMEOUT
 from vmscert.reading import AskPassword, files_below, is_site_folder, read
 from vmscert.records import Records
 from vmscert.site import Host, Site
 from vmscert.sitetable import find_table, read_site
-from vmscert.surveys import Seen, survey
+from vmscert.surveys import survey
 from vmscert.targets import Target, is_table, read_targets, site_targets
 from vmscert.windows import UNKNOWN, Stores, thumbprint
 
@@ -257,29 +258,24 @@ def _first_names(site: Site, live: bool) -> list[Target]:
 
 
 def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
-    seen = survey(targets, (), at, timeout=timeout).seen
-    sights = (Sight(label, one, _place(target)) for target, label, one in _shown(seen))
-    answered = {one.target for one in seen if one.handshake.chain}
-    why = {one.target: one.handshake.error for one in seen}
+    looks = survey(targets, (), at, timeout=timeout).seen
+    sights = (
+        Sight(_label(shown) if number else look.target.computer, shown, _place(look.target))
+        for look in looks
+        for number, shown in enumerate(look.presented)
+        if lasts(shown)  # not one whose dates can't be read
+    )
+    why = {look.target: "" if look.presented else look.detail for look in looks}
     silent = (
-        Unknown(one.host or one.address, _place(one), why.get(one) or "nobody asked: interrupted")
+        Unknown(one.computer, _place(one), why.get(one, "nobody asked: interrupted"))
         for one in targets
-        if one not in answered
+        if why.get(one, "interrupted")
     )
     return _Source(tuple(sights), tuple(silent))
 
 
-def _shown(seen: Iterable[Seen]) -> Iterator[tuple[Target, str, x509.Certificate]]:
-    """Every certificate that servers presented; one whose dates can't be read is left out."""
-    for one in seen:
-        for number, shown in enumerate(one.handshake.chain):
-            if lasts(shown):
-                own = one.target.host or one.target.address
-                yield one.target, _label(shown) if number else own, shown
-
-
 def _place(target: Target) -> str:
-    return f"served at {spelled((target.host or target.address, target.port))}"
+    return f"served at {spelled((target.computer, target.port))}"
 
 
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:

@@ -5,17 +5,12 @@ inventory shows: certificates of issuing CAs that the server sends or forgets, h
 the revocation lists that the client holds.
 """
 
-import socketserver
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from functools import cached_property
 from itertools import permutations
-from threading import Thread
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,13 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.authority import QUICK, SERVER, Issued, create_authority, new_key
 from vmscert.faults import GALLERY, Lab, healthy, remade
-from vmscert.reach import connect
+from vmscert.looks import Look, look_at
 from vmscert.rules import RULES
-from vmscert.simulate import LOOPBACK, greet, wake
+from vmscert.simulate import LOOPBACK, Answer, Loopback, greeting, plain_http
 from vmscert.sitetable import read_site
-from vmscert.tls import Handshake, load_certificate
-from vmscert.trust import Diagnosis, Finding, diagnose
-from vmscert.verify import judge
+from vmscert.targets import Target
+from vmscert.tls import server_context
 
 _SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
 
@@ -107,12 +101,12 @@ def _served(stand: Stand) -> Issued:
     return stand.lab.served[stand.lab.server.name]
 
 
-def _serving(stand: Stand, issued: Issued) -> Stand:
+def _presenting(stand: Stand, issued: Issued) -> Stand:
     return replace(stand, lab=stand.lab.serving(stand.lab.server, issued))
 
 
 def _sending(stand: Stand, issuers: tuple[x509.Certificate, ...]) -> Stand:
-    return _serving(stand, replace(_served(stand), issuers=issuers))
+    return _presenting(stand, replace(_served(stand), issuers=issuers))
 
 
 def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
@@ -125,7 +119,7 @@ def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
             above = _reissued(own, above, having=x509.BasicConstraints(True, limit), critical=True)
         else:
             above = _reissued(own, above)
-    return _serving(stand, _reissued(_served(stand), above))
+    return _presenting(stand, _reissued(_served(stand), above))
 
 
 def _reissued(issued: Issued, above: Issued, **changes: Any) -> Issued:
@@ -198,8 +192,10 @@ def broken(stand: Stand, *names: str) -> Stand:
     wanted = {chosen(name, SEEN) for name in names}
     for order in permutations(names):
         made = _applied(stand, order)
-        if made and _codes(made) == wanted:
-            return made
+        if made:
+            with Loopback(answer_of(made)) as port:
+                if call(made, port).codes == wanted:
+                    return made
     raise ValueError(f"One stand can't show all of {', '.join(names)}: one hides another")
 
 
@@ -216,11 +212,6 @@ def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
     return stand
 
 
-def _codes(stand: Stand) -> set[str]:
-    with Server(stand) as server:
-        return call(stand, server.port).codes
-
-
 def chosen(name: str, among: Iterable[str]) -> str:
     """Return the code that somebody wrote; ValueError with the nearest one if there is none."""
     code, known = name.strip().lower().replace("_", "-"), list(among)
@@ -231,95 +222,22 @@ def chosen(name: str, among: Iterable[str]) -> str:
     raise ValueError(f"{name!r} is not the code of a fault here. {mean}")
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of a stand by its client; what is wrong is computed, never looked up."""
-
-    stand: Stand
-    port: int
-    handshake: Handshake
-
-    @cached_property
-    def diagnosis(self) -> Diagnosis | None:
-        """What is wrong with the certificates; None where none could be seen."""
-        if self.handshake.rule and not self.handshake.chain:
-            return None
-        stand = self.stand
-        return diagnose(
-            self.handshake.chain, stand.name, stand.roots, stand.lab.at, crls=stand.crls
-        )
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong, worst first."""
-        return judge(self.handshake, self.diagnosis)
-
-    @property
-    def codes(self) -> set[str]:
-        """The codes of all that is wrong."""
-        return {finding.code for finding in self.findings}
-
-
-def call(stand: Stand, port: int) -> Call:
+def call(stand: Stand, port: int) -> Look:
     """Call a stand whose server runs on this port, as its client does."""
-    return Call(stand, port, connect(LOOPBACK, port, stand.roots, stand.name))
+    target = Target(LOOPBACK, port, stand.name)
+    return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
 
 
 # Its server
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """The server of one stand. Its threads end with the program, closed or not.
-
-    `simulate.serving` waits for its threads, and so would keep a notebook that forgot to close it
-    from ending.
-    """
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, stand: Stand) -> None:
-        super().__init__((LOOPBACK, 0), socketserver.BaseRequestHandler, False)
-        self.server_bind()
-        self._open = stand.answers != "nothing"
-        self._context = _context(stand.issued, stand.answers) if stand.issued else None
-        self._thread = Thread(target=self._serve, daemon=True)
-        if self._open:
-            self.server_activate()
-            self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """Its port on loopback."""
-        return self.server_address[1]
-
-    def _serve(self) -> None:
-        while self._open:
-            self.handle_request()
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands; called by socketserver in a thread of its own."""
-        greet(request, self._context)
-
-    def __exit__(self, *_: object) -> None:
-        if self._open:
-            self._open = False
-            wake(self.socket)
-            self._thread.join(timeout=1)
-        self.server_close()
-
-
-def _context(issued: Issued, answers: str) -> ssl.SSLContext:
-    """Return the settings of a server that serves what current ones refuse, too."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
-    if answers == "old TLS":
-        with catch_warnings():
-            simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
-            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-            context.maximum_version = ssl.TLSVersion.TLSv1_1
-    load_certificate(context, issued)
-    return context
+def answer_of(stand: Stand) -> Answer | None:
+    """Return how the server of a stand answers its callers; None where nobody listens."""
+    if stand.answers == "nothing":
+        return None
+    if stand.issued is None:
+        return plain_http
+    return greeting(server_context(stand.issued, careless=True, old=stand.answers == "old TLS"))
 
 
 def pem(objects: Iterable[x509.Certificate | x509.CertificateRevocationList]) -> bytes:

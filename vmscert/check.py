@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from vmscert.acceptance import offers, refusals, service
 from vmscert.authority import SERVER, is_signed_by
 from vmscert.computers import Chain, check_computer, check_roots, serving, superseded
-from vmscert.expiry import WARNING, kind_of, lasts
+from vmscert.expiry import kind_of, lasts
 from vmscert.paths import Reading
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
 from vmscert.teaching import is_teaching
+from vmscert.trust import ends_soon
 from vmscert.windows import Stores, thumbprint
 
 PHONES = "mobile streaming media"  # the certificate group that phones meet
@@ -196,13 +197,6 @@ def _short_lived(certificate: x509.Certificate) -> Iterator[Finding]:
         if life < _SHORTEST_ROOT:
             text = f"the root {read.label} is valid for {life.days} days, until {span[1]:%Y-%m-%d}"
             yield Finding("short-lived-root", "root", text)
-
-
-def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
-    """Tell if the certificate on a computer ends within the time that a renewal needs."""
-    if timedelta(0) <= end - at <= timedelta(days=WARNING):
-        text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
-        yield Finding("expires-soon", host, text)
 
 
 def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:

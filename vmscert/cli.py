@@ -21,6 +21,7 @@ import typer
 from rich.markup import escape
 
 from vmscert.facts import HOME, NOTEBOOKS
+from vmscert.files import is_file
 from vmscert.ledger import iso
 from vmscert.reach import AT_ONCE, TIMEOUT
 from vmscert.records import Records
@@ -36,7 +37,6 @@ from vmscert.terminal import (
     show_plan,
     show_survey,
     show_verification,
-    what_was_seen,
 )
 from vmscert.trust import Finding
 
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from vmscert.job import Job
     from vmscert.reading import Document
     from vmscert.site import Site
-    from vmscert.surveys import Survey
     from vmscert.switching import Step
 
 app = typer.Typer(
@@ -277,27 +276,28 @@ def connect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
-    from vmscert.reach import connect, endpoint
-    from vmscert.trust import diagnose
-    from vmscert.verify import judge
+    from vmscert.formats import counted
+    from vmscert.looks import look_at
+    from vmscert.names import endpoint
+    from vmscert.targets import Target
 
     address, port = endpoint(server)
-    trusted = _roots(roots)
-    seen = connect(address, port, trusted, name or address, timeout)
-    looked = bool(seen.chain) or not seen.rule
-    diagnosis = diagnose(seen.chain, seen.name, trusted, datetime.now(UTC)) if looked else None
-    findings = judge(seen, diagnosis)
+    target = Target(address, port, name or address)
+    look = look_at(target, _roots(roots), datetime.now(UTC), timeout=timeout)
+    seen = look.handshake
     if as_json:
-        about = {"trusted": not _bad(findings), "tls": seen.version, "cipher": seen.cipher}
-        path = diagnosis.as_dict()["path"] if diagnosis else []
+        told = {"trusted": look.trusted, "tls": seen.version, "cipher": seen.cipher}
+        path = look.diagnosis.as_dict()["path"] if look.diagnosis else []
         more = {"problem": seen.problem, "hint": seen.hint, "seconds": seen.seconds, "path": path}
-        told = [finding.as_dict() for finding in findings]
-        print(json.dumps({"server": server, **about, **more, "findings": told}, indent=1))
+        findings = [finding.as_dict() for finding in look.findings]
+        print(json.dumps({"server": server, **told, **more, "findings": findings}, indent=1))
     else:
-        show_findings(f"{address}:{port}", what_was_seen(seen), findings)
+        shown = f"{seen.version}, {counted(look.presented)}, asked for {seen.name}"
+        about = shown if look.presented else "no certificate was seen"
+        show_findings(f"{address}:{port}", about, look.findings)
         if seen.hint:
             out.print(f"  {seen.hint}.", soft_wrap=True, markup=False)
-    raise typer.Exit(FOUND if findings else NOTHING)
+    raise typer.Exit(FOUND if look.findings else NOTHING)
 
 
 @app.command(name="survey")
@@ -343,7 +343,12 @@ def survey_command(
         )
     if table:
         write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
-    _tell_survey(found, as_json)
+    if as_json:
+        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
+        print(json.dumps(about, indent=1, default=iso))
+    else:
+        show_survey(found)
+    raise typer.Exit(FOUND if any(one.findings for one in found.seen) else NOTHING)
 
 
 @app.command(name="explain", context_settings={"ignore_unknown_options": True})
@@ -361,7 +366,7 @@ def explain_command(
         if sys.stdin.isatty():
             err.print("Paste the error, then press Ctrl-D (Windows: Ctrl-Z and Enter).")
         given = sys.stdin.read()
-    elif len(texts or []) == 1 and _is_file(given):
+    elif len(texts or []) == 1 and is_file(given):
         given = Path(given).read_bytes().decode("utf-8", "replace")
     answer = explain(given)
     if as_json:
@@ -441,10 +446,12 @@ def due_command(
     if windows or schedule:
         return
     made = datetime.now(UTC)
-    look = partial(gather, sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout)
+    gathered = partial(
+        gather, sources, _at(on), _ask_pfx, live=live, folder=folder, timeout=timeout
+    )
     if mail:
-        raise typer.Exit(_mail_once(look, remember, log))
-    agenda = look()
+        raise typer.Exit(_mail_once(gathered, remember, log))
+    agenda = gathered()
     if nagios:
         raise typer.Exit(_print_nagios(agenda))
     wanted = {
@@ -544,10 +551,10 @@ def _print_nagios(agenda: "Agenda") -> int:
     return code
 
 
-def _mail_once(look: Callable[[], "Agenda"], remember: Path | None, log: Path | None) -> int:
+def _mail_once(gathered: Callable[[], "Agenda"], remember: Path | None, log: Path | None) -> int:
     """Mail what is new; the log tells of every run, also of one that could not look."""
     try:
-        text = _print_mail(look(), remember)
+        text = _print_mail(gathered(), remember)
     except Exception as error:
         _note(log, f"could not look: {_said(error)}")
         raise
@@ -770,26 +777,6 @@ def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], d
         return [], {}
     issued = {host: thumbprint(one) for host, one in records.current().items()}
     return [records.ca_certificate], issued
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
-def _bad(findings: Iterable[Finding]) -> bool:
-    return any(finding.severity == "bad" for finding in findings)
-
-
-def _tell_survey(found: "Survey", as_json: bool) -> None:
-    if as_json:
-        about = {"interrupted": found.interrupted, "endpoints": found.rows()}
-        print(json.dumps(about, indent=1, default=iso))
-    else:
-        show_survey(found)
-    raise typer.Exit(NOTHING if all(not one.findings for one in found.seen) else FOUND)
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:

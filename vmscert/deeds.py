@@ -21,10 +21,9 @@ from vmscert.missing import missing_ca, missing_certificates
 from vmscert.records import read_pfx
 from vmscert.rehearsal import served_by
 from vmscert.releases import pfx_encryption
-from vmscert.simulate import verify_simulated
 from vmscert.site import CSR, PFX, THIRD_PARTY, Host
 from vmscert.trust import diagnose
-from vmscert.verify import Verification, verify_connections
+from vmscert.verify import Verification, verify_connections, verify_simulated
 from vmscert.windows import thumbprint
 
 CA_KEY_BITS = (3072, 4096)

@@ -9,21 +9,32 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations, islice
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from vmscert.chainfaults import SEEN, Call, Server, Stand, broken, call, chosen, healthy_stand, pem
+from vmscert.chainfaults import (
+    SEEN,
+    Stand,
+    answer_of,
+    broken,
+    call,
+    chosen,
+    healthy_stand,
+    pem,
+)
 from vmscert.facts import HOME, facts
 from vmscert.files import write_atomic
 from vmscert.job import records_folder
-from vmscert.practice import Look
+from vmscert.looks import Look
+from vmscert.names import spelled
 from vmscert.rules import RULES
-from vmscert.sights import Command, Sight, Words
-from vmscert.simulate import LOOPBACK
+from vmscert.sights import Command, Encounter, Words
+from vmscert.simulate import LOOPBACK, Loopback
+from vmscert.targets import NOWHERE
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
 _MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
@@ -39,13 +50,18 @@ _WHERE = {
 class _Opened:
     """One stand with its server, and how far a trainee has come with it."""
 
-    first: Call  # when it was opened: what it showed is the right answer
+    stand: Stand
+    first: Look  # when it was opened: what it showed is the right answer
     file: Path
     points: dict[str, int] = field(default_factory=dict)
     tried: bool = False
     helped: bool = False
     shown: bool = False
     level: int = 0  # of the hints to the fault that is to be found next
+
+    @property
+    def address(self) -> str:
+        return spelled((LOOPBACK, self.first.target.port))
 
     @property
     def right(self) -> set[str]:
@@ -88,12 +104,12 @@ class Gallery:
         self._stands = {number: self._open(number, stand) for number, stand in enumerate(stands, 1)}
 
     def _open(self, number: int, stand: Stand) -> _Opened:
-        port = self._exit.enter_context(Server(stand)).port
+        port = self._exit.enter_context(Loopback(answer_of(stand)))
         file = self._folder / f"stand-{number:02}.pem"
         write_atomic(file, pem(stand.roots))
         if stand.crls:
             write_atomic(file.with_suffix(".crl"), pem(stand.crls))
-        return _Opened(call(stand, port), file)
+        return _Opened(stand, call(stand, port), file)
 
     def __enter__(self) -> "Gallery":
         return self
@@ -118,8 +134,8 @@ class Gallery:
         return [
             {
                 "stand": number,
-                "address": f"{LOOPBACK}:{one.first.port}",
-                "clients ask for": one.first.stand.name,
+                "address": one.address,
+                "clients ask for": one.stand.name,
                 "state": one.state,
             }
             for number, one in self._stands.items()
@@ -133,9 +149,7 @@ class Gallery:
     def where(self, number: int) -> Words:
         """Say where a stand is, and by which name its clients ask for it."""
         one = self._at(number)
-        return Words(
-            f"Stand {number}: {LOOPBACK}:{one.first.port}, asked for {one.first.stand.name}"
-        )
+        return Words(f"Stand {number}: {one.address}, asked for {one.stand.name}")
 
     def command(self, number: int, windows: bool = os.name == "nt") -> Command:
         """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
@@ -143,19 +157,19 @@ class Gallery:
         For Linux, or for cmd and PowerShell of Windows, which has no /dev/null.
         """
         one = self._at(number)
-        name, file = one.first.stand.name, _near(one.file)
-        words = ["openssl", "s_client", "-connect", f"{LOOPBACK}:{one.first.port}"]
-        words += ["-servername", name, "-verify_hostname", name, "-CAfile", file.as_posix()]
-        if one.first.stand.crls:
+        name, file = one.stand.name, _near(one.file)
+        words = ["openssl", "s_client", "-connect", one.address, "-servername", name]
+        words += ["-verify_hostname", name, "-CAfile", file.as_posix()]
+        if one.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
             return Command("echo Q | " + " ".join(f'"{w}"' if " " in w else w for w in words))
         return Command(shlex.join(words) + " </dev/null")
 
-    def look(self, number: int) -> Sight:
+    def look(self, number: int) -> Encounter:
         """Call a stand now, and show what the client sees; the verdict is left to you."""
         one = self._at(number)
-        return Sight(self.where(number), call(one.first.stand, one.first.port))
+        return Encounter(self.where(number), one.stand, call(one.stand, one.first.target.port))
 
     def answer(self, number: int, *codes: str) -> Words:
         """Say what is wrong at a stand, with one rule code or several; ValueError for no code."""
@@ -193,8 +207,8 @@ class Gallery:
     def solution(self, number: int) -> Look:
         """Return all that is wrong; what was not found yet gives no points any more."""
         self._at(number).shown = True
-        seen = self.look(number).call
-        return Look(self.where(number), seen.handshake.chain, seen.diagnosis, seen.findings)
+        one, place = self.look(number).look, f"Stand {number}: {self._at(number).address}"
+        return replace(one, target=NOWHERE, place=place)
 
     def score(self) -> Words:
         """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""

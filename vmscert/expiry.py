@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from vmscert.authority import SERVER
 from vmscert.paths import Reading
 from vmscert.rules import Finding
+from vmscert.trust import WARNING
 from vmscert.windows import thumbprint
 
 Signed = x509.Certificate | x509.CertificateRevocationList
 
-# Days before the end: time to plan and approve a change, to carry it out, to drop everything else.
-PLAN, WARNING, CRITICAL = 90, 30, 14
+# Days before the end: time to plan and approve a change, and to drop everything else. Between them
+# is WARNING, the time to carry it out.
+PLAN, CRITICAL = 90, 14
 STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced")
 IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
 

@@ -19,10 +19,9 @@ from vmscert.authority import SERVER, Authority, Issued, create_authority
 from vmscert.check import check_site
 from vmscert.fleet import issue_all
 from vmscert.releases import pfx_encryption
-from vmscert.simulate import verify_simulated
 from vmscert.site import Host, Site
 from vmscert.trust import Finding
-from vmscert.verify import Verification
+from vmscert.verify import Verification, verify_simulated
 from vmscert.windows import Personal, Stores, thumbprint
 
 _SHA256 = bytes.fromhex("2a864886f70d01010b")  # sha256WithRSAEncryption, RFC 8017 appendix A.2.4

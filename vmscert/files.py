@@ -37,6 +37,14 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a path, or any text, names a file that can be seen; never raises."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
+
+
 def write_once(path: Path, data: bytes) -> None:
     """Write a file that must not exist yet, or exists with the same bytes.
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vmscert.practice import Look, look
+from vmscert.looks import Look
+from vmscert.practice import look
 from vmscert.show import Form, Shown, findings_table, show_errors_as_sentences, stack, table
 from vmscert.surveys import Survey
 from vmscert.symptoms import explain

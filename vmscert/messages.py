@@ -11,98 +11,13 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from vmscert.extensions import reason
+from vmscert.facts import facts
 from vmscert.paths import Reading
 
-# RFC 8446 appendix B.3, RFC 5246 section 7.4
-_NAMES = {
-    1: "ClientHello",
-    2: "ServerHello",
-    4: "NewSessionTicket",
-    8: "EncryptedExtensions",
-    11: "Certificate",
-    12: "ServerKeyExchange",
-    14: "ServerHelloDone",
-    15: "CertificateVerify",
-    16: "ClientKeyExchange",
-    20: "Finished",
-}
 NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum
 _SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _KEY_SHARE = 0, 10, 13, 43, 51  # extensions
-_TLS = {0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
-_SUITES = {
-    0x009C: "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    0x009D: "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    0x1301: "TLS_AES_128_GCM_SHA256",
-    0x1302: "TLS_AES_256_GCM_SHA384",
-    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
-    0xC02F: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    0xC030: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    0xCCA8: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-}
 _NO_SUITE = 0x00FF  # a signal that older OpenSSL put among the cipher suites, RFC 5746
-_GROUP_NAMES = {0x17: "secp256r1", 0x18: "secp384r1", 0x1D: "X25519", 0x11EC: "X25519MLKEM768"}
-_SCHEME_NAMES = {
-    0x0401: "rsa_pkcs1_sha256",
-    0x0501: "rsa_pkcs1_sha384",
-    0x0601: "rsa_pkcs1_sha512",
-    0x0403: "ecdsa_secp256r1_sha256",
-    0x0804: "rsa_pss_rsae_sha256",
-    0x0805: "rsa_pss_rsae_sha384",
-    0x0806: "rsa_pss_rsae_sha512",
-    0x0807: "ed25519",
-}
-# Newer OpenSSL offer more; these every client offers, so that a lesson reads the same with each.
-_KINDS = {"rsa_pss": "RSA-PSS", "rsa_pkcs1": "RSA PKCS #1", "ecdsa": "ECDSA", "ed25519": "EdDSA"}
-
-# What each message is for, and what is alike in all of its kind.
-_SAYS = {
-    "ClientHello": "The client tells whom it wants to reach, and what it can do.",
-    "ServerHello": "The server chooses from what the client offers.",
-    "EncryptedExtensions": "From here on all that matters is encrypted: a listener sees neither "
-    "these settings nor the certificate.",
-    "Certificate": "The server shows its certificate. Anybody can copy that: it proves nothing "
-    "yet.",
-    "ServerKeyExchange": "The server signs its half of ECDHE: this proves that it holds the "
-    "private key.",
-    "ServerHelloDone": "The server has said what it had to say; now it is the client's turn.",
-    "CertificateVerify": "The server signs all that was said so far: this proves that it holds "
-    "the private key.",
-    "ClientKeyExchange": "The client sends its half of ECDHE: both sides now compute the same "
-    "secret.",
-    "ChangeCipherSpec": "The {sender} tells that it encrypts everything from here on.",
-    "Finished": "The {sender} proves that it has the same secret, and that nobody changed a "
-    "message on the way.",
-    "NewSessionTicket": "The server gives a ticket: with it, the next call needs no certificate.",
-    "Alert": "The {sender} tells why it hangs up.",
-    "ApplicationData": "What the {sender} has to say to the other side, encrypted with the secret.",
-}
-_SAYS_IN_13 = {
-    "ClientHello": "The client tells whom it wants to reach and what it can do, and sends its half "
-    "of ECDHE.",
-    "ServerHello": "The server chooses, and sends its half of ECDHE: both sides now compute the "
-    "same secret.",
-    "ChangeCipherSpec": "It means nothing in TLS 1.3; old network devices expect to see it.",
-}
-_SAYS_IN_RSA = {
-    "ClientKeyExchange": "The client makes up the secret and encrypts it: only the server's "
-    "private key opens it.",
-    "Finished": "The {sender} proves that it has the secret, which the server can only have if it "
-    "holds the private key.",
-}
-_ALIKE = {
-    "ServerHelloDone": {"carries": "nothing"},
-    "ClientKeyExchange": {"sends": "its half of ECDHE"},
-    "ChangeCipherSpec": {"means": "encrypted from here on"},
-    "Finished": {"carries": "a checksum over all messages so far"},
-    "NewSessionTicket": {"carries": "a ticket for the next call"},
-}
-_ALIKE_IN_13 = {"ChangeCipherSpec": {"means": "nothing"}}
-_ALIKE_IN_RSA = {
-    "ClientKeyExchange": {
-        "sends": "the secret",
-        "encrypted with": "the RSA key of the certificate",
-    }
-}
+_NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numbers")}
 
 
 @dataclass(frozen=True)
@@ -148,20 +63,24 @@ class Reader:
 
 def handshake_name(data: bytes) -> str:
     """Return the name of a handshake message, which its first byte tells."""
-    return _NAMES.get(data[0], f"handshake message {data[0]}")
+    known = _NUMBERS.get(("message", data[0]))
+    return known["name"] if known else f"handshake message {data[0]}"
 
 
 def message(
     sender: str, name: str, protected: bool, data: bytes, version: str, key_exchange: str
 ) -> Message:
     """Tell what a message says; `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA"."""
-    says, alike = _SAYS, _ALIKE
-    if version == "1.3":
-        says, alike = says | _SAYS_IN_13, alike | _ALIKE_IN_13
-    elif key_exchange == "RSA":
-        says, alike = says | _SAYS_IN_RSA, alike | _ALIKE_IN_RSA
-    facts = _READERS[name](data) if name in _READERS else alike.get(name, {})
-    return Message(sender, name, protected, data, facts, says.get(name, "").format(sender=sender))
+    told: dict[str, str] = {}
+    said = ""
+    for row in facts("tls/messages"):  # what is alike in all of its kind; the special comes later
+        fits = row["version"] in ("", version) and row["key_exchange"] in ("", key_exchange)
+        if row["message"] == name and fits:
+            said = row["says"]
+            told |= dict(part.split(": ", 1) for part in row["facts"].split("|") if part)
+    if name in _READERS:
+        told = _READERS[name](data)
+    return Message(sender, name, protected, data, told, said.format(sender=sender))
 
 
 # The messages, one by one
@@ -194,21 +113,20 @@ def _pairs(data: bytes) -> dict[int, bytes]:
 
 def _client_hello(data: bytes) -> dict[str, str]:
     version, suites, extensions = _hello(data)
-    versions = _vector(extensions, _VERSIONS, 1) or [version]
-    groups = _called(_GROUP_NAMES, _vector(extensions, _GROUPS, 2))
-    schemes = [_SCHEME_NAMES.get(one, "") for one in _vector(extensions, _SCHEMES, 2)]
     shares = _pairs(Reader(extensions.get(_KEY_SHARE, b"\0\0")).vector(2))
     known = set(suites) - {_NO_SUITE}
-    kinds = [_KINDS[k] for k in _KINDS if any(name.startswith(k) for name in schemes)]
-    facts = {
+    # Newer OpenSSL offers more; only what all offer is told: a lesson reads the same with each.
+    offered = {("signature", one) for one in _vector(extensions, _SCHEMES, 2)}
+    kinds = dict.fromkeys(row["kind"] for key, row in _NUMBERS.items() if key in offered)
+    told = {
         "asks for": _server_name(extensions),
-        "offers": _called(_TLS, versions),
+        "offers": _called("version", _vector(extensions, _VERSIONS, 1) or [version]),
         "sends": _half(*shares) if shares else "",
         "knows": f"{len(known)} cipher suite{'s' * (len(known) != 1)}",
-        "ECDHE groups": groups,
+        "ECDHE groups": _called("group", _vector(extensions, _GROUPS, 2)),
         "accepts signatures by": ", ".join(kinds),
     }
-    return {field: text for field, text in facts.items() if text}
+    return {field: text for field, text in told.items() if text}
 
 
 def _server_name(extensions: Mapping[int, bytes]) -> str:
@@ -223,21 +141,19 @@ def _server_name(extensions: Mapping[int, bytes]) -> str:
 def _server_hello(data: bytes) -> dict[str, str]:
     version, suites, extensions = _hello(data)
     chosen = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
-    facts = {"chooses": _called(_TLS, [chosen]), "cipher suite": _called(_SUITES, suites)}
+    told = {
+        "chooses": _called("version", [chosen]),
+        "cipher suite": _called("cipher suite", suites),
+    }
     if _KEY_SHARE in extensions:
-        facts["sends"] = _half(Reader(extensions[_KEY_SHARE]).number(2))
-    return facts
-
-
-def _encrypted_extensions(data: bytes) -> dict[str, str]:
-    found = _pairs(Reader(data[4:]).vector(2))
-    return {"carries": f"{len(found) or 'no'} more settings"}
+        told["sends"] = _half(Reader(extensions[_KEY_SHARE]).number(2))
+    return told
 
 
 def _certificate(data: bytes) -> dict[str, str]:
     leaf, *others = map(_certified, sent_certificates(data))
-    also = {"also sent": ", ".join(one["certificate of"] for one in others)} if others else {}
-    return leaf | also
+    also = ", ".join(one["certificate of"] for one in others)
+    return leaf | ({"also sent": also} if others else {})
 
 
 def sent_certificates(data: bytes) -> Iterator[bytes]:
@@ -258,13 +174,8 @@ def _certified(der: bytes) -> dict[str, str]:
         one = Reading(x509.load_der_x509_certificate(der))
     except (ValueError, x509.InvalidVersion) as error:
         return {"certificate of": f"nobody: {reason(error)}"}
-    facts = {"certificate of": one.label.strip("'"), "issued by": one.issuer_label.strip("'")}
-    return facts | ({"good for": ", ".join(one.names)} if one.names else {})
-
-
-def _certificate_verify(data: bytes) -> dict[str, str]:
-    scheme, _signature = signature(Reader(data[4:]))
-    return {"signs": "all messages so far", "with": scheme}
+    told = {"certificate of": one.label.strip("'"), "issued by": one.issuer_label.strip("'")}
+    return told | ({"good for": ", ".join(one.names)} if one.names else {})
 
 
 def _server_key_exchange(data: bytes) -> dict[str, str]:
@@ -282,7 +193,7 @@ def ecdhe_half(reader: Reader) -> tuple[int, bytes]:
 
 def signature(reader: Reader) -> tuple[str, bytes]:
     """Read the name of an algorithm and a signature: digitally-signed, RFC 5246 section 4.7."""
-    return _called(_SCHEME_NAMES, [reader.number(2)]), reader.vector(2)
+    return _called("signature", [reader.number(2)]), reader.vector(2)
 
 
 def _alert(data: bytes) -> dict[str, str]:
@@ -295,7 +206,7 @@ def _alert(data: bytes) -> dict[str, str]:
 
 
 def _half(*groups: int) -> str:
-    return f"its half of ECDHE ({_called(_GROUP_NAMES, groups)})"
+    return f"its half of ECDHE ({_called('group', groups)})"
 
 
 def _vector(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
@@ -309,22 +220,24 @@ def _numbers(data: bytes) -> list[int]:
     return found
 
 
-def _called(names: Mapping[int, str], numbers: Iterable[int]) -> str:
+def _called(what: str, numbers: Iterable[int]) -> str:
     """The names of these numbers; what we don't know is told as a number."""
-    return ", ".join(names.get(number, f"0x{number:04X}") for number in numbers)
-
-
-def _application_data(data: bytes) -> dict[str, str]:
-    return {"carries": f"{len(data)} bytes of what the programs say"}
+    known = [_NUMBERS.get((what, number), {"name": f"0x{number:04X}"}) for number in numbers]
+    return ", ".join(row["name"] for row in known)
 
 
 _READERS = {
     "ClientHello": _client_hello,
     "ServerHello": _server_hello,
-    "EncryptedExtensions": _encrypted_extensions,
+    "EncryptedExtensions": lambda data: {
+        "carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"
+    },
     "Certificate": _certificate,
-    "CertificateVerify": _certificate_verify,
+    "CertificateVerify": lambda data: {
+        "signs": "all messages so far",
+        "with": signature(Reader(data[4:]))[0],
+    },
     "ServerKeyExchange": _server_key_exchange,
     "Alert": _alert,
-    "ApplicationData": _application_data,
+    "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }

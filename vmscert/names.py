@@ -1,7 +1,9 @@
-"""One decision, made in one place: is this text a DNS name or an IP address?"""
+"""What computers are called: is a text a DNS name or an IP address, and which port is meant?"""
 
 import re
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
 
 # RFC 1123 letters, digits and hyphens, and the underscore that Windows lets through.
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -61,3 +63,40 @@ def is_address(text: str) -> bool:
         return not isinstance(parse_name(text), str)
     except ValueError:
         return False
+
+
+def parse_host(address: str) -> str:
+    """Return a host name in ASCII or an IP address; ValueError in one sentence for anything else.
+
+    Unlike a name in a certificate, an address may have a scope: fe80::1%eth0.
+    """
+    address = address.strip().strip("[]")
+    with suppress(ValueError):
+        return str(ip_address(address))
+    return str(parse_name(address))
+
+
+def check_port(port: int) -> int:
+    """Return the port, or raise ValueError: the network would silently take another one."""
+    if not 0 < port < 1 << 16:
+        raise ValueError(f"Port {port} does not exist: ports are 1 to 65535")
+    return port
+
+
+def endpoint(text: str, port: int = 443) -> tuple[str, int]:
+    """Return (address, port) of what people paste: `host`, `host:port`, `[::1]:443`, or a URL."""
+    given = text.strip()
+    with suppress(ValueError):
+        return str(ip_address(given)), port  # IPv6 without brackets, too
+    try:
+        parts = urlsplit(given if "//" in given else f"//{given}")
+        default = 80 if parts.scheme == "http" else port
+        return parse_host(parts.hostname or ""), check_port(parts.port or default)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no address: {error}. Write HOST:PORT") from None
+
+
+def spelled(where: tuple[str, int]) -> str:
+    """Return `host:port`, with brackets around IPv6."""
+    host, port = where
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,12 +14,13 @@ from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.facts import facts
 from vmscert.job import Check, Job
+from vmscert.looks import VERIFIED
 from vmscert.missing import lacking_roots, missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
 from vmscert.trust import Finding, diagnose
-from vmscert.verify import VERIFIED, Verification
+from vmscert.verify import Verification
 from vmscert.windows import thumbprint
 
 Row = dict[str, object]

@@ -5,20 +5,12 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address
 from time import monotonic
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from vmscert.names import parse_name
-from vmscert.tls import (
-    PROBLEMS,
-    Exchange,
-    Handshake,
-    client_context,
-    reading_context,
-)
+from vmscert.names import check_port, parse_host, parse_name, spelled
+from vmscert.tls import PROBLEMS, Exchange, Handshake, client_context, reading_context
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
 AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
@@ -26,6 +18,7 @@ _PATIENCE = 0.3  # seconds to wait for a server that refuses after the handshake
 # What an old server may answer to a client that offers TLS 1.2 and 1.3 only.
 MAYBE_OLD = ("too-old", "alert", "closed")
 _NAME_FAULTS = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_BY_NAME = "Which certificate comes depends on the name asked for: without one, it is another"
 
 
 def connect(
@@ -41,51 +34,22 @@ def connect(
     `name` is the address if empty; `timeout` is in seconds. ValueError for a port or a name that
     can't exist.
     """
-    where = (check_host(address), check_port(port))
+    where = (parse_host(address), check_port(port))
     name = name or where[0]
     parse_name(name)
-    seen = _look(where, client_context(roots), name, timeout)
+    seen = _shake(where, client_context(roots), name, timeout)
     if seen.problem in MAYBE_OLD:
-        old = _look(where, reading_context(legacy=True), name, timeout)
+        old = _shake(where, reading_context(legacy=True), name, timeout)
         return with_old_tls(seen, old, where)
     reading = reading_context(legacy=False)
     if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
-        bare = _look(where, reading, name, timeout)
+        bare = _shake(where, reading, name, timeout)
         seen = replace(seen, version=bare.version, cipher=bare.cipher)
     if seen.problem == "name-unknown" or seen.verify_code in _NAME_FAULTS:
-        return _without_a_name(seen, _look(where, reading, "", timeout))
+        bare = _shake(where, reading, "", timeout)  # without a name (SNI, RFC 6066)
+        if bare.chain and bare.chain[:1] != seen.chain[:1]:
+            seen = replace(seen, hint=_BY_NAME, chain=seen.chain or bare.chain)
     return seen
-
-
-def endpoint(text: str, port: int = 443) -> tuple[str, int]:
-    """Return (address, port) of what people paste: `host`, `host:port`, `[::1]:443`, or a URL."""
-    given = text.strip()
-    with suppress(ValueError):
-        return str(ip_address(given)), port  # IPv6 without brackets, too
-    try:
-        parts = urlsplit(given if "//" in given else f"//{given}")
-        default = 80 if parts.scheme == "http" else port
-        return check_host(parts.hostname or ""), check_port(parts.port or default)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no address: {error}. Write HOST:PORT") from None
-
-
-def check_port(port: int) -> int:
-    """Return the port, or raise ValueError: the network would silently take another one."""
-    if not 0 < port < 1 << 16:
-        raise ValueError(f"Port {port} does not exist: ports are 1 to 65535")
-    return port
-
-
-def check_host(address: str) -> str:
-    """Return a host name in ASCII or an IP address; ValueError in one sentence for anything else.
-
-    Unlike a name in a certificate, an address may have a scope: fe80::1%eth0.
-    """
-    address = address.strip().strip("[]")
-    with suppress(ValueError):
-        return str(ip_address(address))
-    return str(parse_name(address))
 
 
 def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float) -> Handshake:
@@ -93,14 +57,8 @@ def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float
     said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
     error = seen.error
     if seen.problem:
-        error = PROBLEMS[seen.problem][1].format(**said, name=seen.name, said=seen.error)
+        error = PROBLEMS[seen.problem]["sentence"].format(**said, name=seen.name, said=seen.error)
     return replace(seen, error=error, seconds=round(seconds, 4))
-
-
-def spelled(where: tuple[str, int]) -> str:
-    """Return `host:port`, with brackets around IPv6."""
-    host, port = where
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def not_connected(name: str, error: Exception) -> Handshake:
@@ -115,7 +73,7 @@ def not_connected(name: str, error: Exception) -> Handshake:
     return Handshake(name, False).stopped(word, text)
 
 
-def _look(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
+def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
     """Shake hands once, asking for a name, or for none."""
     begun = monotonic()
     exchange = Exchange(context, str(parse_name(name)) if name else "")
@@ -124,19 +82,14 @@ def _look(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: f
     except (OSError, UnicodeError) as error:
         seen = not_connected(name, error)
     else:
+        ended = None
         with plain:
-            seen = _talk(plain, exchange, name)
+            try:
+                _exchange(plain, exchange)
+            except OSError as error:
+                ended = error
+        seen = exchange.ended(name, ended)
     return told(seen, where, timeout, monotonic() - begun)
-
-
-def _talk(plain: socket.socket, exchange: Exchange, name: str) -> Handshake:
-    try:
-        _exchange(plain, exchange)
-        if exchange.tls.version() == "TLSv1.3":
-            _hear_the_answer(plain, exchange)
-    except OSError as error:
-        return exchange.ended(name, error)
-    return exchange.ended(name)
 
 
 def _exchange(plain: socket.socket, exchange: Exchange) -> None:
@@ -145,24 +98,18 @@ def _exchange(plain: socket.socket, exchange: Exchange) -> None:
         try:
             done = exchange.step()
         finally:  # the server is told even why it is refused
-            _send(plain, exchange.out())
+            with suppress(ConnectionError):  # what it said before it hung up counts more
+                plain.sendall(exchange.out())
         if not done:
             exchange.hear(plain.recv(1 << 16))
-
-
-def _send(plain: socket.socket, data: bytes) -> None:
-    with suppress(ConnectionError):  # what the server said before it hung up counts more
-        plain.sendall(data)
-
-
-def _hear_the_answer(plain: socket.socket, exchange: Exchange) -> None:
-    """In TLS 1.3 the client ends first; a server that wants its certificate says so afterwards."""
-    plain.settimeout(_PATIENCE)
-    try:
-        exchange.hear(plain.recv(1 << 16))
-        exchange.tls.read(1)
-    except (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
-        return  # nothing, or what a healthy session begins or ends with
+    if exchange.tls.version() == "TLSv1.3":
+        # The client ends first; a server that wants its certificate says so afterwards. Nothing,
+        # or one of these, is what a healthy session begins or ends with.
+        plain.settimeout(_PATIENCE)
+        healthy = (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError)
+        with suppress(*healthy):
+            exchange.hear(plain.recv(1 << 16))
+            exchange.tls.read(1)
 
 
 def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Handshake:
@@ -172,11 +119,3 @@ def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Han
     seen = seen.stopped("too-old", f"{old.version}, {old.cipher}")
     seen = told(seen, where, TIMEOUT, seen.seconds)
     return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
-
-
-def _without_a_name(seen: Handshake, bare: Handshake) -> Handshake:
-    """Say whether another certificate comes when no name is asked for (SNI, RFC 6066)."""
-    if not bare.chain or bare.chain[:1] == seen.chain[:1]:
-        return seen
-    hint = "Which certificate comes depends on the name asked for: without one, it is another"
-    return replace(seen, hint=hint, chain=seen.chain or bare.chain)

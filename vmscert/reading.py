@@ -18,14 +18,16 @@ from cryptography import x509
 
 from vmscert.check import check_ca, check_site, told_at_once
 from vmscert.facts import doubt
+from vmscert.files import is_file
 from vmscert.formats import Found, counted, read_der, read_pem, unbase64
 from vmscert.inventory import parse_inventory
+from vmscert.looks import Look, judged
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
-from vmscert.site import Site
 from vmscert.sitetable import read_site
-from vmscert.trust import Finding, diagnose
+from vmscert.tls import Handshake
+from vmscert.trust import Finding
 from vmscert.windows import thumbprint
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
@@ -108,20 +110,43 @@ def check_path(
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> tuple[Document, list[Finding]]:
     """Return what a path is, and the findings about it."""
-    if is_site_folder(path):
-        return _check_site(path, at)
+    if is_site_folder(path):  # its CA, and what computers reported against its table
+        records = Records(path)
+        site, found = read_site(records.table), check_ca(records.ca_certificate, at)
+        found += check_site(site, records.inventories(), at, records.pfx_encryptions())
+        about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
+        return Document(about), list(dict.fromkeys(found))
     if path.suffix.lower() == ".csv":
         site = read_site(path)
         about = f"a site of {len(site)} computers, {len(site.connections)} connections"
-        return Document(about, questions=site.questions, outside=tuple(_outside(site))), []
-    found = read(path, ask)
-    return found, judge_document(found, list(roots), name, at, crls)
+        outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
+        return Document(about, questions=site.questions, outside=tuple(outside)), []
+    document = read(path, ask)
+    return document, judge_document(document, list(roots), name, at, crls)
 
 
-def _outside(site: Site) -> Iterator[str]:
-    """What else has certificates on a site that this kit does not make, why, and what to ask."""
-    for row in site.outside:
-        yield f"{row['what']}: {row['why']}{doubt(row['tag'])}. {row['ask']}"
+def look_into(
+    found: Document,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    at: datetime,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> Look:
+    """Look at the certificates of a document as if a server had sent them, or at a CA alone.
+
+    Without a name, the first one in its certificate is asked for.
+    """
+    if not found.certificates:
+        return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
+    leaf, roots = found.certificates[0], list(roots)
+    one = Reading(leaf)
+    name = name or (one.names[0] if one.names else _label(leaf))
+    seen = Handshake(name, True, chain=found.certificates)
+    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
+        return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
+    look = judged(seen, roots, at, crls=[*found.crls, *crls])
+    later = told_at_once(leaf, (*found.certificates[1:], *roots))
+    return replace(look, findings=(*look.findings, *later), place=found.about)
 
 
 def judge_document(
@@ -131,17 +156,8 @@ def judge_document(
     at: datetime,
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> list[Finding]:
-    """Return the findings about the certificates of a document, taken as one server's chain."""
-    if not found.certificates:
-        return []
-    leaf = found.certificates[0]
-    one = Reading(leaf)
-    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
-        return check_ca(leaf, at)
-    wanted = name or (one.names[0] if one.names else _label(leaf))
-    lists = [*found.crls, *crls]
-    findings = diagnose(found.certificates, wanted, roots, at, crls=lists).findings
-    findings += tuple(told_at_once(leaf, (*found.certificates[1:], *roots)))
+    """Return the findings about a document; without roots, those that need none."""
+    findings = look_into(found, roots, name, at, crls).findings
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
 
 
@@ -188,9 +204,15 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
 
 def _document(found: Found, name: str) -> Document:
     counted = Counter(found.kinds)
-    kinds = [kind if n == 1 else f"{n} times {_bare(kind)}" for kind, n in counted.items()]
+    kinds = [
+        kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
+        for kind, n in counted.items()
+    ]
     problems = [f"{name}: {text}" for text in found.problems]
-    problems += list(_strangers(found, name))
+    own = {Reading(one).spki for one in found.certificates}
+    if own:
+        stranger = f"{name}: the private key belongs to none of the certificates beside it"
+        problems += [stranger for public in found.public_keys if public not in own]
     return Document(
         ", ".join(kinds),
         tuple(found.certificates),
@@ -199,18 +221,6 @@ def _document(found: Found, name: str) -> Document:
         tuple(found.keys),
         problems=tuple(problems),
     )
-
-
-def _bare(kind: str) -> str:
-    return kind.removeprefix("an ").removeprefix("a ")
-
-
-def _strangers(found: Found, name: str) -> Iterator[str]:
-    """Tell of a private key that fits no certificate beside it."""
-    own = {Reading(one).spki for one in found.certificates}
-    for public in found.public_keys:
-        if own and public not in own:
-            yield f"{name}: the private key belongs to none of the certificates beside it"
 
 
 def _inventory(text: str, name: str) -> Document:
@@ -258,63 +268,38 @@ def _unhex(text: str) -> bytes:
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    found = [(one, _in_folder(one)) for one in files_below(path)]
-    ours = [(one, document) for one, document in found if document.about != "something else"]
+    ours: list[tuple[Path, Document]] = []
+    for one in files_below(path):
+        try:
+            document = read(one)
+        except ValueError as error:  # one locked file must not hide the others
+            document = Document("a file that can't be read", problems=(str(error),))
+        if document.about != "something else":
+            ours.append((one, document))
     kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
-    documents = [document for _, document in ours]
     if not ours:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
-    return replace(_together(documents), about=f"a folder with {kinds}{more}")
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
+    return Document(f"a folder with {kinds}{more}", **together)
 
 
 def files_below(path: Path) -> Iterator[Path]:
     """Yield what lies in a folder and below it, in order, up to a thousand files."""
-    return islice(_files(path), _MOST_FILES)
 
+    def files() -> Iterator[Path]:
+        for folder, below, names in os.walk(path):  # what nobody may enter is passed over
+            below.sort()
+            yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
 
-def _files(path: Path) -> Iterator[Path]:
-    """Yield all files; what nobody may enter is passed over."""
-    for folder, below, names in os.walk(path):
-        below.sort()
-        yield from filter(_is_file, (Path(folder, name) for name in sorted(names)))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _in_folder(path: Path) -> Document:
-    try:
-        return read(path)
-    except ValueError as error:  # one locked file must not hide the others
-        return Document("a file that can't be read", problems=(str(error),))
-
-
-def _together(documents: list[Document]) -> Document:
-    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
-    return Document(
-        "", **{part: tuple(one for d in documents for one in getattr(d, part)) for part in parts}
-    )
+    return islice(files(), _MOST_FILES)
 
 
 def is_site_folder(path: Path) -> bool:
     """Tell whether a folder holds the records of a site."""
     return path.is_dir() and (path / "ca.cer").exists()
-
-
-def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
-    """A site's folder: its CA, and what computers reported against its table."""
-    records = Records(path)
-    findings = check_ca(records.ca_certificate, at)
-    site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
-    about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
-    return Document(about), list(dict.fromkeys(findings))
 
 
 def in_use(documents: Iterable[Document]) -> Iterator[str]:

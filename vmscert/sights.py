@@ -9,9 +9,10 @@ from html import escape
 
 from cryptography import x509
 
-from vmscert.chainfaults import Call
+from vmscert.chainfaults import Stand
 from vmscert.dissect import anatomy
 from vmscert.drawing import Picture
+from vmscert.looks import Look
 from vmscert.paths import Reading, moment
 from vmscert.troubles import path_picture
 
@@ -34,35 +35,36 @@ class Command(Words):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Encounter:
     """What the kit's tools show of a stand, without a verdict: that is left to the trainee."""
 
     about: str
-    call: Call
+    stand: Stand
+    look: Look
 
     @property
     def sent(self) -> tuple[x509.Certificate, ...]:
         """The certificates that the server sent, in their order."""
-        return self.call.handshake.chain
+        return self.look.presented
 
     @property
     def trusted(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates that the client trusts."""
-        return self.call.stand.roots
+        return self.stand.roots
 
     def lines(self) -> list[str]:
         """What was asked, what the client says, and the revocation lists that it holds."""
-        return [self.about, self._said(), *map(_about_list, self.call.stand.crls)]
+        return [self.about, self._said(), *map(_about_list, self.stand.crls)]
 
     def _said(self) -> str:
-        seen = self.call.handshake
+        seen = self.look.handshake
         if seen.rule:
             told = filter(None, (seen.error, seen.hint))
             return f"This client gives up: {'. '.join(told)}."
         spoken = f"They speak {seen.version}, {seen.cipher}."
         if not seen.ok:
             return f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
-        lists = ", but looks into no revocation list" if self.call.stand.crls else ""
+        lists = ", but looks into no revocation list" if self.stand.crls else ""
         return f"This client accepts the server{lists}. Others may refuse it. {spoken}"
 
     def certificates(self) -> Iterator[tuple[str, x509.Certificate]]:
@@ -89,7 +91,7 @@ class Sight:
 
     def picture(self) -> Picture | None:
         """The way up that the client finds; None where the server showed no certificate."""
-        seen = self.call.diagnosis
+        seen = self.look.diagnosis
         return path_picture(seen, self.sent, self.trusted) if seen else None
 
 

@@ -1,103 +1,94 @@
-"""Real TLS servers on loopback that stand in for XProtect's."""
+"""Real servers on loopback that stand in for XProtect's, sound or broken on purpose."""
 
 import socket
 import ssl
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Thread
+from typing import TypeVar
 
 from vmscert.authority import Issued
-from vmscert.site import Connection, Site
 from vmscert.tls import server_context
-from vmscert.verify import Verification, verify_connections
-from vmscert.windows import Stores
 
 LOOPBACK = "127.0.0.1"
+_PATIENCE = 10  # seconds for a caller that says nothing
+
+Answer = Callable[[socket.socket], None]
+K = TypeVar("K", bound=Hashable)
 
 
-def verify_simulated(
-    site: Site,
-    stores: Mapping[str, Stores],
-    served: Mapping[str, Mapping[int, Issued | None]],
-    expected: Mapping[str, str],
-    at: datetime,
-    connections: Iterable[Connection] | None = None,
-) -> Iterator[Verification]:
-    """Make these connections of a simulated site, or all, over real TLS, server by server.
+class Loopback:
+    """A server at a free port of loopback; `answer` talks to each caller, in a thread of its own.
 
-    `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
+    `with Loopback(answer) as port` runs it. Without an answer nobody listens, and the port stays
+    taken. Its threads end with the program, closed or not: a notebook may forget to close it.
     """
-    wanted = list(site.connections if connections is None else connections)
-    for name in dict.fromkeys(c.server for c in wanted):
-        calls = [c for c in wanted if c.server == name]
-        with serving(served[name]) as ports:
-            yield from verify_connections(
-                site,
-                stores,
-                expected,
-                at,
-                endpoint=lambda c, _name, ports=ports: (LOOPBACK, ports[c.port]),
-                connections=calls,
-            )
+
+    def __init__(self, answer: Answer | None) -> None:
+        self._answer = answer
+        self._listener = socket.socket()
+        self._listener.bind((LOOPBACK, 0))
+        self._open = answer is not None
+        self._thread = Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> int:
+        if self._open:
+            self._listener.listen(128)
+            self._thread.start()
+        return self._listener.getsockname()[1]
+
+    def __exit__(self, *_: object) -> None:
+        with self._listener:
+            if self._open:
+                self._open = False
+                with suppress(OSError):  # the last call, for which it waits
+                    socket.create_connection(self._listener.getsockname(), timeout=1).close()
+                self._thread.join(timeout=1)
+
+    def _serve(self) -> None:
+        while True:
+            caller, _ = self._listener.accept()
+            if not self._open:
+                return caller.close()
+            Thread(target=self._talk, args=(caller,), daemon=True).start()
+
+    def _talk(self, caller: socket.socket) -> None:
+        """Answer and hang up; what the client makes of it is the client's to tell."""
+        caller.settimeout(_PATIENCE)
+        with caller, suppress(OSError):
+            assert self._answer
+            self._answer(caller)
+
+
+def greeting(context: ssl.SSLContext) -> Answer:
+    """Return the answer that shakes hands and waits until the client leaves."""
+
+    def answer(caller: socket.socket) -> None:
+        with context.wrap_socket(caller, server_side=True) as tls:
+            tls.recv(1)  # a reset would swallow the handshake
+
+    return answer
+
+
+def plain_http(caller: socket.socket) -> None:
+    """Answer like a server whose encryption is off."""
+    caller.recv(1024)
+    caller.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
 
 @contextmanager
-def serving(ports: Mapping[int, Issued | None]) -> Iterator[dict[int, int]]:
+def serving(ports: Mapping[K, Issued | None]) -> Iterator[dict[K, int]]:
     """Run a server on loopback for each port → certificate; yield port → port on loopback.
 
     XProtect's own port numbers are often taken or need rights on a laptop, so free ones are used.
-    Without a certificate a port speaks plain HTTP, like a server whose encryption is off.
+    Without a certificate a port speaks plain HTTP.
     """
-    contexts = {issued.certificate: server_context(issued) for issued in ports.values() if issued}
-    listeners = {port: _listen() for port in ports}
-    with ThreadPoolExecutor(4 + len(ports)) as threads:
-        stop = threading.Event()
-        for port, listener in listeners.items():
-            issued = ports[port]
-            context = contexts[issued.certificate] if issued else None
-            threads.submit(_serve, listener, context, threads, stop)
-        try:
-            yield {port: listener.getsockname()[1] for port, listener in listeners.items()}
-        finally:
-            stop.set()
-            for listener in listeners.values():
-                wake(listener)
-
-
-def _listen() -> socket.socket:
-    return socket.create_server((LOOPBACK, 0), backlog=128)
-
-
-def _serve(
-    listener: socket.socket,
-    context: ssl.SSLContext | None,
-    threads: ThreadPoolExecutor,
-    stop: threading.Event,
-) -> None:
-    with listener:
-        while not stop.is_set():
-            plain, _ = listener.accept()
-            if stop.is_set():
-                plain.close()
-            else:
-                threads.submit(greet, plain, context)
-
-
-def greet(plain: socket.socket, context: ssl.SSLContext | None) -> None:
-    """Shake hands and hang up; what the client makes of it is the client's to tell."""
-    plain.settimeout(10)
-    with plain, suppress(OSError):
-        if context is None:
-            plain.recv(1024)
-            plain.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-            return
-        with context.wrap_socket(plain, server_side=True) as tls:
-            tls.recv(1)  # wait for the client to leave: a reset would swallow the handshake
-
-
-def wake(listener: socket.socket) -> None:
-    """Call a server that waits for a call, so that it sees that it is to end."""
-    with suppress(OSError):
-        socket.create_connection(listener.getsockname(), timeout=1).close()
+    every = {issued.certificate: issued for issued in ports.values() if issued}
+    answers = {one: greeting(server_context(issued)) for one, issued in every.items()}
+    with ExitStack() as stack:
+        yield {
+            port: stack.enter_context(
+                Loopback(answers[issued.certificate] if issued else plain_http)
+            )
+            for port, issued in ports.items()
+        }

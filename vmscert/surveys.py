@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.check import ends_soon
+from vmscert.looks import Look, judged
 from vmscert.names import parse_name
 from vmscert.paths import Reading
 from vmscert.reach import AT_ONCE, MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
 from vmscert.site import Site
 from vmscert.targets import Target, as_targets
 from vmscert.tls import Exchange, Handshake, reading_context
-from vmscert.trust import RULES, Finding, diagnose
-from vmscert.verify import VERIFIED, judge, verdict
+from vmscert.trust import RULES
 from vmscert.windows import thumbprint
 
 if TYPE_CHECKING:
@@ -43,30 +42,11 @@ _TICK = 0.1  # seconds between two reports of progress
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one endpoint showed. `handshake.ok` says only that hands were shaken, not trust."""
-
-    target: Target
-    handshake: Handshake
-    findings: tuple[Finding, ...]
-
-    @property
-    def verdict(self) -> str:
-        """The word "verified", or the code of what is worst."""
-        return verdict(self.findings)[0]
-
-    @property
-    def trusted(self) -> bool:
-        """Whether a client that trusts the roots would go on."""
-        return self.verdict == VERIFIED
-
-
 @dataclass(frozen=True)
 class Survey:
     """All that was seen until the end or an interruption; what needs a person stands first."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[Look, ...]
     at: datetime
     interrupted: bool = False
 
@@ -75,18 +55,28 @@ class Survey:
         """SubjectPublicKeyInfo → the computers that use this key, where these are several."""
         users: dict[bytes, dict[str, None]] = defaultdict(dict)
         for one in self.seen:
-            for leaf in one.handshake.chain[:1]:
-                users[Reading(leaf).spki][one.target.host or one.target.address] = None
+            for leaf in one.presented[:1]:
+                users[Reading(leaf).spki][one.target.computer] = None
         return {key: sorted(hosts) for key, hosts in users.items() if len(hosts) > 1}
 
     def remedies(self) -> list[dict[str, Any]]:
         """Return what to do, what repairs most refusals first: one row for each kind of finding."""
-        kinds: dict[tuple[bool, str], list[Seen]] = defaultdict(list)
+        kinds: dict[tuple[bool, str], list[Look]] = defaultdict(list)
         for one in self.seen:
             for code, severity in {(f.code, f.severity) for f in one.findings}:
                 kinds[severity != "bad", code].append(one)
         order = sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0][1]))
-        return [_remedy(code, dubious, seen) for (dubious, code), seen in order]
+        return [
+            {
+                "finding": code,
+                "severity": "dubious" if dubious else "bad",
+                "endpoints": len(seen),
+                "on": ", ".join(dict.fromkeys(one.target.computer for one in seen)),
+                "what to do": RULES[code].remedy_text,
+                "notebook": RULES[code].remedy,
+            }
+            for (dubious, code), seen in order
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row for each endpoint, ready for a table; times are datetimes."""
@@ -98,7 +88,7 @@ class Survey:
 
         return pd.DataFrame(self.rows())
 
-    def _row(self, one: Seen) -> dict[str, Any]:
+    def _row(self, one: Look) -> dict[str, Any]:
         seen, target = one.handshake, one.target
         return {
             "host": target.host,
@@ -108,13 +98,13 @@ class Survey:
             "verdict": one.verdict,
             "findings": ", ".join(dict.fromkeys(finding.code for finding in one.findings)),
             "detail": "; ".join(finding.detail for finding in one.findings),
-            **self._of_certificate(seen.chain[0] if seen.chain else None),
+            **self._of_certificate(*seen.chain[:1]),
             "tls": seen.version,
             "cipher": seen.cipher,
             "seconds": seen.seconds,
         }
 
-    def _of_certificate(self, leaf: x509.Certificate | None) -> dict[str, Any]:
+    def _of_certificate(self, leaf: x509.Certificate | None = None) -> dict[str, Any]:
         about = ["issued_to", "issued_by", "thumbprint", "not_after", "days_left", "key_shared_by"]
         if leaf is None:
             return dict.fromkeys(about)
@@ -161,7 +151,7 @@ def survey(
                 progress(len(run.seen), len(run.targets))
     except KeyboardInterrupt:
         interrupted = True
-        run.stop()
+        run.stopped.set()  # what is under way is given up
         thread.join()
     if run.error:
         raise run.error
@@ -180,33 +170,16 @@ def _open_files() -> int:
     return 1 << 14 if limit == resource.RLIM_INFINITY else limit
 
 
-def _remedy(code: str, dubious: bool, seen: Sequence[Seen]) -> dict[str, Any]:
-    rule = RULES[code]
-    hosts = dict.fromkeys(one.target.host or one.target.address for one in seen)
-    return {
-        "finding": code,
-        "severity": "dubious" if dubious else "bad",
-        "endpoints": len(seen),
-        "on": ", ".join(hosts),
-        "what to do": rule.remedy_text,
-        "notebook": rule.remedy,
-    }
-
-
 class _Run:
     """One survey under way; `seen` grows as results come."""
 
     def __init__(self, targets, roots, at, expected, timeout) -> None:
         self.targets, self.roots, self.at = targets, roots, at
         self.expected, self.timeout = expected, timeout
-        self.seen: list[Seen] = []
+        self.seen: list[Look] = []
         self.error: Exception | None = None
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()
         self._issuers: dict[x509.Certificate, x509.Certificate] = {}
-
-    def stop(self) -> None:
-        """End soon: what is under way is given up."""
-        self._stopped.set()
 
     def all(self, at_once: int) -> None:
         """Look at all targets; what goes wrong here is told in the caller's thread."""
@@ -216,32 +189,28 @@ class _Run:
             self.error = error
 
     async def _all(self, at_once: int) -> None:
-        waiting = iter(self.targets)
-        resolve = _Resolver()
+        waiting, resolve = iter(self.targets), _Resolver()
         work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
-        watch = asyncio.create_task(self._watch(work))
-        ended = await asyncio.gather(*work, return_exceptions=True)
-        watch.cancel()
+        left = set(work)
+        while left:
+            if self.stopped.is_set():
+                for task in left:
+                    task.cancel()
+            _, left = await asyncio.wait(left, timeout=_TICK)
         resolve.close()
-        for error in ended:
-            if isinstance(error, Exception):  # a cancelled task is none
-                raise error
-
-    async def _watch(self, work: list[asyncio.Task]) -> None:
-        while not self._stopped.is_set():
-            await asyncio.sleep(_TICK)
         for task in work:
-            task.cancel()
+            if not task.cancelled():
+                task.result()  # raises what went wrong in it
 
     async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
         for target in waiting:
-            handshake = await self._look(target, resolve, legacy=False)
+            handshake = await self._shake(target, resolve, legacy=False)
             if handshake.problem in MAYBE_OLD:
-                old = await self._look(target, resolve, legacy=True)
+                old = await self._shake(target, resolve, legacy=True)
                 handshake = with_old_tls(handshake, old, (target.address, target.port))
             self.seen.append(self._judged(target, handshake))
 
-    async def _look(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:
+    async def _shake(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:
         begun = monotonic()
         try:
             async with asyncio.timeout(self.timeout):
@@ -249,67 +218,51 @@ class _Run:
         except (OSError, UnicodeError) as error:
             seen = not_connected(target.name, error)
         else:
+            exchange, ended = Exchange(reading_context(legacy), str(parse_name(target.name))), None
             with plain:
-                exchange = Exchange(reading_context(legacy), str(parse_name(target.name)))
-                seen = await self._talk(plain, exchange, target.name)
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        await _exchange(plain, exchange)
+                except OSError as error:
+                    ended = error
+            seen = exchange.ended(target.name, ended)
         return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
 
-    async def _talk(self, plain: socket.socket, exchange: Exchange, name: str) -> Handshake:
-        try:
-            async with asyncio.timeout(self.timeout):
-                await _exchange(plain, exchange)
-        except OSError as error:
-            return exchange.ended(name, error)
-        return exchange.ended(name)
-
-    def _judged(self, target: Target, handshake: Handshake) -> Seen:
-        leaf, *issuers = handshake.chain or (None,)
-        if leaf is None and handshake.rule:
-            return Seen(target, handshake, judge(handshake, None))
+    def _judged(self, target: Target, seen: Handshake) -> Look:
         # One object for each issuer: thousands of servers present the same.
-        shared = [self._issuers.setdefault(one, one) for one in issuers]
-        chain = (leaf, *shared) if leaf else ()
-        diagnosis = diagnose(chain, target.name, self.roots, self.at)
-        findings = (*judge(handshake, diagnosis), *self._besides(target, chain))
-        # A certificate keeps all of it that was ever read; the copy has read nothing yet.
-        kept = (*(_copy(one) for one in chain[:1]), *chain[1:])
-        return Seen(target, replace(handshake, chain=kept), findings)
-
-    def _besides(self, target: Target, chain: Sequence[x509.Certificate]) -> Iterator[Finding]:
-        """What no client minds: another certificate than planned, and an end that is near."""
-        host = target.host or target.address
+        shared = [self._issuers.setdefault(one, one) for one in seen.chain[1:]]
+        seen = replace(seen, chain=(*seen.chain[:1], *shared))
         wanted = self.expected.get(target.host)
-        for leaf in chain[:1]:
-            if wanted and thumbprint(leaf) != wanted:
-                text = f"{host} presents {thumbprint(leaf)}, issued to it was {wanted}"
-                yield Finding("wrong-certificate-served", host, text)
-            validity = Reading(leaf).validity
-            if validity:
-                yield from ends_soon(host, validity[1], self.at)
+        expected = (wanted,) if wanted else ()
+        look = judged(seen, self.roots, self.at, target=target, expected=expected)
+        # A certificate keeps all of it that was ever read; the copy has read nothing yet.
+        fresh = {
+            leaf: x509.load_der_x509_certificate(leaf.public_bytes(Encoding.DER))
+            for leaf in seen.chain[:1]
+        }
+        seen = replace(seen, chain=tuple(fresh.get(one, one) for one in seen.chain))
+        diagnosis = look.diagnosis
+        if diagnosis:
+            path = tuple(fresh.get(one, one) for one in diagnosis.path)
+            diagnosis = replace(diagnosis, path=path)
+        return replace(look, handshake=seen, diagnosis=diagnosis)
 
 
-def _copy(certificate: x509.Certificate) -> x509.Certificate:
-    return x509.load_der_x509_certificate(certificate.public_bytes(Encoding.DER))
-
-
-async def _called(places: Sequence[tuple[int, tuple]]) -> socket.socket:
+async def _called(places: Iterable[tuple[int, tuple]]) -> socket.socket:
     """Connect to the first place that takes the call; OSError of the last one if none does."""
-    *others, last = places
-    for family, where in others:
-        with suppress(OSError):
-            return await _call(family, where)
-    return await _call(*last)
-
-
-async def _call(family: int, where: tuple) -> socket.socket:
-    plain = socket.socket(family, socket.SOCK_STREAM)
-    plain.setblocking(False)
-    try:
-        await asyncio.get_running_loop().sock_connect(plain, where)
-    except BaseException:  # cancelled, too
-        plain.close()
-        raise
-    return plain
+    refused = OSError("no address")
+    for family, where in places:
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        plain.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(plain, where)
+            return plain
+        except BaseException as error:  # cancelled, too
+            plain.close()
+            if not isinstance(error, OSError):
+                raise
+            refused = error
+    raise refused
 
 
 async def _exchange(plain: socket.socket, exchange: Exchange) -> None:

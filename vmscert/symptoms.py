@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from vmscert.facts import facts
-from vmscert.reach import endpoint, spelled
+from vmscert.names import endpoint, spelled
 from vmscert.rules import RULES, Rule
 
 QUESTIONS = (
@@ -146,7 +146,11 @@ def explain(text: str) -> Explanation:
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
     found = list(_longest(_found(plain)))
     place = _place(plain)
-    causes = [Cause(code, tuple(why), _check(RULES[code], place)) for code, why in _ranked(found)]
+    causes = [
+        Cause(code, tuple(why), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
+        for code, why in _ranked(found)
+        for rule in [RULES[code]]
+    ]
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
     return Explanation(tuple(found), tuple(causes), tuple(besides))
 
@@ -166,11 +170,10 @@ def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
 
 @cache
 def _symptoms() -> list[Symptom]:
-    return [_symptom(**row) for row in facts("symptoms")]
-
-
-def _symptom(rules: str, **row: str) -> Symptom:
-    return Symptom(rules=tuple(filter(None, rules.split("|"))), **row)
+    return [
+        Symptom(**{**row, "rules": tuple(filter(None, row["rules"].split("|")))})
+        for row in facts("symptoms")
+    ]
 
 
 def _plain(text: str) -> str:
@@ -214,7 +217,10 @@ def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
     covered = [span for _, spans in kept for span in spans]
     numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
     for symptom, spans in kept:
-        if spans and not all(_within(span, covered) for span in spans):
+        if any(
+            not any(s <= start and end <= e and (s, e) != (start, end) for s, e in covered)
+            for start, end in spans
+        ):
             yield symptom
         elif not spans and symptom.code not in numbers:
             numbers.add(symptom.code)
@@ -236,7 +242,3 @@ def _place(plain: str) -> str:
         except ValueError:
             continue
     return "HOST:PORT"
-
-
-def _check(rule: Rule, place: str) -> str:
-    return _CHECKS[rule.check].format(place=place, remedy=rule.remedy)

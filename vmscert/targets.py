@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
-from vmscert.names import parse_name
-from vmscert.reach import check_host, check_port, endpoint
+from vmscert.files import is_file
+from vmscert.names import check_port, endpoint, parse_host, parse_name
 from vmscert.site import Site
 from vmscert.sitetable import read_site
 
@@ -26,6 +26,14 @@ class Target:
     port: int
     name: str
     host: str = ""
+
+    @property
+    def computer(self) -> str:
+        """The computer of the site's table, or the address where there is none."""
+        return self.host or self.address
+
+
+NOWHERE = Target("", 0, "")
 
 
 def site_targets(site: Site) -> list[Target]:
@@ -52,7 +60,8 @@ def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) ->
             case Target():
                 found.append(one)
             case (address, port):
-                found.append(Target(check_host(address), check_port(port), check_host(address)))
+                host = parse_host(address)
+                found.append(Target(host, check_port(port), host))
             case _:
                 found += read_targets([str(one)])
     return found
@@ -88,22 +97,15 @@ def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield (place, text): files are opened, all else is a target itself."""
     for text in texts:
         path = Path(text)
-        if _is_file(path):
+        if is_file(path):
             yield from _of_file(path)
         elif text.strip():
             yield "", text.strip()
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
 def is_table(path: Path) -> bool:
     """Whether a file is a site's table: its first line names the column of roles."""
-    if not _is_file(path):
+    if not is_file(path):
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         return bool(re.search(r"\broles\b", lines.readline(4096), re.IGNORECASE))
@@ -149,13 +151,10 @@ def _ports(where: str, port: int) -> tuple[str, range]:
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
     if many:
-        return many[1], _single(check_port(int(many[2] or port)))
+        one = check_port(int(many[2] or port))
+        return many[1], range(one, one + 1)
     host, one = endpoint(where, port)
-    return host, _single(one)
-
-
-def _single(port: int) -> range:
-    return range(port, port + 1)
+    return host, range(one, one + 1)
 
 
 def _addresses(host: str) -> Iterator[str]:
@@ -167,7 +166,7 @@ def _addresses(host: str) -> Iterator[str]:
         yield from map(str, network.hosts())
         return
     several = _RANGE.fullmatch(host)
-    yield from _between(host, *several.groups()) if several else [check_host(host)]
+    yield from _between(host, *several.groups()) if several else [parse_host(host)]
 
 
 def _between(host: str, begin: str, last: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vmscert.reach import spelled
+from vmscert.names import spelled
 from vmscert.trust import Finding
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vmscert.reading import Document
     from vmscert.standings import Standing
     from vmscert.surveys import Survey
-    from vmscert.tls import Handshake
 
 out = Console()
 err = Console(stderr=True)
@@ -202,15 +201,6 @@ def show_document(
         rows = shown.fields if everything else shown.rows
         for label, text in rows:
             out.print(f"    {label:<22} {text}", soft_wrap=True, markup=False, highlight=False)
-
-
-def what_was_seen(seen: "Handshake") -> str:
-    """What a server answered, in a few words."""
-    from vmscert.formats import counted
-
-    if not seen.chain:
-        return "no certificate was seen"
-    return f"{seen.version}, {counted(seen.chain)}, asked for {seen.name}"
 
 
 def _cell(value: object) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -18,80 +19,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from vmscert.authority import Issued
+from vmscert.facts import facts
 from vmscert.names import parse_name
 
 _OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
 _RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
 
-# What keeps a handshake from its end → the rule that is broken, and what to say.
-PROBLEMS = {
-    "dns": (
-        "not-reachable",
-        "{where}: no name service knows {address}. Check the spelling, or use the IP address",
-    ),
-    "refused": (
-        "not-reachable",
-        "{where} can't be reached: nothing listens on port {port}. Check the port, and whether "
-        "the service runs",
-    ),
-    "unreachable": (
-        "not-reachable",
-        "{where} can't be reached: {said}. Check network, address and firewall",
-    ),
-    "timeout": (
-        "not-reachable",
-        "{where} did not answer within {timeout:g} s. Check power, address and firewall",
-    ),
-    "silent": (
-        "not-reachable",
-        "{where} took the call, but timed out: no TLS answer within {timeout:g} s. Restart the "
-        "service, or look what listens there",
-    ),
-    "closed": (
-        "not-reachable",
-        "{where} hung up during the handshake. Look into the server's log (Schannel events 36870 "
-        "to 36888): often it can't read its private key",
-    ),
-    "plain-http": (
-        "not-encrypted",
-        "{where} answers in plain HTTP. Switch encryption on there, or use the encrypted port",
-    ),
-    "plain": (
-        "not-encrypted",
-        "{where} does not speak TLS; it says {said}. Switch encryption on there, or use the "
-        "encrypted port",
-    ),
-    "too-old": (
-        "tls-too-old",
-        "{where} speaks no TLS that current clients accept ({said}). Switch TLS 1.2 on there, or "
-        "update it",
-    ),
-    "name-unknown": (
-        "name-mismatch",
-        "{where} has no certificate for the name {name} ({said}). Use a name that it knows",
-    ),
-    "client-certificate": (
-        "not-reachable",
-        "{where} wants a certificate from the client ({said}). Switch that off on the server: "
-        "XProtect's clients have none",
-    ),
-    "alert": (
-        "not-reachable",
-        "{where} refused the handshake ({said}). Look into the server's log",
-    ),
-    "unreadable": ("malformed", "{said}"),
-}
-_REASONS = {
-    "UNSUPPORTED_PROTOCOL": "too-old",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "too-old",
-    "NO_PROTOCOLS_AVAILABLE": "too-old",
-    "DH_KEY_TOO_SMALL": "too-old",
-    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "too-old",
-    "TLSV1_UNRECOGNIZED_NAME": "name-unknown",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "client-certificate",
-    "UNEXPECTED_EOF_WHILE_READING": "closed",
-    "WRONG_VERSION_NUMBER": "plain",
-}
+# What keeps a handshake from its end, and which reason of OpenSSL's means it.
+PROBLEMS = {row["problem"]: row for row in facts("tls/problems")}
+_PROBLEM_OF = {row["reason"]: row["problem"] for row in facts("tls/reasons")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +55,7 @@ class Handshake:
 
     def stopped(self, problem: str, said: str) -> "Handshake":
         """Return the handshake as ended by a word of PROBLEMS."""
-        rule = PROBLEMS[problem][0]
+        rule = PROBLEMS[problem]["rule"]
         return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
 
 
@@ -159,36 +95,30 @@ class Exchange:
         except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
             text = f"A certificate that the server sent can't be read: {reason}"
             return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
-        cipher = self.tls.cipher()
-        seen = Handshake(
-            name, not error, self.tls.version() or "", cipher[0] if cipher else "", chain
-        )
-        return self._refused(seen, error) if error else seen
-
-    def _refused(self, seen: Handshake, error: OSError) -> Handshake:
+        version, cipher = self.tls.version() or "", self.tls.cipher()
+        seen = Handshake(name, not error, version, cipher[0] if cipher else "", chain)
+        if error is None:
+            return seen
         if isinstance(error, ssl.SSLCertVerificationError):
-            text, code = error.verify_message, error.verify_code
-            return replace(seen, cipher="", error=text or str(error), verify_code=code)
-        return seen.stopped(self._problem(error, bool(seen.chain)), self._said(error))
+            text = error.verify_message or str(error)
+            return replace(seen, cipher="", error=text, verify_code=error.verify_code)
+        return seen.stopped(*self._why(error, bool(chain)))
 
-    def _problem(self, error: OSError, certificates: bool) -> str:
-        """Return the word of PROBLEMS for what ended the exchange before any verdict."""
-        reason = getattr(error, "reason", "") or ""
-        if self.heard and self.heard[0] not in _RECORDS:
-            return "plain-http" if _is_http(self.heard) else "plain"
-        if reason in _REASONS:
-            return _REASONS[reason]
-        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
-            return "client-certificate"  # TLS 1.2: the only thing left to disagree about
-        if isinstance(error, TimeoutError):
-            return "silent"
-        return "alert" if "alert" in str(error).lower() else "closed"
-
-    def _said(self, error: OSError) -> str:
+    def _why(self, error: OSError, certificates: bool) -> tuple[str, str]:
+        """The word of PROBLEMS for what ended the exchange before any verdict, and what it said."""
         if self.heard and self.heard[0] not in _RECORDS:
             line = self.heard.partition(b"\n")[0].decode("ascii", "replace").strip()[:60]
-            return repr(line)
-        return (getattr(error, "reason", "") or str(error)).replace("_", " ").lower()
+            http = self.heard[:5] == b"HTTP/" or self.heard.lstrip()[:1] == b"<"
+            return "plain-http" if http else "plain", repr(line)
+        reason = getattr(error, "reason", "") or ""
+        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
+            word = "client-certificate"  # TLS 1.2: the only thing left to disagree about
+        elif isinstance(error, TimeoutError):
+            word = "silent"
+        else:
+            word = "alert" if "alert" in str(error).lower() else "closed"
+        said = (reason or str(error)).replace("_", " ").lower()
+        return _PROBLEM_OF.get(reason, word), said
 
 
 def handshake(
@@ -198,21 +128,58 @@ def handshake(
 
     Without `verify` the client takes whatever certificate it is shown, as careless programs do.
     """
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = server_context(issued).wrap_bio(to_server, to_client, server_side=True)
     context = client_context(roots) if verify else reading_context(legacy=False)
-    client = Exchange(context, str(parse_name(name)))
-    try:
-        for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
-            client.step()
-            to_server.write(client.out())
-            with suppress(ssl.SSLWantReadError):
-                server.do_handshake()
-            if data := to_client.read():
-                client.hear(data)
-    except ssl.SSLError as error:
-        return client.ended(name, error)
-    return client.ended(name)
+    return InMemory(context, name, server_context(issued)).shake_hands()
+
+
+class InMemory:
+    """A client and a server in memory, and a copy of every byte that goes between them."""
+
+    def __init__(self, client: ssl.SSLContext, name: str, server: ssl.SSLContext) -> None:
+        self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._name, self._client = name, Exchange(client, str(parse_name(name)))
+        self._server = server.wrap_bio(self._to_server, self._to_client, server_side=True)
+        self.wire = {"client": b"", "server": b""}
+
+    def shake_hands(self) -> Handshake:
+        """Go on until both are content, or the client is not."""
+        ended = None
+        try:
+            for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
+                self._client.step()
+                self._carry()
+                with suppress(ssl.SSLWantReadError):
+                    self._server.do_handshake()
+                self._carry()
+        except ssl.SSLError as error:
+            ended = error
+            self._carry()
+        return self._client.ended(self._name, ended)
+
+    def talk(self, client: bytes, server: bytes) -> None:
+        """Let the client say something, and the server answer."""
+        with suppress(ssl.SSLWantReadError):  # takes the tickets, which come first
+            self._client.tls.read()
+        self._client.tls.write(client)
+        self._carry()
+        _read(self._server, len(client))
+        self._server.write(server)
+        self._carry()
+        _read(self._client.tls, len(server))
+
+    def _carry(self) -> None:
+        sent, answered = self._client.out(), self._to_client.read()
+        self._to_server.write(sent)
+        if answered:
+            self._client.hear(answered)
+        self.wire["client"] += sent
+        self.wire["server"] += answered
+
+
+def _read(tls: ssl.SSLObject, size: int) -> None:
+    """Read so many bytes, which may come in several records."""
+    while size > 0:
+        size -= len(tls.read(size))
 
 
 def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
@@ -224,25 +191,24 @@ def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     return _client_context(tuple(roots))
 
 
-def server_context(issued: Issued) -> ssl.SSLContext:
+def server_context(issued: Issued, *, careless: bool = False, old: bool = False) -> ssl.SSLContext:
     """Return the settings of a server that presents this certificate and its intermediates.
 
-    ValueError without its private key.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    load_certificate(context, issued)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, issued: Issued) -> None:
-    """Let a server present this certificate and its intermediates; ValueError without its key.
-
-    OpenSSL loads keys from files only: the key lies there encrypted, with a password of its own,
-    for the moment of loading.
+    A careless one serves what current clients refuse, an old one speaks TLS 1.1 at the most.
+    ValueError without its private key. OpenSSL loads keys from files only: the key lies there
+    encrypted, with a password of its own, for the moment of loading.
     """
     if issued.key is None:
         raise ValueError("A server can't run without its private key, which is not here")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if careless or old:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
+    if old:
+        with catch_warnings():
+            simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
     sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
     password = secrets.token_hex()
     encryption = BestAvailableEncryption(password.encode())
@@ -251,6 +217,7 @@ def load_certificate(context: ssl.SSLContext, issued: Issued) -> None:
         file = Path(folder, "server.pem")
         file.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in sent) + key)
         context.load_cert_chain(file, password=password)
+    return context
 
 
 def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
@@ -264,9 +231,8 @@ def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     return context
 
 
-@lru_cache(maxsize=64)  # a context costs more than a handshake; a site has few sets of roots
-def _client_context(roots: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
-    return own_client_context(roots)
+# A context costs more than a handshake; a site has few sets of roots.
+_client_context = lru_cache(maxsize=64)(own_client_context)
 
 
 @lru_cache(maxsize=2)
@@ -284,10 +250,6 @@ def reading_context(legacy: bool) -> ssl.SSLContext:
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.options |= _OP_LEGACY_SERVER_CONNECT
     return context
-
-
-def _is_http(heard: bytes) -> bool:
-    return heard[:5] == b"HTTP/" or heard.lstrip()[:1] == b"<"
 
 
 def _presented(client: ssl.SSLObject) -> tuple[x509.Certificate, ...]:

@@ -5,7 +5,7 @@ RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -27,8 +27,9 @@ from vmscert.revocation import RevocationList, revocations
 from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
 from vmscert.subtrees import Folded, allowing, folded
 
-__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "names"]
+__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "ends_soon"]
 
+WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
 _MOST_PATHS = 16  # judged in full
 # What people call a CA that is no root.
 _BELOW_A_ROOT = (
@@ -103,12 +104,11 @@ def diagnose(
     return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
 
 
-def names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the DNS names (lower case) and IP addresses that a certificate is for; never raises.
-
-    They come from the subjectAltName; the common name does not count.
-    """
-    return Reading(certificate).names
+def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
+    """Tell if the certificate on a computer ends within the time that a renewal needs."""
+    if timedelta(0) <= end - at <= timedelta(days=WARNING):
+        text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
+        yield Finding("expires-soon", host, text)
 
 
 def _judged(question: Question) -> list[tuple[Path, tuple[Finding, ...]]]:

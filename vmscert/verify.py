@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 
+from vmscert.authority import Issued
 from vmscert.computers import leads_through
+from vmscert.looks import VERIFIED, Look, judged
 from vmscert.reach import connect
+from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Connection, Site
-from vmscert.tls import Handshake
-from vmscert.trust import Diagnosis, Finding, diagnose
+from vmscert.targets import Target
+from vmscert.trust import diagnose
 from vmscert.windows import Stores, thumbprint
 
-VERIFIED = "verified"
 _AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder
+_diagnose = lru_cache(maxsize=4096)(diagnose)  # hundreds of clients see one server with one CA
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,32 @@ def verify_connections(
         yield from threads.map(one, *zip(*wanted, strict=True)) if wanted else ()
 
 
+def verify_simulated(
+    site: Site,
+    stores: Mapping[str, Stores],
+    served: Mapping[str, Mapping[int, Issued | None]],
+    expected: Mapping[str, str],
+    at: datetime,
+    connections: Iterable[Connection] | None = None,
+) -> Iterator[Verification]:
+    """Make these connections of a simulated site, or all, over real TLS, server by server.
+
+    `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
+    """
+    wanted = list(site.connections if connections is None else connections)
+    for name in dict.fromkeys(c.server for c in wanted):
+        calls = [c for c in wanted if c.server == name]
+        with serving(served[name]) as ports:
+            yield from verify_connections(
+                site,
+                stores,
+                expected,
+                at,
+                endpoint=lambda c, _name, ports=ports: (LOOPBACK, ports[c.port]),
+                connections=calls,
+            )
+
+
 def _right(site: Site, expected: Mapping[str, str], server: str, name: str) -> frozenset[str]:
     """The thumbprints of which one should be served where this name leads; none if not known."""
     host = site[server]
@@ -80,9 +109,11 @@ def _verify(
 ) -> Verification:
     client = stores.get(connection.client)
     roots = client.trusted if client else ()
-    seen = connect(*endpoint(connection, name), roots, name)
-    verdict, detail = _verdict(seen, roots, right, at)
-    if verdict == VERIFIED and (barred := _barred(client, seen)):
+    target = Target(*endpoint(connection, name), name, connection.server)
+    seen = connect(target.address, target.port, roots, name)
+    look = judged(seen, roots, at, target=target, expected=right, diagnose=_diagnose)
+    verdict, detail = look.verdict, look.detail
+    if look.trusted and (barred := _barred(client, look)):
         verdict, detail = "disallowed", f"{barred} is in LocalMachine\\Disallowed"
     return Verification(
         client=connection.client,
@@ -97,37 +128,7 @@ def _verify(
     )
 
 
-def _barred(client: Stores | None, seen: Handshake) -> str:
+def _barred(client: Stores | None, look: Look) -> str:
     """The thumbprint of what was shown, or stands above it, that this client never trusts."""
-    never = (one for one in (client.disallowed if client else ()) if leads_through(seen.chain, one))
-    return next(map(thumbprint, never), "")
-
-
-@lru_cache(maxsize=4096)  # hundreds of clients see the same server with the same roots
-def _diagnose(chain, name: str, roots, at: datetime) -> Diagnosis:
-    return diagnose(chain, name, roots, at)
-
-
-def judge(seen: Handshake, diagnosis: Diagnosis | None) -> tuple[Finding, ...]:
-    """Return all that is wrong with what a server showed: the handshake, then the certificates."""
-    found = [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
-    found += diagnosis.findings if diagnosis else ()
-    return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
-
-
-def verdict(findings: Iterable[Finding]) -> tuple[str, str]:
-    """Return "verified", or the code of what is worst, and the evidence for all that is bad."""
-    bad = [finding for finding in findings if finding.severity == "bad"]
-    return (bad[0].code, "; ".join(one.detail for one in bad)) if bad else (VERIFIED, "")
-
-
-def _verdict(seen: Handshake, roots, right: frozenset[str], at: datetime) -> tuple[str, str]:
-    diagnosis = None if seen.rule else _diagnose(seen.chain, seen.name, roots, at)
-    code, detail = verdict(judge(seen, diagnosis))
-    if code != VERIFIED:
-        return code, detail
-    if not seen.ok:  # OpenSSL is stricter here than most clients: say so, do not hide it
-        return "profile", seen.error
-    if right and thumbprint(seen.chain[0]) not in right:
-        return "wrong-certificate-served", f"issued was {' or '.join(sorted(right))}"
-    return VERIFIED, ""
+    never = client.disallowed if client else ()
+    return next((thumbprint(one) for one in never if leads_through(look.presented, one)), "")

@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Sequence
 
-from vmscert.expiry import WARNING
 from vmscert.facts import facts
 from vmscert.scripts import refuse_hiding, script
+from vmscert.trust import WARNING
 
 _HOUR = 7  # before people begin; any hour does
 

@@ -8,7 +8,6 @@ import hmac
 import ssl
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import dropwhile
 from typing import NamedTuple
@@ -28,8 +27,7 @@ from vmscert.messages import (
     message,
     signature,
 )
-from vmscert.names import parse_name
-from vmscert.tls import Exchange, Handshake, own_client_context, server_context
+from vmscert.tls import Handshake, InMemory, own_client_context, server_context
 
 _SUITES = {
     ("1.3", "ECDHE"): "ECDHE+AESGCM:ECDHE+CHACHA20",
@@ -106,13 +104,10 @@ def capture(
     client = _restrict(own_client_context(roots), version, key_exchange)
     tap.listen(client)
     server = _restrict(server_context(issued), version, key_exchange)
-    call = _Call(Exchange(client, str(parse_name(name))), server)
-    try:
-        call.shake_hands()
-    except ssl.SSLError as error:
-        result, said = call.client.ended(name, error), {}
-    else:
-        result, said = call.client.ended(name), {"client": say, "server": _ANSWER}
+    call = InMemory(client, name, server)
+    result, said = call.shake_hands(), {}
+    if result.ok:
+        said = {"client": say, "server": _ANSWER}
         call.talk(**said)
     heard = [*tap.heard, *((who, "ApplicationData", True, data) for who, data in said.items())]
     messages = tuple(message(*one, version, key_exchange) for one in heard)
@@ -168,8 +163,14 @@ def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
     encrypted = Reader(recording.first("ClientKeyExchange").data[4:]).vector(2)
     if key.public_key() != recording.result.chain[0].public_key():
         raise ValueError("This recording stays closed: the key is not the one of its certificate")
-    master = _master_secret(recording, key.decrypt(encrypted, padding.PKCS1v15()))
-    return _opened(recording.wire["client"], *_client_keys(recording, master))
+    # The extended master secret of RFC 7627 section 4, which every OpenSSL agrees on; then the
+    # client's AES-256 key and the 4 fixed bytes of its nonces, RFC 5246 section 6.3.
+    premaster, seed = key.decrypt(encrypted, padding.PKCS1v15()), b"extended master secret"
+    seed += _transcript_hash(recording, "ClientKeyExchange")
+    master = _prf(premaster, seed, 48)
+    of_client, of_server = _randoms(recording)
+    block = _prf(master, b"key expansion" + of_server + of_client, 72)
+    return _opened(recording.wire["client"], block[:32], block[64:68])
 
 
 class _Tap:
@@ -191,69 +192,19 @@ class _Tap:
     def _hear(self, _connection, direction, _version, content_type, _kind, data) -> None:
         sender = "client" if direction == "write" else "server"
         if content_type == _HEADER:
-            self._begin_record(sender, data[0])
+            if data[0] == _CHANGE:
+                self._note(sender, "ChangeCipherSpec", b"\x01")
+            if self._in_13:  # what is encrypted calls itself application data, RFC 8446 section 5.2
+                self._sealed[sender] = data[0] == _DATA
+            else:
+                self._sealed[sender] |= data[0] == _CHANGE
         elif content_type == _HANDSHAKE:
             self._note(sender, handshake_name(data), data)
         elif content_type == _ALERT:
             self._note(sender, "Alert", data)
 
-    def _begin_record(self, sender: str, kind: int) -> None:
-        if kind == _CHANGE:
-            self._note(sender, "ChangeCipherSpec", b"\x01")
-        if self._in_13:  # what is encrypted calls itself application data, RFC 8446 section 5.2
-            self._sealed[sender] = kind == _DATA
-        else:
-            self._sealed[sender] |= kind == _CHANGE
-
     def _note(self, sender: str, name: str, data: bytes) -> None:
         self.heard.append((sender, name, self._sealed[sender], data))
-
-
-class _Call:
-    """A client and a server in memory, and a copy of every byte that goes between them."""
-
-    def __init__(self, client: Exchange, context: ssl.SSLContext) -> None:
-        self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client
-        self._server = context.wrap_bio(self._to_server, self._to_client, server_side=True)
-        self.wire = {"client": b"", "server": b""}
-
-    def shake_hands(self) -> None:
-        """Go on until both are content; SSLError when the client is not."""
-        try:
-            for _ in range(4):  # flights, as in `tls.handshake`
-                self.client.step()
-                self._carry()
-                with suppress(ssl.SSLWantReadError):
-                    self._server.do_handshake()
-                self._carry()
-        finally:
-            self._carry()
-
-    def talk(self, client: bytes, server: bytes) -> None:
-        """Let the client say something, and the server answer."""
-        with suppress(ssl.SSLWantReadError):  # takes the tickets, which come first
-            self.client.tls.read()
-        self.client.tls.write(client)
-        self._carry()
-        _read(self._server, len(client))
-        self._server.write(server)
-        self._carry()
-        _read(self.client.tls, len(server))
-
-    def _carry(self) -> None:
-        sent, answered = self.client.out(), self._to_client.read()
-        self._to_server.write(sent)
-        if answered:
-            self.client.hear(answered)
-        self.wire["client"] += sent
-        self.wire["server"] += answered
-
-
-def _read(tls: ssl.SSLObject, size: int) -> None:
-    """Read so many bytes, which may come in several records."""
-    while size > 0:
-        size -= len(tls.read(size))
 
 
 def _restrict(context: ssl.SSLContext, version: str, key_exchange: str) -> ssl.SSLContext:
@@ -290,22 +241,8 @@ def _share(entry: bytes) -> bytes:
 # What a listener opens
 
 
-def _master_secret(recording: Recording, premaster: bytes) -> bytes:
-    """The extended master secret of RFC 7627 section 4, which every OpenSSL agrees on."""
-    seed = _transcript_hash(recording, "ClientKeyExchange")
-    return _prf(premaster, b"extended master secret", seed, 48)
-
-
-def _client_keys(recording: Recording, master: bytes) -> tuple[bytes, bytes]:
-    """The client's AES-256 key and the 4 fixed bytes of its nonces: RFC 5246 section 6.3."""
-    client_random, server_random = _randoms(recording)
-    block = _prf(master, b"key expansion", server_random + client_random, 72)
-    return block[:32], block[64:68]
-
-
-def _prf(secret: bytes, label: bytes, seed: bytes, size: int) -> bytes:
-    """The pseudorandom function of RFC 5246 section 5, with SHA-384: `size` bytes."""
-    seed = label + seed
+def _prf(secret: bytes, seed: bytes, size: int) -> bytes:
+    """The pseudorandom function of RFC 5246 section 5, with SHA-384; the label leads the seed."""
     mixed, made = seed, b""
     while len(made) < size:
         mixed = hmac.digest(secret, mixed, "sha384")

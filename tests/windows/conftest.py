@@ -63,7 +63,8 @@ def real(windows, monkeypatch):
         return computer.Computer(host, job.records.folder / "simulated").served()
 
     if sys.platform == "linux":  # where no notebook's kernel, of the other process, takes a port
-        monkeypatch.setattr("vmscert.simulate.LOOPBACK", "127.0.0.2")
+        for module in ("simulate", "verify"):
+            monkeypatch.setattr(f"vmscert.{module}.LOOPBACK", "127.0.0.2")
     monkeypatch.setattr(rehearsal, "Computer", computer.Computer)
     monkeypatch.setattr(rehearsal, "served_by", served_by)
     monkeypatch.setattr(deeds, "served_by", served_by)
