@@ -21,8 +21,8 @@ HERE = {
     f"test_{name}.py"
     for name in (
         "browser", "carrying", "cli", "cluster", "exam", "execute", "faults", "looks", "notebooks",
-        "pemfiles", "reach", "records", "runbook", "show", "succession", "survey", "symptoms",
-        "tls", "troubles",
+        "on_the_wire", "pemfiles", "reach", "records", "runbook", "show", "succession", "survey",
+        "symptoms", "tls", "troubles",
     )
 }  # fmt: skip
 

@@ -84,7 +84,7 @@ HOUSE = {
     "show": "facts job picture site trust",
     "standings": "job ledger missing pemfiles site windows",
     "surveys": "looks names paths reach site targets tls trust windows",
-    "verify": "authority computers looks reach simulate site targets trust windows",
+    "verify": "acceptance authority looks reach simulate site targets trust windows",
     "changerecord": "changes evidence files job ledger pages recordkey records",
     "compromise": "acceptance authority computers facts overlap site switching windows",
     "drill": (
@@ -92,7 +92,7 @@ HOUSE = {
         "releases site sitetable tls trust"
     ),
     "explorer": "show",
-    "faults": "authority check fleet releases site trust verify windows",
+    "faults": "acceptance authority check fleet releases site trust verify windows",
     "passwords": "job missing show site",
     "reading": (
         "check facts files formats inventory looks pasted paths records sitetable tls trust windows"

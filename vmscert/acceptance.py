@@ -121,6 +121,14 @@ def acceptance(
     }
 
 
+def acceptance_of(
+    server: Host, shown: Chain, name: str, client: Stores, at: datetime
+) -> tuple[Finding, ...]:
+    """Return all that is wrong when this client was shown these certificates by that server."""
+    reasons = accepted(shown, [name], view(client), at)[name]
+    return tuple(_placed(reasons, server, client.host, shown))
+
+
 def refusals(
     site: Site, stores: Mapping[str, Stores], at: datetime
 ) -> Iterator[tuple[Connection, dict[str, Reasons]]]:

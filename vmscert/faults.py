@@ -4,7 +4,7 @@ Every fault takes a healthy lab and changes one thing. It has the name of the ru
 so that fault and finding are one word. Faults compose.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from vmscert.acceptance import service
 from vmscert.authority import SERVER, Authority, Issued, create_authority
 from vmscert.check import check_site
 from vmscert.fleet import issue_all
@@ -46,15 +47,17 @@ class Lab:
 
     def verify(self) -> list[Verification]:
         """Make every connection over real TLS on loopback."""
-        served = {
-            host.name: {
-                port: self.served[host.name] if group in self.stores[host.name].bindings else None
-                for port, group in host.ports
-            }
-            for host in self.site.servers
-        }
+        served = {host.name: dict(self._ports(host)) for host in self.site.servers}
         bound = {name: label for name in served for label in self.stores[name].bindings.values()}
         return list(verify_simulated(self.site, self.stores, served, bound, self.at))
+
+    def _ports(self, host: Host) -> Iterator[tuple[int, Issued | None]]:
+        """What is behind each port of a server; no key where its service can't use it."""
+        held, issued = self.stores[host.name], self.served[host.name]
+        for port, group in host.ports:
+            mute = any(one.code != "not-encrypted" for one in service(host, held, group)[1])
+            usable = replace(issued, key=None) if mute else issued
+            yield port, usable if group in held.bindings else None
 
     @property
     def server(self) -> Host:

@@ -1,6 +1,6 @@
 """One look at a server or a file: what it shows, all that is wrong with it, and the verdict."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,16 +97,16 @@ def judged(
     target: Target = NOWHERE,
     expected: Collection[str] = (),
     crls: Iterable[x509.CertificateRevocationList] = (),
-    diagnose: Callable[..., Diagnosis] = diagnose,
+    reasons: Iterable[Finding] | None = None,
 ) -> Look:
     """Say all that is wrong with what was shown: the handshake, the certificates, what is near.
 
-    `expected` are thumbprints of which one should be served. Whoever sees the same chain again and
-    again gives a `diagnose` that remembers.
+    `expected` are thumbprints of which one should be served; `reasons` stand in place of a
+    diagnosis, where more of the client is known than its roots.
     """
-    found = [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
-    diagnosis = None
-    if seen.chain or not seen.rule:
+    found, diagnosis = list(reasons or ()), None
+    found += [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
+    if reasons is None and (seen.chain or not seen.rule):
         diagnosis = diagnose(seen.chain, seen.name, roots, at, crls=crls)
         found += diagnosis.findings
     if seen.verify_code and not found:

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 from typing import TypeVar
 
+from cryptography import x509
+
 from vmscert.authority import Issued
 from vmscert.tls import server_context
 
@@ -76,19 +78,24 @@ def plain_http(caller: socket.socket) -> None:
     caller.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
 
+def hang_up(caller: socket.socket) -> None:
+    """Say nothing, like a service that can't use its private key."""
+    caller.recv(1024)
+
+
 @contextmanager
 def serving(ports: Mapping[K, Issued | None]) -> Iterator[dict[K, int]]:
     """Run a server on loopback for each port → certificate; yield port → port on loopback.
 
     XProtect's own port numbers are often taken or need rights on a laptop, so free ones are used.
-    Without a certificate a port speaks plain HTTP.
+    Without a certificate a port speaks plain HTTP, without its key it hangs up.
     """
-    every = {issued.certificate: issued for issued in ports.values() if issued}
-    answers = {one: greeting(server_context(issued)) for one, issued in every.items()}
     with ExitStack() as stack:
+        answers: dict[x509.Certificate | None, Answer] = {None: plain_http}
+        for one in filter(None, ports.values()):
+            if one.certificate not in answers:
+                answers[one.certificate] = greeting(server_context(one)) if one.key else hang_up
         yield {
-            port: stack.enter_context(
-                Loopback(answers[issued.certificate] if issued else plain_http)
-            )
+            port: stack.enter_context(Loopback(answers[issued.certificate if issued else None]))
             for port, issued in ports.items()
         }

@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 
+from vmscert.acceptance import acceptance_of, service
 from vmscert.authority import Issued
-from vmscert.computers import leads_through
-from vmscert.looks import VERIFIED, Look, judged
+from vmscert.looks import VERIFIED, judged
 from vmscert.reach import connect
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Connection, Site
 from vmscert.targets import Target
-from vmscert.trust import diagnose
+from vmscert.trust import Finding
 from vmscert.windows import Stores, thumbprint
 
+_MUTE = ("key-missing", "key-not-readable")  # what lets a service hang up on everybody
 _AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder
-_diagnose = lru_cache(maxsize=4096)(diagnose)  # hundreds of clients see one server with one CA
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ def verify_connections(
 ) -> Iterator[Verification]:
     """Make every connection of the site by every name of its server, as its client would.
 
-    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`, and
-    what lies in its LocalMachine\\Disallowed never.
+    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`; the
+    verdict is that of `acceptance`, about what was really shown. Where a server showed nothing, its
+    own stores may tell why.
     `expected` is server → thumbprint that should be served; by a cluster's name any node may
     answer. `endpoint` tells where a name leads (by default to itself). Results come in the order
     of the site's connections.
@@ -61,7 +62,7 @@ def verify_connections(
         for connection in (site.connections if connections is None else connections)
         for name in site[connection.server].names
     ]
-    one = partial(_verify, stores, at, endpoint)
+    one = partial(_verify, site, stores, at, endpoint)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         yield from threads.map(one, *zip(*wanted, strict=True)) if wanted else ()
 
@@ -100,6 +101,7 @@ def _right(site: Site, expected: Mapping[str, str], server: str, name: str) -> f
 
 
 def _verify(
+    site: Site,
     stores: Mapping[str, Stores],
     at: datetime,
     endpoint: Callable[[Connection, str], tuple[str, int]],
@@ -107,14 +109,18 @@ def _verify(
     name: str,
     right: frozenset[str],
 ) -> Verification:
-    client = stores.get(connection.client)
-    roots = client.trusted if client else ()
+    server, held = site[connection.server], stores.get(connection.server)
+    client = stores.get(connection.client) or Stores(connection.client, at)
     target = Target(*endpoint(connection, name), name, connection.server)
-    seen = connect(target.address, target.port, roots, name)
-    look = judged(seen, roots, at, target=target, expected=right, diagnose=_diagnose)
-    verdict, detail = look.verdict, look.detail
-    if look.trusted and (barred := _barred(client, look)):
-        verdict, detail = "disallowed", f"{barred} is in LocalMachine\\Disallowed"
+    # OpenSSL builds paths with intermediates, and trusts none of them for itself.
+    seen = connect(target.address, target.port, client.trusted + client.intermediate, name)
+    reasons: tuple[Finding, ...] = ()
+    if seen.chain:
+        reasons = acceptance_of(server, seen.chain, name, client, at)
+    elif held and seen.problem == "closed":
+        faults = service(server, held, connection.group)[1]
+        reasons = tuple(one for one in faults if one.code in _MUTE)
+    look = judged(seen, (), at, target=target, expected=right, reasons=reasons)
     return Verification(
         client=connection.client,
         server=connection.server,
@@ -123,12 +129,6 @@ def _verify(
         group=connection.group,
         tls=seen.version,
         thumbprint=thumbprint(seen.chain[0]) if seen.chain else "",
-        verdict=verdict,
-        detail=detail,
+        verdict=look.verdict,
+        detail=look.detail,
     )
-
-
-def _barred(client: Stores | None, look: Look) -> str:
-    """The thumbprint of what was shown, or stands above it, that this client never trusts."""
-    never = client.disallowed if client else ()
-    return next((thumbprint(one) for one in never if leads_through(look.presented, one)), "")
