@@ -46,7 +46,7 @@ HOUSE = {
     "computers": "authority facts names paths releases rules site subtrees windows",
     "check": "authority computers expiry paths site teaching trust windows",
     "cafiles": "authority files",
-    "evidence": "facts files",
+    "evidence": "facts files ledger",
     "planned": "pages",
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",

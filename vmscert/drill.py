@@ -241,9 +241,11 @@ def _server(site: Site) -> Host:
 def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -> None:
     """Write the result into the site's ledger, and what was looked at beside its changes."""
     bad = [check for check in checks if not check.ok]
-    result = f"failed: {'; '.join(check.what for check in bad)}" if bad else "passed"
-    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": result}
+    result = "failed" if bad else "passed"
+    whole = f"failed: {'; '.join(check.what for check in bad)}" if bad else result
+    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole}
     told |= {"looked at": [asdict(check) for check in checks]}
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()
-    records.note("", DRILL, at=at, note=f"restore drill {result}, {len(checks)} checks")
+    note = f"restore drill {whole}, {len(checks)} checks"
+    records.note("", DRILL, at=at, note=note, result=result)
     records.keep(records.folder / "drills", f"{at:%Y-%m-%d}.json", data)

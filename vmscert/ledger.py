@@ -4,14 +4,18 @@ Every line carries the SHA-256 of the line before it and of itself. `ledger.seal
 the number of lines and the last hash, so that a line cut off at the end is missed too. This proves
 order and integrity against mistakes and tampering with the ledger alone; whoever can rewrite both
 files can rewrite history, and the times are the computer's.
+
+A ledger that was begun with fewer columns is read as it is, and gets the others with its next line:
+cells that are empty at the end of a line do not count for its hash, so that every hash stays.
 """
 
 import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +26,14 @@ _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it."""
+    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it.
+
+    `note` is read by people only. `change` is the folder in `changes/` of the change to which the
+    deed belongs, `user` and `machine` say who did it where. `command` is what is to be run at the
+    computer, `folder` what is carried there; `encryption` is that of a PFX; `key` says whether a CA
+    was taken over with its key; `digest` is the SHA-256 of what was approved, made or signed;
+    `result` is that of a drill.
+    """
 
     time: str
     runbook: str
@@ -32,6 +43,15 @@ class Entry:
     thumbprint: str = ""
     not_after: str = ""
     note: str = ""
+    change: str = ""
+    user: str = ""
+    machine: str = ""
+    command: str = ""
+    folder: str = ""
+    encryption: str = ""
+    key: str = ""
+    digest: str = ""
+    result: str = ""
 
     @property
     def day(self) -> str:
@@ -39,7 +59,21 @@ class Entry:
         return self.time[:10]
 
 
-COLUMNS = (*(field.name for field in fields(Entry)), "hash")
+_NAMES = tuple(field.name for field in fields(Entry))
+COLUMNS = (*_NAMES, "hash")
+CHANGED = "was changed, or a line before it was changed, removed, added or moved"
+_FIRST = _NAMES.index("note") + 1  # columns that every ledger has
+# What lines of those alone say in their notes, where programs want to know it: action → pattern.
+_PFX = r"PFX (?P<encryption>[^,]+)(, .*)?"
+_NOTED = {
+    "issue": _PFX,
+    "renew": _PFX,
+    "hand over": r"(?P<command>.+?): (?P<folder>.+)",
+    "adopt CA": r".*, (?P<key>with(out)? its key)",
+    "create record key": r"SHA-256 (?P<digest>.+)",
+    "seal record": r"changes/(?P<change>.+): SHA256SUMS (?P<digest>.+)",
+    "drill": r"restore drill (?P<result>passed|failed).*",
+}
 
 
 class Ledger:
@@ -51,12 +85,17 @@ class Ledger:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return every line, oldest first; ValueError when the file is not a ledger."""
-        return tuple(entry for entry, _ in self._lines())
+        return tuple(_with_what_it_notes(entry) for entry, _ in self._lines())
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
         """Return how many lines there are, and the hash of the last; or of the first `lines`."""
         known = self._lines()[:lines]
         return len(known), known[-1][1] if known else _START
+
+    def since(self, lines: int) -> bytes:
+        """Return the header and all but the first `lines`, as they stand in the file."""
+        found = self._data().splitlines(keepends=True)
+        return b"".join([*found[:1], *found[1 + lines :]])
 
     def append(self, *entries: Entry) -> None:
         """Add lines: the whole file is replaced at once, so a crash leaves the old or the new.
@@ -71,7 +110,7 @@ class Ledger:
         last = lines[-1][1] if lines else _START
         if not lines:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
-        text = self._text() or _row(COLUMNS)
+        text = _with_all_columns(self._data().decode())
         for entry in entries:
             last = _chain(last, entry)
             text += _row((*_values(entry), last))
@@ -87,76 +126,104 @@ class Ledger:
             lines = self._lines()
         except ValueError as error:
             return (str(error),)
-        found = (*self._broken_links(lines), *self._broken_seal(lines))
+        found = (*broken_lines(self._data()), *self._broken_seal(lines))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
-    def _broken_links(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
-        """Yield where and what, to stand behind the file's name."""
-        last, written = _START, self._text().splitlines(keepends=True)[1:]
-        for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
-            if found != _chain(last, entry) or line != _row((*_values(entry), found)):
-                yield (
-                    f", line {number}: was changed, or a line before it was changed, removed, "
-                    f"added or moved"
-                )
-            last = found
-
     def _broken_seal(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
-        count, last = self._read_seal()
-        if count is None:
+        try:
+            seal = json.loads(self.seal.read_bytes())
+            count, last = max(0, int(seal["lines"])), str(seal["hash"])
+        except (OSError, ValueError, LookupError, TypeError, OverflowError):
             if lines or self.seal.exists():
                 yield ": the seal is missing or spoilt, so lines may have been cut off unseen"
+            return
         # More lines than sealed are what a crash between the two writes leaves: no harm.
-        elif len(lines) < count:
+        if len(lines) < count:
             yield f": {count} lines were sealed, {len(lines)} are left"
         elif count and lines[count - 1][1] != last:
             yield f", line {count + 1}: is not the line that was sealed"
 
     def _lines(self) -> list[tuple[Entry, str]]:
-        text = self._text()
-        if text and not text.startswith(_row(COLUMNS)):
-            raise self._spoilt(", line 1: is not as it was written: was it saved in Excel?")
-        if text and not text.endswith("\n"):
-            raise self._spoilt(": the last line is not whole.")
-        return [(Entry(*row[:-1]), row[-1]) for row in self._rows(text.split("\n")[1:-1])]
-
-    def _rows(self, lines: list[str]) -> Iterator[list[str]]:
-        reader = csv.reader(lines, strict=True)
         try:
-            for row in reader:
-                if len(row) != len(COLUMNS):
-                    raise csv.Error(f"{len(row)} cells, not {len(COLUMNS)}")
-                yield row
-        except csv.Error as error:
-            raise self._spoilt(f", line {reader.line_num + 1}: was changed, {error}.") from None
+            return read_lines(self._data())
+        except ValueError as error:
+            raise self._spoilt(str(error)) from None
 
     def _spoilt(self, what: str) -> ValueError:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
 
-    def _text(self) -> str:
-        if not self.path.exists():
-            return ""
-        try:
-            return self.path.read_bytes().decode()
-        except UnicodeDecodeError:
-            raise self._spoilt(": was saved in another encoding.") from None
+    def _data(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
 
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())
 
-    def _read_seal(self) -> tuple[int | None, str]:
-        """Return how many lines were sealed, and the hash of the last; None if nobody can tell."""
-        try:
-            seal = json.loads(self.seal.read_bytes())
-            return max(0, int(seal["lines"])), str(seal["hash"])
-        except (OSError, ValueError, LookupError, TypeError, OverflowError):
-            return None, ""
+
+def read_lines(data: bytes) -> list[tuple[Entry, str]]:
+    """Return (entry, hash) of each line of a ledger, or of a part of one that has its header.
+
+    ValueError says what and where, to stand behind the file's name.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(": was saved in another encoding.") from None
+    if not text:
+        return []
+    header, *lines = text.split("\n")
+    if f"{header}\n" not in _HEADERS:
+        raise ValueError(", line 1: is not as it was written: was it saved in Excel?")
+    if lines.pop():
+        raise ValueError(": the last line is not whole.")
+    found, wanted = [], header.count(",") + 1
+    reader = csv.reader(lines, strict=True)
+    try:
+        for row in reader:
+            if len(row) != wanted:
+                raise csv.Error(f"{len(row)} cells, not {wanted}")
+            found.append((Entry(*row[:-1]), row[-1]))
+    except csv.Error as error:
+        raise ValueError(f", line {reader.line_num + 1}: was changed, {error}.") from None
+    return found
+
+
+def broken_lines(data: bytes, last: str = _START) -> Iterator[str]:
+    """Yield where lines do not follow, one by one, the line whose hash is `last`.
+
+    Each sentence is to stand behind the file's name. ValueError as `read_lines`.
+    """
+    lines = read_lines(data)
+    header, *written = data.decode().splitlines(keepends=True) or [""]
+    wanted = header.count(",")
+    for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
+        values = _values(entry)[:wanted]
+        if found != _chain(last, entry) or line != _row((*values, found)):
+            yield f", line {number}: {CHANGED}"
+        last = found
 
 
 def iso(at: datetime) -> str:
     """Return a time as the ledger writes it: UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _with_what_it_notes(entry: Entry) -> Entry:
+    """A line from before there were columns for it, with what programs read out of its note."""
+    if any(astuple(entry)[_FIRST:]):
+        return entry
+    found = re.fullmatch(_NOTED.get(entry.action, "(?!)"), entry.note)
+    return replace(entry, **found.groupdict()) if found else entry
+
+
+def _with_all_columns(text: str) -> str:
+    """A ledger with every column, empty where it had fewer; its hashes are the same."""
+    if text.startswith(_row(COLUMNS)):
+        return text
+    header, *lines = text.splitlines(keepends=True) or [""]
+    more = "," * (len(_NAMES) - header.count(","))
+    parts = (line.rpartition(",") for line in lines)
+    return _row(COLUMNS) + "".join(f"{before}{more},{found}" for before, _, found in parts)
 
 
 def _values(entry: Entry) -> tuple[str, ...]:
@@ -170,10 +237,16 @@ def _tame(value: str) -> str:
 
 
 def _chain(last: str, entry: Entry) -> str:
-    return hashlib.sha256(json.dumps([last, *_values(entry)]).encode()).hexdigest()
+    values = [*_values(entry)]
+    while len(values) > _FIRST and not values[-1]:
+        values.pop()
+    return hashlib.sha256(json.dumps([last, *values]).encode()).hexdigest()
 
 
 def _row(values: Iterable[str]) -> str:
     line = io.StringIO(newline="")
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
+
+
+_HEADERS = {_row((*_NAMES[:n], "hash")) for n in range(_FIRST, len(COLUMNS))}

@@ -28,6 +28,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -66,9 +67,17 @@ class Records:
         if self.folder.is_file():
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
-        # What else wants to know of every line of the ledger: the steps of a change.
-        self.listener: Callable[[list[Entry]], None] | None = None
+        self._change, self._clock = "", None
         self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
+
+    def within(self, change: str, clock: Callable[[], datetime] | None = None) -> "Records":
+        """Return the same folder, whose new lines of the ledger belong to this change.
+
+        `clock` tells when each of them is written; without it the caller does.
+        """
+        mine = copy(self)
+        mine._change, mine._clock = change, clock
+        return mine
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -183,7 +192,7 @@ class Records:
         """Whether the CA was taken over from somebody whose key could not be."""
         made = [e for e in self.ledger.entries() if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
         last = made[-1] if made else None
-        return last is not None and last.action == ADOPT_CA and last.note.endswith(_NO_KEY)
+        return last is not None and last.action == ADOPT_CA and last.key == _NO_KEY
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
@@ -215,8 +224,8 @@ class Records:
             if self._ca.cer.exists():
                 raise FileExistsError(f"{self.folder} has a CA already: adopt into a new folder")
             name = certificate.subject.rfc4514_string()
-            about = f"{name}, {'with its key' if key else _NO_KEY}"
-            self.note("10", ADOPT_CA, certificate, at=at, note=about)
+            about = "with its key" if key else _NO_KEY
+            self.note("10", ADOPT_CA, certificate, at=at, note=f"{name}, {about}", key=about)
             self._ca.write(certificate, key)
 
     def save_next(self, authority: Authority, password: str, at: datetime) -> None:
@@ -308,7 +317,8 @@ class Records:
         path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
         note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
         with self.lock():
-            self.note(runbook, action, issued.certificate, host=host, at=at, note=note)
+            told = {"note": note, "encryption": encryption}
+            self.note(runbook, action, issued.certificate, host=host, at=at, **told)
             write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
             if pem:
                 write_once(path.with_suffix(".key"), key)
@@ -379,9 +389,8 @@ class Records:
     def pfx_encryptions(self) -> dict[str, str]:
         """Return host → encryption of the PFX of its newest complete certificate."""
         issued = (entry for entry in self.ledger.entries() if entry.action in _ISSUED)
-        noted = {entry.thumbprint: entry.note.split(",")[0] for entry in issued}
-        paths = self.pfx_paths().items()
-        return {host: noted[path.stem].removeprefix("PFX ") for host, path in paths}
+        noted = {entry.thumbprint: entry.encryption for entry in issued}
+        return {host: noted[path.stem] for host, path in self.pfx_paths().items()}
 
     def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
         """Note that a key is in other hands: what it belongs to is never to be trusted again.
@@ -537,26 +546,24 @@ class Records:
         certificate: x509.Certificate | None = None,
         *,
         at: datetime,
-        host: str = "",
-        note: str = "",
+        **about: str,
     ) -> None:
-        """Add one line to the ledger."""
-        about = {}
+        """Add one line to the ledger; `about` names other columns of it."""
         if certificate is not None:
-            about = {
+            about |= {
                 "serial": f"{certificate.serial_number:X}",
                 "thumbprint": thumbprint(certificate),
                 "not_after": iso(certificate.not_valid_after_utc),
             }
-        self.note_all([Entry(iso(at), runbook, action, host, note=note, **about)])
+        self.note_all([Entry(iso(at), runbook, action, **about)])
 
     def note_all(self, entries: Iterable[Entry]) -> None:
-        """Add lines to the ledger, all or none."""
-        new = list(entries)
+        """Add lines to the ledger, all or none, with who writes them and for which change."""
+        told = {"change": self._change, **whoami()}
+        if self._clock:
+            told["time"] = iso(self._clock())
         with self.lock():
-            self.ledger.append(*new)
-            if self.listener and new:
-                self.listener(new)
+            self.ledger.append(*(replace(entry, **told) for entry in entries))
 
 
 def _certificate(path: Path) -> x509.Certificate:
