@@ -190,7 +190,7 @@ def test_a_ledger_in_another_encoding_is_told(ledger):
 
 def test_a_line_that_is_no_line_is_told(ledger):
     assert found(ledger, ledger.path.read_bytes() + b"\n") == (
-        "ledger.csv, line 6: was changed, 0 cells, not 18. Restore ledger.csv and ledger.seal from "
+        "ledger.csv, line 6: was changed, 0 cells, not 21. Restore ledger.csv and ledger.seal from "
         "the backup",
     )
 
@@ -305,6 +305,10 @@ NOTED = [
     ("create record key", "SHA-256 aa7b", {"digest": "aa7b"}),
     ("seal record", "changes/2026-11-23-12-create: SHA256SUMS a9c3",
      {"change": "2026-11-23-12-create", "digest": "a9c3"}),
+    ("approve", "plan eaa312fc4dc6, approved by Anna Berg, carried out by Bob Stone",
+     {"approved_by": "Anna Berg", "carried_out_by": "Bob Stone"}),
+    ("go on", "plan eaa312fc4dc6, approved by A, B, carried out by C; emergency: it burns",
+     {"approved_by": "A, B", "carried_out_by": "C", "emergency": "it burns"}),
     ("drill", "restore drill passed, 9 checks", {"result": "passed"}),
     ("drill", "restore drill failed: no line passed, 9 checks", {"result": "failed"}),
     ("verified", "PFX AES-256", {}),
@@ -362,7 +366,7 @@ def test_any_changed_byte_of_a_ledger_of_eight_columns_is_found(older, goes_on, 
 def test_a_line_that_was_changed_in_a_ledger_of_eight_columns_stays_found_when_it_goes_on(older):
     older.path.write_bytes(older.path.read_bytes().replace(b"verified", b"renewed ", 1))
     told = older.problems()
-    assert told and "line 11" in told[0]
+    assert told and "line 13" in told[0]
     older.append(LINES[3])
     assert older.problems() == told
 

@@ -17,7 +17,7 @@ from vmscert.changes import BEGUN, Change, snapshot, steps
 from vmscert.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
 from vmscert.files import write_atomic
 from vmscert.job import Job
-from vmscert.ledger import read_lines
+from vmscert.ledger import Entry, read_lines
 from vmscert.pages import faces, literal, plain, rows_table
 from vmscert.recordkey import known_keys, open_record_key
 from vmscert.records import Records
@@ -46,7 +46,8 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
         for name, data in (files or {}).items():
             change.keep(job, name, data)
         job.records.note(job.number, _CLOSED, at=job.at, note=note)
-        write_atomic(change.folder / STEPS, job.records.ledger.since(change.plan.lines))
+        lines = job.records.ledger.since(change.plan.lines)
+        write_atomic(change.folder / STEPS, lines.encode())
         made = _made(job, change)
         write_atomic(change.folder / "files.csv", _csv(made, ("path", "SHA-256", "is")))
         write_atomic(change.folder / "versions.json", json.dumps(versions(), indent=1).encode())
@@ -88,7 +89,7 @@ def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
             if (
                 not wrong
                 and (folder / STEPS).exists()
-                and read_lines((folder / STEPS).read_bytes())[-1][1] not in chain
+                and read_lines((folder / STEPS).read_bytes().decode())[-1][1] not in chain
             ):
                 wrong.append(f"{STEPS} is not of this ledger")
         elif name in signed:
@@ -115,6 +116,7 @@ def versions() -> dict[str, str]:
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
     change: Change = job.change
+    lines = steps(job.records, change.folder, change.plan)
     return "\n".join(
         [
             f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
@@ -122,11 +124,11 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
             "## Plan and approval\n",
             f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table(_approvals(change.folder)),
+            rows_table(_approvals(lines, change.plan.hash)),
             f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
             f"{plain(change.plan.deadline)}\n",
             "## Steps\n",
-            rows_table(_steps(job.records, change)),
+            rows_table([_step(number, one) for number, one in enumerate(lines, 1)]),
             "## Verification\n",
             _verification(change.folder),
             "## Files that were made or changed\n",
@@ -141,23 +143,24 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     )
 
 
-def _approvals(folder: Path) -> list[dict[str, str]]:
-    """Who approved which plan, for whom to carry out, when and where."""
-    keys = ("plan", "approved_by", "carried_out_by", "emergency", "time", "machine")
-    lines = (folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
-    return [
-        {key.replace("_", " "): str(one.get(key, "")) for key in keys}
-        for one in map(json.loads, lines)
-    ]
+def _approvals(lines: Iterable[Entry], plan: str) -> list[dict[str, str]]:
+    """Who approved the plan, for whom to carry out, when and where; the same approval once."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in lines:
+        told = {"approved by": one.approved_by, "carried out by": one.carried_out_by,
+                "emergency": one.emergency}  # fmt: skip
+        if one.action in BEGUN:
+            when = {"time": one.time, "machine": one.machine}
+            found.setdefault((*told.values(),), {"plan": plan, **told, **when})
+    return [*found.values()]
 
 
-def _steps(records: Records, change: Change) -> list[dict[str, str]]:
-    return [
-        {"no": f"{number}", "time": one.time, "user": one.user, "action": one.action,
-         "computer": one.host, "thumbprint": _shortened(one.thumbprint),
-         "result": _shortened(one.note)}
-        for number, one in enumerate(steps(records, change.folder, change.plan), 1)
-    ]  # fmt: skip
+def _step(number: int, one: Entry) -> dict[str, str]:
+    return {
+        "no": f"{number}", "time": one.time, "user": one.user, "action": one.action,
+        "computer": one.host, "thumbprint": _shortened(one.thumbprint),
+        "result": _shortened(one.note),
+    }  # fmt: skip
 
 
 def _shortened(text: str) -> str:

@@ -3,11 +3,10 @@
     changes/<date>-<runbook>/
       plan.json, plan.html, plan.md    what was to be done; the beginning of plan.json's SHA-256 is
                                        what somebody approves
-      approval.jsonl                   who approved it, who carries it out, when
       before.json                      SHA-256 of every file of the site before
 
-On a real site nothing is done before that. What is done then are lines of the ledger that name the
-change; `closing` copies them, adds the rest, and signs.
+On a real site nothing is done before that. Who approved it, and what is done then, are lines of the
+ledger that name the change; `closing` copies them, adds the rest, and signs.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vmscert.evidence import PLAN, is_sealed
 from vmscert.files import write_atomic
 from vmscert.job import Job, Stop
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
 from vmscert.pages import faces
 from vmscert.planned import Plan, plan_markdown, read_plan
 from vmscert.recordkey import record_key
@@ -33,7 +32,8 @@ _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulat
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
 _NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
-_APPROVAL, _BEFORE = "approval.jsonl", "before.json"
+_BEFORE = "before.json"
+_OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
 _LEAST_WORDS = 3  # a reason has more than one word
 
 
@@ -82,7 +82,7 @@ def keep_plan(job: Job, plan: Plan) -> Plan:
     with job.records.lock():
         # One in which nothing is approved yet; a killed run may have left it without a plan.
         mine = job.records.changes(job.runbook)
-        waiting = (one for one in mine if not (one / _APPROVAL).exists())
+        waiting = (one for one in mine if not _is_begun(job.records, one))
         folder = next(waiting, None) or job.records.new_change(job.runbook, job.at)
         title = f"Plan {plan.hash}: {plan.runbook}, {plan.site}"
         for name, data in faces("plan", plan_markdown(plan), title).items():
@@ -168,33 +168,21 @@ def void(job: Job, plan: Plan, begun: bool) -> str:
 
 def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
     folder = _folder_of(job, plan)
-    again = (folder / _APPROVAL).exists()
+    again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.moment))
     with job.records.lock():
         if reason := void(job, plan, begun=again):
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
-        # From here on the ledger goes on: a killed run must find the change begun.
         key = record_key(begun) if again else None
         if not again:
             write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
-        _note_approval(job, folder, {"plan": plan.hash, **approval, "carried_out_by": me})
+        # From this line on the change has begun, also for a run after one that was killed.
         about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
         if approval.get("emergency"):
             about += f"; emergency: {approval['emergency']}"
-        digest = hashlib.sha256(plan.data()).hexdigest()
-        begun.records.note(job.number, BEGUN[again], at=job.at, note=about, digest=digest)
+        told = {"digest": hashlib.sha256(plan.data()).hexdigest(), "carried_out_by": me, **approval}
+        begun.records.note(job.number, BEGUN[again], at=job.at, note=about, **told)
         return replace(begun, change=Change(plan, folder, me, key or record_key(begun)))
-
-
-def _note_approval(job: Job, folder: Path, told: Mapping[str, str]) -> None:
-    """Add who approved the plan; the same approval is noted once."""
-    path = folder / _APPROVAL
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    known = [{key: json.loads(line).get(key) for key in told} for line in lines]
-    if told not in known:
-        when = {"time": iso(job.moment()), **whoami()}
-        lines.append(json.dumps({**told, **when}, ensure_ascii=False))
-        write_atomic(path, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
 
 
 def snapshot(records: Records) -> dict[str, str]:
@@ -211,7 +199,7 @@ def snapshot(records: Records) -> dict[str, str]:
 def under_way(job: Job) -> tuple[Path, Plan] | None:
     """The change of this runbook that has begun and is not closed; one that is void is left."""
     for folder in reversed(job.records.changes(job.runbook)):
-        if (folder / _APPROVAL).exists() and not is_sealed(folder):
+        if not is_sealed(folder) and _is_begun(job.records, folder):
             plan = read_plan((folder / PLAN).read_bytes())
             if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
                 continue
@@ -222,6 +210,12 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
                 job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}"
             )
     return None
+
+
+def _is_begun(records: Records, folder: Path) -> bool:
+    lines = records.ledger.entries()
+    begun = (one.change == folder.name and one.action in BEGUN for one in lines)
+    return (folder / _OLD_APPROVAL).exists() or any(begun)
 
 
 def _folder_of(job: Job, plan: Plan) -> Path:

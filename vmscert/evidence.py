@@ -76,7 +76,7 @@ def count_steps(folder: Path) -> int:
     path = folder / STEPS
     if not path.exists():
         return len((folder / _OLD_STEPS).read_bytes().splitlines())
-    return len(read_lines(path.read_bytes()))
+    return len(read_lines(path.read_bytes().decode()))
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -123,9 +123,9 @@ def _broken_steps(folder: Path) -> Iterator[str]:
                 yield f"{_OLD_STEPS}, line {number}: {CHANGED}"
             last = hashlib.sha256(line).hexdigest()
         if steps.exists() or not old.exists():
-            data, start = steps.read_bytes(), json.loads(plan.read_bytes())["ledger"]
-            yield from (f"{STEPS}{problem}" for problem in broken_lines(data, start))
-            if _sha256(plan) not in {entry.digest for entry, _ in read_lines(data)}:
+            text, start = steps.read_bytes().decode(), json.loads(plan.read_bytes())["ledger"]
+            yield from (f"{STEPS}{problem}" for problem in broken_lines(text, start))
+            if _sha256(plan) not in {entry.digest for entry, _ in read_lines(text)}:
                 yield f"{PLAN} is not the plan of {STEPS}"
     except OSError:
         yield f"{PLAN} or {STEPS} is missing"

@@ -29,10 +29,11 @@ class Entry:
     """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it.
 
     `note` is read by people only. `change` is the folder in `changes/` of the change to which the
-    deed belongs, `user` and `machine` say who did it where. `command` is what is to be run at the
-    computer, `folder` what is carried there; `encryption` is that of a PFX; `key` says whether a CA
-    was taken over with its key; `digest` is the SHA-256 of what was approved, made or signed;
-    `result` is that of a drill.
+    deed belongs, `user` and `machine` say who did it where; `approved_by`, `carried_out_by` and
+    `emergency` are those of an approval. `command` is what is to be run at the computer, `folder`
+    what is carried there; `encryption` is that of a PFX; `key` says whether a CA was taken over
+    with its key; `digest` is the SHA-256 of what was approved, made or signed; `result` is that of
+    a drill.
     """
 
     time: str
@@ -52,6 +53,9 @@ class Entry:
     key: str = ""
     digest: str = ""
     result: str = ""
+    approved_by: str = ""
+    carried_out_by: str = ""
+    emergency: str = ""
 
     @property
     def day(self) -> str:
@@ -65,7 +69,13 @@ CHANGED = "was changed, or a line before it was changed, removed, added or moved
 _FIRST = _NAMES.index("note") + 1  # columns that every ledger has
 # What lines of those alone say in their notes, where programs want to know it: action → pattern.
 _PFX = r"PFX (?P<encryption>[^,]+)(, .*)?"
+_APPROVAL = (
+    r"plan \w+, approved by (?P<approved_by>.+), carried out by (?P<carried_out_by>.+?)"
+    r"(; emergency: (?P<emergency>.+))?"
+)
 _NOTED = {
+    "approve": _APPROVAL,
+    "go on": _APPROVAL,
     "issue": _PFX,
     "renew": _PFX,
     "hand over": r"(?P<command>.+?): (?P<folder>.+)",
@@ -83,19 +93,22 @@ class Ledger:
         self.path = folder / "ledger.csv"
         self.seal = folder / "ledger.seal"
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return every line, oldest first; ValueError when the file is not a ledger."""
-        return tuple(_with_what_it_notes(entry) for entry, _ in self._lines())
+    def entries(self, text: str | None = None) -> tuple[Entry, ...]:
+        """Return every line, oldest first, of the file or of what was read of it as `text()`.
+
+        ValueError when it is not a ledger.
+        """
+        return tuple(_with_what_it_notes(entry) for entry, _ in self._lines(text))
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
         """Return how many lines there are, and the hash of the last; or of the first `lines`."""
         known = self._lines()[:lines]
         return len(known), known[-1][1] if known else _START
 
-    def since(self, lines: int) -> bytes:
+    def since(self, lines: int) -> str:
         """Return the header and all but the first `lines`, as they stand in the file."""
-        found = self._data().splitlines(keepends=True)
-        return b"".join([*found[:1], *found[1 + lines :]])
+        found = self.text().splitlines(keepends=True)
+        return "".join([*found[:1], *found[1 + lines :]])
 
     def append(self, *entries: Entry) -> None:
         """Add lines: the whole file is replaced at once, so a crash leaves the old or the new.
@@ -110,23 +123,25 @@ class Ledger:
         last = lines[-1][1] if lines else _START
         if not lines:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
-        text = _with_all_columns(self._data().decode())
+        text = _with_all_columns(self.text())
         for entry in entries:
             last = _chain(last, entry)
             text += _row((*_values(entry), last))
         write_atomic(self.path, text.encode())
         self._write_seal(len(lines) + len(entries), last)
 
-    def problems(self) -> tuple[str, ...]:
+    def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
 
-        A line that is no longer a line at all hides those below: then only that one is told.
+        Of the file, or of what was read of it as `text()`. A line that is no longer a line at all
+        hides those below: then only that one is told.
         """
         try:
-            lines = self._lines()
+            text = self.text() if text is None else text
+            lines = self._lines(text)
         except ValueError as error:
             return (str(error),)
-        found = (*broken_lines(self._data()), *self._broken_seal(lines))
+        found = (*broken_lines(text), *self._broken_seal(lines))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
     def _broken_seal(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
@@ -143,9 +158,9 @@ class Ledger:
         elif count and lines[count - 1][1] != last:
             yield f", line {count + 1}: is not the line that was sealed"
 
-    def _lines(self) -> list[tuple[Entry, str]]:
+    def _lines(self, text: str | None = None) -> list[tuple[Entry, str]]:
         try:
-            return read_lines(self._data())
+            return read_lines(self.text() if text is None else text)
         except ValueError as error:
             raise self._spoilt(str(error)) from None
 
@@ -153,22 +168,22 @@ class Ledger:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
 
-    def _data(self) -> bytes:
-        return self.path.read_bytes() if self.path.exists() else b""
+    def text(self) -> str:
+        """Return the file as it stands there; ValueError when it is no text any more."""
+        try:
+            return self.path.read_bytes().decode() if self.path.exists() else ""
+        except UnicodeDecodeError:
+            raise self._spoilt(": was saved in another encoding.") from None
 
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())
 
 
-def read_lines(data: bytes) -> list[tuple[Entry, str]]:
+def read_lines(text: str) -> list[tuple[Entry, str]]:
     """Return (entry, hash) of each line of a ledger, or of a part of one that has its header.
 
     ValueError says what and where, to stand behind the file's name.
     """
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise ValueError(": was saved in another encoding.") from None
     if not text:
         return []
     header, *lines = text.split("\n")
@@ -188,17 +203,15 @@ def read_lines(data: bytes) -> list[tuple[Entry, str]]:
     return found
 
 
-def broken_lines(data: bytes, last: str = _START) -> Iterator[str]:
+def broken_lines(text: str, last: str = _START) -> Iterator[str]:
     """Yield where lines do not follow, one by one, the line whose hash is `last`.
 
     Each sentence is to stand behind the file's name. ValueError as `read_lines`.
     """
-    lines = read_lines(data)
-    header, *written = data.decode().splitlines(keepends=True) or [""]
-    wanted = header.count(",")
-    for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
-        values = _values(entry)[:wanted]
-        if found != _chain(last, entry) or line != _row((*values, found)):
+    header, *written = text.splitlines(keepends=True) or [""]
+    wanted, lines = header.count(","), zip(read_lines(text), written, strict=False)
+    for number, ((entry, found), line) in enumerate(lines, 2):
+        if found != _chain(last, entry) or line != _row((*_values(entry)[:wanted], found)):
             yield f", line {number}: {CHANGED}"
         last = found
 
@@ -213,7 +226,7 @@ def _with_what_it_notes(entry: Entry) -> Entry:
     if any(astuple(entry)[_FIRST:]):
         return entry
     found = re.fullmatch(_NOTED.get(entry.action, "(?!)"), entry.note)
-    return replace(entry, **found.groupdict()) if found else entry
+    return replace(entry, **found.groupdict("")) if found else entry
 
 
 def _with_all_columns(text: str) -> str:

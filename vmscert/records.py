@@ -14,7 +14,7 @@
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes
     drills/<date>.json                 what a restore drill found
-    changes/<date>-<runbook>/          the record of one change: plan, approval, steps, proof
+    changes/<date>-<runbook>/          the record of one change: plan, steps, proof
 
 Files are the state, the ledger is the story. Everything is written whole, under a lock; every
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
@@ -198,7 +198,8 @@ class Records:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
         key = authority.encrypted_key(password)
         with self.lock():
-            if self._ca.key.exists() or (self._ca.cer.exists() and self._was_used()):
+            used = any(one.action in (*_ISSUED, "sign") for one in self.ledger.entries())
+            if self._ca.key.exists() or (self._ca.cer.exists() and used):
                 raise FileExistsError(
                     f"{self.folder} has a CA already: its key is never overwritten. If one of "
                     f"ca.cer and ca.key is missing, restore it from the backup"
@@ -282,9 +283,6 @@ class Records:
             label = thumbprint(self._ca.certificate)
             self._ca.move_to(CaFiles(self.folder / "former" / label))
         self._next.move_to(self._ca)
-
-    def _was_used(self) -> bool:
-        return any(entry.action in (*_ISSUED, "sign") for entry in self.ledger.entries())
 
     @property
     def _ca(self) -> CaFiles:
@@ -455,19 +453,16 @@ class Records:
 
     def dropped(self) -> list[Path]:
         """Return the files that people put into the folder `drop`; make it if it is missing."""
-        self._drop.mkdir(parents=True, exist_ok=True)
-        return sorted(path for path in self._drop.iterdir() if path.is_file())
+        place = self.folder / "drop"
+        place.mkdir(parents=True, exist_ok=True)
+        return sorted(path for path in place.iterdir() if path.is_file())
 
     def put_away(self, path: Path) -> None:
         """Move a dropped file that was taken in to `drop/taken`; nothing there is overwritten."""
         with self.lock():
-            taken = self._drop / "taken"
+            taken = self.folder / "drop" / "taken"
             taken.mkdir(exist_ok=True)
             path.rename(_free(taken / path.name))
-
-    @property
-    def _drop(self) -> Path:
-        return self.folder / "drop"
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for, unless it is answered; the newest request counts."""
@@ -544,6 +539,7 @@ class Records:
         runbook: str,
         action: str,
         certificate: x509.Certificate | None = None,
+        /,
         *,
         at: datetime,
         **about: str,
