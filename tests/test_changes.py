@@ -19,7 +19,7 @@ from vmscert.changes import approve, begin, progress, steps
 from vmscert.deeds import create_ca, issue_certificates, renew_certificates, sign_requests
 from vmscert.evidence import PLAN, STEPS, problems, seal
 from vmscert.job import EXAMPLE, Job, Stop
-from vmscert.ledger import Ledger, read_lines
+from vmscert.ledger import Entry, Ledger, read_rows
 from vmscert.records import Records
 from vmscert.runbook import open_runbook
 
@@ -218,9 +218,11 @@ def test_every_line_of_the_ledger_is_a_step_with_its_own_time_and_result(job):
     ]  # fmt: skip
     assert {step.change for step in found} == {begun.change.folder.name}
     assert all(step.user and step.machine == platform.node() for step in found)
-    assert {step.time for step in found[:-1]} == {"2026-11-23T23:00:00Z"}
+    assert {step.time for step in found} == {"2026-11-23T23:00:00Z"}
     assert (found[2].host, found[2].encryption) == ("ms", "AES-256")
-    copied = [entry for entry, _ in read_lines((begun.change.folder / STEPS).read_text("utf-8"))]
+    copied = [
+        Entry(*row[:-1]) for row in read_rows((begun.change.folder / STEPS).read_text("utf-8"))
+    ]
     assert copied == found[:-1]
 
 
@@ -395,7 +397,7 @@ def test_steps_that_were_changed_and_signed_again_with_the_key_do_not_follow(clo
 
 def test_lines_of_another_ledger_are_no_steps_of_this_one(closed, job, tmp_path):
     other = Ledger(tmp_path)
-    other.append(*(one for one, _ in read_lines(job.records.ledger.since(0))))
+    other.append(*job.records.ledger.entries())
     plan = json.loads((closed.change.folder / PLAN).read_bytes())
     assert other.head(plan["lines"]) == (plan["lines"], plan["ledger"])
     for path in (job.records.ledger.path, job.records.ledger.seal):

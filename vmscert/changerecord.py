@@ -17,7 +17,7 @@ from vmscert.changes import BEGUN, Change, snapshot, steps
 from vmscert.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
 from vmscert.files import write_atomic
 from vmscert.job import Job
-from vmscert.ledger import Entry, read_lines
+from vmscert.ledger import Entry, read_rows
 from vmscert.pages import faces, literal, plain, rows_table
 from vmscert.recordkey import known_keys, open_record_key
 from vmscert.records import Records
@@ -44,7 +44,7 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
     change: Change = job.change
     with job.records.lock():
         for name, data in (files or {}).items():
-            change.keep(job, name, data)
+            job.records.keep(change.folder, name, data)
         job.records.note(job.number, _CLOSED, at=job.at, note=note)
         lines = job.records.ledger.since(change.plan.lines)
         write_atomic(change.folder / STEPS, lines.encode())
@@ -64,15 +64,15 @@ def add_signed(
     """Add files to a record that is closed already, and sign it again with them."""
     with records.lock():
         kept = [records.keep(folder, name, data) for name, data in files.items()]
-        number = folder.name.split("-")[3]
-        _sign(records, folder, open_record_key(records, password), number, at)
+        key, number = open_record_key(records, password), folder.name.split("-")[3]
+        _sign(records.within(folder.name), folder, key, number, at)
     return kept
 
 
 def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
     """Return what is wrong with the records of all changes, how many are closed, what is open."""
     entries, keys = records.ledger.entries(), known_keys(records)
-    chain = {last for _, last in read_lines(records.ledger.since(0))}
+    chain = {row[-1] for row in read_rows(records.ledger.text())}
     # Folder → SHA-256 of its plan, and of the list that was signed last, as the ledger says.
     begun = {one.change: one.digest for one in entries if one.action in BEGUN}
     signed = {one.change: one.digest for one in entries if one.action == _SEALED}
@@ -89,7 +89,7 @@ def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
             if (
                 not wrong
                 and (folder / STEPS).exists()
-                and read_lines((folder / STEPS).read_bytes().decode())[-1][1] not in chain
+                and read_rows((folder / STEPS).read_bytes().decode())[-1][-1] not in chain
             ):
                 wrong.append(f"{STEPS} is not of this ledger")
         elif name in signed:
@@ -211,8 +211,7 @@ def _csv(rows: Iterable[Mapping[str, str]], columns: tuple[str, ...]) -> bytes:
 
 def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, at) -> None:
     """Sign a record; the ledger knows of it first, so that one that vanishes is missed."""
-    mine = records.within(folder.name)
-    seal(folder, key, lambda digest: mine.note(number, _SEALED, at=at, digest=digest))
+    seal(folder, key, lambda digest: records.note(number, _SEALED, at=at, digest=digest))
 
 
 def _hash(path: Path) -> str:

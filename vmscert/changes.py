@@ -39,11 +39,10 @@ _LEAST_WORDS = 3  # a reason has more than one word
 
 @dataclass(frozen=True)
 class Change:
-    """One change that is being carried out: its plan, its folder, and who does it."""
+    """One change that is being carried out: its plan and its folder."""
 
     plan: Plan
     folder: Path
-    carried_out_by: str
     key: Ed25519PrivateKey = field(repr=False)  # signs the record at the end
     looks: bool = False  # it only looks: nobody approved it, and it may change nothing
 
@@ -55,10 +54,6 @@ class Change:
         if reason := void(job, self.plan, begun=True):
             raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
                        f"notebook from its top: it makes a new plan")  # fmt: skip
-
-    def keep(self, job: Job, name: str, data: bytes) -> Path:
-        """Add a file to the record; one of that name stays, and the new one gets a number."""
-        return job.records.keep(self.folder, name, data)
 
 
 def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
@@ -169,7 +164,7 @@ def void(job: Job, plan: Plan, begun: bool) -> str:
 def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
     folder = _folder_of(job, plan)
     again = _is_begun(job.records, folder)
-    begun = replace(job, records=job.records.within(folder.name, job.moment))
+    begun = replace(job, records=job.records.within(folder.name, job.clock))
     with job.records.lock():
         if reason := void(job, plan, begun=again):
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
@@ -182,7 +177,7 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
             about += f"; emergency: {approval['emergency']}"
         told = {"digest": hashlib.sha256(plan.data()).hexdigest(), "carried_out_by": me, **approval}
         begun.records.note(job.number, BEGUN[again], at=job.at, note=about, **told)
-        return replace(begun, change=Change(plan, folder, me, key or record_key(begun)))
+        return replace(begun, change=Change(plan, folder, key or record_key(begun)))
 
 
 def snapshot(records: Records) -> dict[str, str]:
@@ -206,7 +201,7 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
             reason = void(job, plan, begun=True)
             if not reason:
                 return folder, plan
-            job.records.within(folder.name, job.moment).note(
+            job.records.within(folder.name, job.clock).note(
                 job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}"
             )
     return None

@@ -15,7 +15,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,17 +93,24 @@ class Ledger:
         self.path = folder / "ledger.csv"
         self.seal = folder / "ledger.seal"
 
+    def text(self) -> str:
+        """Return the file as it stands there; ValueError when it is no text any more."""
+        try:
+            return self.path.read_bytes().decode() if self.path.exists() else ""
+        except UnicodeDecodeError:
+            raise self._spoilt(": was saved in another encoding.") from None
+
     def entries(self, text: str | None = None) -> tuple[Entry, ...]:
         """Return every line, oldest first, of the file or of what was read of it as `text()`.
 
         ValueError when it is not a ledger.
         """
-        return tuple(_with_what_it_notes(entry) for entry, _ in self._lines(text))
+        return tuple(_entry(row) for row in self._rows(text))
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
         """Return how many lines there are, and the hash of the last; or of the first `lines`."""
-        known = self._lines()[:lines]
-        return len(known), known[-1][1] if known else _START
+        known = self._rows()[:lines]
+        return len(known), known[-1][-1] if known else _START
 
     def since(self, lines: int) -> str:
         """Return the header and all but the first `lines`, as they stand in the file."""
@@ -117,18 +124,20 @@ class Ledger:
         """
         if not entries:
             return
-        lines = self._lines()
-        for problem in self._broken_seal(lines):
+        text = self.text()
+        rows = self._rows(text)
+        for problem in self._broken_seal(rows):
             raise self._spoilt(f"{problem}.")
-        last = lines[-1][1] if lines else _START
-        if not lines:  # sealed from the start: lines without a seal are never a crash's
+        last = rows[-1][-1] if rows else _START
+        if not rows:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
-        text = _with_all_columns(self.text())
+        text = _with_all_columns(text)
         for entry in entries:
-            last = _chain(last, entry)
-            text += _row((*_values(entry), last))
+            values = [*map(_tame, vars(entry).values())]
+            last = _chain(last, values)
+            text += _row((*values, last))
         write_atomic(self.path, text.encode())
-        self._write_seal(len(lines) + len(entries), last)
+        self._write_seal(len(rows) + len(entries), last)
 
     def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
@@ -138,29 +147,30 @@ class Ledger:
         """
         try:
             text = self.text() if text is None else text
-            lines = self._lines(text)
+            rows = self._rows(text)
         except ValueError as error:
             return (str(error),)
-        found = (*broken_lines(text), *self._broken_seal(lines))
+        found = (*broken_lines(text), *self._broken_seal(rows))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
-    def _broken_seal(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
+    def _broken_seal(self, rows: list[list[str]]) -> Iterator[str]:
         try:
             seal = json.loads(self.seal.read_bytes())
             count, last = max(0, int(seal["lines"])), str(seal["hash"])
         except (OSError, ValueError, LookupError, TypeError, OverflowError):
-            if lines or self.seal.exists():
+            if rows or self.seal.exists():
                 yield ": the seal is missing or spoilt, so lines may have been cut off unseen"
             return
         # More lines than sealed are what a crash between the two writes leaves: no harm.
-        if len(lines) < count:
-            yield f": {count} lines were sealed, {len(lines)} are left"
-        elif count and lines[count - 1][1] != last:
+        if len(rows) < count:
+            yield f": {count} lines were sealed, {len(rows)} are left"
+        elif count and rows[count - 1][-1] != last:
             yield f", line {count + 1}: is not the line that was sealed"
 
-    def _lines(self, text: str | None = None) -> list[tuple[Entry, str]]:
+    def _rows(self, text: str | None = None) -> list[list[str]]:
+        text = self.text() if text is None else text
         try:
-            return read_lines(self.text() if text is None else text)
+            return read_rows(text)
         except ValueError as error:
             raise self._spoilt(str(error)) from None
 
@@ -168,36 +178,27 @@ class Ledger:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
 
-    def text(self) -> str:
-        """Return the file as it stands there; ValueError when it is no text any more."""
-        try:
-            return self.path.read_bytes().decode() if self.path.exists() else ""
-        except UnicodeDecodeError:
-            raise self._spoilt(": was saved in another encoding.") from None
-
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())
 
 
-def read_lines(text: str) -> list[tuple[Entry, str]]:
-    """Return (entry, hash) of each line of a ledger, or of a part of one that has its header.
+def read_rows(text: str) -> list[list[str]]:
+    """Return the cells of each line of a ledger, or of a part of one that has its header.
 
-    ValueError says what and where, to stand behind the file's name.
+    The last cell is the line's hash. ValueError says what and where, to stand behind the file's
+    name.
     """
-    if not text:
-        return []
     header, *lines = text.split("\n")
-    if f"{header}\n" not in _HEADERS:
+    if text and f"{header}\n" not in _HEADERS:
         raise ValueError(", line 1: is not as it was written: was it saved in Excel?")
-    if lines.pop():
+    if text and lines.pop():
         raise ValueError(": the last line is not whole.")
-    found, wanted = [], header.count(",") + 1
-    reader = csv.reader(lines, strict=True)
+    wanted, reader, found = header.count(",") + 1, csv.reader(lines, strict=True), []
     try:
         for row in reader:
             if len(row) != wanted:
                 raise csv.Error(f"{len(row)} cells, not {wanted}")
-            found.append((Entry(*row[:-1]), row[-1]))
+            found.append(row)
     except csv.Error as error:
         raise ValueError(f", line {reader.line_num + 1}: was changed, {error}.") from None
     return found
@@ -206,14 +207,14 @@ def read_lines(text: str) -> list[tuple[Entry, str]]:
 def broken_lines(text: str, last: str = _START) -> Iterator[str]:
     """Yield where lines do not follow, one by one, the line whose hash is `last`.
 
-    Each sentence is to stand behind the file's name. ValueError as `read_lines`.
+    Each sentence is to stand behind the file's name. ValueError as `read_rows`.
     """
-    header, *written = text.splitlines(keepends=True) or [""]
-    wanted, lines = header.count(","), zip(read_lines(text), written, strict=False)
-    for number, ((entry, found), line) in enumerate(lines, 2):
-        if found != _chain(last, entry) or line != _row((*_values(entry)[:wanted], found)):
+    written = text.splitlines(keepends=True)[1:]
+    for number, (row, line) in enumerate(zip(read_rows(text), written, strict=False), 2):
+        values = [*map(_tame, row[:-1])]
+        if row[-1] != _chain(last, values) or line != _row((*values, row[-1])):
             yield f", line {number}: {CHANGED}"
-        last = found
+        last = row[-1]
 
 
 def iso(at: datetime) -> str:
@@ -221,12 +222,12 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _with_what_it_notes(entry: Entry) -> Entry:
-    """A line from before there were columns for it, with what programs read out of its note."""
-    if any(astuple(entry)[_FIRST:]):
-        return entry
-    found = re.fullmatch(_NOTED.get(entry.action, "(?!)"), entry.note)
-    return replace(entry, **found.groupdict("")) if found else entry
+def _entry(row: list[str]) -> Entry:
+    """The deed of a line; one from before there were columns tells in its note what they hold."""
+    entry = Entry(*row[:-1])
+    pattern = _NOTED.get(entry.action)
+    told = re.fullmatch(pattern, entry.note) if pattern and not any(row[_FIRST:-1]) else None
+    return replace(entry, **told.groupdict("")) if told else entry
 
 
 def _with_all_columns(text: str) -> str:
@@ -239,21 +240,17 @@ def _with_all_columns(text: str) -> str:
     return _row(COLUMNS) + "".join(f"{before}{more},{found}" for before, _, found in parts)
 
 
-def _values(entry: Entry) -> tuple[str, ...]:
-    return tuple(map(_tame, astuple(entry)))
-
-
 def _tame(value: str) -> str:
     """One line, since a line is a deed; and nothing that Excel would run as a formula."""
     text = " ".join(value.split())
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _chain(last: str, entry: Entry) -> str:
-    values = [*_values(entry)]
-    while len(values) > _FIRST and not values[-1]:
-        values.pop()
-    return hashlib.sha256(json.dumps([last, *values]).encode()).hexdigest()
+def _chain(last: str, values: list[str]) -> str:
+    """The hash of a line; what is empty at its end does not count, but in the first columns."""
+    end = max((n for n, value in enumerate(values, 1) if value), default=0)
+    told = json.dumps([last, *values[: max(end, _FIRST)]])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _row(values: Iterable[str]) -> str:

@@ -512,7 +512,7 @@ class Records:
     # The story
 
     def keep(self, folder: Path, name: str, data: bytes) -> Path:
-        """Add a file to the record of a change; never overwrite."""
+        """Add a file to the record of a change; one of that name stays, the new gets a number."""
         with self.lock():
             path = _free(folder / name)
             write_once(path, data)
