@@ -2,14 +2,17 @@
 
 import csv
 import json
+import re
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import vmscert
 from vmscert.ledger import COLUMNS, Entry, Ledger, iso
 
 FIRST = Entry("2026-11-23T04:05:06Z", "11", "create CA", note='"Lyon", root')
@@ -290,6 +293,21 @@ def test_every_column_comes_back_as_it_was_written(tmp_path, column):
 
 def test_what_is_moved_to_another_column_is_found(ledger):
     assert found(ledger, ledger.path.read_bytes().replace(b",trust.ps1,hand", b"trust.ps1,,hand"))
+
+
+def test_a_note_is_read_by_people_only():
+    """Only the ledger itself takes one apart, of a line from before there were columns."""
+    parsed = re.compile(r"\.note\.\w+\(|\bin \w+\.note\b|\.note\s*[!=]=")
+    sources = {
+        path: path.read_text("utf-8") for path in Path(vmscert.__file__).parent.rglob("*.py")
+    }
+    assert len(sources) > 20
+    found = {
+        path.name: parsed.findall(text) for path, text in sources.items() if parsed.search(text)
+    }
+    assert found == {}
+    for wrong in ('last.note.endswith("x")', '"passed" in e.note', "one.note == note"):
+        assert parsed.search(wrong)
 
 
 # A ledger that was begun when there were eight columns

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile
 
 import lyon
 import pytest
+from typer.testing import CliRunner
 
+from vmscert import cli
 from vmscert.changeplans import plan_change
 from vmscert.changerecord import add_signed, close, record_problems
 from vmscert.changes import approve, progress
@@ -62,6 +65,24 @@ def test_its_ledger_and_its_records_are_whole(job, openssl):
     for script, more in ((folder / "verify.py", ()), (DATA / "change" / "verify.py", (folder,))):
         code, told = checked(script, *more)
         assert (code, "13 files and 7 steps are as signed" in told) == (0, True), told
+
+
+def test_the_script_of_today_knows_its_key_from_another(job, openssl):
+    folder, script = job.records.folder / "changes" / CLOSED, DATA / "change" / "verify.py"
+    true = sha256((folder / "record.pem").read_bytes()).hexdigest()
+    assert checked(script, folder, true)[0] == 0
+    other = "0" * 64
+    assert checked(script, folder, other) == (1, f"record.pem is not the key {other}\n")
+
+
+def test_the_command_finds_it_whole(job):
+    told = CliRunner().invoke(cli.app, ["records", "verify", str(job.records.folder)])
+    assert told.exit_code == 0
+    for line in ("13 lines, unbroken", "1 change record, signed", f"changes/{OPEN}: not closed"):
+        assert line in told.output
+    folder = job.records.folder / "changes" / CLOSED
+    told = CliRunner().invoke(cli.app, ["records", "verify", str(folder)])
+    assert (told.exit_code, "7 steps, signed and unbroken" in told.output) == (0, True)
 
 
 @pytest.mark.parametrize("name", [CLOSED, OPEN])
