@@ -1,11 +1,13 @@
 """A change on a real site: planned, approved by somebody else, carried out, closed, proven."""
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 
 import pytest
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, tree, visit
@@ -13,10 +15,11 @@ from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, 
 from vmscert.carrying import hand_over, roll_out
 from vmscert.changeplans import plan_change
 from vmscert.changerecord import add_signed, close, record_problems
-from vmscert.changes import approve, begin, progress
+from vmscert.changes import approve, begin, progress, steps
 from vmscert.deeds import create_ca, issue_certificates, renew_certificates, sign_requests
-from vmscert.evidence import PLAN, STEPS, problems, read_steps
+from vmscert.evidence import PLAN, STEPS, problems, seal
 from vmscert.job import EXAMPLE, Job, Stop
+from vmscert.ledger import Entry, Ledger, read_rows
 from vmscert.records import Records
 from vmscert.runbook import open_runbook
 
@@ -44,6 +47,11 @@ def job(tmp_path):
 def approved(job, plan=None, **more):
     plan = plan or plan_change(job)
     return approve(job, plan, f"{plan.hash} {ANNA}", BOB, **more)
+
+
+def steps_of(begun):
+    """The lines of the ledger that belong to a change."""
+    return steps(begun.records, begun.change.folder, begun.change.plan)
 
 
 def carried_out(job):
@@ -129,11 +137,11 @@ def test_what_is_no_approval_is_refused_in_a_sentence(job, given, by, emergency,
 def test_somebody_elses_approval_lets_it_happen_and_stands_in_the_record(job):
     begun = approved(job)
     assert issue_certificates(begun, PFX_PASSWORD)
-    (line,) = (begun.change.folder / "approval.jsonl").read_text("utf-8").splitlines()
-    told = json.loads(line)
-    assert (told["approved_by"], told["carried_out_by"]) == (ANNA, BOB)
-    assert told["time"] == "2026-11-23T23:00:00Z"
-    assert "approved by Anna Berg" in read_steps(begun.change.folder)[0]["result"]
+    first = steps_of(begun)[0]
+    assert (first.action, first.approved_by, first.carried_out_by) == ("approve", ANNA, BOB)
+    assert first.time == "2026-11-23T23:00:00Z"
+    assert first.digest.startswith(begun.change.plan.hash)
+    assert "approved by Anna Berg" in first.note
 
 
 def test_in_an_emergency_one_person_may_do_both_with_a_written_reason(job):
@@ -141,7 +149,7 @@ def test_in_an_emergency_one_person_may_do_both_with_a_written_reason(job):
     reason = "all cameras are dark and nobody answers"
     begun = approve(job, plan, f"{plan.hash} {BOB}", BOB, reason)
     assert issue_certificates(begun, PFX_PASSWORD)
-    assert reason in (begun.change.folder / "approval.jsonl").read_text("utf-8")
+    assert steps_of(begun)[0].emergency == reason
     close(begun, "done")
     assert reason in (begun.change.folder / "record.md").read_text("utf-8")
 
@@ -186,7 +194,7 @@ def test_a_void_change_is_left_and_a_new_plan_begins_another(job):
     assert plan.hash != first.change.plan.hash
     second = approved(job, plan)
     assert second.change.folder != first.change.folder
-    assert read_steps(first.change.folder)[-1]["action"] == "abandoned"
+    assert steps_of(first)[-1].action == "abandoned"
     assert issue_certificates(second, PFX_PASSWORD)
 
 
@@ -196,7 +204,7 @@ def test_a_rehearsal_needs_nobody(tmp_path):
     records.save_table(b"name,roles\n")
     rehearsed = Job("11-create-the-ca-certificate", SITE, records, AT)
     begun = approve(rehearsed, plan_change(rehearsed), "", "", "")
-    assert "rehearsal" in read_steps(begun.change.folder)[0]["result"]
+    assert "rehearsal" in steps_of(begun)[0].note
 
 
 # Steps
@@ -204,15 +212,18 @@ def test_a_rehearsal_needs_nobody(tmp_path):
 
 def test_every_line_of_the_ledger_is_a_step_with_its_own_time_and_result(job):
     begun = carried_out(job)
-    steps = read_steps(begun.change.folder)
-    entries = job.records.ledger.entries()
-    assert [step["action"] for step in steps] == [
-        "approve", "create record key", "issue", "close",
+    found = steps_of(begun)
+    assert [step.action for step in found] == [
+        "approve", "create record key", "issue", "close", "seal record",
     ]  # fmt: skip
-    assert [entries[step["ledger"] - 1].action for step in steps] == [s["action"] for s in steps]
-    assert {step["time"] for step in steps} == {"2026-11-23T23:00:00Z"}
-    assert steps[2]["computer"] == "ms"
-    assert steps[2]["result"].startswith("PFX")
+    assert {step.change for step in found} == {begun.change.folder.name}
+    assert all(step.user and step.machine == platform.node() for step in found)
+    assert {step.time for step in found} == {"2026-11-23T23:00:00Z"}
+    assert (found[2].host, found[2].encryption) == ("ms", "AES-256")
+    copied = [
+        Entry(*row[:-1]) for row in read_rows((begun.change.folder / STEPS).read_text("utf-8"))
+    ]
+    assert copied == found[:-1]
 
 
 def test_a_change_that_was_stopped_goes_on_where_it_was(job):
@@ -227,7 +238,7 @@ def test_a_change_that_was_stopped_goes_on_where_it_was(job):
     assert "issue" in done["ms"]
     assert done["rec-1"] == "nothing yet"
     assert issue_certificates(again, PFX_PASSWORD) == []
-    assert [s["action"] for s in read_steps(again.change.folder)][-1] == "go on"
+    assert steps_of(again)[-1].action == "go on"
 
 
 def test_a_change_that_was_stopped_goes_on_with_its_own_parameters_only(job):
@@ -237,13 +248,40 @@ def test_a_change_that_was_stopped_goes_on_with_its_own_parameters_only(job):
         plan_change(later, days=398)
 
 
-def test_what_a_killed_run_wrote_into_the_ledger_only_is_a_step_of_the_next(job):
-    begun = approved(job)
-    job.records.listener = None  # killed after the ledger, before the steps
-    job.records.note("12", "issue", at=AT, host="ms", note="PFX AES-256")
-    again = approved(replace(job, records=Records(job.records.folder)))
-    assert [s["action"] for s in read_steps(begun.change.folder)][-2:] == ["issue", "go on"]
-    assert problems(again.change.folder) == ()
+class Killed(BaseException):
+    """The run is gone, whatever it was about to do."""
+
+
+def test_a_run_that_is_killed_at_any_write_leaves_one_truth_and_goes_on(job, monkeypatch, tmp_path):
+    """The ledger is the only chain: no second one can lag behind it."""
+    for nth in count(1):
+        table, folder = tmp_path / f"{nth}.csv", tmp_path / f"{nth}"
+        shutil.copy(job.table, table)
+        shutil.copytree(job.records.folder, folder)
+        mine = replace(job, records=Records(folder), table=table)
+        left = count(1 - nth)
+
+        def die(_number, left=left):
+            if next(left) == 0:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr("vmscert.files.os.fsync", die)
+            try:
+                carried_out(mine)
+                break
+            except Killed:
+                pass
+        again = replace(mine, records=Records(folder))
+        if not again.records.changes() or record_problems(again.records)[1] == 0:
+            carried_out(again)
+        assert again.records.ledger.problems() == ()
+        assert record_problems(again.records) == ([], 1, [])
+        (kept,) = again.records.changes()
+        copied = (kept / STEPS).read_bytes()
+        assert again.records.ledger.since(1).encode().startswith(copied)
+        assert copied.count(b",issue,ms,") in (1, 2)  # what reached no file is done anew
+    assert nth > 15
 
 
 # The closed record
@@ -265,7 +303,7 @@ def verified(folder):
 def test_a_closed_record_holds_all_that_an_auditor_asks_for(closed):
     folder = closed.change.folder
     assert {path.name for path in folder.iterdir()} == {
-        "plan.json", "plan.md", "plan.html", "approval.jsonl", "before.json", "steps.jsonl",
+        "plan.json", "plan.md", "plan.html", "before.json", "steps.csv",
         "files.csv", "versions.json", "record.md", "record.html", "record.pem", "verify.py",
         "SHA256SUMS", "SHA256SUMS.sig",
     }  # fmt: skip
@@ -280,7 +318,7 @@ def test_a_closed_record_is_proven_by_the_kit_and_without_it(closed, openssl):
     assert problems(closed.change.folder) == ()
     assert record_problems(closed.records) == ([], 1, [])
     code, told = verified(closed.change.folder)
-    assert (code, "12 files and 4 steps are as signed" in told) == (0, True)
+    assert (code, "11 files and 4 steps are as signed" in told) == (0, True)
 
 
 def test_the_record_key_is_not_the_cas_and_is_encrypted(closed):
@@ -322,7 +360,7 @@ def test_a_record_in_which_anything_is_changed_is_found_out_by_the_kit(closed):
 
 def test_a_record_in_which_anything_is_changed_is_found_out_without_the_kit(closed, openssl):
     folder = closed.change.folder
-    for name in ("steps.jsonl", "plan.json", "SHA256SUMS", "SHA256SUMS.sig", "record.pem"):
+    for name in (STEPS, "plan.json", "SHA256SUMS", "SHA256SUMS.sig", "record.pem"):
         for copy in altered(folder, name):
             assert verified(copy)[0] == 1, copy.name
     (folder / "more.txt").write_bytes(b"")
@@ -335,10 +373,53 @@ def test_every_step_that_is_changed_removed_doubled_or_moved_is_found(closed):
     for n in range(len(lines)):
         without, double = [*lines[:n], *lines[n + 1 :]], [*lines[: n + 1], *lines[n:]]
         swapped = [*without[: n - 1], lines[n], *without[n - 1 :]] if n else without
-        other = [*lines[:n], lines[n].replace(b"12", b"13", 1), *lines[n + 1 :]]
+        other = [*lines[:n], lines[n].replace(b"e", b"i", 1), *lines[n + 1 :]]
         for wrong in (without, double, swapped, other):
             path.write_bytes(b"".join(wrong))
             assert any(STEPS in told for told in problems(closed.change.folder))
+
+
+def test_steps_that_were_changed_and_signed_again_with_the_key_do_not_follow(closed, openssl):
+    folder = closed.change.folder
+    path = folder / STEPS
+    true = path.read_bytes()
+    header, *lines = true.splitlines(keepends=True)
+    for wrong in ([lines[0].replace(ANNA.encode(), b"Zoe"), *lines[1:]], lines[1:], lines[::-1]):
+        path.write_bytes(header + b"".join(wrong))
+        for name in ("SHA256SUMS", "SHA256SUMS.sig"):
+            (folder / name).unlink(missing_ok=True)
+        seal(folder, closed.change.key, lambda digest: None)
+        assert problems(folder)[0].startswith("steps.csv, line 2: was changed, or")
+        code, told = verified(folder)
+        assert code == 1 and told.startswith("step 1 is out of order\n")
+    path.write_bytes(true)
+
+
+def test_lines_of_another_ledger_are_no_steps_of_this_one(closed, job, tmp_path):
+    other = Ledger(tmp_path)
+    other.append(*job.records.ledger.entries())
+    plan = json.loads((closed.change.folder / PLAN).read_bytes())
+    assert other.head(plan["lines"]) == (plan["lines"], plan["ledger"])
+    for path in (job.records.ledger.path, job.records.ledger.seal):
+        path.unlink()
+    entries = [*other.entries()]
+    entries[2] = replace(entries[2], time="2026-11-23T23:00:01Z")
+    job.records.ledger.append(*entries)
+    assert record_problems(closed.records) == (
+        [f"changes/{closed.change.folder.name}: steps.csv is not of this ledger"], 1, [],
+    )  # fmt: skip
+
+
+def test_a_plan_that_is_changed_after_its_approval_is_found_while_the_change_is_open(job):
+    begun = approved(job)
+    path = begun.change.folder / PLAN
+    path.write_bytes(path.read_bytes().replace(b'"lyon"', b'"lion"'))
+    name = f"changes/{path.parent.name}"
+    assert record_problems(job.records) == (
+        [f"{name}: plan.json is not what was approved"],
+        0,
+        [name],
+    )
 
 
 def test_a_record_that_vanished_lost_its_signature_or_was_signed_by_another_is_missed(
@@ -352,8 +433,6 @@ def test_a_record_that_vanished_lost_its_signature_or_was_signed_by_another_is_m
     shutil.rmtree(folder)
     assert "is missing now" in record_problems(closed.records)[0][0]
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from vmscert.evidence import seal
 
     for name in ("SHA256SUMS", "SHA256SUMS.sig", "record.pem"):
         (forged / name).unlink()

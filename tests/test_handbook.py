@@ -47,13 +47,17 @@ def test_the_dates_come_soonest_first_and_name_their_runbooks(job):
 
 
 def test_a_drill_that_passed_is_due_again_after_half_a_year_and_one_that_failed_at_once(small):
-    small.records.note("", "drill", at=lyon.AT, note="restore drill passed, 9 checks")
+    small.records.note(
+        "", "drill", at=lyon.AT, note="restore drill passed, 9 checks", result="passed"
+    )
     assert "the last passed on 2026-11-23" in handbook(small)
     (row,) = [r for r in rows(handbook(small), "What to do on which day") if "drill" in r[1]]
     assert row[0] == "`2027-05-24`"
     failing = replace(small, records=Records(small.records.folder.parent / "other"))
     shutil.copytree(small.records.folder, failing.records.folder)
-    failing.records.note("", "drill", at=lyon.AT + lyon.DAY, note="restore drill failed: ca.key")
+    failing.records.note(
+        "", "drill", at=lyon.AT + lyon.DAY, note="restore drill failed: ca.key", result="failed"
+    )
     assert "the last passed on 2026-11-23" in handbook(failing)
 
 

@@ -1,13 +1,18 @@
 """The ledger tells when a line of it was changed, removed, added or moved, and when it was not."""
 
 import csv
-from dataclasses import replace
+import json
+import re
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import vmscert
 from vmscert.ledger import COLUMNS, Entry, Ledger, iso
 
 FIRST = Entry("2026-11-23T04:05:06Z", "11", "create CA", note='"Lyon", root')
@@ -15,7 +20,17 @@ LINES = [
     FIRST,
     Entry("2026-11-23T04:06:00Z", "12", "issue", "rec-1", "1E23", "AB12", "2027-11-23T00:00:00Z"),
     Entry("2026-11-23T04:06:01Z", "12", "issue", "rec-2", "5F", "CD34", "2027-11-23T00:00:00Z"),
-    Entry("2026-11-23T04:07:00Z", "13", "hand over", "pc-1", note="trust.ps1: to do"),
+    Entry(
+        "2026-11-23T04:07:00Z",
+        "13",
+        "hand over",
+        "pc-1",
+        note="trust.ps1: to do",
+        change="2026-11-23-13-trust",
+        user="anna",
+        command="trust.ps1",
+        folder="hand-over/pc-1",
+    ),
 ]
 ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -178,7 +193,7 @@ def test_a_ledger_in_another_encoding_is_told(ledger):
 
 def test_a_line_that_is_no_line_is_told(ledger):
     assert found(ledger, ledger.path.read_bytes() + b"\n") == (
-        "ledger.csv, line 6: was changed, 0 cells, not 9. Restore ledger.csv and ledger.seal from "
+        "ledger.csv, line 6: was changed, 0 cells, not 21. Restore ledger.csv and ledger.seal from "
         "the backup",
     )
 
@@ -262,6 +277,130 @@ def test_every_program_that_reads_csv_reads_the_ledger(ledger):
     with ledger.path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["note"] for row in rows] == [entry.note for entry in LINES]
+
+
+@pytest.mark.parametrize("column", [field.name for field in fields(Entry)])
+def test_every_column_comes_back_as_it_was_written(tmp_path, column):
+    ledger = Ledger(tmp_path)
+    told = replace(FIRST, **{"user": "anna", column: 'said "so"; twice, Zoë'})
+    ledger.append(told, FIRST)
+    assert ledger.entries()[0] == told
+    assert ledger.problems() == ()
+    other = replace(told, **{column: "something else"})
+    ledger.path.write_bytes(ledger.path.read_bytes().replace('""so""; twice, Zoë'.encode(), b"no"))
+    assert ledger.problems() != () and other != told
+
+
+def test_what_is_moved_to_another_column_is_found(ledger):
+    assert found(ledger, ledger.path.read_bytes().replace(b",trust.ps1,hand", b"trust.ps1,,hand"))
+
+
+def test_a_note_is_read_by_people_only():
+    """Only the ledger itself takes one apart, of a line from before there were columns."""
+    parsed = re.compile(r"\.note\.\w+\(|\bin \w+\.note\b|\.note\s*[!=]=")
+    sources = {
+        path: path.read_text("utf-8") for path in Path(vmscert.__file__).parent.rglob("*.py")
+    }
+    assert len(sources) > 20
+    found = {
+        path.name: parsed.findall(text) for path, text in sources.items() if parsed.search(text)
+    }
+    assert found == {}
+    for wrong in ('last.note.endswith("x")', '"passed" in e.note', "one.note == note"):
+        assert parsed.search(wrong)
+
+
+# A ledger that was begun when there were eight columns
+
+OLD = ("time", "runbook", "action", "host", "serial", "thumbprint", "not_after", "note")
+NOTED = [
+    ("hand over", "install.ps1 -Phase Encrypt: hand-over/ms/2026-11-23",
+     {"command": "install.ps1 -Phase Encrypt", "folder": "hand-over/ms/2026-11-23"}),
+    ("issue", "PFX AES-256", {"encryption": "AES-256"}),
+    ("renew", "PFX 3DES, ends with the CA", {"encryption": "3DES"}),
+    ("adopt CA", "CN=Old, O=Lyon, without its key", {"key": "without its key"}),
+    ("adopt CA", "CN=Old, with its key", {"key": "with its key"}),
+    ("create record key", "SHA-256 aa7b", {"digest": "aa7b"}),
+    ("seal record", "changes/2026-11-23-12-create: SHA256SUMS a9c3",
+     {"change": "2026-11-23-12-create", "digest": "a9c3"}),
+    ("approve", "plan eaa312fc4dc6, approved by Anna Berg, carried out by Bob Stone",
+     {"approved_by": "Anna Berg", "carried_out_by": "Bob Stone"}),
+    ("go on", "plan eaa312fc4dc6, approved by A, B, carried out by C; emergency: it burns",
+     {"approved_by": "A, B", "carried_out_by": "C", "emergency": "it burns"}),
+    ("drill", "restore drill passed, 9 checks", {"result": "passed"}),
+    ("drill", "restore drill failed: no line passed, 9 checks", {"result": "failed"}),
+    ("verified", "PFX AES-256", {}),
+]  # fmt: skip
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A ledger of those days, written by nothing of the kit."""
+    ledger, last = Ledger(tmp_path), sha256(b"vmscert ledger 1").hexdigest()
+    with ledger.path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*OLD, "hash"))
+        for action, note, _ in NOTED:
+            row = ("2026-11-23T04:05:06Z", "12", action, "", "", "", "", note)
+            last = sha256(json.dumps([last, *row]).encode()).hexdigest()
+            writer.writerow((*row, last))
+    ledger.seal.write_text(json.dumps({"lines": len(NOTED), "hash": last}))
+    return ledger
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_ledger_of_eight_columns_tells_what_its_notes_told(older, goes_on):
+    if goes_on:
+        older.append(LINES[3])
+    assert older.problems() == ()
+    for (action, note, told), entry in zip(NOTED, older.entries(), strict=False):
+        expected = {"time": "2026-11-23T04:05:06Z", "runbook": "12", "action": action}
+        assert {name: value for name, value in asdict(entry).items() if value} == {
+            **expected, "note": note, **told,
+        }  # fmt: skip
+
+
+def test_a_ledger_of_eight_columns_gets_the_others_and_keeps_every_hash(older):
+    before, heads = older.path.read_text("utf-8"), [older.head(n) for n in range(len(NOTED) + 1)]
+    older.append(LINES[3])
+    assert [older.head(n) for n in range(len(NOTED) + 1)] == heads
+    with older.path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    known = csv.DictReader(before.splitlines())
+    assert [{name: row[name] for name in (*OLD, "hash")} for row in rows[:-1]] == list(known)
+    assert older.entries()[-1] == LINES[3]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@given(data=st.data())
+@ONE_FOLDER
+def test_any_changed_byte_of_a_ledger_of_eight_columns_is_found(older, goes_on, data):
+    if goes_on and older.head()[0] == len(NOTED):
+        older.append(LINES[3])
+    test_any_changed_byte_is_found.hypothesis.inner_test(older, data)
+
+
+def test_a_line_that_was_changed_in_a_ledger_of_eight_columns_stays_found_when_it_goes_on(older):
+    older.path.write_bytes(older.path.read_bytes().replace(b"verified", b"renewed ", 1))
+    told = older.problems()
+    assert told and "line 13" in told[0]
+    older.append(LINES[3])
+    assert older.problems() == told
+
+
+def test_a_run_killed_while_a_ledger_gets_its_columns_leaves_the_old_one(older, monkeypatch):
+    before = older.path.read_bytes()
+
+    def die(_number):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vmscert.files.os.fsync", die)
+        with pytest.raises(KeyboardInterrupt):
+            older.append(LINES[3])
+    assert older.path.read_bytes() == before
+    assert older.problems() == ()
 
 
 def test_times_are_utc_to_the_second_whatever_the_clock_shows():

@@ -300,8 +300,9 @@ def test_a_certificate_lies_under_its_thumbprint_and_in_the_ledger(lyon, issue):
     end = f"{issued.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     serial = f"{issued.certificate.serial_number:X}"
     assert lyon.ledger.entries()[-1] == Entry(
-        "2026-11-23T04:05:06Z", "12", "issue", "rec-1", serial, label, end, "PFX AES-256"
-    )
+        "2026-11-23T04:05:06Z", "12", "issue", "rec-1", serial, label, end, "PFX AES-256",
+        encryption="AES-256", **records.whoami(),
+    )  # fmt: skip
 
 
 def test_the_newest_certificate_is_the_current_one_and_the_older_one_stays(lyon, issue):

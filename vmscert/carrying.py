@@ -206,12 +206,20 @@ def _clock(job: Job, host: Host) -> str:
 def _note_folders(job: Job, errands: Iterable[Errand]) -> None:
     """Note who gets which folder; what stands there already is not told again by the next run."""
     told = {
-        (entry.host, entry.note.partition(": ")[0]): entry.note
+        (entry.host, entry.command): entry.folder
         for entry in job.records.ledger.entries()
         if entry.action == "hand over"
     }
     job.records.note_all(
-        Entry(iso(job.at), job.number, "hand over", one.host, note=note)
+        Entry(
+            iso(job.at),
+            job.number,
+            "hand over",
+            one.host,
+            note=f"{one.command}: {one.folder}",
+            command=one.command,
+            folder=one.folder,
+        )
         for one in errands
-        if told.get((one.host, one.command)) != (note := f"{one.command}: {one.folder}")
+        if told.get((one.host, one.command)) != one.folder
     )

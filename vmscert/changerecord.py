@@ -13,16 +13,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmscert.changes import Change, snapshot
-from vmscert.evidence import PUBLIC, SUMS, is_sealed, problems, read_steps, seal
+from vmscert.changes import BEGUN, Change, snapshot, steps
+from vmscert.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
 from vmscert.files import write_atomic
 from vmscert.job import Job
-from vmscert.ledger import Entry
+from vmscert.ledger import Entry, read_rows
 from vmscert.pages import faces, literal, plain, rows_table
 from vmscert.recordkey import known_keys, open_record_key
 from vmscert.records import Records
 
-_CLOSED = "close"
+_CLOSED, _SEALED = "close", "seal record"
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 _PROVES = """\
 `python verify.py` compares every file here with the list that was signed, the signature with the
@@ -44,15 +44,16 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
     change: Change = job.change
     with job.records.lock():
         for name, data in (files or {}).items():
-            change.keep(job, name, data)
+            job.records.keep(change.folder, name, data)
         job.records.note(job.number, _CLOSED, at=job.at, note=note)
+        lines = job.records.ledger.since(change.plan.lines)
+        write_atomic(change.folder / STEPS, lines.encode())
         made = _made(job, change)
         write_atomic(change.folder / "files.csv", _csv(made, ("path", "SHA-256", "is")))
         write_atomic(change.folder / "versions.json", json.dumps(versions(), indent=1).encode())
         title = f"{change.folder.name}: {job.site.name}"
         for name, data in faces("record", record_markdown(job, made), title).items():
             write_atomic(change.folder / name, data)
-        job.records.listener = None
         _sign(job.records, change.folder, change.key, job.number, job.at)
     return change.folder
 
@@ -63,30 +64,45 @@ def add_signed(
     """Add files to a record that is closed already, and sign it again with them."""
     with records.lock():
         kept = [records.keep(folder, name, data) for name, data in files.items()]
-        number = folder.name.split("-")[3]
-        _sign(records, folder, open_record_key(records, password), number, at)
+        key, number = open_record_key(records, password), folder.name.split("-")[3]
+        _sign(records.within(folder.name), folder, key, number, at)
     return kept
 
 
 def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
     """Return what is wrong with the records of all changes, how many are closed, what is open."""
-    found, count, still_open = [], 0, []
-    signed = _noted(records)
+    entries, keys = records.ledger.entries(), known_keys(records)
+    chain = {row[-1] for row in read_rows(records.ledger.text())}
+    # Folder → SHA-256 of its plan, and of the list that was signed last, as the ledger says.
+    begun = {one.change: one.digest for one in entries if one.action in BEGUN}
+    signed = {one.change: one.digest for one in entries if one.action == _SEALED}
+    found, closed, still_open = [], 0, []
     for folder in records.changes():
-        path = f"changes/{folder.name}"
-        found += [f"{path}: {problem}" for problem in problems(folder)]
-        if not is_sealed(folder):
-            if path in signed:
-                found.append(f"{path}: was closed, and its signature is gone: restore it from the "
-                             f"backup, or open its runbook again")  # fmt: skip
-            else:
-                still_open.append(path)
-            continue
-        count += 1
-        found += _against_the_ledger(records, folder, signed.get(path, ""))
-    there = {f"changes/{folder.name}" for folder in records.changes()}
-    found += [f"{path}: was closed, and is missing now" for path in signed if path not in there]
-    return found, count, still_open
+        name, path = folder.name, f"changes/{folder.name}"
+        wrong = [*problems(folder)]
+        if is_sealed(folder):
+            closed += 1
+            if _hash(folder / PUBLIC) not in keys:
+                wrong.append(f"{PUBLIC} is not the record key that the ledger knows")
+            if _hash(folder / SUMS) != signed.get(name):
+                wrong.append("is not the record whose signature the ledger knows")
+            if (
+                not wrong
+                and (folder / STEPS).exists()
+                and read_rows((folder / STEPS).read_bytes().decode())[-1][-1] not in chain
+            ):
+                wrong.append(f"{STEPS} is not of this ledger")
+        elif name in signed:
+            wrong.append("was closed, and its signature is gone: restore it from the backup, or "
+                         "open its runbook again")  # fmt: skip
+        else:
+            still_open.append(path)
+            if begun.get(name) and begun[name] != _hash(folder / PLAN):
+                wrong.append(f"{PLAN} is not what was approved")
+        found += [f"{path}: {problem}" for problem in wrong]
+    gone = signed.keys() - {folder.name for folder in records.changes()}
+    found += [f"changes/{name}: was closed, and is missing now" for name in sorted(gone)]
+    return found, closed, still_open
 
 
 def versions() -> dict[str, str]:
@@ -100,6 +116,7 @@ def versions() -> dict[str, str]:
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
     change: Change = job.change
+    lines = steps(job.records, change.folder, change.plan)
     return "\n".join(
         [
             f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
@@ -107,15 +124,15 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
             "## Plan and approval\n",
             f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table(_approvals(change.folder)),
+            rows_table(_approvals(lines, change.plan.hash)),
             f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
             f"{plain(change.plan.deadline)}\n",
             "## Steps\n",
-            rows_table([_step_row(step) for step in read_steps(change.folder)]),
+            rows_table([_step(number, one) for number, one in enumerate(lines, 1)]),
             "## Verification\n",
             _verification(change.folder),
             "## Files that were made or changed\n",
-            "Whole hashes are in `files.csv` and `steps.jsonl`.\n",
+            "Whole hashes are in `files.csv` and `steps.csv`.\n",
             rows_table([{key: _shortened(value) for key, value in row.items()} for row in made])
             or "None.\n",
             "## With what\n",
@@ -126,19 +143,24 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     )
 
 
-def _approvals(folder: Path) -> list[dict[str, str]]:
-    """Who approved which plan, for whom to carry out, when and where."""
-    keys = ("plan", "approved_by", "carried_out_by", "emergency", "time", "machine")
-    lines = (folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
-    return [
-        {key.replace("_", " "): str(one.get(key, "")) for key in keys}
-        for one in map(json.loads, lines)
-    ]
+def _approvals(lines: Iterable[Entry], plan: str) -> list[dict[str, str]]:
+    """Who approved the plan, for whom to carry out, when and where; the same approval once."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in lines:
+        told = {"approved by": one.approved_by, "carried out by": one.carried_out_by,
+                "emergency": one.emergency}  # fmt: skip
+        if one.action in BEGUN:
+            when = {"time": one.time, "machine": one.machine}
+            found.setdefault((*told.values(),), {"plan": plan, **told, **when})
+    return [*found.values()]
 
 
-def _step_row(step: Mapping[str, object]) -> dict[str, str]:
-    shown = ("no", "time", "user", "action", "computer", "thumbprint", "result")
-    return {key: _shortened(str(step.get(key, ""))) for key in shown}
+def _step(number: int, one: Entry) -> dict[str, str]:
+    return {
+        "no": f"{number}", "time": one.time, "user": one.user, "action": one.action,
+        "computer": one.host, "thumbprint": _shortened(one.thumbprint),
+        "result": _shortened(one.note),
+    }  # fmt: skip
 
 
 def _shortened(text: str) -> str:
@@ -189,34 +211,8 @@ def _csv(rows: Iterable[Mapping[str, str]], columns: tuple[str, ...]) -> bytes:
 
 def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, at) -> None:
     """Sign a record; the ledger knows of it first, so that one that vanishes is missed."""
-    seal(
-        folder,
-        key,
-        lambda digest: records.note(
-            number, "seal record", at=at, note=f"changes/{folder.name}: SHA256SUMS {digest}"
-        ),
-    )
-
-
-def _noted(records: Records) -> dict[str, str]:
-    """Folder → SHA-256 of the list that was signed last, as the ledger says."""
-    signed = (e for e in records.ledger.entries() if _is_signature(e))
-    return dict(entry.note.split(": SHA256SUMS ") for entry in signed)
-
-
-def _is_signature(entry: Entry) -> bool:
-    return entry.note.startswith("changes/") and ": SHA256SUMS " in entry.note
+    seal(folder, key, lambda digest: records.note(number, _SEALED, at=at, digest=digest))
 
 
 def _hash(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-
-
-def _against_the_ledger(records: Records, folder: Path, signed: str) -> list[str]:
-    """What the ledger says otherwise of a record that is whole by itself."""
-    found = []
-    if _hash(folder / PUBLIC) not in known_keys(records):
-        found.append(f"changes/{folder.name}: {PUBLIC} is not the record key that the ledger knows")
-    if _hash(folder / SUMS) != signed:
-        found.append(f"changes/{folder.name}: is not the record whose signature the ledger knows")
-    return found

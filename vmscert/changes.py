@@ -3,27 +3,25 @@
     changes/<date>-<runbook>/
       plan.json, plan.html, plan.md    what was to be done; the beginning of plan.json's SHA-256 is
                                        what somebody approves
-      approval.jsonl                   who approved it, who carries it out, when
       before.json                      SHA-256 of every file of the site before
-      steps.jsonl                      every line of the ledger of this change, as it happened
 
-On a real site nothing is done before that; `closing` adds the rest, and signs.
+On a real site nothing is done before that. Who approved it, and what is done then, are lines of the
+ledger that name the change; `closing` copies them, adds the rest, and signs.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmscert.evidence import PLAN, add_steps, is_sealed, read_steps
+from vmscert.evidence import PLAN, is_sealed
 from vmscert.files import write_atomic
 from vmscert.job import Job, Stop
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
 from vmscert.pages import faces
 from vmscert.planned import Plan, plan_markdown, read_plan
 from vmscert.recordkey import record_key
@@ -31,19 +29,20 @@ from vmscert.records import Records, whoami
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
+BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
 _NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
-_APPROVAL, _BEFORE = "approval.jsonl", "before.json"
+_BEFORE = "before.json"
+_OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
 _LEAST_WORDS = 3  # a reason has more than one word
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change that is being carried out: its plan, its folder, and who does it."""
+    """One change that is being carried out: its plan and its folder."""
 
     plan: Plan
     folder: Path
-    carried_out_by: str
     key: Ed25519PrivateKey = field(repr=False)  # signs the record at the end
     looks: bool = False  # it only looks: nobody approved it, and it may change nothing
 
@@ -56,10 +55,6 @@ class Change:
             raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
                        f"notebook from its top: it makes a new plan")  # fmt: skip
 
-    def keep(self, job: Job, name: str, data: bytes) -> Path:
-        """Add a file to the record; one of that name stays, and the new one gets a number."""
-        return job.records.keep(self.folder, name, data)
-
 
 def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
     """Return the plan of the change that this runbook has begun and not closed, if there is one.
@@ -71,15 +66,19 @@ def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
     with job.records.lock():
         begun = under_way(job)
     if begun and begun[1].parameters != json.loads(json.dumps(parameters, default=str)):
-        raise Stop(f"{begun[0].name} has begun with other parameters: "
-                   f"{_told(begun[1].parameters)}. Set them as they were")  # fmt: skip
+        told = ", ".join(f"{name.upper()} = {it!r}" for name, it in begun[1].parameters.items())
+        raise Stop(f"{begun[0].name} has begun with other parameters: {told}. Set them as they "
+                   f"were")  # fmt: skip
     return begun[1] if begun else None
 
 
 def keep_plan(job: Job, plan: Plan) -> Plan:
     """Keep a plan for somebody to read, in place of one that nobody has approved."""
     with job.records.lock():
-        folder = _waiting(job) or job.records.new_change(job.runbook, job.at)
+        # One in which nothing is approved yet; a killed run may have left it without a plan.
+        mine = job.records.changes(job.runbook)
+        waiting = (one for one in mine if not _is_begun(job.records, one))
+        folder = next(waiting, None) or job.records.new_change(job.runbook, job.at)
         title = f"Plan {plan.hash}: {plan.runbook}, {plan.site}"
         for name, data in faces("plan", plan_markdown(plan), title).items():
             write_atomic(folder / name, data)
@@ -124,14 +123,27 @@ def begin(job: Job, plan: Plan) -> Job:
     return replace(begun, change=replace(begun.change, looks=True))
 
 
+def steps(records: Records, folder: Path, plan: Plan) -> list[Entry]:
+    """Return the lines of the ledger that belong to a change; old ones name but its runbook."""
+    return [
+        one
+        for one in records.ledger.entries()[plan.lines :]
+        if one.change == folder.name or (not one.change and one.runbook == plan.runbook[:2])
+    ]
+
+
 def progress(job: Job) -> list[dict[str, str]]:
     """Tell for each computer of the plan how far it is, and what was done last anywhere."""
-    steps = [] if job.change is None else read_steps(job.change.folder)
-    last = {step["computer"]: step for step in steps if step["computer"]}
-    rows = [] if job.change is None else [dict(row) for row in job.change.plan.computers]
+    if job.change is None:
+        return []
+    last = {
+        one.host: f"{one.time} {one.action}: {one.note}".strip()
+        for one in steps(job.records, job.change.folder, job.change.plan)
+    }
     return [
-        {"computer": row["computer"], "to do": row["to do"], "so far": _so_far(last, row)}
-        for row in rows
+        {name: row[name] for name in ("computer", "to do")}
+        | {"so far": last.get(row["computer"], "nothing yet")}
+        for row in job.change.plan.computers
     ]
 
 
@@ -151,75 +163,21 @@ def void(job: Job, plan: Plan, begun: bool) -> str:
 
 def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
     folder = _folder_of(job, plan)
-    again = (folder / _APPROVAL).exists()
+    again = _is_begun(job.records, folder)
+    begun = replace(job, records=job.records.within(folder.name, job.clock))
     with job.records.lock():
         if reason := void(job, plan, begun=again):
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
-        # From here on the ledger goes on: a killed run must find the change begun.
-        key = record_key(job) if again else None
+        key = record_key(begun) if again else None
         if not again:
             write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
-        _note_approval(job, folder, {"plan": plan.hash, **approval, "carried_out_by": me})
-        _note_what_was_missed(job, plan, folder)
-        job.records.listener = lambda entries: _add(job, folder, entries)
+        # From this line on the change has begun, also for a run after one that was killed.
         about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
         if approval.get("emergency"):
             about += f"; emergency: {approval['emergency']}"
-        job.records.note(job.number, "go on" if again else "approve", at=job.at, note=about)
-        change = Change(plan, folder, me, key or record_key(job))
-    return replace(job, change=change)
-
-
-def _note_approval(job: Job, folder: Path, told: Mapping[str, str]) -> None:
-    """Add who approved the plan; the same approval is noted once."""
-    path = folder / _APPROVAL
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    known = [{key: json.loads(line).get(key) for key in told} for line in lines]
-    if told not in known:
-        lines.append(json.dumps({**told, **_circumstances(job)}, ensure_ascii=False))
-        write_atomic(path, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
-
-
-def _note_what_was_missed(job: Job, plan: Plan, folder: Path) -> None:
-    """Add what a killed run wrote into the ledger and no longer into the steps."""
-    told = {step["ledger"] for step in read_steps(folder)}
-    entries = job.records.ledger.entries()
-    missed = [
-        (number, entry)
-        for number, entry in enumerate(entries, 1)
-        if number > plan.lines and entry.runbook == job.number and number not in told
-    ]
-    if missed:
-        _add_numbered(job, folder, missed)
-
-
-def _add(job: Job, folder: Path, entries: Iterable[Entry]) -> None:
-    """Add lines that the ledger has just got."""
-    new = list(entries)
-    first = len(job.records.ledger.entries()) - len(new) + 1
-    _add_numbered(job, folder, list(enumerate(new, first)))
-
-
-def _add_numbered(job: Job, folder: Path, entries: Iterable[tuple[int, Entry]]) -> None:
-    about, number = _circumstances(job), len(read_steps(folder))
-    add_steps(
-        folder,
-        [
-            {"no": number + n, **about, **_step(entry), "ledger": line}
-            for n, (line, entry) in enumerate(entries, 1)
-        ],
-    )
-
-
-def _step(entry: Entry) -> dict[str, str]:
-    told = asdict(entry)
-    del told["time"]  # when the notebook was opened; a step has its own
-    computer, result = told.pop("host"), told.pop("note")
-    return {**told, "computer": computer, "result": result}
-
-
-def _circumstances(job: Job) -> dict[str, str]:
-    return {"time": iso(job.moment()), **whoami()}
+        told = {"digest": hashlib.sha256(plan.data()).hexdigest(), "carried_out_by": me, **approval}
+        begun.records.note(job.number, BEGUN[again], at=job.at, note=about, **told)
+        return replace(begun, change=Change(plan, folder, key or record_key(begun)))
 
 
 def snapshot(records: Records) -> dict[str, str]:
@@ -236,27 +194,23 @@ def snapshot(records: Records) -> dict[str, str]:
 def under_way(job: Job) -> tuple[Path, Plan] | None:
     """The change of this runbook that has begun and is not closed; one that is void is left."""
     for folder in reversed(job.records.changes(job.runbook)):
-        if (folder / _APPROVAL).exists() and not is_sealed(folder):
-            steps = read_steps(folder)
-            if steps and steps[-1]["action"] == _ABANDONED:
-                continue
+        if not is_sealed(folder) and _is_begun(job.records, folder):
             plan = read_plan((folder / PLAN).read_bytes())
+            if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
+                continue
             reason = void(job, plan, begun=True)
             if not reason:
                 return folder, plan
-            _abandon(job, folder, reason)
+            job.records.within(folder.name, job.clock).note(
+                job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}"
+            )
     return None
 
 
-def _abandon(job: Job, folder: Path, reason: str) -> None:
-    job.records.note(job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}")
-    _add(job, folder, job.records.ledger.entries()[-1:])
-
-
-def _waiting(job: Job) -> Path | None:
-    """The folder of this runbook in which nothing is approved yet; a killed run left no plan."""
-    waiting = (one for one in job.records.changes(job.runbook) if not (one / _APPROVAL).exists())
-    return next(waiting, None)
+def _is_begun(records: Records, folder: Path) -> bool:
+    lines = records.ledger.entries()
+    begun = (one.change == folder.name and one.action in BEGUN for one in lines)
+    return (folder / _OLD_APPROVAL).exists() or any(begun)
 
 
 def _folder_of(job: Job, plan: Plan) -> Path:
@@ -273,12 +227,3 @@ def _same(one: str, other: str) -> bool:
     """Whether two names may be one person: all words of the shorter stand in the longer."""
     words = [set(re.findall(r"\w+", name.casefold())) for name in (one, other)]
     return any(words[0]) and (words[0] <= words[1] or words[1] <= words[0])
-
-
-def _so_far(last: Mapping[str, Mapping[str, Any]], row: Mapping[str, str]) -> str:
-    step = last.get(row["computer"])
-    return f"{step['time']} {step['action']}: {step['result']}".strip() if step else "nothing yet"
-
-
-def _told(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.upper()} = {value!r}" for name, value in parameters.items())

@@ -621,14 +621,14 @@ def _is_record(folder: Path) -> bool:
 
 
 def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
-    from vmscert.evidence import is_sealed, problems, read_steps
+    from vmscert.evidence import count_steps, is_sealed, problems
 
     if not is_sealed(folder):
         raise ValueError(
             f"{folder} is not signed: this change is not closed, or lost its signature"
         )
     found = list(problems(folder))
-    return found, [] if found else [f"{len(read_steps(folder))} steps, signed and unbroken"]
+    return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
 
 
 def _verified_site(folder: Path) -> tuple[list[str], list[str]]:

@@ -25,7 +25,7 @@ from vmscert.carrying import loads
 from vmscert.handover import pack
 from vmscert.job import Check, Job
 from vmscert.keyfile import decrypt_key
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import iso
 from vmscert.recordkey import known_keys
 from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, read_pfx
 from vmscert.releases import pfx_encryption
@@ -33,8 +33,6 @@ from vmscert.site import PFX, Host, Site
 from vmscert.sitetable import read_site
 from vmscert.tls import handshake
 from vmscert.trust import diagnose
-
-_NOT_RENEWED = "nothing could be renewed from this backup"
 
 
 @dataclass(frozen=True)
@@ -67,37 +65,26 @@ def restore_drill(
     its ledger and its changes. Without `pfx_password` no PFX is opened. ValueError if the backup
     is not one of a site's folder, or is that folder itself.
     """
-    _refuse_what_proves_nothing(backup, records)
+    if not any((backup / name).exists() for name in ("ca.cer", "ledger.csv")):
+        raise ValueError(
+            f"{backup} holds neither ca.cer nor ledger.csv: name the backup of a site's folder"
+        )
+    if records is not None and backup.resolve() == records.folder.resolve():
+        raise ValueError(f"{backup} is the site's own folder: name its backup, in another place")
+    if records is not None and not records.ledger.path.exists():
+        raise ValueError(f"{records.folder} holds no ledger.csv: name the site's own folder")
     with TemporaryDirectory(prefix="vmscert-drill-") as place:
-        copy = Records(_copied(backup, Path(place) / backup.resolve().name))
+        copy = Records(Path(place) / backup.resolve().name)
+        try:
+            shutil.copytree(backup, copy.folder, ignore=shutil.ignore_patterns(".lock*"))
+        except shutil.Error as error:
+            source, _, why = error.args[0][0]
+            raise OSError(f"{source} can't be read: {why}. Is the medium sound?") from None
         restored = _Restored(copy, password, pfx_password, at)
         checks = [_tried(what, look, copy) for what, look in _looks(restored, records)]
     if records is not None:
         _record(records, backup, checks, at)
     return checks
-
-
-def _refuse_what_proves_nothing(backup: Path, records: Records | None) -> None:
-    if not any((backup / name).exists() for name in ("ca.cer", "ledger.csv")):
-        raise ValueError(
-            f"{backup} holds neither ca.cer nor ledger.csv: name the backup of a site's folder"
-        )
-    if records is None:
-        return
-    if backup.resolve() == records.folder.resolve():
-        raise ValueError(f"{backup} is the site's own folder: name its backup, in another place")
-    if not records.ledger.path.exists():
-        raise ValueError(f"{records.folder} holds no ledger.csv: name the site's own folder")
-
-
-def _copied(backup: Path, place: Path) -> Path:
-    """Copy the backup; OSError in one sentence for the first file that can't be read."""
-    try:
-        shutil.copytree(backup, place, ignore=shutil.ignore_patterns(".lock*"))
-    except shutil.Error as error:
-        source, _, why = error.args[0][0]
-        raise OSError(f"{source} can't be read: {why}. Is the medium sound?") from None
-    return place
 
 
 def _tried(what: str, look: Callable[[], str], copy: Records) -> Check:
@@ -140,10 +127,8 @@ def _as_far(copy: Records, records: Records) -> str:
     if same < len(held):
         return f"the two ledgers differ from line {same + 2} on: is it the backup of this site?"
     lost = [entry for entry in known[same:] if entry.action != DRILL]
-    return _told_lost(lost) if lost else ""
-
-
-def _told_lost(lost: list[Entry]) -> str:
+    if not lost:
+        return ""
     hosts = ", ".join(dict.fromkeys(e.host for e in lost if e.action in CERTIFICATES))
     what = f", with the certificates of {hosts}" if hosts else ""
     lines = "1 line" if len(lost) == 1 else f"{len(lost)} lines"
@@ -156,7 +141,7 @@ def _opens(restored: _Restored) -> str:
     copy = restored.records
     for ca in (CaFiles(copy.folder), CaFiles(copy.folder / "next")):
         if ca.cer.exists() and not ca.key.exists() and not copy.adopted_without_key:
-            return f"{ca.key} is not in the backup: {_NOT_RENEWED}"
+            return f"{ca.key} is not in the backup: nothing could be renewed from this backup"
         if ca.complete:
             ca.open(restored.password)
     restored.authority()
@@ -165,20 +150,16 @@ def _opens(restored: _Restored) -> str:
 
 def _tallies(copy: Records) -> str:
     told = {(entry.host, entry.thumbprint) for entry in copy.certificate_entries()}
-    files = sorted(copy.folder.glob("servers/*/*.cer"))
     lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in copy.abandoned()]
-    lines += [
-        f"{path} is in no line" for path in files if (path.parent.name, path.stem) not in told
-    ]
-    lines += [f"{path} is damaged" for path in files if not _is_whole(path)]
+    for path in sorted(copy.folder.glob("servers/*/*.cer")):
+        if (path.parent.name, path.stem) not in told:
+            lines.append(f"{path} is in no line")
+        # Its name is its SHA-1, as Windows shows it.
+        if hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest().upper() != path.stem:
+            lines.append(f"{path} is damaged")
     if known_keys(copy) and not (copy.folder / "record.key").exists():
         lines.append("record.key is missing")
     return f"{'; '.join(lines)}: copy the folder again, all of it" if lines else ""
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file holds the certificate that its name says: its SHA-1, as Windows shows it."""
-    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest().upper() == path.stem
 
 
 def _serials(copy: Records) -> str:
@@ -241,9 +222,11 @@ def _server(site: Site) -> Host:
 def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -> None:
     """Write the result into the site's ledger, and what was looked at beside its changes."""
     bad = [check for check in checks if not check.ok]
-    result = f"failed: {'; '.join(check.what for check in bad)}" if bad else "passed"
-    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": result}
+    result = "failed" if bad else "passed"
+    whole = f"failed: {'; '.join(check.what for check in bad)}" if bad else result
+    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole}
     told |= {"looked at": [asdict(check) for check in checks]}
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()
-    records.note("", DRILL, at=at, note=f"restore drill {result}, {len(checks)} checks")
+    note = f"restore drill {whole}, {len(checks)} checks"
+    records.note("", DRILL, at=at, note=note, result=result)
     records.keep(records.folder / "drills", f"{at:%Y-%m-%d}.json", data)

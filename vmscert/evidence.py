@@ -1,16 +1,16 @@
-"""A change record as evidence: files, steps that chain by hash, and a signed list of SHA-256.
+"""A change record as evidence: files, lines of the ledger, and a signed list of SHA-256.
 
 The signature is Ed25519 (RFC 8032) by the record key, which is not the CA's. It proves that the
-files are those that were signed, and the chain that no step was changed, left out or moved. It does
-not prove the time: the clock is the laptop's. Whoever holds the record key and its password can
-make another record; the ledger and a copy of the last hash in other hands would tell.
+files are those that were signed. The steps are all lines of the ledger from the hash in the plan
+on: their hashes prove that none was changed, left out or moved. It does not prove the time: the
+clock is the laptop's. Whoever holds the record key and its password can make another record; the
+ledger and a copy of its last hash in other hands would tell.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from vmscert.facts import DATA
 from vmscert.files import sha256sums, write_atomic, write_once
+from vmscert.ledger import CHANGED, broken_lines, read_rows
 
 PLAN, STEPS, SUMS, SIGNATURE, PUBLIC = (
-    "plan.json", "steps.jsonl", "SHA256SUMS", "SHA256SUMS.sig", "record.pem",
+    "plan.json", "steps.csv", "SHA256SUMS", "SHA256SUMS.sig", "record.pem",
 )  # fmt: skip
 VERIFY = "verify.py"
+_OLD_STEPS = "steps.jsonl"  # what records had that were begun when steps were a chain of their own
 
 
 def public_pem(key: Ed25519PrivateKey) -> bytes:
@@ -46,10 +48,11 @@ def seal(folder: Path, key: Ed25519PrivateKey, announce: Callable[[str], None]) 
     changed is ever signed anew. The caller holds the lock of the records.
     """
     if is_sealed(folder):
-        for problem in (*_bad_signature(folder), *_changed(folder), *_broken_steps(folder)):
+        for problem in problems(folder, more=True):
             raise ValueError(f"{folder.name}: {problem}. It is not signed anew")
+    else:
+        write_atomic(folder / VERIFY, (DATA / "change" / VERIFY).read_bytes())
     write_once(folder / PUBLIC, public_pem(key))
-    write_once(folder / VERIFY, (DATA / "change" / VERIFY).read_bytes())
     sums = sha256sums({path.name: path.read_bytes() for path in _listed(folder)})
     announce(hashlib.sha256(sums).hexdigest())
     # The signature goes first: a record without one is open, never wrongly signed.
@@ -58,36 +61,22 @@ def seal(folder: Path, key: Ed25519PrivateKey, announce: Callable[[str], None]) 
     write_atomic(folder / SIGNATURE, key.sign(sums))
 
 
-def problems(folder: Path) -> tuple[str, ...]:
-    """Return one sentence for everything in a record that is not as it was signed."""
-    if not is_sealed(folder):
-        return (*_broken_steps(folder),)
-    found = (*_bad_signature(folder), *_changed(folder), *_added(folder))
+def problems(folder: Path, more: bool = False) -> tuple[str, ...]:
+    """Return one sentence for everything in a record that is not as it was signed.
+
+    `more` files may have come since.
+    """
+    signed = is_sealed(folder)
+    found = (*_bad_signature(folder), *_other_files(folder, more)) if signed else ()
     return (*found, *_broken_steps(folder))
 
 
-def add_steps(folder: Path, steps: list[Mapping[str, Any]]) -> None:
-    """Add steps to the end of the chain, all or none; the caller holds the lock."""
+def count_steps(folder: Path) -> int:
+    """Return how many steps a record tells."""
     path = folder / STEPS
-    text = path.read_bytes() if path.exists() else b""
-    lines = text.splitlines()
-    last = lines[-1] if lines else (folder / PLAN).read_bytes()
-    for step in steps:
-        told = {**step, "previous": hashlib.sha256(last).hexdigest()}
-        last = json.dumps(told, ensure_ascii=False).encode(errors="replace")
-        text += last + b"\n"
-    write_atomic(path, text)
-
-
-def read_steps(folder: Path) -> list[dict[str, Any]]:
-    """Return the steps of a record, oldest first; ValueError for a line that is none."""
-    path = folder / STEPS
-    try:
-        return (
-            [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-        )
-    except ValueError:
-        raise ValueError(f"{path} was changed by hand: restore it from the backup") from None
+    if not path.exists():
+        return len((folder / _OLD_STEPS).read_bytes().splitlines())
+    return len(read_rows(path.read_bytes().decode()))
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -106,51 +95,42 @@ def _bad_signature(folder: Path) -> Iterator[str]:
         yield f"{SUMS}, {SIGNATURE} or {PUBLIC} is missing or damaged"
 
 
-def _changed(folder: Path) -> Iterator[str]:
-    for name, digest in _sums(folder).items():
+def _other_files(folder: Path, more: bool) -> Iterator[str]:
+    """What the list that was signed says otherwise; `more` files may have come since."""
+    path = folder / SUMS
+    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    signed = {line[66:]: line[:64] for line in text.splitlines()}
+    for name, digest in signed.items():
         path = folder / name
         if not path.exists():
             yield f"{name} is missing"
         elif not path.is_file() or _sha256(path) != digest:
             yield f"{name} was changed"
-
-
-def _added(folder: Path) -> Iterator[str]:
-    known = _sums(folder)
-    yield from (f"{one.name} was added later" for one in _listed(folder) if one.name not in known)
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """File → SHA-256, as the list says that was signed."""
-    path = folder / SUMS
-    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    return {
-        name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())
-    }
+    if not more:
+        there = (path.name for path in _listed(folder))
+        yield from (f"{name} was added later" for name in there if name not in signed)
 
 
 def _broken_steps(folder: Path) -> Iterator[str]:
-    """Which steps do not follow the one before; the first follows the plan."""
+    """Which steps do not follow the one before, and whether they are those of the plan."""
+    plan, steps, old = (folder / name for name in (PLAN, STEPS, _OLD_STEPS))
+    if not (steps.exists() or old.exists()) and not is_sealed(folder):
+        return  # a change that is open: its steps are in the ledger
     try:
-        last, lines = _sha256(folder / PLAN), (folder / STEPS).read_bytes().splitlines()
+        last = _sha256(plan)
+        for number, line in enumerate(old.read_bytes().splitlines() if old.exists() else (), 1):
+            if f'"previous": "{last}"'.encode() not in line:
+                yield f"{_OLD_STEPS}, line {number}: {CHANGED}"
+            last = hashlib.sha256(line).hexdigest()
+        if steps.exists() or not old.exists():
+            text, start = steps.read_bytes().decode(), json.loads(plan.read_bytes())["ledger"]
+            yield from (f"{STEPS}{problem}" for problem in broken_lines(text, start))
+            if not any(_sha256(plan) in row for row in read_rows(text)):
+                yield f"{PLAN} is not the plan of {STEPS}"
     except OSError:
-        if is_sealed(folder) or (folder / STEPS).exists():
-            yield f"{PLAN} or {STEPS} is missing"
-        return
-    for number, line in enumerate(lines, 1):
-        if _previous(line) != last:
-            yield (
-                f"{STEPS}, line {number}: was changed, or what comes before it was changed, "
-                f"removed, added or moved"
-            )
-        last = hashlib.sha256(line).hexdigest()
-
-
-def _previous(line: bytes) -> str:
-    try:
-        return str(json.loads(line)["previous"])
-    except (ValueError, LookupError, TypeError):
-        return ""
+        yield f"{PLAN} or {STEPS} is missing"
+    except (ValueError, LookupError, TypeError) as error:
+        yield f"{PLAN} or {STEPS} can't be read: {error}"
 
 
 def _sha256(path: Path) -> str:

@@ -44,7 +44,9 @@ def execute(
     closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
     stopped = _run(notebook)
     files = {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": page(notebook)}
-    folder = _folder(records, runbook, closed) or records.new_change(runbook, at)
+    # The folder of the change that the run began or went on with, if it came that far.
+    mine = [folder for folder in records.changes(runbook) if folder not in closed]
+    folder = mine[-1] if mine else records.new_change(runbook, at)
     if is_sealed(folder):
         kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
     else:
@@ -52,12 +54,6 @@ def execute(
     if stopped:
         raise NotebookError(stopped)
     return kept
-
-
-def _folder(records: Records, runbook: str, closed: set[Path]) -> Path | None:
-    """The folder of the change that a run began or went on with, if it came that far."""
-    here = [folder for folder in records.changes(runbook) if folder not in closed]
-    return here[-1] if here else None
 
 
 def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:

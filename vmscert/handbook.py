@@ -113,7 +113,7 @@ def _replaced_by(end: datetime, label: str) -> Dated:
 
 def _routine(job: Job) -> Iterator[Dated]:
     """The drill twice a year, counted from the last that passed, else from today."""
-    passed = [e for e in job.records.ledger.entries() if e.action == DRILL and "passed" in e.note]
+    passed = [e for e in job.records.ledger.entries() if e.action == DRILL and e.result == "passed"]
     last = datetime.fromisoformat(passed[-1].time) if passed else None
     when = last + _HALF_A_YEAR if last else job.at
     told = f"the last passed on {last:%Y-%m-%d}" if last else "none has passed yet"

@@ -39,8 +39,8 @@ class Stop(Exception):  # noqa: N818 - what people read in red is this name
 class Job:
     """One run of one runbook on one site; `at` is the time at which it was opened.
 
-    `table` is the file that describes the site, `clock` tells the time of a step, and `change` is
-    what was approved, once it was.
+    `table` is the file that describes the site, `clock` tells the time of a step, which is later,
+    and `change` is what was approved, once it was.
     """
 
     runbook: str
@@ -66,10 +66,6 @@ class Job:
         """The folder of the records, short where it lies within the kit."""
         folder = self.records.folder.resolve()
         return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
-
-    def moment(self) -> datetime:
-        """Return the time of a step: it is later than that of the run."""
-        return self.clock() if self.clock else self.at
 
     def permit(self) -> None:
         """Raise Stop unless this may change something: a rehearsal may, and an approved plan."""

@@ -4,14 +4,18 @@ Every line carries the SHA-256 of the line before it and of itself. `ledger.seal
 the number of lines and the last hash, so that a line cut off at the end is missed too. This proves
 order and integrity against mistakes and tampering with the ledger alone; whoever can rewrite both
 files can rewrite history, and the times are the computer's.
+
+A ledger that was begun with fewer columns is read as it is, and gets the others with its next line:
+cells that are empty at the end of a line do not count for its hash, so that every hash stays.
 """
 
 import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +26,15 @@ _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it."""
+    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it.
+
+    `note` is read by people only. `change` is the folder in `changes/` of the change to which the
+    deed belongs, `user` and `machine` say who did it where; `approved_by`, `carried_out_by` and
+    `emergency` are those of an approval. `command` is what is to be run at the computer, `folder`
+    what is carried there; `encryption` is that of a PFX; `key` says whether a CA was taken over
+    with its key; `digest` is the SHA-256 of what was approved, made or signed; `result` is that of
+    a drill.
+    """
 
     time: str
     runbook: str
@@ -32,6 +44,18 @@ class Entry:
     thumbprint: str = ""
     not_after: str = ""
     note: str = ""
+    change: str = ""
+    user: str = ""
+    machine: str = ""
+    command: str = ""
+    folder: str = ""
+    encryption: str = ""
+    key: str = ""
+    digest: str = ""
+    result: str = ""
+    approved_by: str = ""
+    carried_out_by: str = ""
+    emergency: str = ""
 
     @property
     def day(self) -> str:
@@ -39,7 +63,27 @@ class Entry:
         return self.time[:10]
 
 
-COLUMNS = (*(field.name for field in fields(Entry)), "hash")
+_NAMES = tuple(field.name for field in fields(Entry))
+COLUMNS = (*_NAMES, "hash")
+CHANGED = "was changed, or a line before it was changed, removed, added or moved"
+_FIRST = _NAMES.index("note") + 1  # columns that every ledger has
+# What lines of those alone say in their notes, where programs want to know it: action → pattern.
+_PFX = r"PFX (?P<encryption>[^,]+)(, .*)?"
+_APPROVAL = (
+    r"plan \w+, approved by (?P<approved_by>.+), carried out by (?P<carried_out_by>.+?)"
+    r"(; emergency: (?P<emergency>.+))?"
+)
+_NOTED = {
+    "approve": _APPROVAL,
+    "go on": _APPROVAL,
+    "issue": _PFX,
+    "renew": _PFX,
+    "hand over": r"(?P<command>.+?): (?P<folder>.+)",
+    "adopt CA": r".*, (?P<key>with(out)? its key)",
+    "create record key": r"SHA-256 (?P<digest>.+)",
+    "seal record": r"changes/(?P<change>.+): SHA256SUMS (?P<digest>.+)",
+    "drill": r"restore drill (?P<result>passed|failed).*",
+}
 
 
 class Ledger:
@@ -49,14 +93,29 @@ class Ledger:
         self.path = folder / "ledger.csv"
         self.seal = folder / "ledger.seal"
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return every line, oldest first; ValueError when the file is not a ledger."""
-        return tuple(entry for entry, _ in self._lines())
+    def text(self) -> str:
+        """Return the file as it stands there; ValueError when it is no text any more."""
+        try:
+            return self.path.read_bytes().decode() if self.path.exists() else ""
+        except UnicodeDecodeError:
+            raise self._spoilt(": was saved in another encoding.") from None
+
+    def entries(self, text: str | None = None) -> tuple[Entry, ...]:
+        """Return every line, oldest first, of the file or of what was read of it as `text()`.
+
+        ValueError when it is not a ledger.
+        """
+        return tuple(_entry(row) for row in self._rows(text))
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
         """Return how many lines there are, and the hash of the last; or of the first `lines`."""
-        known = self._lines()[:lines]
-        return len(known), known[-1][1] if known else _START
+        known = self._rows()[:lines]
+        return len(known), known[-1][-1] if known else _START
+
+    def since(self, lines: int) -> str:
+        """Return the header and all but the first `lines`, as they stand in the file."""
+        found = self.text().splitlines(keepends=True)
+        return "".join([*found[:1], *found[1 + lines :]])
 
     def append(self, *entries: Entry) -> None:
         """Add lines: the whole file is replaced at once, so a crash leaves the old or the new.
@@ -65,93 +124,97 @@ class Ledger:
         """
         if not entries:
             return
-        lines = self._lines()
-        for problem in self._broken_seal(lines):
+        text = self.text()
+        rows = self._rows(text)
+        for problem in self._broken_seal(rows):
             raise self._spoilt(f"{problem}.")
-        last = lines[-1][1] if lines else _START
-        if not lines:  # sealed from the start: lines without a seal are never a crash's
+        last = rows[-1][-1] if rows else _START
+        if not rows:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
-        text = self._text() or _row(COLUMNS)
+        text = _with_all_columns(text)
         for entry in entries:
-            last = _chain(last, entry)
-            text += _row((*_values(entry), last))
+            values = [*map(_tame, vars(entry).values())]
+            last = _chain(last, values)
+            text += _row((*values, last))
         write_atomic(self.path, text.encode())
-        self._write_seal(len(lines) + len(entries), last)
+        self._write_seal(len(rows) + len(entries), last)
 
-    def problems(self) -> tuple[str, ...]:
+    def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
 
-        A line that is no longer a line at all hides those below: then only that one is told.
+        Of the file, or of what was read of it as `text()`. A line that is no longer a line at all
+        hides those below: then only that one is told.
         """
         try:
-            lines = self._lines()
+            text = self.text() if text is None else text
+            rows = self._rows(text)
         except ValueError as error:
             return (str(error),)
-        found = (*self._broken_links(lines), *self._broken_seal(lines))
+        found = (*broken_lines(text), *self._broken_seal(rows))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
-    def _broken_links(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
-        """Yield where and what, to stand behind the file's name."""
-        last, written = _START, self._text().splitlines(keepends=True)[1:]
-        for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
-            if found != _chain(last, entry) or line != _row((*_values(entry), found)):
-                yield (
-                    f", line {number}: was changed, or a line before it was changed, removed, "
-                    f"added or moved"
-                )
-            last = found
-
-    def _broken_seal(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
-        count, last = self._read_seal()
-        if count is None:
-            if lines or self.seal.exists():
+    def _broken_seal(self, rows: list[list[str]]) -> Iterator[str]:
+        try:
+            seal = json.loads(self.seal.read_bytes())
+            count, last = max(0, int(seal["lines"])), str(seal["hash"])
+        except (OSError, ValueError, LookupError, TypeError, OverflowError):
+            if rows or self.seal.exists():
                 yield ": the seal is missing or spoilt, so lines may have been cut off unseen"
+            return
         # More lines than sealed are what a crash between the two writes leaves: no harm.
-        elif len(lines) < count:
-            yield f": {count} lines were sealed, {len(lines)} are left"
-        elif count and lines[count - 1][1] != last:
+        if len(rows) < count:
+            yield f": {count} lines were sealed, {len(rows)} are left"
+        elif count and rows[count - 1][-1] != last:
             yield f", line {count + 1}: is not the line that was sealed"
 
-    def _lines(self) -> list[tuple[Entry, str]]:
-        text = self._text()
-        if text and not text.startswith(_row(COLUMNS)):
-            raise self._spoilt(", line 1: is not as it was written: was it saved in Excel?")
-        if text and not text.endswith("\n"):
-            raise self._spoilt(": the last line is not whole.")
-        return [(Entry(*row[:-1]), row[-1]) for row in self._rows(text.split("\n")[1:-1])]
-
-    def _rows(self, lines: list[str]) -> Iterator[list[str]]:
-        reader = csv.reader(lines, strict=True)
+    def _rows(self, text: str | None = None) -> list[list[str]]:
+        text = self.text() if text is None else text
         try:
-            for row in reader:
-                if len(row) != len(COLUMNS):
-                    raise csv.Error(f"{len(row)} cells, not {len(COLUMNS)}")
-                yield row
-        except csv.Error as error:
-            raise self._spoilt(f", line {reader.line_num + 1}: was changed, {error}.") from None
+            return read_rows(text)
+        except ValueError as error:
+            raise self._spoilt(str(error)) from None
 
     def _spoilt(self, what: str) -> ValueError:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
 
-    def _text(self) -> str:
-        if not self.path.exists():
-            return ""
-        try:
-            return self.path.read_bytes().decode()
-        except UnicodeDecodeError:
-            raise self._spoilt(": was saved in another encoding.") from None
-
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())
 
-    def _read_seal(self) -> tuple[int | None, str]:
-        """Return how many lines were sealed, and the hash of the last; None if nobody can tell."""
-        try:
-            seal = json.loads(self.seal.read_bytes())
-            return max(0, int(seal["lines"])), str(seal["hash"])
-        except (OSError, ValueError, LookupError, TypeError, OverflowError):
-            return None, ""
+
+def read_rows(text: str) -> list[list[str]]:
+    """Return the cells of each line of a ledger, or of a part of one that has its header.
+
+    The last cell is the line's hash. ValueError says what and where, to stand behind the file's
+    name.
+    """
+    header, *lines = text.split("\n")
+    if text and f"{header}\n" not in _HEADERS:
+        raise ValueError(", line 1: is not as it was written: was it saved in Excel?")
+    if text and lines.pop():
+        raise ValueError(": the last line is not whole.")
+    wanted, reader, found = header.count(",") + 1, csv.reader(lines, strict=True), []
+    try:
+        for row in reader:
+            if len(row) != wanted:
+                raise csv.Error(f"{len(row)} cells, not {wanted}")
+            found.append(row)
+    except csv.Error as error:
+        raise ValueError(f", line {reader.line_num + 1}: was changed, {error}.") from None
+    return found
+
+
+def broken_lines(text: str, last: str = _START) -> Iterator[str]:
+    """Yield where lines do not follow, one by one, the line whose hash is `last`.
+
+    Each sentence is to stand behind the file's name. ValueError as `read_rows`.
+    """
+    written = text.splitlines(keepends=True)[1:]
+    for number, (row, line) in enumerate(zip(read_rows(text), written, strict=False), 2):
+        values = [*map(_tame, row[:-1])]
+        if row[-1] != _chain(last, values) or line != _row((*values, row[-1])):
+            yield f", line {number}: {CHANGED}"
+        last = row[-1]
 
 
 def iso(at: datetime) -> str:
@@ -159,8 +222,22 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _values(entry: Entry) -> tuple[str, ...]:
-    return tuple(map(_tame, astuple(entry)))
+def _entry(row: list[str]) -> Entry:
+    """The deed of a line; one from before there were columns tells in its note what they hold."""
+    entry = Entry(*row[:-1])
+    pattern = _NOTED.get(entry.action)
+    told = re.fullmatch(pattern, entry.note) if pattern and not any(row[_FIRST:-1]) else None
+    return replace(entry, **told.groupdict("")) if told else entry
+
+
+def _with_all_columns(text: str) -> str:
+    """A ledger with every column, empty where it had fewer; its hashes are the same."""
+    if text.startswith(_row(COLUMNS)):
+        return text
+    header, *lines = text.splitlines(keepends=True) or [""]
+    more = "," * (len(_NAMES) - header.count(","))
+    parts = (line.rpartition(",") for line in lines)
+    return _row(COLUMNS) + "".join(f"{before}{more},{found}" for before, _, found in parts)
 
 
 def _tame(value: str) -> str:
@@ -169,11 +246,17 @@ def _tame(value: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _chain(last: str, entry: Entry) -> str:
-    return hashlib.sha256(json.dumps([last, *_values(entry)]).encode()).hexdigest()
+def _chain(last: str, values: list[str]) -> str:
+    """The hash of a line; what is empty at its end does not count, but in the first columns."""
+    end = max((n for n, value in enumerate(values, 1) if value), default=0)
+    told = json.dumps([last, *values[: max(end, _FIRST)]])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _row(values: Iterable[str]) -> str:
     line = io.StringIO(newline="")
     csv.writer(line, lineterminator="\n").writerow(values)
     return line.getvalue()
+
+
+_HEADERS = {_row((*_NAMES[:n], "hash")) for n in range(_FIRST, len(COLUMNS))}

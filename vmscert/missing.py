@@ -253,7 +253,7 @@ def unanswered(job: Job) -> dict[str, str]:
         if job.site[name].enrolment != PFX
     }
     for entry in job.records.ledger.entries():
-        if entry.action == "hand over" and entry.note.startswith(f"{_REQUEST}: "):
+        if entry.action == "hand over" and entry.command == _REQUEST:
             found.setdefault(entry.host, "a new certificate: its request is under way")
         elif entry.action in ("sign", "receive"):
             found.pop(entry.host, None)

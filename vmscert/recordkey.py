@@ -29,8 +29,9 @@ def record_key(job: Job) -> Ed25519PrivateKey:
         if not path.exists():
             key = Ed25519PrivateKey.generate()
             encrypted = encrypt_key(key, password)
-            note = f"SHA-256 {sha256(public_pem(key)).hexdigest()}"
-            job.records.note(job.number, _MADE, at=job.at, note=note)
+            digest = sha256(public_pem(key)).hexdigest()
+            note = f"SHA-256 {digest}"
+            job.records.note(job.number, _MADE, at=job.at, note=note, digest=digest)
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)
@@ -50,5 +51,4 @@ def open_record_key(records: Records, password: str) -> Ed25519PrivateKey:
 
 def known_keys(records: Records) -> set[str]:
     """Return the SHA-256 of every record.pem that the ledger knows."""
-    made = (entry.note for entry in records.ledger.entries() if entry.action == _MADE)
-    return {note.removeprefix("SHA-256 ") for note in made}
+    return {entry.digest for entry in records.ledger.entries() if entry.action == _MADE}

@@ -14,7 +14,7 @@
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes
     drills/<date>.json                 what a restore drill found
-    changes/<date>-<runbook>/          the record of one change: plan, approval, steps, proof
+    changes/<date>-<runbook>/          the record of one change: plan, steps, proof
 
 Files are the state, the ledger is the story. Everything is written whole, under a lock; every
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
@@ -28,6 +28,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -66,9 +67,17 @@ class Records:
         if self.folder.is_file():
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
-        # What else wants to know of every line of the ledger: the steps of a change.
-        self.listener: Callable[[list[Entry]], None] | None = None
+        self._change, self._clock = "", None
         self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
+
+    def within(self, change: str, clock: Callable[[], datetime] | None = None) -> "Records":
+        """Return the same folder, whose new lines of the ledger belong to this change.
+
+        `clock` tells when each of them is written; without it the caller does.
+        """
+        mine = copy(self)
+        mine._change, mine._clock = change, clock
+        return mine
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -183,13 +192,14 @@ class Records:
         """Whether the CA was taken over from somebody whose key could not be."""
         made = [e for e in self.ledger.entries() if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
         last = made[-1] if made else None
-        return last is not None and last.action == ADOPT_CA and last.note.endswith(_NO_KEY)
+        return last is not None and last.action == ADOPT_CA and last.key == _NO_KEY
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
         key = authority.encrypted_key(password)
         with self.lock():
-            if self._ca.key.exists() or (self._ca.cer.exists() and self._was_used()):
+            used = any(one.action in (*_ISSUED, "sign") for one in self.ledger.entries())
+            if self._ca.key.exists() or (self._ca.cer.exists() and used):
                 raise FileExistsError(
                     f"{self.folder} has a CA already: its key is never overwritten. If one of "
                     f"ca.cer and ca.key is missing, restore it from the backup"
@@ -215,8 +225,8 @@ class Records:
             if self._ca.cer.exists():
                 raise FileExistsError(f"{self.folder} has a CA already: adopt into a new folder")
             name = certificate.subject.rfc4514_string()
-            about = f"{name}, {'with its key' if key else _NO_KEY}"
-            self.note("10", ADOPT_CA, certificate, at=at, note=about)
+            about = "with its key" if key else _NO_KEY
+            self.note("10", ADOPT_CA, certificate, at=at, note=f"{name}, {about}", key=about)
             self._ca.write(certificate, key)
 
     def save_next(self, authority: Authority, password: str, at: datetime) -> None:
@@ -274,9 +284,6 @@ class Records:
             self._ca.move_to(CaFiles(self.folder / "former" / label))
         self._next.move_to(self._ca)
 
-    def _was_used(self) -> bool:
-        return any(entry.action in (*_ISSUED, "sign") for entry in self.ledger.entries())
-
     @property
     def _ca(self) -> CaFiles:
         return CaFiles(self.folder)
@@ -308,7 +315,8 @@ class Records:
         path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
         note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
         with self.lock():
-            self.note(runbook, action, issued.certificate, host=host, at=at, note=note)
+            told = {"note": note, "encryption": encryption}
+            self.note(runbook, action, issued.certificate, host=host, at=at, **told)
             write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
             if pem:
                 write_once(path.with_suffix(".key"), key)
@@ -379,9 +387,8 @@ class Records:
     def pfx_encryptions(self) -> dict[str, str]:
         """Return host → encryption of the PFX of its newest complete certificate."""
         issued = (entry for entry in self.ledger.entries() if entry.action in _ISSUED)
-        noted = {entry.thumbprint: entry.note.split(",")[0] for entry in issued}
-        paths = self.pfx_paths().items()
-        return {host: noted[path.stem].removeprefix("PFX ") for host, path in paths}
+        noted = {entry.thumbprint: entry.encryption for entry in issued}
+        return {host: noted[path.stem] for host, path in self.pfx_paths().items()}
 
     def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
         """Note that a key is in other hands: what it belongs to is never to be trusted again.
@@ -446,19 +453,16 @@ class Records:
 
     def dropped(self) -> list[Path]:
         """Return the files that people put into the folder `drop`; make it if it is missing."""
-        self._drop.mkdir(parents=True, exist_ok=True)
-        return sorted(path for path in self._drop.iterdir() if path.is_file())
+        place = self.folder / "drop"
+        place.mkdir(parents=True, exist_ok=True)
+        return sorted(path for path in place.iterdir() if path.is_file())
 
     def put_away(self, path: Path) -> None:
         """Move a dropped file that was taken in to `drop/taken`; nothing there is overwritten."""
         with self.lock():
-            taken = self._drop / "taken"
+            taken = self.folder / "drop" / "taken"
             taken.mkdir(exist_ok=True)
             path.rename(_free(taken / path.name))
-
-    @property
-    def _drop(self) -> Path:
-        return self.folder / "drop"
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for, unless it is answered; the newest request counts."""
@@ -508,7 +512,7 @@ class Records:
     # The story
 
     def keep(self, folder: Path, name: str, data: bytes) -> Path:
-        """Add a file to the record of a change; never overwrite."""
+        """Add a file to the record of a change; one of that name stays, the new gets a number."""
         with self.lock():
             path = _free(folder / name)
             write_once(path, data)
@@ -535,28 +539,27 @@ class Records:
         runbook: str,
         action: str,
         certificate: x509.Certificate | None = None,
+        /,
         *,
         at: datetime,
-        host: str = "",
-        note: str = "",
+        **about: str,
     ) -> None:
-        """Add one line to the ledger."""
-        about = {}
+        """Add one line to the ledger; `about` names other columns of it."""
         if certificate is not None:
-            about = {
+            about |= {
                 "serial": f"{certificate.serial_number:X}",
                 "thumbprint": thumbprint(certificate),
                 "not_after": iso(certificate.not_valid_after_utc),
             }
-        self.note_all([Entry(iso(at), runbook, action, host, note=note, **about)])
+        self.note_all([Entry(iso(at), runbook, action, **about)])
 
     def note_all(self, entries: Iterable[Entry]) -> None:
-        """Add lines to the ledger, all or none."""
-        new = list(entries)
+        """Add lines to the ledger, all or none, with who writes them and for which change."""
+        told = {"change": self._change, **whoami()}
+        if self._clock:
+            told["time"] = iso(self._clock())
         with self.lock():
-            self.ledger.append(*new)
-            if self.listener and new:
-                self.listener(new)
+            self.ledger.append(*(replace(entry, **told) for entry in entries))
 
 
 def _certificate(path: Path) -> x509.Certificate:

@@ -92,13 +92,9 @@ def _visits(job: Job, host: str, command: str) -> list[Entry]:
     ordered = [
         number
         for number, entry in enumerate(mine)
-        if entry.action == "hand over" and _command(entry).partition(" -Turn ")[0] == command
+        if entry.action == "hand over" and entry.command.partition(" -Turn ")[0] == command
     ]
     return mine[ordered[-1] :] if ordered else []
-
-
-def _command(entry: Entry) -> str:
-    return entry.note.partition(": ")[0]
 
 
 def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores | None) -> str:
@@ -108,7 +104,7 @@ def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores 
     folder = job.records.handed_over(host.name)
     if not visits or folder is None:
         return "prepare its folder"
-    place, command = folder.relative_to(job.records.folder).as_posix(), _command(visits[0])
+    place, command = folder.relative_to(job.records.folder).as_posix(), visits[0].command
     if state == "to do":
         return f"carry {place} there, run {command}"
     if state == "carried":
