@@ -27,7 +27,9 @@ def test_the_computers_are_counted_and_a_state_has_its_sign(asked):
 
 
 def test_folders_are_offered_only_while_some_wait_to_be_carried(asked):
-    leaving, _ = board_form(asked).form.children
+    form = board_form(asked)
+    form.shown()
+    leaving, _ = form.form.children
     assert (leaving.children[1].options, leaving.layout.display) == ((), "none")
 
 

@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 import unicodedata
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from xml.etree import ElementTree
@@ -293,6 +293,21 @@ class TestTable:
 
     def test_a_cell_that_a_row_does_not_have_is_empty(self):
         assert "NaN" not in repr(table([{"a": "x", "b": 1}, {"a": None}]))
+
+    @pytest.mark.parametrize("of", [lambda host: host, asdict])
+    def test_columns_rename_choose_order_and_compute(self, of):
+        hosts = [of(Host("rec-1", owner="Ann"))]
+        shown = table(hosts, {"who": "owner", "computer": "name", "always": lambda _: True})
+        assert shown.frame.to_dict("records") == [
+            {"who": "Ann", "computer": "rec-1", "always": "yes"}
+        ]
+        assert list(shown.frame.columns) == ["who", "computer", "always"]
+
+    def test_a_mark_replaces_a_cell_that_says_just_that(self):
+        shown = table([{"a": "done", "b": "done so far"}], marks={"done": "<b>✓</b>"})
+        assert "><b>✓</b></td>" in shown._repr_html_()
+        assert ">done so far</td>" in shown._repr_html_()
+        assert "<b>" not in repr(shown)
 
     def test_a_set_is_written_in_one_order(self):
         groups = frozenset({"streaming media", "event server", "server"})

@@ -47,8 +47,15 @@ class BoardForm(Form):
     told: list[str] = field(default_factory=list)  # what the last files brought
 
     def shown(self) -> dict[str, str]:
-        """What came back last, how many computers stand where, and the board."""
-        found = board(self.job)
+        """What came back last, how many computers stand where, and the board.
+
+        The list above it offers the folders that wait; where none does, there is none.
+        """
+        found, leaving = board(self.job), self.form.children[0]
+        waiting = [one.computer for one in found if one.state == "to do"]
+        leaving.children[1].options = waiting
+        leaving.children[1].rows = min(max(len(waiting), 2), 8)
+        leaving.layout.display = None if waiting else "none"
         counts = Counter(one.state for one in found)
         listed = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         many = "1 computer" if len(found) == 1 else f"{len(found)} computers"
@@ -69,20 +76,10 @@ class BoardForm(Form):
         chosen = list(hosts)
         mark_carried(self.job, chosen)
         self.told = [f"{name}: carried" for name in chosen]
-        self.offer()
 
     def drop(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Take back (name, bytes) of files that came together: one that is odd stops no other."""
         self.told = [sentence for sentence, _ in take_each(self.job, files)]
-        self.offer()
-
-    def offer(self) -> None:
-        """List the computers whose folders wait; where none does, there is nothing to choose."""
-        leaving = self.form.children[0]
-        waiting = [one.computer for one in board(self.job) if one.state == "to do"]
-        leaving.children[1].options = waiting
-        leaving.children[1].rows = min(max(len(waiting), 2), 8)
-        leaving.layout.display = None if waiting else "none"
 
 
 def board_form(job: Job) -> BoardForm:
@@ -106,6 +103,4 @@ def board_form(job: Job) -> BoardForm:
     ]
     columns = [widgets.VBox(one) for one in (leaving, returning)]
     form = widgets.HBox(columns, layout=widgets.Layout(grid_gap="24px"))
-    made = BoardForm(job, form, take_dropped(job))
-    made.offer()
-    return made
+    return BoardForm(job, form, take_dropped(job))

@@ -8,7 +8,7 @@ answer. Numbers are dealt by a seed, so that a trainer can draw the same exam ag
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations, islice
@@ -89,7 +89,7 @@ class _Opened:
         self.level = 0
 
 
-class Gallery:
+class Gallery(AbstractContextManager):
     """Numbered stands, each with a server that runs until `close()`, and the trainee's score.
 
     `with` closes it, too; the end of the program does in any case.
@@ -110,9 +110,6 @@ class Gallery:
         if stand.crls:
             write_atomic(file.with_suffix(".crl"), pem(stand.crls))
         return _Opened(stand, call(stand, port), file)
-
-    def __enter__(self) -> "Gallery":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,6 +1,6 @@
 """A CA that another tool made: audited, taken over, and how it is repaired without an outage."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -100,8 +100,21 @@ def audit(job: Job, found: Inheritance, key_in_user_store: bool = False) -> list
     rows = {row["check"]: row for row in facts("inherited")}
     order = list(rows)
     wrong.sort(key=lambda pair: order.index(pair[1]))
-    days = _days(found)
-    return [_told(where, rows[check], days) for where, check in wrong]
+    end = found.ca.not_valid_after_utc
+    first = min([end, *(one.not_valid_after_utc for one in found.certificates)])
+    days = {"end": end, "by": end - timedelta(days=PLAN), "first": first}
+    said = {name: f"{day:%Y-%m-%d}" for name, day in days.items()}
+    return [
+        {
+            "where": where,
+            "what": row["what"] + doubt(row["tag"]),
+            "why it matters": row["why"],
+            "when": row["when"].format_map(said),
+            "what to do": f"{row['remedy']} ({row['runbook']})",
+        }
+        for where, check in wrong
+        for row in (rows[check],)
+    ]
 
 
 def adopt(job: Job, found: Inheritance) -> list[dict[str, str]]:
@@ -118,7 +131,8 @@ def adopt(job: Job, found: Inheritance) -> list[dict[str, str]]:
             authority = Authority(Issued(found.ca, found.key)) if found.key else None
             password = job.secret("CA", new=True) if authority else ""
             job.records.adopt(found.ca, authority, password, job.at)
-        rows = [_ca_row(found)]
+        key = "encrypted anew" if found.key else "not here: this CA can't sign"
+        rows = [_row("the CA", found.ca) | {"private key": key}]
         for host in job.site.servers:
             for one in found.of(host):
                 job.records.save_adopted(host.name, one, at=job.at)
@@ -151,10 +165,11 @@ def _of_the_ca(found: Inheritance, in_store: bool, stores: Iterable[Stores]) -> 
         yield "key-in-user-store"
     if found.key is None:
         yield "no-key"
-    if isinstance(ca.signature_hash_algorithm, SHA1) or _made_with_sha1(found):
+    if any(isinstance(one.signature_hash_algorithm, SHA1) for one in (ca, *found.certificates)):
         yield "sha-1"
-    if any(_is_twin(one, ca) for held in stores for one in (*held.trusted, *held.user_root)):
-        yield "twin"
+    roots = (one for held in stores for one in (*held.trusted, *held.user_root))
+    if any(one.subject == ca.subject and Reading(one).spki != Reading(ca).spki for one in roots):
+        yield "twin"  # a root that a computer trusts has the name of this CA, and another key
 
 
 def _of_a_server(job: Job, found: Inheritance, host: Host) -> Iterator[str]:
@@ -174,40 +189,6 @@ def _of_a_server(job: Job, found: Inheritance, host: Host) -> Iterator[str]:
         yield "lacks-names"
     if {one for one in bad if one not in ("name-mismatch", "no-san", "issuer-not-ca")}:
         yield "refused"
-
-
-def _made_with_sha1(found: Inheritance) -> bool:
-    return any(isinstance(one.signature_hash_algorithm, SHA1) for one in found.certificates)
-
-
-def _is_twin(one: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Whether a root that a computer trusts has the name of this CA, and another key."""
-    other = Reading(one).spki != Reading(ca).spki
-    return other and one.subject == ca.subject
-
-
-def _days(found: Inheritance) -> dict[str, str]:
-    """The days that the table of what is wrong speaks of."""
-    end = found.ca.not_valid_after_utc
-    first = min((one.not_valid_after_utc for one in found.certificates), default=end)
-    days = {"end": end, "by": end - timedelta(days=PLAN), "first": min(first, end)}
-    return {name: f"{day:%Y-%m-%d}" for name, day in days.items()}
-
-
-def _told(where: str, row: Mapping[str, str], days: Mapping[str, str]) -> dict[str, str]:
-    sure = doubt(row["tag"])
-    return {
-        "where": where,
-        "what": row["what"] + sure,
-        "why it matters": row["why"],
-        "when": row["when"].format_map(days),
-        "what to do": f"{row['remedy']} ({row['runbook']})",
-    }
-
-
-def _ca_row(found: Inheritance) -> dict[str, str]:
-    key = "encrypted anew" if found.key else "not here: this CA can't sign"
-    return _row("the CA", found.ca) | {"private key": key}
 
 
 def _row(where: str, one: x509.Certificate) -> dict[str, str]:

@@ -110,21 +110,16 @@ def table(
     """
     import pandas as pd
 
-    titles = columns if isinstance(columns, Mapping) else {}
-    written = [
-        {title: _written(value) for title, value in _cells(row, titles).items()} for row in rows
-    ]
+    def cells(row: Any) -> Mapping[str, Any]:
+        if not isinstance(columns, Mapping):
+            return row if isinstance(row, Mapping) else asdict(row)
+        get = row.__getitem__ if isinstance(row, Mapping) else partial(getattr, row)
+        makers = columns.items()
+        return {title: get(of) if isinstance(of, str) else of(row) for title, of in makers}
+
+    written = [{title: _written(value) for title, value in cells(row).items()} for row in rows]
     frame = pd.DataFrame(written, columns=list(columns) if columns else None)
     return Table(frame.fillna(""), empty, marks)
-
-
-def _cells(row: Any, titles: Mapping[str, str | Callable[[Any], Any]]) -> Mapping[str, Any]:
-    if titles:
-        return {
-            title: getattr(row, of) if isinstance(of, str) else of(row)
-            for title, of in titles.items()
-        }
-    return row if isinstance(row, Mapping) else asdict(row)
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:
