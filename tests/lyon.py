@@ -47,6 +47,14 @@ def site_ca():
     return create_authority("Lyon VMS root 2026", AT, QUICK, key("ca"))
 
 
+def crl(authority, at, days, number=7):
+    """The revocation list of a CA that has revoked nothing, for some days from `at`."""
+    builder = x509.CertificateRevocationListBuilder(
+        authority.certificate.subject, at, at + days * DAY
+    ).add_extension(x509.CRLNumber(number), critical=False)
+    return builder.sign(authority.key, SHA256())
+
+
 def secrets(monkeypatch):
     """Let runs find their passwords, and cost less than they should."""
     monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -49,8 +48,6 @@ class Profile:
     key_usage: tuple[str, ...]  # section 4.2.1.3; critical
     # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
     extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
-    path_length: int | None = None  # section 4.2.1.9: how many CAs may stand below
-    crl_url: str = ""  # section 4.2.1.13: where clients fetch the revocation list; "" for nowhere
 
 
 ROOT = Profile(
@@ -132,18 +129,6 @@ class Issued:
         return encrypt_key(self.key, password)
 
 
-class Revoked(NamedTuple):
-    """One certificate that was revoked: its serial number, when, and why as RFC 5280 says it.
-
-    `reason` is "keyCompromise", "superseded", "cessationOfOperation" or another of section 5.3.1;
-    "" gives none.
-    """
-
-    serial: int
-    at: datetime
-    reason: str = ""
-
-
 @dataclass(frozen=True)
 class Authority:
     """A certificate authority: what it is (`issued`) and what it can do."""
@@ -207,36 +192,12 @@ class Authority:
         certificate = self._certificate(names, public_key, at, profile, None)
         return Issued(certificate, None, self.issued.chain)
 
-    def renew(
-        self, certificate: x509.Certificate, at: datetime, key: rsa.RSAPrivateKey | None = None
-    ) -> Issued:
-        """Issue the same names again, with a new key of the same size unless one is given."""
+    def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
+        """Issue the same names again, with a new key of the same size."""
         old = certificate.public_key()
         bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
         profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
-        return self.issue(*subject_names(certificate), at=at, profile=profile, key=key)
-
-    def revocation_list(
-        self, revoked: Iterable[Revoked], at: datetime, days: int, number: int
-    ) -> x509.CertificateRevocationList:
-        """Return the list (CRL) of what this CA has revoked; clients want a new one after `days`.
-
-        `number` grows from list to list (RFC 5280 section 5.2.3). ValueError for a CA that may not
-        sign lists, an unknown reason, or a number or life below 1.
-        """
-        _refuse_listing(self.certificate, days, number)
-        start = _aware(at)
-        builder = x509.CertificateRevocationListBuilder(
-            issuer_name=self.certificate.subject,
-            last_update=max(start - BACKDATE, self.certificate.not_valid_before_utc),
-            next_update=start + timedelta(days=days),
-            revoked_certificates=[_entry(one) for one in {r.serial: r for r in revoked}.values()],
-        )
-        above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-            _key_identifier(self.certificate)
-        )
-        builder = builder.add_extension(above, critical=False)
-        return builder.add_extension(x509.CRLNumber(number), False).sign(self.key, hashes.SHA256())
+        return self.issue(*subject_names(certificate), at=at, profile=profile)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
@@ -301,105 +262,6 @@ def create_authority(
     builder = _builder(subject, subject, key.public_key(), start, end, serial)
     certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
     return Authority(Issued(certificate, key))
-
-
-def listed(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
-    """Return what a list revokes, in its order."""
-    return tuple(
-        Revoked(entry.serial_number, entry.revocation_date_utc, _reason_of(entry)) for entry in crl
-    )
-
-
-def next_list(
-    authority: Authority,
-    before: x509.CertificateRevocationList | None,
-    revoked: Iterable[Revoked],
-    at: datetime,
-    days: int,
-) -> x509.CertificateRevocationList:
-    """Return the list that follows the one before: what that revokes stays revoked as it was."""
-    known = {} if before is None else {one.serial: one for one in listed(before)}
-    every = {one.serial: one for one in revoked} | known
-    number = 1 if before is None else list_number(before) + 1
-    return authority.revocation_list(every.values(), at, days, number)
-
-
-def _refuse_listing(certificate: x509.Certificate, days: int, number: int) -> None:
-    usages = [one.value for one in certificate.extensions if isinstance(one.value, x509.KeyUsage)]
-    if usages and not usages[0].crl_sign:
-        raise ValueError("This CA may not sign revocation lists (key usage without cRLSign)")
-    if days < 1 or number < 1:
-        raise ValueError(f"A list number {number} for {days} days: both are 1 or more")
-
-
-def _entry(one: Revoked) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder(one.serial, _aware(one.at))
-    if one.reason:
-        builder = builder.add_extension(x509.CRLReason(_flag(one.reason)), critical=False)
-    return builder.build()
-
-
-def _flag(reason: str) -> x509.ReasonFlags:
-    """The reason of this name; "unspecified" is left out by leaving it empty, RFC 5280 5.3.1."""
-    fitting = {flag.value: flag for flag in x509.ReasonFlags}
-    for word in ("unspecified", "removeFromCRL"):
-        fitting.pop(word)
-    if reason not in fitting:
-        raise ValueError(f"{reason!r} is no reason to revoke: take one of {', '.join(fitting)}")
-    return fitting[reason]
-
-
-def _reason_of(entry: x509.RevokedCertificate) -> str:
-    found = [one.value for one in entry.extensions if isinstance(one.value, x509.CRLReason)]
-    return found[0].reason.value if found else ""
-
-
-def list_number(crl: x509.CertificateRevocationList) -> int:
-    """Return the number of a list."""
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-
-
-def cross_sign(
-    old: Authority, new: x509.Certificate, at: datetime, serial: int | None = None
-) -> x509.Certificate:
-    """Return a certificate for the name and key of a new CA, signed by the old one.
-
-    A server that sends it along is trusted by clients that hold the old root alone; it ends with
-    the older of the two, and allows no CA below the new one. Raises ValueError where the old root
-    may not do that: it is no CA, has a path length of 0, no keyCertSign, or has ended.
-    """
-    _refuse_crossing(old.certificate)
-    if is_teaching(new.public_key()) and not is_teaching(old.certificate.public_key()):
-        raise ValueError("The new CA is one for lessons: a site's CA does not vouch for it")
-    start, end = old._validity(at, ROOT)
-    start = max(start, new.not_valid_before_utc)
-    end = min(end, new.not_valid_after_utc)
-    key = new.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or start >= end:
-        raise ValueError("The new CA has no RSA key, or is not valid yet: no cross certificate")
-    builder = _builder(new.subject, old.certificate.subject, key, start, end, serial)
-    profile = replace(ROOT, path_length=0)
-    return _with_profile(builder, profile, key, old.certificate, _key_identifier(new)).sign(
-        old.key, hashes.SHA256()
-    )
-
-
-def _refuse_crossing(root: x509.Certificate) -> None:
-    """Say why a root may not have a CA below it; RFC 5280 sections 4.2.1.3 and 4.2.1.9."""
-    found = {one.oid: one.value for one in root.extensions}
-    constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
-    if not (constraints and constraints.ca):
-        why = "does not say that it is a CA (basicConstraints)"
-    elif constraints.path_length == 0:
-        why = "allows no CA below it (path length 0)"
-    elif usage and not usage.key_cert_sign:
-        why = "may not sign certificates (key usage without keyCertSign)"
-    else:
-        return
-    raise ValueError(
-        f"The old root {why}: clients refuse a cross certificate of it. Let both roots be trusted "
-        f"instead"
-    )
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
@@ -499,31 +361,18 @@ def _with_profile(
     profile: Profile,
     public_key: rsa.RSAPublicKey,
     issuer: x509.Certificate | None,
-    key_id: x509.SubjectKeyIdentifier | None = None,
 ) -> x509.CertificateBuilder:
     """Add the extensions that the profile names; without an issuer the certificate is a root."""
-    own_id = key_id or x509.SubjectKeyIdentifier.from_public_key(public_key)
+    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
     issuer_id = _key_identifier(issuer) if issuer else own_id
     usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
     extended = profile.extended_key_usage
     authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
-    builder = builder.add_extension(
-        x509.BasicConstraints(profile.is_ca, profile.path_length), critical=True
-    )
+    builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
     builder = builder.add_extension(usage, critical=True)
     builder = builder.add_extension(own_id, critical=False)
     builder = builder.add_extension(authority_id, critical=False)
-    if profile.crl_url:
-        builder = builder.add_extension(_crl_places(profile.crl_url), critical=False)
     return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
-
-
-def _crl_places(url: str) -> x509.CRLDistributionPoints:
-    """Where the revocation list is; HTTP, since a client that checks HTTPS would need it first."""
-    if not (url.startswith("http://") and url.isascii() and url.isprintable() and " " not in url):
-        raise ValueError(f"{url!r} is no place for a revocation list: write http://host/path.crl")
-    place = [x509.UniformResourceIdentifier(url)]
-    return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)])
 
 
 def _key_identifier(issuer: x509.Certificate) -> x509.SubjectKeyIdentifier:

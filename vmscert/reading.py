@@ -80,15 +80,6 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
 
 
-def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
-    """Return the certificates in a file, in their order; ValueError in one sentence if none."""
-    found = read(path, ask)
-    if not found.certificates:
-        why = "; ".join(found.problems) or f"it is {found.about}"
-        raise ValueError(f"{path.name} holds no certificate that can be read: {why}")
-    return list(found.certificates)
-
-
 def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
     """Return what clients are to trust: all certificates of a file, the CAs of a folder."""
     if is_site_folder(path):
