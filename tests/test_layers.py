@@ -42,7 +42,7 @@ HOUSE = {
     "trust": "extensions names paths revocation rules subtrees",
     "expiry": "authority paths rules windows",
     "ledger": "files",
-    "fleet": "authority keyfile",
+    "fleet": "authority",
     "computers": "authority facts names paths releases rules site subtrees windows",
     "check": "authority computers expiry paths site teaching trust windows",
     "cafiles": "authority files",

@@ -7,7 +7,7 @@ from vmscert.facts import DATA
 from vmscert.names import is_address, parse_name
 
 
-def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> bytes:
+def request_inf(names: tuple[str, ...]) -> bytes:
     """Return request.inf for `certreq -new`: an RSA key of the machine, and these names as text.
 
     The first name that fits becomes the common name. The keys of the file are Microsoft's
@@ -19,7 +19,7 @@ def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> byte
     if not (common := next(fitting, "")):
         raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
     text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
-    text = text.replace("<common name>", common).replace("<bits>", str(key_bits))
+    text = text.replace("<common name>", common).replace("<bits>", str(SERVER.key_bits))
     text = text.replace("<names>", "\n".join(_alternative_names(checked)))
     return text.replace("\n", "\r\n").encode("ascii")
 

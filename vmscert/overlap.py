@@ -281,13 +281,13 @@ def _verdict(row: Mapping[str, str], who: str) -> str:
     return row[who] and row[who] + doubt(row["tag"])
 
 
-def overlap_rows(days: Iterable[Day], shown: int = 3) -> list[dict[str, object]]:
+def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
     return [
         {
             "date": f"{day.at:%Y-%m-%d}",
             "what is done": "; ".join(_WORDS[action] for action in _actions(day)) or "nothing",
-            "at": _named([visit.host for visit in day.visits if visit.host], shown),
+            "at": _named([visit.host for visit in day.visits if visit.host], 3),
             "trust old / new root": f"{day.old} / {day.new}",
             "serve old / new CA's": f"{day.on_old} / {day.on_new}",
             "dark links": len(day.dark),

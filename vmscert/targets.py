@@ -58,7 +58,7 @@ def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) ->
     return found
 
 
-def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
+def read_targets(texts: Iterable[str]) -> list[Target]:
     """Return what lines like these mean, each target once.
 
     `rec-01`, `rec-01:7563`, `rec-01:7000-7010`, `10.0.0.1-20:443`, `10.0.0.0/28:443`, a URL, or
@@ -72,7 +72,7 @@ def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
     faults = []
     for where, text in _lines(text for text in texts if text not in sites):
         try:
-            found.update(dict.fromkeys(_expanded(text, port)))
+            found.update(dict.fromkeys(_expanded(text)))
         except ValueError as error:
             faults.append(f"{where}{error}")
         if len(found) > _MOST:
@@ -131,15 +131,15 @@ def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
         yield rows.line_num, f"{joined}:{port} {name}" if port else f"{joined} {name}"
 
 
-def _expanded(text: str, port: int) -> Iterator[Target]:
+def _expanded(text: str) -> Iterator[Target]:
     where, _, name = text.partition(" ")
-    host, ports = _ports(where, port)
+    host, ports = _ports(where)
     for address in _addresses(host):
         for one in ports:
             yield Target(address, one, str(parse_name(name)) if name.strip() else address)
 
 
-def _ports(where: str, port: int) -> tuple[str, range]:
+def _ports(where: str) -> tuple[str, range]:
     """Split off the ports: one, or a range of them."""
     several = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where)
     if several:
@@ -149,8 +149,8 @@ def _ports(where: str, port: int) -> tuple[str, range]:
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
     if many:
-        return many[1], _single(check_port(int(many[2] or port)))
-    host, one = endpoint(where, port)
+        return many[1], _single(check_port(int(many[2] or 443)))
+    host, one = endpoint(where)
     return host, _single(one)
 
 

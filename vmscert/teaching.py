@@ -22,17 +22,14 @@ _SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n*
 
 
 @cache
-def teaching_key(word: str, bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Return the RSA key that belongs to this word; `bits` is 1,024 or more, a multiple of 16.
+def teaching_key(word: str) -> rsa.RSAPrivateKey:
+    """Return the RSA key of 2,048 bits that belongs to this word.
 
-    ValueError for other sizes. The first prime comes from the word; the second is chosen so that
-    their product begins with the mark. OpenSSL checks the result, primes included, when it loads
-    the numbers.
+    The first prime comes from the word; the second is chosen so that their product begins with
+    the mark. OpenSSL checks the result, primes included, when it loads the numbers.
     """
-    if bits < 1024 or bits % 16:
-        raise ValueError(f"A teaching key can't have {bits} bits: take 1024 or 2048")
-    drawn = hashlib.shake_256(f"vmscert lessons: {word}, {bits}".encode()).digest(bits // 8)
-    half = bits // 16  # bytes of a prime
+    half = 128  # bytes of a prime
+    drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
     p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
     begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
     q = _prime_from(int.from_bytes(begin) // p)
