@@ -81,11 +81,14 @@ def script_inputs(data: bytes) -> dict[str, str | list[str]]:
     return _read_inputs(_text(data))
 
 
-def refuse_hiding(text: str) -> None:
-    """Raise ValueError for a text with a character that hides what it says."""
+def refuse_hiding(text: str) -> str:
+    """Return a text; ValueError where a character hides what it says."""
+    if text.isascii() and text.isprintable():
+        return text
     hiding = next((c for c in text if unicodedata.category(c) in _HIDING), None)
     if hiding is not None:
         raise ValueError(f"{text!r} holds the invisible character U+{ord(hiding):04X}: remove it")
+    return text
 
 
 def _text(data: bytes) -> str:
