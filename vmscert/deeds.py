@@ -277,11 +277,13 @@ def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, 
     roots = [one for one in issued.issuers if one.subject == one.issuer]
     if not roots:
         raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
+    path: tuple[x509.Certificate, ...] = ()
     for name in job.site[host].issued_names:
         diagnosis = diagnose(issued.chain, name, roots, job.at)
         if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
             raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
-    return tuple(diagnosis.path[1:])
+        path = diagnosis.path[1:]
+    return path
 
 
 def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:

@@ -74,7 +74,7 @@ def lesson_server(
     `Authority.issue`, such as `at` and `profile`.
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
-    usual = {"at": AT, "profile": LESSON, "serial": serial}
+    usual: dict[str, Any] = {"at": AT, "profile": LESSON, "serial": serial}
     return ca.issue(*names, key=key or teaching_key("".join(names[:1])), **(usual | changes))
 
 
