@@ -221,23 +221,23 @@ class Authority:
         if not general:
             raise ValueError("A server certificate needs at least one name: none was given")
         subject = _marked(_server_subject(general), public_key)
-        start, end = self._validity(at, profile)
-        builder = _builder(subject, self.certificate.subject, public_key, start, end, serial)
+        born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        if not born <= _aware(at) < last:
+            raise ValueError(
+                f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {last:%Y-%m-%d}, not on "
+                f"{at:%Y-%m-%d}: create a new CA, or check the date"
+            )
+        start = max(_aware(at) - BACKDATE, born)
+        end = min(start + timedelta(days=profile.days), last)
+        number = serial or x509.random_serial_number()
+        builder = x509.CertificateBuilder(
+            self.certificate.subject, subject, public_key, number, start, end
+        )
         # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
         builder = builder.add_extension(x509.SubjectAlternativeName(general), not list(subject))
         return _with_profile(builder, profile, public_key, self.certificate).sign(
             self.key, hashes.SHA256()
         )
-
-    def _validity(self, at: datetime, profile: Profile) -> tuple[datetime, datetime]:
-        born, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        if not born <= _aware(at) < end:
-            raise ValueError(
-                f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {end:%Y-%m-%d}, not on "
-                f"{at:%Y-%m-%d}: create a new CA, or check the date"
-            )
-        start = max(_aware(at) - BACKDATE, born)
-        return start, min(start + timedelta(days=profile.days), end)
 
 
 def create_authority(
@@ -259,7 +259,8 @@ def create_authority(
     subject = _marked(subject, key.public_key())
     start = _aware(at) - BACKDATE
     end = start + timedelta(days=profile.days)
-    builder = _builder(subject, subject, key.public_key(), start, end, serial)
+    number = serial or x509.random_serial_number()
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), number, start, end)
     certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
     return Authority(Issued(certificate, key))
 
@@ -336,24 +337,6 @@ def _marked(subject: x509.Name, public_key: rsa.RSAPublicKey) -> x509.Name:
     if not is_teaching(public_key):
         return subject
     return x509.Name([*subject, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS)])
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public_key: rsa.RSAPublicKey,
-    start: datetime,
-    end: datetime,
-    serial: int | None,
-) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(
-        issuer_name=issuer,
-        subject_name=subject,
-        public_key=public_key,
-        serial_number=serial or x509.random_serial_number(),
-        not_valid_before=start,
-        not_valid_after=end,
-    )
 
 
 def _with_profile(

@@ -20,14 +20,10 @@ def request_inf(names: tuple[str, ...]) -> bytes:
         raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
     text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
     text = text.replace("<common name>", common).replace("<bits>", str(SERVER.key_bits))
-    text = text.replace("<names>", "\n".join(_alternative_names(checked)))
+    pairs = [f"{'ipaddress' if is_address(name) else 'dns'}={name}" for name in checked]
+    lines = '&"\n_continue_ = "'.join(pairs)
+    text = text.replace("<names>", f'_continue_ = "{lines}"')
     return text.replace("\n", "\r\n").encode("ascii")
-
-
-def _alternative_names(names: list[str]) -> list[str]:
-    kinds = ["ipaddress" if is_address(name) else "dns" for name in names]
-    pairs = [f"{kind}={name}" for kind, name in zip(kinds, names, strict=True)]
-    return [f'_continue_ = "{pair}&"' for pair in pairs[:-1]] + [f'_continue_ = "{pairs[-1]}"']
 
 
 def wanted_names(inf: bytes) -> tuple[str, ...]:

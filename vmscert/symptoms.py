@@ -145,8 +145,10 @@ def explain(text: str) -> Explanation:
     """
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
     found = list(_longest(_found(plain)))
-    place = _place(plain)
-    causes = [Cause(code, tuple(why), _check(RULES[code], place)) for code, why in _ranked(found)]
+    place, causes = _place(plain), []
+    for code, why in _ranked(found):
+        check = _CHECKS[RULES[code].check].format(place=place, remedy=RULES[code].remedy)
+        causes.append(Cause(code, tuple(why), check))
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
     return Explanation(tuple(found), tuple(causes), tuple(besides))
 
@@ -166,11 +168,10 @@ def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
 
 @cache
 def _symptoms() -> list[Symptom]:
-    return [_symptom(**row) for row in facts("symptoms")]
-
-
-def _symptom(rules: str, **row: str) -> Symptom:
-    return Symptom(rules=tuple(filter(None, rules.split("|"))), **row)
+    return [
+        Symptom(**{**row, "rules": tuple(filter(None, row["rules"].split("|")))})
+        for row in facts("symptoms")
+    ]
 
 
 def _plain(text: str) -> str:
@@ -181,7 +182,11 @@ def _plain(text: str) -> str:
 
 def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
     """Yield every known text with the places where it stands; a number alone stands nowhere."""
-    codes = _codes(plain)
+    # Every number that may be an HRESULT: hexadecimal, or decimal with or without sign.
+    codes = {
+        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
+        for code, number in _NUMBER.findall(plain)
+    } - {""}
     for symptom in _symptoms():
         if symptom.near and not any(word in plain for word in symptom.near.split("|")):
             continue
@@ -200,30 +205,21 @@ def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
     return [match.span() for match in islice(found, _MOST_PLACES)]
 
 
-def _codes(plain: str) -> set[str]:
-    """Every number that may be an HRESULT: hexadecimal, or decimal with or without sign."""
-    return {
-        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
-        for code, number in _NUMBER.findall(plain)
-    } - {""}
-
-
 def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
     """Yield those that do not only stand within a longer one; one for each number."""
     kept = list(found)
     covered = [span for _, spans in kept for span in spans]
     numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
+
+    def within(span: tuple[int, int]) -> bool:
+        return any(s <= span[0] and span[1] <= e and (s, e) != span for s, e in covered)
+
     for symptom, spans in kept:
-        if spans and not all(_within(span, covered) for span in spans):
+        if spans and not all(map(within, spans)):
             yield symptom
         elif not spans and symptom.code not in numbers:
             numbers.add(symptom.code)
             yield symptom
-
-
-def _within(span: tuple[int, int], others: list[tuple[int, int]]) -> bool:
-    start, end = span
-    return any(s <= start and end <= e and (s, e) != span for s, e in others)
 
 
 def _place(plain: str) -> str:
@@ -236,7 +232,3 @@ def _place(plain: str) -> str:
         except ValueError:
             continue
     return "HOST:PORT"
-
-
-def _check(rule: Rule, place: str) -> str:
-    return _CHECKS[rule.check].format(place=place, remedy=rule.remedy)

@@ -33,7 +33,10 @@ def teaching_key(word: str) -> rsa.RSAPrivateKey:
     p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
     begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
     q = _prime_from(int.from_bytes(begin) // p)
-    return _key(p, q)
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
 
 
 def is_teaching(public_key: Any) -> bool:
@@ -51,16 +54,3 @@ def _prime_from(start: int) -> int:
         if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1:
             return n
     raise AssertionError("there is always a next prime")
-
-
-def _key(p: int, q: int) -> rsa.RSAPrivateKey:
-    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
-    return rsa.RSAPrivateNumbers(
-        p,
-        q,
-        d,
-        rsa.rsa_crt_dmp1(d, p),
-        rsa.rsa_crt_dmq1(d, q),
-        rsa.rsa_crt_iqmp(p, q),
-        rsa.RSAPublicNumbers(_EXPONENT, p * q),
-    ).private_key()
