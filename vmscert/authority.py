@@ -25,16 +25,9 @@ from vmscert.teaching import WORDS, is_teaching
 BACKDATE = timedelta(days=1)
 LONGEST_COMMON_NAME = 64  # letters; upper bound ub-common-name, RFC 5280 appendix A.1
 _KEY_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -13,14 +12,35 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.files import fitting, read_json
-from vmscert.windows import Personal, Stores
+from vmscert.windows import Stores
 
 VERSION = 2
+# The fields of Stores in the order in which the script writes them, so that people can compare.
+_ORDER = (
+    "host", "at", "clock_source", "clock_offset", "windows", "names", "addresses", "root",
+    "third_party_root", "user_root", "intermediate", "disallowed", "personal", "user_personal",
+    "bindings", "https", "registered", "services", "tls", "request", "given", "told_by", "unread",
+    "web_ports", "log",
+)  # fmt: skip
 
 
 def write_inventory(stores: Stores) -> bytes:
     """Return the inventory of a computer as JSON, the same bytes for the same stores."""
-    return (json.dumps(_data(stores), indent=2, ensure_ascii=False) + "\n").encode()
+    told: dict[str, Any] = {"vmscert_inventory": VERSION}
+    for name in _ORDER:
+        value = getattr(stores, name)
+        told[name] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
+    told["log"] = [json.dumps(vars(line), ensure_ascii=False) for line in stores.log]
+    text = json.dumps(told, indent=2, ensure_ascii=False, default=_written)
+    return f"{text}\n".encode()
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, x509.Certificate):
+        return base64.b64encode(value.public_bytes(Encoding.DER)).decode("ascii")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return vars(value)
 
 
 def read_inventory(path: str | PathLike[str]) -> Stores:
@@ -47,54 +67,7 @@ def parse_inventory(data: bytes) -> Stores:
     if type(version) is not int:
         raise ValueError("is not a complete inventory: 'vmscert_inventory' is missing")
     if version == 1:  # it told less, and what it did not tell nobody knows
-        told = _data(Stores("", datetime.fromtimestamp(0, UTC))) | told
+        told = json.loads(write_inventory(Stores("", datetime.fromtimestamp(0, UTC)))) | told
     elif version != VERSION:
         raise ValueError(f"is an inventory of version {version}, not {VERSION}")
     return Stores(**dict(fitting(told, ANSWER)))
-
-
-def _data(stores: Stores) -> dict[str, Any]:
-    return {
-        "vmscert_inventory": VERSION,
-        "host": stores.host,
-        "at": stores.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "clock_source": stores.clock_source,
-        "clock_offset": stores.clock_offset,
-        "windows": stores.windows,
-        "names": list(stores.names),
-        "addresses": list(stores.addresses),
-        "root": list(map(_encoded, stores.root)),
-        "third_party_root": list(map(_encoded, stores.third_party_root)),
-        "user_root": list(map(_encoded, stores.user_root)),
-        "intermediate": list(map(_encoded, stores.intermediate)),
-        "disallowed": list(map(_encoded, stores.disallowed)),
-        "personal": list(map(_written, stores.personal)),
-        "user_personal": list(map(_written, stores.user_personal)),
-        "bindings": _sorted(stores.bindings),
-        "https": _sorted(stores.https),
-        "registered": _sorted(stores.registered),
-        "services": list(map(asdict, stores.services)),
-        "tls": _sorted(stores.tls),
-        "request": stores.request,
-        "given": _sorted(stores.given),
-        "told_by": _sorted(stores.told_by),
-        "unread": _sorted(stores.unread),
-        "web_ports": _sorted(stores.web_ports),
-        "log": [json.dumps(asdict(line), ensure_ascii=False) for line in stores.log],
-    }
-
-
-def _sorted(mapping: Mapping[str, str]) -> dict[str, str]:
-    return dict(sorted(mapping.items()))
-
-
-def _encoded(certificate: x509.Certificate) -> str:
-    return base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-
-
-def _written(held: Personal) -> dict[str, Any]:
-    return {
-        "certificate": _encoded(held.certificate),
-        "has_key": held.has_key,
-        "readers": list(held.readers),
-    }

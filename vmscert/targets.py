@@ -72,7 +72,16 @@ def read_targets(texts: Iterable[str]) -> list[Target]:
     faults = []
     for where, text in _lines(text for text in texts if text not in sites):
         try:
-            found.update(dict.fromkeys(_expanded(text)))
+            place, _, name = text.partition(" ")
+            host, ports = _ports(place)
+            called = str(parse_name(name)) if name.strip() else ""
+            found.update(
+                dict.fromkeys(
+                    Target(address, port, called or address)
+                    for address in _addresses(host)
+                    for port in ports
+                )
+            )
         except ValueError as error:
             faults.append(f"{where}{error}")
         if len(found) > _MOST:
@@ -131,14 +140,6 @@ def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
         yield rows.line_num, f"{joined}:{port} {name}" if port else f"{joined} {name}"
 
 
-def _expanded(text: str) -> Iterator[Target]:
-    where, _, name = text.partition(" ")
-    host, ports = _ports(where)
-    for address in _addresses(host):
-        for one in ports:
-            yield Target(address, one, str(parse_name(name)) if name.strip() else address)
-
-
 def _ports(where: str) -> tuple[str, range]:
     """Split off the ports: one, or a range of them."""
     several = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where)
@@ -149,13 +150,10 @@ def _ports(where: str) -> tuple[str, range]:
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
     if many:
-        return many[1], _single(check_port(int(many[2] or 443)))
-    host, one = endpoint(where)
-    return host, _single(one)
-
-
-def _single(port: int) -> range:
-    return range(port, port + 1)
+        host, port = many[1], check_port(int(many[2] or 443))
+    else:
+        host, port = endpoint(where)
+    return host, range(port, port + 1)
 
 
 def _addresses(host: str) -> Iterator[str]:
@@ -167,16 +165,14 @@ def _addresses(host: str) -> Iterator[str]:
         yield from map(str, network.hosts())
         return
     several = _RANGE.fullmatch(host)
-    yield from _between(host, *several.groups()) if several else [check_host(host)]
-
-
-def _between(host: str, begin: str, last: str) -> Iterator[str]:
-    first = IPv4Address(begin)
+    if not several:
+        yield check_host(host)
+        return
+    first, last = IPv4Address(several[1]), several[2]
     kept = str(first).split(".")[: 4 - len(last.split("."))]
     end = IPv4Address(".".join([*kept, last]))
     if end < first:
         raise ValueError(f"{host!r}: the range of addresses runs backwards")
     if int(end) - int(first) > _MOST:
         raise ValueError(f"{host!r} has {int(end) - int(first)} addresses: name a smaller range")
-    for number in range(int(first), int(end) + 1):
-        yield str(IPv4Address(number))
+    yield from (str(IPv4Address(number)) for number in range(int(first), int(end) + 1))

@@ -32,18 +32,9 @@ __all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose",
 _MOST_PATHS = 16  # judged in full
 # What people call a CA that is no root.
 _BELOW_A_ROOT = (
-    *(
-        "intermediate",
-        "issuing",
-        "subordinate",
-        "signing",
-        "sub ca",
-        "sub-ca",
-        "subca",
-        "policy ca",
-    ),
-    *("server ca", "tls ca", "ssl ca", "level 1", "level 2"),
-)
+    "intermediate", "issuing", "subordinate", "signing", "sub ca", "sub-ca", "subca", "policy ca",
+    "server ca", "tls ca", "ssl ca", "level 1", "level 2",
+)  # fmt: skip
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
 _HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
 _KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
