@@ -60,8 +60,10 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
         return Found(["a revocation list (CRL)"], crls=[crl])
     if (several := _loaded(pkcs7.load_der_pkcs7_certificates, data)) is not None:
         return Found([f"a P7B with {counted(several)}"], certificates=list(several))
-    if found := _private_key(data):
-        return found
+    if (private := _loaded(serialization.load_der_private_key, data, None)) is not None:
+        return _key_found(private, "private key, not encrypted")
+    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
+        return Found(["an encrypted private key"], keys=["private key, encrypted"])
     key = _loaded(serialization.load_der_public_key, data)
     return key and Found(["a public key"], keys=[f"{described(key)} public key"])
 
@@ -127,15 +129,6 @@ def _loaded(load: Callable[..., Any], *arguments: Any) -> Any:
 def _certificate(data: bytes) -> Found | None:
     one = _loaded(x509.load_der_x509_certificate, data)
     return one and Found(["a certificate"], certificates=[one])
-
-
-def _private_key(data: bytes) -> Found | None:
-    key = _loaded(serialization.load_der_private_key, data, None)
-    if key is not None:
-        return _key_found(key, "private key, not encrypted")
-    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
-        return Found(["an encrypted private key"], keys=["private key, encrypted"])
-    return None
 
 
 def _key_found(key: Any, text: str) -> Found:

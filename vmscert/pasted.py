@@ -44,7 +44,13 @@ def read_pasted(text: str) -> tuple[str, list[Binding]] | None:
     """Return what a text is and which certificates are in use according to it; None if unknown."""
     text = _INVISIBLE.sub("", text)
     if text.lstrip().startswith("<"):
-        return _xml(text)
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return "an XML file that is not read: it defines entities of its own", []
+        try:
+            root = ElementTree.fromstring(text.lstrip())
+        except ElementTree.ParseError:
+            return None
+        return _recorder(root) or _endpoints(root)
     if _GUID.search(text) and thumbprints(text):
         return "what netsh says of TLS bindings", list(_netsh(text))
     if _NUMBERED.search(text) and thumbprints(text):
@@ -67,16 +73,6 @@ def _netsh(text: str) -> Iterator[Binding]:
             servers = dict.fromkeys(row["server"] for row in rows if row["port"] == place[2])
             yield Binding(place[1], int(place[2]), hashes[0], " or ".join(servers))
             place = None
-
-
-def _xml(text: str) -> tuple[str, list[Binding]] | None:
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return "an XML file that is not read: it defines entities of its own", []
-    try:
-        root = ElementTree.fromstring(text.lstrip())
-    except ElementTree.ParseError:
-        return None
-    return _recorder(root) or _endpoints(root)
 
 
 def _recorder(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:

@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,6 @@ from vmscert.inventory import parse_inventory
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
-from vmscert.site import Site
 from vmscert.sitetable import read_site
 from vmscert.trust import Finding, diagnose
 from vmscert.windows import thumbprint
@@ -99,20 +98,21 @@ def check_path(
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> tuple[Document, list[Finding]]:
     """Return what a path is, and the findings about it."""
-    if is_site_folder(path):
-        return _check_site(path, at)
+    if is_site_folder(path):  # its CA, and what computers reported against its table
+        records = Records(path)
+        findings, site = check_ca(records.ca_certificate, at), read_site(records.table)
+        findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
+        about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
+        return Document(about), list(dict.fromkeys(findings))
     if path.suffix.lower() == ".csv":
         site = read_site(path)
         about = f"a site of {len(site)} computers, {len(site.connections)} connections"
-        return Document(about, questions=site.questions, outside=tuple(_outside(site))), []
+        others = (
+            f"{row['what']}: {row['why']}{doubt(row['tag'])}. {row['ask']}" for row in site.outside
+        )
+        return Document(about, questions=site.questions, outside=tuple(others)), []
     found = read(path, ask)
     return found, judge_document(found, list(roots), name, at, crls)
-
-
-def _outside(site: Site) -> Iterator[str]:
-    """What else has certificates on a site that this kit does not make, why, and what to ask."""
-    for row in site.outside:
-        yield f"{row['what']}: {row['why']}{doubt(row['tag'])}. {row['ask']}"
 
 
 def judge_document(
@@ -179,9 +179,16 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
 
 def _document(found: Found, name: str) -> Document:
     counted = Counter(found.kinds)
-    kinds = [kind if n == 1 else f"{n} times {_bare(kind)}" for kind, n in counted.items()]
+    kinds = [
+        kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
+        for kind, n in counted.items()
+    ]
     problems = [f"{name}: {text}" for text in found.problems]
-    problems += list(_strangers(found, name))
+    own = {Reading(one).spki for one in found.certificates}
+    for public in found.public_keys if own else ():
+        if public not in own:
+            text = "the private key belongs to none of the certificates beside it"
+            problems.append(f"{name}: {text}")
     return Document(
         ", ".join(kinds),
         tuple(found.certificates),
@@ -190,18 +197,6 @@ def _document(found: Found, name: str) -> Document:
         tuple(found.keys),
         problems=tuple(problems),
     )
-
-
-def _bare(kind: str) -> str:
-    return kind.removeprefix("an ").removeprefix("a ")
-
-
-def _strangers(found: Found, name: str) -> Iterator[str]:
-    """Tell of a private key that fits no certificate beside it."""
-    own = {Reading(one).spki for one in found.certificates}
-    for public in found.public_keys:
-        if own and public not in own:
-            yield f"{name}: the private key belongs to none of the certificates beside it"
 
 
 def _inventory(text: str, name: str) -> Document:
@@ -249,15 +244,22 @@ def _unhex(text: str) -> bytes:
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    found = [(one, _in_folder(one)) for one in files_below(path)]
-    ours = [(one, document) for one, document in found if document.about != "something else"]
+    ours: list[tuple[Path, Document]] = []
+    for one in files_below(path):
+        try:
+            document = read(one)
+        except ValueError as error:  # one locked file must not hide the others
+            document = Document("a file that can't be read", problems=(str(error),))
+        if document.about != "something else":
+            ours.append((one, document))
     kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
-    documents = [document for _, document in ours]
     if not ours:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
-    return replace(_together(documents), about=f"a folder with {kinds}{more}")
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    held = {part: tuple(one for _, found in ours for one in getattr(found, part)) for part in parts}
+    return Document(f"a folder with {kinds}{more}", **held)
 
 
 def files_below(path: Path) -> Iterator[Path]:
@@ -269,43 +271,18 @@ def _files(path: Path) -> Iterator[Path]:
     """Yield all files; what nobody may enter is passed over."""
     for folder, below, names in os.walk(path):
         below.sort()
-        yield from filter(_is_file, (Path(folder, name) for name in sorted(names)))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _in_folder(path: Path) -> Document:
-    try:
-        return read(path)
-    except ValueError as error:  # one locked file must not hide the others
-        return Document("a file that can't be read", problems=(str(error),))
-
-
-def _together(documents: list[Document]) -> Document:
-    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
-    return Document(
-        "", **{part: tuple(one for d in documents for one in getattr(d, part)) for part in parts}
-    )
+        for one in (Path(folder, name) for name in sorted(names)):
+            try:
+                is_file = one.is_file()
+            except OSError:
+                continue
+            if is_file:
+                yield one
 
 
 def is_site_folder(path: Path) -> bool:
     """Tell whether a folder holds the records of a site."""
     return path.is_dir() and (path / "ca.cer").exists()
-
-
-def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
-    """A site's folder: its CA, and what computers reported against its table."""
-    records = Records(path)
-    findings = check_ca(records.ca_certificate, at)
-    site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
-    about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
-    return Document(about), list(dict.fromkeys(findings))
 
 
 def in_use(documents: Iterable[Document]) -> Iterator[str]:
