@@ -5,6 +5,7 @@ what real TLS clients accept; each carries its reason.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -411,16 +412,14 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
     known = {str(parse_name(name)) for name in allowed}
-    strangers = [name for name in dict.fromkeys(wanted) if _canonical(name) not in known]
+    strangers = []
+    for name in dict.fromkeys(wanted):
+        with suppress(ValueError):
+            if str(parse_name(name)) in known:
+                continue
+        strangers.append(name)
     if strangers:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
-
-
-def _canonical(name: str) -> str:
-    try:
-        return str(parse_name(name))
-    except ValueError:
-        return name

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -138,15 +139,12 @@ def judge_document(
 
 def _path(source: Path | str) -> Path | None:
     """The path that a source means, None for pasted text."""
-    path = Path(source)
     if isinstance(source, Path):
-        return path
-    if not source.strip():
-        return None
-    try:
-        return path if path.exists() else None
-    except (OSError, ValueError):  # no name that a file could have
-        return None
+        return source
+    with suppress(OSError, ValueError):  # no name that a file could have
+        if source.strip() and Path(source).exists():
+            return Path(source)
+    return None
 
 
 def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:

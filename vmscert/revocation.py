@@ -145,7 +145,13 @@ def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) ->
 
 
 def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
-    named = (other for other in path.question.known[one.issuer] if _belongs(path, other))
+    # Part of the path, trusted, or issued by what is.
+    above, question = {*path.steps, *path.question.anchors}, path.question
+    named = (
+        other
+        for other in question.known[one.issuer]
+        if other in above or not above.isdisjoint(question.issuers(other))
+    )
     signers = list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]
     right = []
     for signer in (each for each in signers if each.subject == one.issuer):
@@ -155,12 +161,6 @@ def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
         return "it does not carry the signature of that CA"
     allowed = any(signer.signs_lists for signer in right)
     return "" if allowed else "the CA's key usage has no cRLSign"
-
-
-def _belongs(path: Path, signer: Reading) -> bool:
-    """Whether it is part of the path, trusted, or issued by what is."""
-    above = {*path.steps, *path.question.anchors}
-    return signer in above or not above.isdisjoint(path.question.issuers(signer))
 
 
 def _covers(one: RevocationList, child: Reading) -> bool:

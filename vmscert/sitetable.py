@@ -167,6 +167,7 @@ class _Reader:
 
     def host(self, line: int, row: dict[str, str]) -> Host:
         roles = self.roles(line, row)
+        words = list(filter(None, [" ".join(row["enrolment"].lower().split())]))
         host = Host(
             name=self.name(line, row["name"], roles),
             domain=self.parsed(line, row["domain"].strip(".")) if row["domain"] else "",
@@ -175,7 +176,7 @@ class _Reader:
             addresses=self.addresses(line, row["addresses"]),
             roles=tuple(roles),
             account=row["account"],
-            enrolment=self.enrolment(line, row["enrolment"]),
+            enrolment=(self.known(line, "enrolment", words, ENROLMENTS) or [PFX])[0],
             windows=self.windows(line, row["windows"]),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
@@ -229,11 +230,6 @@ class _Reader:
         except ValueError as error:
             self.say(line, str(error))
             return text
-
-    def enrolment(self, line: int, text: str) -> str:
-        words = " ".join(text.lower().split())
-        known = self.known(line, "enrolment", [words] if words else [], ENROLMENTS)
-        return known[0] if known else PFX
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
         for alias in filter(is_address, _list(text)):
@@ -294,22 +290,20 @@ class _Reader:
                     f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other "
                     f"nodes, with the same 'cluster'",
                 )
-            elif first < line:
-                self.check_node(line, host, first, other)
-
-    def check_node(self, line: int, host: Host, first: int, other: Host) -> None:
-        if set(host.cluster) != set(other.cluster):
-            self.say(
-                line,
-                f"the cluster of {host.name} and {other.name} is written differently on line "
-                f"{first}: write {'|'.join(other.cluster)!r} on both",
-            )
-        if _serving(host) != _serving(other):
-            self.say(
-                line,
-                f"{host.name} and {other.name} on line {first} are nodes of one cluster, but serve "
-                f"different roles: write the same server roles on both",
-            )
+            if first >= line:
+                continue
+            if set(host.cluster) != set(other.cluster):
+                self.say(
+                    line,
+                    f"the cluster of {host.name} and {other.name} is written differently on line "
+                    f"{first}: write {'|'.join(other.cluster)!r} on both",
+                )
+            if _serving(host) != _serving(other):
+                self.say(
+                    line,
+                    f"{host.name} and {other.name} on line {first} are nodes of one cluster, but "
+                    f"serve different roles: write the same server roles on both",
+                )
 
     def check_site(self, site: Site, hosts: list[tuple[int, Host]]) -> None:
         if not hosts:

@@ -75,11 +75,6 @@ class Cause:
         """The rule."""
         return RULES[self.code]
 
-    @property
-    def tell_apart(self) -> str:
-        """Where to look to know whether it is this one."""
-        return self.rule.diagnosis
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -105,7 +100,7 @@ class Explanation:
             {
                 "code": one.code,
                 "meaning": one.rule.meaning,
-                "tell_apart": one.tell_apart,
+                "tell_apart": one.rule.diagnosis,
                 "check": one.check,
                 "remedy": one.rule.remedy,
                 "remedy_text": one.rule.remedy_text,
@@ -132,7 +127,7 @@ class Explanation:
             yield "p", f"{symptom.program} says “{symptom.text}”"
         for place, one in enumerate(self.causes, 1):
             yield "h4", f"{place}. {one.code}: {one.rule.meaning}"
-            yield "li", f"   to know: {one.tell_apart}"
+            yield "li", f"   to know: {one.rule.diagnosis}"
             yield "li", f"   check: {one.check}"
             yield "li", f"   repair: {one.rule.remedy_text} ({one.rule.remedy})"
         yield from (("p", f"It can also mean: {text}") for text in self.besides)
