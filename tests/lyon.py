@@ -7,6 +7,7 @@ from itertools import count
 from types import SimpleNamespace
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -47,11 +48,20 @@ def site_ca():
     return create_authority("Lyon VMS root 2026", AT, QUICK, key("ca"))
 
 
+def crl(authority, at, days, number=7):
+    """The revocation list of a CA that has revoked nothing, for some days from `at`."""
+    builder = x509.CertificateRevocationListBuilder(
+        authority.certificate.subject, at, at + days * DAY
+    ).add_extension(x509.CRLNumber(number), critical=False)
+    return builder.sign(authority.key, SHA256())
+
+
 def secrets(monkeypatch):
     """Let runs find their passwords, and cost less than they should."""
     monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)
     monkeypatch.setenv("VMSCERT_PFX_PASSWORD", PFX_PASSWORD)
     monkeypatch.setattr("vmscert.keyfile.ROUNDS", 10)
+    monkeypatch.setattr("vmscert.succession.ROOT", QUICK)
     made = count()
     monkeypatch.setattr("vmscert.fleet.new_key", lambda _bits: key(f"server {next(made)}"))
 
@@ -146,11 +156,9 @@ def pem(*certificates):
 
 def weak_request(host):
     """A request with a key of 1,024 bits, which new_key() would refuse."""
-    from vmscert.teaching import teaching_key
-
     builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
     names = x509.SubjectAlternativeName([x509.DNSName(host.fqdn)])
-    signed = builder.add_extension(names, False).sign(teaching_key("weak", 1024), SHA256())
+    signed = builder.add_extension(names, False).sign(generate_private_key(65537, 1024), SHA256())
     return signed.public_bytes(Encoding.PEM)
 
 

@@ -116,7 +116,7 @@ def test_an_overlap_of_two_cas_begins_with_the_darkness_of_today(lab):
     root = lab.authority.certificate
     leaves = {name: one.certificate for name, one in lab.served.items()}
     overlap = Overlap(lab.site, lab.stores, root, root, leaves)
-    (day, *_) = simulate_days(overlap, [Visit(lab.at, WAIT)], lab.at)
+    (day, *_) = simulate_days(overlap, [Visit(lab.at, WAIT)])
     assert day.dark == dark_links(lab.site, lab.stores, lab.at)
 
 

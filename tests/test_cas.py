@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from lyon import AT, CA_PASSWORD, key, open_lyon, site_ca
+from cryptography.hazmat.primitives.serialization import Encoding
+from lyon import AT, CA_PASSWORD, crl, key, open_lyon, site_ca
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.deeds import issue_certificates
@@ -47,6 +48,16 @@ def test_a_promoted_ca_signs_and_the_one_before_keeps_its_key(job, heir):
 def test_nobody_is_promoted_where_nobody_waits(job):
     with pytest.raises(FileNotFoundError, match="no CA is waiting"):
         job.records.promote(AT)
+
+
+def test_a_revocation_list_stays_with_its_ca_when_another_one_takes_over(job, heir):
+    made = crl(site_ca(), AT, 30)
+    (job.records.folder / "ca.crl").write_bytes(made.public_bytes(Encoding.DER))
+    assert job.records.crl == made
+    job.records.save_next(heir, CA_PASSWORD, AT)
+    job.records.promote(AT)
+    assert job.records.crl is None
+    assert len(list(job.records.folder.glob("former/*/ca.crl"))) == 1
 
 
 @pytest.mark.parametrize("move", [1, 2, 3, 4])

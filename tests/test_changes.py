@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from vmscert.deeds import create_ca, issue_certificates, renew_certificates, sig
 from vmscert.evidence import PLAN, STEPS, problems, seal
 from vmscert.job import EXAMPLE, Job, Stop
 from vmscert.ledger import Entry, Ledger, read_rows
+from vmscert.planned import read_plan
 from vmscert.records import Records
 from vmscert.runbook import open_runbook
 
@@ -63,6 +65,20 @@ def carried_out(job):
 
 
 # The plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lines": "x", "more": 1}, "'lines' has the wrong value 'x'; 'more' is unknown"),
+        ({"computers": [{"computer": 7}]}, "'computers[0].computer' has the wrong value '7'"),
+        ({"dark": None, "back": None}, "'dark' has the wrong value 'None'; 'back' has"),
+    ],
+)
+def test_a_plan_that_is_none_any_more_names_every_place_that_is_wrong(job, changes, told):
+    data = json.loads(plan_change(job).data()) | changes
+    with pytest.raises(ValueError, match=f"^plan.json: {re.escape(told)}.*Restore it from the"):
+        read_plan(json.dumps(data).encode())
 
 
 def test_a_plan_is_the_same_for_the_same_state_and_names_what_it_is_made_from(job):

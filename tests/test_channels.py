@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
+from lyon import crl
 from prometheus_client.parser import text_string_to_metric_families
 
 from vmscert.agenda import Agenda, Unknown, gather, of_records
@@ -194,8 +195,6 @@ class TestTheMetrics:
         assert age == [({"computer": "rec-1"}, seen(9).at.timestamp())]
 
     def test_tell_revocation_lists_apart(self, authority, at):
-        from test_expiry import crl
-
         one = Agenda(at, tuple(due([("CRL", crl(authority, at, 60))], at)))
         found = self.read(one, at)
         ((labels, value),) = found["x509_crl_next_update"]

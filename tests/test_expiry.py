@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
+from lyon import crl
 
 from vmscert.authority import QUICK, create_authority
 from vmscert.expiry import STATUSES, Sight, due, kind_of
@@ -133,13 +134,6 @@ def authority(at, keys):
 @pytest.fixture(scope="module")
 def issued(authority, at, key):
     return authority.issue("rec-1.lyon.local", "10.0.0.2", at=at, key=key).certificate
-
-
-def crl(authority, at, days, number=7):
-    builder = x509.CertificateRevocationListBuilder(
-        authority.certificate.subject, at, at + days * DAY
-    ).add_extension(x509.CRLNumber(number), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
 
 
 def test_a_row_names_what_people_look_for(issued, authority, at):

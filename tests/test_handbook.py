@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import lyon
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.facts import NOTEBOOKS, facts
 from vmscert.handbook import handbook, write_handbook
@@ -110,8 +111,8 @@ def test_it_tells_which_servers_go_dark_on_which_day_if_nobody_acts(job):
 
 
 def test_a_revocation_list_is_to_be_signed_anew_before_it_ends(small):
-    crl = lyon.site_ca().revocation_list([], lyon.AT, 30, 1)
-    small.records.save_crl(crl, lyon.AT)
+    crl = lyon.crl(lyon.site_ca(), lyon.AT, 30)
+    (small.records.folder / "ca.crl").write_bytes(crl.public_bytes(Encoding.DER))
     (row,) = [r for r in rows(handbook(small), "What to do on which day") if " list" in r[1]]
     assert row[0] == f"`{crl.next_update_utc - 7 * lyon.DAY:%Y-%m-%d}`"
     assert row[-1] == "19"

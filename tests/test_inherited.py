@@ -120,7 +120,7 @@ def test_a_ca_without_its_key_is_watched_and_can_be_replaced(job, left, tmp_path
     assert not missing_ca(job)
     with pytest.raises(FileNotFoundError, match="run 18-replace-the-ca"):
         renew_certificates(job, ["ms"], PFX_PASSWORD)
-    create_next_ca(replace(job, runbook="18-replace-the-ca"), key_bits=3072)
+    create_next_ca(replace(job, runbook="18-replace-the-ca"))
     job.records.promote(AT + DAY)
     assert job.records.former_cas == (found.ca,)
     job.records.authority(CA_PASSWORD)

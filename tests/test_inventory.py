@@ -84,37 +84,41 @@ class TestInventory:
         [
             ({"vmscert_inventory": 3}, "version 3, not 2"),
             ({"host": ...}, "'host' is missing"),
-            ({"host": None}, "wrong value for 'host'"),
-            ({"host": 7}, "wrong value for 'host'"),
+            ({"host": None}, "'host' has the wrong value 'None'"),
+            ({"host": 7}, "'host' has the wrong value '7'"),
             ({"host": "vms\u202e01"}, "U\\+202E"),
             ({"host": "vms\ud800"}, "U\\+D800"),
-            ({"at": "yesterday"}, "wrong value for 'at'"),
-            ({"at": "2026-11-23T12:00:00"}, "wrong value for 'at'"),
-            ({"root": 7}, "wrong value for 'root'"),
+            ({"at": "yesterday"}, "'at': 'yesterday' is not a UTC time"),
+            ({"at": "2026-11-23T12:00:00"}, "is not a UTC time"),
+            ({"at": "0001-01-01T00:00:00+14:00"}, "is not a UTC time"),
+            ({"root": 7}, "'root' has the wrong value '7'"),
             ({"root": ...}, "'root' is missing"),
-            ({"root": "*"}, "broken certificate in 'root'"),
-            ({"root": ["*"]}, "broken certificate in 'root'"),
-            ({"root": [7]}, "broken certificate in 'root'"),
-            ({"root": [base64.b64encode(b"0").decode()]}, "broken certificate in 'root'"),
-            ({"personal": ["x"]}, "'certificate' is missing"),
-            ({"personal": [{"certificate": "", "has_key": True, "readers": []}]}, "broken"),
-            ({"personal": [{"certificate": "", "has_key": 1, "readers": []}]}, "broken"),
-            ({"bindings": {"server": "12"}}, "wrong thumbprint for 'server'"),
-            ({"bindings": []}, "wrong value for 'bindings'"),
-            ({"https": {"0.0.0.0:443": None}}, "wrong value for '0\\.0\\.0\\.0:443'"),
+            ({"root": "*"}, r"'root\[0\]': '\*' is no certificate that can be read"),
+            ({"root": ["*"]}, r"'root\[0\]': '\*' is no certificate that can be read"),
+            ({"root": [7]}, r"'root\[0\]' has the wrong value '7'"),
+            ({"root": [base64.b64encode(b"0").decode()]}, "no certificate that can be read"),
+            ({"personal": ["x"]}, r"'personal\[0\]' has the wrong value 'x'"),
+            ({"personal": [{"has_key": True, "readers": [7]}]}, r"\[0\].certificate' is missing"),
+            ({"personal": [{"certificate": "", "has_key": True, "readers": []}]}, "no cert"),
+            ({"personal": [{"certificate": "", "has_key": 1, "readers": []}]}, "_key' has"),
+            ({"bindings": {"server": "12"}}, "'bindings.server': '12' is no thumbprint"),
+            ({"bindings": []}, "'bindings' has the wrong value"),
+            ({"https": {"0.0.0.0:443": None}}, "'https.0.0.0.0:443' has the wrong value"),
             ({"https": {"0\u202e:443": LABEL}}, "U\\+202E"),
-            ({"disallowed": [7]}, "wrong value for 'disallowed'"),
-            ({"services": ["x"]}, "'name' is missing"),
-            ({"services": [{"name": "x", "display": "", "account": None}]}, "'account'"),
-            ({"names": [7]}, "wrong value for 'names'"),
+            ({"disallowed": [7]}, r"'disallowed\[0\]' has the wrong value"),
+            ({"services": ["x"]}, r"'services\[0\]' has the wrong value"),
+            ({"services": [{"name": "x", "display": "", "account": None}]}, r"\[0\].account' has"),
+            ({"names": [7]}, r"'names\[0\]' has the wrong value"),
             ({"addresses": ["10.0.0.1\u200b"]}, "U\\+200B"),
-            ({"clock_offset": "1"}, "wrong value for 'clock_offset'"),
-            ({"clock_offset": True}, "wrong value for 'clock_offset'"),
-            ({"clock_offset": float("nan")}, "wrong value for 'clock_offset'"),
-            ({"clock_offset": -(10**400)}, "wrong value for 'clock_offset'"),
+            ({"clock_offset": "1"}, "'clock_offset': '1' is no number of seconds"),
+            ({"clock_offset": True}, "'True' is no number of seconds"),
+            ({"clock_offset": float("nan")}, "'nan' is no number of seconds"),
+            ({"clock_offset": -(10**400)}, "is no number of seconds"),
             ({"clock_offset": ...}, "'clock_offset' is missing"),
-            ({"tls": {"TLS 1.2 Server": 1}}, "wrong value for 'TLS 1.2 Server'"),
-            ({"log": [{}]}, "wrong value for 'log'"),
+            ({"tls": {"TLS 1.2 Server": 1}}, "'tls.TLS 1.2 Server' has the wrong value '1'"),
+            ({"log": [{}]}, r"'log\[0\]' has the wrong value"),
+            ({"request": 0}, "'request' has the wrong value '0'"),
+            ({"services": [dict.fromkeys(("name", "display", "account", "state"), "\u202e")]}, "U"),
         ],
     )
     def test_that_is_broken_is_refused_in_one_sentence(self, changes, reason, tmp_path):
@@ -125,6 +129,19 @@ class TestInventory:
             ValueError, match=rf"^vms-rec-01\.json: .*{reason}.*inventory\.ps1 there again$"
         ):
             read_inventory(path)
+
+    def test_tells_every_place_that_is_wrong_and_of_many_the_first_five(self):
+        wrong = json.loads(write_inventory(stores())) | {"host": 7, "names": ["a", 8]}
+        wrong["personal"][0]["readers"].append(9)
+        del wrong["windows"]
+        told_of = (
+            "'host' has the wrong value '7'; 'windows' is missing; "
+            "'personal[0].readers[2]' has the wrong value '9'; 'names[1]' has the wrong value '8'"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(told_of)}$"):
+            told(wrong)
+        with pytest.raises(ValueError, match=r"'names\[1\]' has .*; and 3 more$"):
+            told(wrong | {"addresses": [1, 2, 3, 4]})
 
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"1", b"\xff\xff", b"[" * 100_000])
     def test_that_is_no_inventory_is_refused(self, data, tmp_path):

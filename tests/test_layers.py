@@ -27,18 +27,18 @@ HOUSE = {
     "der": "extensions",
     "ledger": "files",
     "pasted": "facts",
-    "planned": "pages",
+    "planned": "files pages",
     "quizzes": "facts",
     "releases": "facts",
     "rules": "facts",
     "scripts": "facts",
     "site": "facts",
     "windows": "facts",
+    "answer": "scripts windows",
     "cafiles": "authority files",
     "certreq": "authority facts names",
     "evidence": "facts files ledger",
-    "fleet": "authority keyfile",
-    "inventory": "scripts windows",
+    "fleet": "authority",
     "load": "site",
     "paths": "extensions rules subtrees",
     "sitetable": "facts names releases site",
@@ -47,88 +47,88 @@ HOUSE = {
     "tls": "authority facts names",
     "computers": "authority facts names paths releases rules site subtrees windows",
     "dissect": "extensions paths windows",
+    "inventory": "answer files windows",
     "leaflet": "facts load pages releases scripts",
     "messages": "extensions facts paths",
-    "pemfiles": "facts inventory load names pages windows",
     "reach": "names tls",
-    "records": "authority cafiles files inventory ledger windows",
     "revocation": "paths rules subtrees",
     "rollout": "facts load pages scripts site windows",
     "simulate": "authority tls",
     "targets": "files names site sitetable",
-    "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
-    "job": "facts keyfile records site",
+    "pemfiles": "facts inventory load names pages windows",
+    "records": "authority cafiles files inventory ledger windows",
     "trust": "extensions names paths revocation rules subtrees",
-    "visits": (
-        "authority certreq computers facts files inventory keyfile ledger records "
-        "releases scripts site windows"
-    ),
     "wire": "authority messages tls",
     "acceptance": "authority computers paths rules site trust windows",
     "expiry": "authority paths rules trust windows",
     "gates": "facts rules site trust",
-    "guidescripts": "authority files job windows",
+    "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
+    "job": "facts keyfile records site",
     "ladders": "drawing messages wire",
     "looks": "names paths reach targets tls trust windows",
-    "missing": "authority job pemfiles releases site trust windows",
     "picture": "drawing facts site trust",
-    "recordkey": "evidence files job keyfile records",
-    "switching": "facts job site",
+    "visits": (
+        "authority certreq computers facts files inventory keyfile ledger records "
+        "releases scripts site windows"
+    ),
     "watching": "facts scripts trust",
     "bands": "drawing expiry",
     "blackout": "acceptance computers expiry paths site trust windows",
+    "check": "acceptance authority computers expiry paths rules site teaching trust windows",
+    "guidescripts": "authority files job windows",
+    "missing": "authority job pemfiles releases site trust windows",
+    "recordkey": "evidence files job keyfile records",
+    "show": "facts job picture site trust",
+    "surveys": "looks names paths reach site targets tls trust windows",
+    "switching": "facts job site",
+    "verify": "acceptance authority looks reach simulate site targets trust windows",
     "carrying": "handover job ledger load missing pemfiles records rollout scripts site switching",
     "changes": "evidence files job ledger pages planned recordkey records",
-    "check": "acceptance authority computers expiry paths rules site teaching trust windows",
-    "overlap": "acceptance authority computers facts job site switching windows",
-    "show": "facts job picture site trust",
-    "standings": "job ledger missing pemfiles site windows",
-    "surveys": "looks names paths reach site targets tls trust windows",
-    "verify": "acceptance authority looks reach simulate site targets trust windows",
-    "changerecord": "changes evidence files job ledger pages recordkey records",
-    "compromise": "acceptance authority computers facts overlap site switching windows",
-    "drill": (
-        "authority cafiles carrying handover job keyfile ledger recordkey records "
-        "releases site sitetable tls trust"
-    ),
     "explorer": "show",
     "faults": "acceptance authority check fleet releases site trust verify windows",
+    "overlap": "acceptance authority computers facts job site switching windows",
     "passwords": "job missing show site",
     "reading": (
         "check facts files formats inventory looks pasted paths records sitetable tls trust windows"
     ),
-    "rehearsal": "authority carrying job keyfile ledger records site switching visits windows",
-    "replacing": "authority bands drawing job overlap site windows",
+    "standings": "job ledger missing pemfiles site windows",
     "troubles": "drawing paths surveys trust",
     "agenda": (
         "blackout check expiry inventory job names paths reach reading records site "
         "sitetable surveys targets windows"
     ),
     "chainfaults": "authority faults looks rules simulate sitetable targets tls",
+    "changerecord": "changes evidence files job ledger pages recordkey records",
+    "compromise": "acceptance authority computers facts overlap site switching windows",
+    "drill": (
+        "authority cafiles carrying handover job keyfile ledger recordkey records "
+        "releases site sitetable tls trust"
+    ),
+    "inherited": "authority expiry facts job paths reading site trust windows",
+    "practice": "authority faults looks names reading simulate site surveys targets",
+    "rehearsal": "authority carrying job keyfile ledger records site switching visits windows",
+    "replacing": "authority bands drawing job overlap site windows",
+    "changeplans": "agenda changes compromise facts job missing planned switching windows",
+    "channels": "acceptance agenda bands blackout expiry ledger pages picture",
     "deeds": (
         "authority check expiry fleet job ledger missing records rehearsal releases site "
         "trust verify windows"
     ),
     "execute": "changerecord evidence facts job records",
-    "inherited": "authority expiry facts job paths reading site trust windows",
-    "practice": "authority faults looks names reading simulate site surveys targets",
-    "changeplans": "agenda changes compromise facts job missing planned switching windows",
-    "channels": "acceptance agenda bands blackout expiry ledger pages picture",
-    "closing": "changerecord execute job",
     "forms": "looks practice show surveys symptoms troubles",
+    "sights": "chainfaults dissect drawing looks paths troubles",
+    "timemachine": "acceptance agenda blackout explorer job picture show",
+    "closing": "changerecord execute job",
+    "exam": "chainfaults facts files job looks names rules sights simulate targets",
     "handbook": "agenda authority deeds facts files job ledger pages records site",
     "plans": (
         "check deeds expiry facts job looks missing releases site switching trust verify windows"
     ),
     "returns": "authority deeds inventory job ledger paths reading site",
     "runbook": "carrying changes deeds job missing records rehearsal sitetable",
-    "sights": "chainfaults dissect drawing looks paths troubles",
     "succession": "authority carrying deeds job missing records rehearsal verify windows",
-    "timemachine": "acceptance agenda blackout explorer job picture show",
-    "boardform": "job returns show standings",
-    "exam": "chainfaults facts files job looks names rules sights simulate targets",
-    "lesson": "authority reach runbook simulate teaching tls",
     "terminal": "agenda blackout channels dissect expiry job names reading standings surveys trust",
+    "boardform": "job returns show standings",
     "cli": (
         "agenda changerecord channels drill evidence execute facts files formats job "
         "ledger looks names plans reach reading records returns rollout runbook site "
@@ -136,6 +136,7 @@ HOUSE = {
         "windows"
     ),
     "examform": "chainfaults exam forms rules show",
+    "lesson": "authority reach runbook simulate teaching tls",
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}

@@ -161,7 +161,13 @@ class TestEveryTroubleshooting:
 def test_every_rule_is_explained_under_a_heading_of_its_own():
     """Findings name rules; the heading is where a reader looks them up."""
     text = prose(NOTEBOOKS / "21-from-symptom-to-cause.ipynb")
-    assert [rule.as_markdown() for rule in RULES.values()] == text[-len(RULES) :]
+    explained = [
+        f"## {rule.code}\n\n**Meaning.** {rule.meaning}\n\n**Impact.** {rule.impact}\n\n"
+        f"**Diagnosis.** {rule.diagnosis}\n\n**Mitigation.** {rule.remedy_text} "
+        f"→ [{rule.remedy}]({rule.remedy}.ipynb)"
+        for rule in RULES.values()
+    ]
+    assert explained == text[-len(RULES) :]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=named)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from lyon import Approved
 
-from vmscert import SiteError, open_runbook
+from vmscert import SERVER, SiteError, open_runbook
 from vmscert.carrying import hand_over
 from vmscert.changeplans import plan_change
 from vmscert.changes import approve
@@ -191,13 +191,17 @@ def test_a_damaged_ca_certificate_is_told_with_the_way_back(rehearsed):
 
 def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehearsed):
     job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
-    renew_certificates(job, ["vms-rec-01", "vms-rec-02"], days=200, key_bits=3072)
-    renew_certificates(job, ["vms-rec-01"])
+    strong = replace(SERVER, key_bits=3072)
+    ca, name = job.records.authority(job.secret("CA")), "vms-rec-01"
+    first = ca.issue(*job.site[name].issued_names, at=job.at, profile=strong)
+    job.records.save(name, first, job.secret("PFX"), "AES-256", at=job.at)
+    renew_certificates(job, [name, "vms-rec-02"], days=200)
+    renew_certificates(job, [name])
     current = job.records.current()
-    for name in ("vms-rec-01", "vms-rec-02"):
+    for name, bits in (("vms-rec-01", 3072), ("vms-rec-02", 2048)):
         life = current[name].not_valid_after_utc - current[name].not_valid_before_utc
-        assert (life.days, current[name].public_key().key_size) == (200, 3072)
-    assert current["vms-rec-01"].public_key() != current["vms-rec-02"].public_key()
+        assert (life.days, current[name].public_key().key_size) == (200, bits)
+    assert current["vms-rec-01"].public_key() != first.certificate.public_key()
 
 
 def test_a_renewal_keeps_the_key_only_where_it_is_told_to(rehearsed):

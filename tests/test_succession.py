@@ -30,7 +30,7 @@ def replaced(site_folder, tmp_path_factory):
     """The example after all visits of runbook 18 but the last; and what was dark after each."""
     folder = shutil.copytree(site_folder, tmp_path_factory.mktemp("replaced") / "site")
     job = open_runbook("18-replace-the-ca", EXAMPLE, folder)
-    create_next_ca(job, key_bits=3072)
+    create_next_ca(job)
     rows = walk_and_survey(job, hand_over(job, "trust", ["vms-pc-01", "vms-mob-01"]))
     walk(job, hand_over(job, "trust", lacking_roots(job)))
     switch_ca(job)
@@ -84,18 +84,18 @@ class TestOnARealSite:
         self, real, monkeypatch
     ):
         monkeypatch.setattr("vmscert.authority.new_key", lambda _bits: key("heir"))
-        create_next_ca(real, key_bits=3072)
+        create_next_ca(real)
         with pytest.raises(Stop, match="5 computers do not trust the next CA yet, first ms"):
             switch_ca(real)
         assert real.records.next_ca is not None
 
     def test_a_second_run_makes_no_second_heir(self, real, monkeypatch):
         monkeypatch.setattr("vmscert.authority.new_key", lambda _bits: key("heir"))
-        first = create_next_ca(real, key_bits=3072)
-        assert create_next_ca(real, key_bits=3072) == first
+        first = create_next_ca(real)
+        assert create_next_ca(real) == first
         assert first.subject != site_ca().certificate.subject
         real.records.promote(AT)
-        assert create_next_ca(real, key_bits=3072) == first
+        assert create_next_ca(real) == first
 
     def test_nothing_is_done_without_approval(self, real):
         for deed in (create_next_ca, switch_ca, lambda job: bar_certificates(job, ["ms"], "lost")):

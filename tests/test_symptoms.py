@@ -150,7 +150,7 @@ def test_one_text_with_many_causes_ranks_them_and_tells_them_apart():
     assert [cause.code for cause in causes] == [
         *("untrusted-root", "missing-intermediate", "root-recreated")
     ]
-    assert len({cause.tell_apart for cause in causes}) == 3
+    assert len({cause.rule.diagnosis for cause in causes}) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from vmscert.facts import DATA
 from vmscert.targets import Target, as_targets
 
 
-def spelled(*texts, port=443):
-    return [f"{t.address} {t.port} {t.name}" for t in read_targets(texts, port)]
+def spelled(*texts):
+    return [f"{t.address} {t.port} {t.name}" for t in read_targets(texts)]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ _HOMES = {
     "dissect": "Anatomy anatomy",
     "pasted": "Binding",
     "returns": "take_back",
-    "reading": "Document read read_certificates read_roots",
+    "reading": "Document read read_roots",
     "records": "Records read_pfx",
     "rehearsal": "walk",
     "picture": "Picture site_map",
@@ -51,8 +51,8 @@ _HOMES = {
     "acceptance": "DarkLink dark_links refusals",
     "replacing": "overlap_of overlap_picture",
     "overlap": (
-        "REMOVED_FIRST RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
-        "planned_stores proof removal_checks simulate_days stand_ins"
+        "RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
+        "planned_stores proof simulate_days stand_ins"
     ),
     "deeds": (
         "ca_name create_ca due_certificates issue_certificates receive renew_certificates "

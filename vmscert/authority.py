@@ -5,11 +5,11 @@ what real TLS clients accept; each carries its reason.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -26,16 +26,9 @@ from vmscert.teaching import WORDS, is_teaching
 BACKDATE = timedelta(days=1)
 LONGEST_COMMON_NAME = 64  # letters; upper bound ub-common-name, RFC 5280 appendix A.1
 _KEY_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,8 +42,6 @@ class Profile:
     key_usage: tuple[str, ...]  # section 4.2.1.3; critical
     # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
     extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
-    path_length: int | None = None  # section 4.2.1.9: how many CAs may stand below
-    crl_url: str = ""  # section 4.2.1.13: where clients fetch the revocation list; "" for nowhere
 
 
 ROOT = Profile(
@@ -132,18 +123,6 @@ class Issued:
         return encrypt_key(self.key, password)
 
 
-class Revoked(NamedTuple):
-    """One certificate that was revoked: its serial number, when, and why as RFC 5280 says it.
-
-    `reason` is "keyCompromise", "superseded", "cessationOfOperation" or another of section 5.3.1;
-    "" gives none.
-    """
-
-    serial: int
-    at: datetime
-    reason: str = ""
-
-
 @dataclass(frozen=True)
 class Authority:
     """A certificate authority: what it is (`issued`) and what it can do."""
@@ -207,36 +186,12 @@ class Authority:
         certificate = self._certificate(names, public_key, at, profile, None)
         return Issued(certificate, None, self.issued.chain)
 
-    def renew(
-        self, certificate: x509.Certificate, at: datetime, key: rsa.RSAPrivateKey | None = None
-    ) -> Issued:
-        """Issue the same names again, with a new key of the same size unless one is given."""
+    def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
+        """Issue the same names again, with a new key of the same size."""
         old = certificate.public_key()
         bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
         profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
-        return self.issue(*subject_names(certificate), at=at, profile=profile, key=key)
-
-    def revocation_list(
-        self, revoked: Iterable[Revoked], at: datetime, days: int, number: int
-    ) -> x509.CertificateRevocationList:
-        """Return the list (CRL) of what this CA has revoked; clients want a new one after `days`.
-
-        `number` grows from list to list (RFC 5280 section 5.2.3). ValueError for a CA that may not
-        sign lists, an unknown reason, or a number or life below 1.
-        """
-        _refuse_listing(self.certificate, days, number)
-        start = _aware(at)
-        builder = x509.CertificateRevocationListBuilder(
-            issuer_name=self.certificate.subject,
-            last_update=max(start - BACKDATE, self.certificate.not_valid_before_utc),
-            next_update=start + timedelta(days=days),
-            revoked_certificates=[_entry(one) for one in {r.serial: r for r in revoked}.values()],
-        )
-        above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-            _key_identifier(self.certificate)
-        )
-        builder = builder.add_extension(above, critical=False)
-        return builder.add_extension(x509.CRLNumber(number), False).sign(self.key, hashes.SHA256())
+        return self.issue(*subject_names(certificate), at=at, profile=profile)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
@@ -260,23 +215,23 @@ class Authority:
         if not general:
             raise ValueError("A server certificate needs at least one name: none was given")
         subject = _marked(_server_subject(general), public_key)
-        start, end = self._validity(at, profile)
-        builder = _builder(subject, self.certificate.subject, public_key, start, end, serial)
+        born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        if not born <= _aware(at) < last:
+            raise ValueError(
+                f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {last:%Y-%m-%d}, not on "
+                f"{at:%Y-%m-%d}: create a new CA, or check the date"
+            )
+        start = max(_aware(at) - BACKDATE, born)
+        end = min(start + timedelta(days=profile.days), last)
+        number = serial or x509.random_serial_number()
+        builder = x509.CertificateBuilder(
+            self.certificate.subject, subject, public_key, number, start, end
+        )
         # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
         builder = builder.add_extension(x509.SubjectAlternativeName(general), not list(subject))
         return _with_profile(builder, profile, public_key, self.certificate).sign(
             self.key, hashes.SHA256()
         )
-
-    def _validity(self, at: datetime, profile: Profile) -> tuple[datetime, datetime]:
-        born, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        if not born <= _aware(at) < end:
-            raise ValueError(
-                f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {end:%Y-%m-%d}, not on "
-                f"{at:%Y-%m-%d}: create a new CA, or check the date"
-            )
-        start = max(_aware(at) - BACKDATE, born)
-        return start, min(start + timedelta(days=profile.days), end)
 
 
 def create_authority(
@@ -298,108 +253,10 @@ def create_authority(
     subject = _marked(subject, key.public_key())
     start = _aware(at) - BACKDATE
     end = start + timedelta(days=profile.days)
-    builder = _builder(subject, subject, key.public_key(), start, end, serial)
+    number = serial or x509.random_serial_number()
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), number, start, end)
     certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
     return Authority(Issued(certificate, key))
-
-
-def listed(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
-    """Return what a list revokes, in its order."""
-    return tuple(
-        Revoked(entry.serial_number, entry.revocation_date_utc, _reason_of(entry)) for entry in crl
-    )
-
-
-def next_list(
-    authority: Authority,
-    before: x509.CertificateRevocationList | None,
-    revoked: Iterable[Revoked],
-    at: datetime,
-    days: int,
-) -> x509.CertificateRevocationList:
-    """Return the list that follows the one before: what that revokes stays revoked as it was."""
-    known = {} if before is None else {one.serial: one for one in listed(before)}
-    every = {one.serial: one for one in revoked} | known
-    number = 1 if before is None else list_number(before) + 1
-    return authority.revocation_list(every.values(), at, days, number)
-
-
-def _refuse_listing(certificate: x509.Certificate, days: int, number: int) -> None:
-    usages = [one.value for one in certificate.extensions if isinstance(one.value, x509.KeyUsage)]
-    if usages and not usages[0].crl_sign:
-        raise ValueError("This CA may not sign revocation lists (key usage without cRLSign)")
-    if days < 1 or number < 1:
-        raise ValueError(f"A list number {number} for {days} days: both are 1 or more")
-
-
-def _entry(one: Revoked) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder(one.serial, _aware(one.at))
-    if one.reason:
-        builder = builder.add_extension(x509.CRLReason(_flag(one.reason)), critical=False)
-    return builder.build()
-
-
-def _flag(reason: str) -> x509.ReasonFlags:
-    """The reason of this name; "unspecified" is left out by leaving it empty, RFC 5280 5.3.1."""
-    fitting = {flag.value: flag for flag in x509.ReasonFlags}
-    for word in ("unspecified", "removeFromCRL"):
-        fitting.pop(word)
-    if reason not in fitting:
-        raise ValueError(f"{reason!r} is no reason to revoke: take one of {', '.join(fitting)}")
-    return fitting[reason]
-
-
-def _reason_of(entry: x509.RevokedCertificate) -> str:
-    found = [one.value for one in entry.extensions if isinstance(one.value, x509.CRLReason)]
-    return found[0].reason.value if found else ""
-
-
-def list_number(crl: x509.CertificateRevocationList) -> int:
-    """Return the number of a list."""
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-
-
-def cross_sign(
-    old: Authority, new: x509.Certificate, at: datetime, serial: int | None = None
-) -> x509.Certificate:
-    """Return a certificate for the name and key of a new CA, signed by the old one.
-
-    A server that sends it along is trusted by clients that hold the old root alone; it ends with
-    the older of the two, and allows no CA below the new one. Raises ValueError where the old root
-    may not do that: it is no CA, has a path length of 0, no keyCertSign, or has ended.
-    """
-    _refuse_crossing(old.certificate)
-    if is_teaching(new.public_key()) and not is_teaching(old.certificate.public_key()):
-        raise ValueError("The new CA is one for lessons: a site's CA does not vouch for it")
-    start, end = old._validity(at, ROOT)
-    start = max(start, new.not_valid_before_utc)
-    end = min(end, new.not_valid_after_utc)
-    key = new.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or start >= end:
-        raise ValueError("The new CA has no RSA key, or is not valid yet: no cross certificate")
-    builder = _builder(new.subject, old.certificate.subject, key, start, end, serial)
-    profile = replace(ROOT, path_length=0)
-    return _with_profile(builder, profile, key, old.certificate, _key_identifier(new)).sign(
-        old.key, hashes.SHA256()
-    )
-
-
-def _refuse_crossing(root: x509.Certificate) -> None:
-    """Say why a root may not have a CA below it; RFC 5280 sections 4.2.1.3 and 4.2.1.9."""
-    found = {one.oid: one.value for one in root.extensions}
-    constraints, usage = found.get(x509.BasicConstraints.oid), found.get(x509.KeyUsage.oid)
-    if not (constraints and constraints.ca):
-        why = "does not say that it is a CA (basicConstraints)"
-    elif constraints.path_length == 0:
-        why = "allows no CA below it (path length 0)"
-    elif usage and not usage.key_cert_sign:
-        why = "may not sign certificates (key usage without keyCertSign)"
-    else:
-        return
-    raise ValueError(
-        f"The old root {why}: clients refuse a cross certificate of it. Let both roots be trusted "
-        f"instead"
-    )
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
@@ -477,54 +334,23 @@ def _marked(subject: x509.Name, public_key: rsa.RSAPublicKey) -> x509.Name:
     return x509.Name([*subject, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS)])
 
 
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public_key: rsa.RSAPublicKey,
-    start: datetime,
-    end: datetime,
-    serial: int | None,
-) -> x509.CertificateBuilder:
-    return x509.CertificateBuilder(
-        issuer_name=issuer,
-        subject_name=subject,
-        public_key=public_key,
-        serial_number=serial or x509.random_serial_number(),
-        not_valid_before=start,
-        not_valid_after=end,
-    )
-
-
 def _with_profile(
     builder: x509.CertificateBuilder,
     profile: Profile,
     public_key: rsa.RSAPublicKey,
     issuer: x509.Certificate | None,
-    key_id: x509.SubjectKeyIdentifier | None = None,
 ) -> x509.CertificateBuilder:
     """Add the extensions that the profile names; without an issuer the certificate is a root."""
-    own_id = key_id or x509.SubjectKeyIdentifier.from_public_key(public_key)
+    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
     issuer_id = _key_identifier(issuer) if issuer else own_id
     usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
     extended = profile.extended_key_usage
     authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
-    builder = builder.add_extension(
-        x509.BasicConstraints(profile.is_ca, profile.path_length), critical=True
-    )
+    builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
     builder = builder.add_extension(usage, critical=True)
     builder = builder.add_extension(own_id, critical=False)
     builder = builder.add_extension(authority_id, critical=False)
-    if profile.crl_url:
-        builder = builder.add_extension(_crl_places(profile.crl_url), critical=False)
     return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
-
-
-def _crl_places(url: str) -> x509.CRLDistributionPoints:
-    """Where the revocation list is; HTTP, since a client that checks HTTPS would need it first."""
-    if not (url.startswith("http://") and url.isascii() and url.isprintable() and " " not in url):
-        raise ValueError(f"{url!r} is no place for a revocation list: write http://host/path.crl")
-    place = [x509.UniformResourceIdentifier(url)]
-    return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None)])
 
 
 def _key_identifier(issuer: x509.Certificate) -> x509.SubjectKeyIdentifier:
@@ -587,16 +413,14 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
     known = {str(parse_name(name)) for name in allowed}
-    strangers = [name for name in dict.fromkeys(wanted) if _canonical(name) not in known]
+    strangers = []
+    for name in dict.fromkeys(wanted):
+        with suppress(ValueError):
+            if str(parse_name(name)) in known:
+                continue
+        strangers.append(name)
     if strangers:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
-
-
-def _canonical(name: str) -> str:
-    try:
-        return str(parse_name(name))
-    except ValueError:
-        return name

@@ -7,7 +7,7 @@ from vmscert.facts import DATA
 from vmscert.names import is_address, parse_name
 
 
-def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> bytes:
+def request_inf(names: tuple[str, ...]) -> bytes:
     """Return request.inf for `certreq -new`: an RSA key of the machine, and these names as text.
 
     The first name that fits becomes the common name. The keys of the file are Microsoft's
@@ -19,15 +19,11 @@ def request_inf(names: tuple[str, ...], key_bits: int = SERVER.key_bits) -> byte
     if not (common := next(fitting, "")):
         raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
     text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
-    text = text.replace("<common name>", common).replace("<bits>", str(key_bits))
-    text = text.replace("<names>", "\n".join(_alternative_names(checked)))
+    text = text.replace("<common name>", common).replace("<bits>", str(SERVER.key_bits))
+    pairs = [f"{'ipaddress' if is_address(name) else 'dns'}={name}" for name in checked]
+    lines = '&"\n_continue_ = "'.join(pairs)
+    text = text.replace("<names>", f'_continue_ = "{lines}"')
     return text.replace("\n", "\r\n").encode("ascii")
-
-
-def _alternative_names(names: list[str]) -> list[str]:
-    kinds = ["ipaddress" if is_address(name) else "dns" for name in names]
-    pairs = [f"{kind}={name}" for kind, name in zip(kinds, names, strict=True)]
-    return [f'_continue_ = "{pair}&"' for pair in pairs[:-1]] + [f'_continue_ = "{pairs[-1]}"']
 
 
 def wanted_names(inf: bytes) -> tuple[str, ...]:

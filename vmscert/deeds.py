@@ -30,9 +30,7 @@ CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
 
 
-def create_ca(
-    job: Job, *, name: str = "", key_bits: int = ROOT.key_bits, years: int = 10
-) -> x509.Certificate:
+def create_ca(job: Job, *, key_bits: int = ROOT.key_bits, years: int = 10) -> x509.Certificate:
     """Create the CA if there is none; return its certificate. Bits: 3072 or 4096."""
     job.permit()
     one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
@@ -40,7 +38,7 @@ def create_ca(
         if missing_ca(job):
             profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
             password = job.secret("CA", new=True)
-            authority = create_authority(name or ca_name(job), job.at, profile)
+            authority = create_authority(ca_name(job), job.at, profile)
             job.records.save_authority(authority, password, job.at)
     return job.records.ca_certificate
 
@@ -115,12 +113,11 @@ def renew_certificates(
     password: str = "",
     *,
     days: int = 0,
-    key_bits: int = 0,
     new_key: bool = True,
 ) -> list[dict[str, str]]:
     """Issue new certificates to these servers; the old ones stay, as the way back.
 
-    With the names of the table; with the life and the key size of the old one unless others are
+    With the names of the table; with the key size of the old one, and its life unless another is
     given; with a new key, unless the old one, whose PFX is here, is to be kept. What this change
     has renewed already is left as it is.
     """
@@ -131,7 +128,7 @@ def renew_certificates(
     with job.records.lock():
         wanted -= renewed(job)
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
-        profiles = {name: _as_before(job, name, days, key_bits) for name in mine}
+        profiles = {name: _as_before(job, name, days) for name in mine}
         keys = {} if new_key else {name: _kept_key(job, name) for name in mine}
         return list(_issue(job, profiles, "renew", password, keys))
 
@@ -146,14 +143,14 @@ def renewed(job: Job) -> set[str]:
     return {host for host, path in paths.items() if (host, path.stem) in new}
 
 
-def _as_before(job: Job, name: str, days: int = 0, key_bits: int = 0) -> Profile:
+def _as_before(job: Job, name: str, days: int) -> Profile:
     """What a server's new certificate contains: what the old one did, unless it says otherwise.
 
     One that ended with its CA does not hand that on, and none is too long for phones.
     """
     old = job.records.current().get(name)
     if old is None:
-        return replace(SERVER, days=days or SERVER.days, key_bits=key_bits or SERVER.key_bits)
+        return replace(SERVER, days=days or SERVER.days)
     life = (old.not_valid_after_utc - old.not_valid_before_utc).days
     above = job.records.issuers()[name]
     capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
@@ -164,7 +161,7 @@ def _as_before(job: Job, name: str, days: int = 0, key_bits: int = 0) -> Profile
     return replace(
         SERVER,
         days=days or (SERVER.days if capped else max(life, 1)),
-        key_bits=key_bits or bits,
+        key_bits=bits,
     )
 
 
@@ -279,11 +276,13 @@ def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, 
     roots = [one for one in issued.issuers if one.subject == one.issuer]
     if not roots:
         raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
+    path: tuple[x509.Certificate, ...] = ()
     for name in job.site[host].issued_names:
         diagnosis = diagnose(issued.chain, name, roots, job.at)
         if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
             raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
-    return tuple(diagnosis.path[1:])
+        path = diagnosis.path[1:]
+    return path
 
 
 def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:

@@ -55,30 +55,20 @@ def _table(rows: Rows) -> str:
 
 
 def _rows(one: Reading) -> Iterator[tuple[str, str]]:
-    yield "for", _who(one)
+    yield "for", _text(one.common_names[-1] if one.common_names else "") or "nobody by name"
     names = [_text(name) for name in one.names[:_MOST]]
     more = len(one.names) - len(names)
     yield "names", (", ".join(names) or "none") + (f" and {more} more" if more > 0 else "")
     yield "issued by", "itself" if one.self_signed else one.issuer_label.strip("'")
-    yield "valid", _validity(one)
+    start, end = one.validity or (None, None)
+    lasts = f"{moment(start)} to {moment(end)}, {(end - start).days} days" if start and end else ""
+    yield "valid", lasts or "can't be read"
     yield "may be used", _purpose(one)
     yield "key", _key(one.key)
     yield "signed with", _signature(one)
     yield "thumbprint", thumbprint(one.certificate)
     for part, trouble in one.trouble.items():
         yield "can't be read", f"{part}: {_text(trouble.why)}"
-
-
-def _who(one: Reading) -> str:
-    common = one.common_names[-1] if one.common_names else ""
-    return _text(common) or "nobody by name"
-
-
-def _validity(one: Reading) -> str:
-    if not one.validity:
-        return "can't be read"
-    start, end = one.validity
-    return f"{moment(start)} to {moment(end)}, {(end - start).days} days"
 
 
 def _purpose(one: Reading) -> str:
@@ -150,7 +140,11 @@ def _directory(one: Reading, part: str) -> str:
 def _value(value: Any) -> str:
     match value:
         case x509.SubjectAlternativeName() | x509.IssuerAlternativeName():
-            return ", ".join(f"{type(name).__name__} {_said(name.value)}" for name in value)
+            texts = (
+                (type(name).__name__, getattr(name.value, "rfc4514_string", name.value.__str__)())
+                for name in value
+            )
+            return ", ".join(f"{kind} {text}" for kind, text in texts)
         case x509.KeyUsage():
             return _usage(value)
         case x509.ExtendedKeyUsage():
@@ -165,10 +159,6 @@ def _value(value: Any) -> str:
         case x509.UnrecognizedExtension():
             return value.value.hex().upper()
     return str(value)
-
-
-def _said(value: Any) -> str:
-    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
 
 
 def _text(text: str) -> str:

@@ -6,7 +6,6 @@ pyca reads all of them or raises. Where it raises, each is put alone into a fres
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Annotated
 from warnings import catch_warnings, simplefilter
 
@@ -28,7 +27,11 @@ NEEDED = {
     ExtensionOID.SUBJECT_KEY_IDENTIFIER,
 }
 _MOST = 100  # extensions read one by one; honest certificates have ten or so
-_ANY_TIME = datetime(2000, 1, 1), datetime(2001, 1, 1)
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
+_NOBODY = (
+    *(x509.Name([]), x509.Name([]), _KEY.public_key(), 1),
+    *(datetime(2000, 1, 1), datetime(2001, 1, 1)),
+)
 
 
 @dataclass(frozen=True)
@@ -83,23 +86,12 @@ def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Un
             trouble[name] = Unreadable("it stands there twice")
             continue
         try:
-            found[one.oid] = _alone(one)
+            alone = x509.UnrecognizedExtension(one.oid, one.value)
+            builder = x509.CertificateBuilder(*_NOBODY).add_extension(alone, one.critical)
+            (found[one.oid],) = builder.sign(_KEY, None).extensions
         except Exception as error:
             trouble[name] = Unreadable(reason(error), one.critical or one.oid in NEEDED)
     return found, trouble
-
-
-def _alone(one: _Extension) -> x509.Extension:
-    builder = x509.CertificateBuilder(
-        x509.Name([]), x509.Name([]), _key().public_key(), 1, *_ANY_TIME
-    ).add_extension(x509.UnrecognizedExtension(one.oid, one.value), one.critical)
-    (extension,) = builder.sign(_key(), None).extensions
-    return extension
-
-
-@cache
-def _key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
 
 
 def called(oid: x509.ObjectIdentifier) -> str:

@@ -1,13 +1,21 @@
 """Files and folders that are written whole or not at all."""
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 _PRIVATE = (".key", ".pfx")
+_MOST_FAULTS = 5  # told at once
+_SAID = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -82,6 +90,39 @@ def sha256sums(files: Mapping[str, bytes]) -> bytes:
     """Return the SHA-256 list of these files, as `sha256sum --check` reads it."""
     digests = ((hashlib.sha256(files[name]).hexdigest(), name) for name in sorted(files))
     return "".join(f"{digest}  {name}\n" for digest, name in digests).encode()
+
+
+def read_json(data: bytes) -> Any:
+    """Return what JSON in UTF-8 or UTF-16 says; ValueError where it is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
+
+
+def fitting(told: Any, kind: "TypeAdapter[T]") -> T:
+    """Return what JSON said, as something of this kind; ValueError names every wrong place.
+
+    Places are written as PowerShell does: `personal[0].readers[2]`.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.validate_python(told)
+    except ValidationError as error:
+        wrong = [_fault(one) for one in error.errors(include_url=False)]
+    more = [f"and {len(wrong) - _MOST_FAULTS} more"] if len(wrong) > _MOST_FAULTS else []
+    raise ValueError("; ".join([*wrong[:_MOST_FAULTS], *more]))
+
+
+def _fault(one: Mapping[str, Any]) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"]]
+    place = "".join(parts).removeprefix(".").removesuffix(".[key]") or "all of it"
+    if one["type"] in _SAID:
+        return f"{place!r} {_SAID[one['type']]}"
+    if one["type"] == "value_error":
+        return f"{place!r}: {one['ctx']['error']}"
+    return f"{place!r} has the wrong value {str(one['input'])[:40]!r}"
 
 
 def sweep(folder: Path) -> None:

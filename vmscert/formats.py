@@ -52,8 +52,20 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
     """Return what DER holds, None if it is nothing of ours."""
     if data[:1] != b"\x30":
         return None
-    readers = (_certificate, _request, _list, _bag, _private_key, _public_key)
-    return _pfx(data, ask) or next(filter(None, (read(data) for read in readers)), None)
+    if found := _pfx(data, ask) or _certificate(data):
+        return found
+    if (request := _loaded(x509.load_der_x509_csr, data)) is not None:
+        return Found(["a certificate request (CSR)"], requests=[request])
+    if (crl := _loaded(x509.load_der_x509_crl, data)) is not None:
+        return Found(["a revocation list (CRL)"], crls=[crl])
+    if (several := _loaded(pkcs7.load_der_pkcs7_certificates, data)) is not None:
+        return Found([f"a P7B with {counted(several)}"], certificates=list(several))
+    if (private := _loaded(serialization.load_der_private_key, data, None)) is not None:
+        return _key_found(private, "private key, not encrypted")
+    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
+        return Found(["an encrypted private key"], keys=["private key, encrypted"])
+    key = _loaded(serialization.load_der_public_key, data)
+    return key and Found(["a public key"], keys=[f"{described(key)} public key"])
 
 
 def read_pem(text: str, ask: Ask) -> Found | None:
@@ -70,7 +82,11 @@ def read_pem(text: str, ask: Ask) -> Found | None:
 def _block(number: int, label: str, body: str, ask: Ask) -> Found:
     encrypted = "ENCRYPTED" in label or "Proc-Type: 4,ENCRYPTED" in body
     if label == "OPENSSH PRIVATE KEY":
-        return _openssh(body)
+        pem = f"-----BEGIN {label}-----{body}-----END {label}-----"
+        if key := _loaded(serialization.load_ssh_private_key, pem.encode(), None):
+            return _key_found(key, "private key, OpenSSH, not encrypted")
+        text = "private key, OpenSSH, encrypted or damaged"
+        return Found(["an OpenSSH private key"], keys=[text])
     if encrypted:
         return Found(["an encrypted private key"], keys=["private key, encrypted"])
     data = unbase64(_HEADER.sub("", body))
@@ -115,46 +131,6 @@ def _certificate(data: bytes) -> Found | None:
     return one and Found(["a certificate"], certificates=[one])
 
 
-def _request(data: bytes) -> Found | None:
-    one = _loaded(x509.load_der_x509_csr, data)
-    return one and Found(["a certificate request (CSR)"], requests=[one])
-
-
-def _list(data: bytes) -> Found | None:
-    one = _loaded(x509.load_der_x509_crl, data)
-    return None if one is None else Found(["a revocation list (CRL)"], crls=[one])
-
-
-def _bag(data: bytes) -> Found | None:
-    several = _loaded(pkcs7.load_der_pkcs7_certificates, data)
-    if several is None:
-        return None
-    return Found([f"a P7B with {counted(several)}"], certificates=list(several))
-
-
-def _private_key(data: bytes) -> Found | None:
-    key = _loaded(serialization.load_der_private_key, data, None)
-    if key is not None:
-        return _key_found(key, "private key, not encrypted")
-    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
-        return Found(["an encrypted private key"], keys=["private key, encrypted"])
-    return None
-
-
-def _public_key(data: bytes) -> Found | None:
-    key = _loaded(serialization.load_der_public_key, data)
-    return key and Found(["a public key"], keys=[f"{described(key)} public key"])
-
-
-def _openssh(body: str) -> Found:
-    pem = f"-----BEGIN OPENSSH PRIVATE KEY-----{body}-----END OPENSSH PRIVATE KEY-----"
-    key = _loaded(serialization.load_ssh_private_key, pem.encode(), None)
-    if key is None:
-        text = "private key, OpenSSH, encrypted or damaged"
-        return Found(["an OpenSSH private key"], keys=[text])
-    return _key_found(key, "private key, OpenSSH, not encrypted")
-
-
 def _key_found(key: Any, text: str) -> Found:
     kind = f"{described(key)} {text}"
     return Found(["a private key"], keys=[kind], public_keys=[spki(key.public_key())])
@@ -182,28 +158,20 @@ def spki(key: Any) -> bytes:
 def _pfx(data: bytes, ask: Ask) -> Found | None:
     if not _PFX.match(data):
         return None
-    kind = f"a PFX ({_encryption(data)})"
+    weak = "3DES" if _3DES in data else "another or no encryption"
+    kind = f"a PFX ({'AES-256' if _AES_256 in data else weak})"
     if _length(data) > len(data):
         text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
         return Found([kind], problems=[text])
     bag = _loaded(pkcs12.load_pkcs12, data, None)
     password = "" if bag else ask()
     bag = bag or (_loaded(pkcs12.load_pkcs12, data, password.encode()) if password else None)
-    if bag:
-        return _of_bag(bag, _encryption(data))
-    wrong = "the password does not open it: type it again, or the file was changed"
-    return Found([kind], problems=[wrong if password else "its password is needed to look into it"])
-
-
-def _encryption(data: bytes) -> str:
-    if _AES_256 in data:
-        return "AES-256"
-    return "3DES" if _3DES in data else "another or no encryption"
-
-
-def _of_bag(bag: Any, encryption: str) -> Found:
+    if not bag:
+        wrong = "the password does not open it: type it again, or the file was changed"
+        text = wrong if password else "its password is needed to look into it"
+        return Found([kind], problems=[text])
     held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
-    found = Found([f"a PFX ({encryption}) with {counted(held)}"], certificates=held)
+    found = Found([f"{kind} with {counted(held)}"], certificates=held)
     if bag.key is None:
         found.problems.append("no server can use it without a private key: export it with its key")
         return found

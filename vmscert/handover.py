@@ -31,7 +31,11 @@ def pack(load: Load) -> dict[str, bytes]:
     ValueError when a value of the table can't go into a script, or when the folder would bring a
     CA and take it away.
     """
-    _refuse_contradiction(load)
+    if both := set(load.roots) & {*load.old_roots, *load.barred}:
+        raise ValueError(
+            f"{load.host.name}: {thumbprint(both.pop())} is to be trusted and to go, in one "
+            "folder: wait until no server needs this CA"
+        )
     if load.host.only_pem:
         return pem_folder(load)
     inputs = _inputs(load)
@@ -52,15 +56,6 @@ def pack(load: Load) -> dict[str, bytes]:
 def made_at(install: Mapping[str, str | list[str]]) -> datetime:
     """Return when a folder was made, from the inputs of its install.ps1."""
     return datetime.fromisoformat(str(install["Made"]))
-
-
-def _refuse_contradiction(load: Load) -> None:
-    both = set(load.roots) & {*load.old_roots, *load.barred}
-    if both:
-        raise ValueError(
-            f"{load.host.name}: {thumbprint(both.pop())} is to be trusted and to go, in one "
-            "folder: wait until no server needs this CA"
-        )
 
 
 def _certificates(load: Load) -> dict[str, bytes]:

@@ -6,6 +6,8 @@ every other tool reads it.
 """
 
 import os
+from base64 import b64encode
+from textwrap import wrap
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
@@ -85,17 +87,22 @@ def encrypt_key(key: RSAPrivateKey | Ed25519PrivateKey, password: str) -> bytes:
     """Return the key as PEM `ENCRYPTED PRIVATE KEY`: PBES2, PBKDF2-SHA256, AES-256 (RFC 8018)."""
     salt, iv = os.urandom(16), os.urandom(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(check_password(password).encode())
-    info = _EncryptedPrivateKeyInfo(
-        algorithm=_Pbes2(
-            algorithm=_PBES2,
-            parameters=_Pbes2Parameters(
-                kdf=_Kdf(algorithm=_PBKDF2, parameters=_kdf_parameters(salt)),
-                encryption=_Encryption(algorithm=_AES_256_CBC, iv=iv),
-            ),
-        ),
-        data=_aes_cbc(secret, iv, clear_key(key)),
+    prf = _Prf(algorithm=_HMAC_SHA256, parameters=asn1.Null())
+    rounds = _Pbkdf2Parameters(salt=salt, iterations=ROUNDS, prf=prf)
+    parameters = _Pbes2Parameters(
+        kdf=_Kdf(algorithm=_PBKDF2, parameters=rounds),
+        encryption=_Encryption(algorithm=_AES_256_CBC, iv=iv),
     )
-    return _pem("ENCRYPTED PRIVATE KEY", asn1.encode_der(info))
+    padder = padding.PKCS7(8 * len(iv)).padder()
+    padded = padder.update(clear_key(key)) + padder.finalize()
+    encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
+    info = _EncryptedPrivateKeyInfo(
+        algorithm=_Pbes2(algorithm=_PBES2, parameters=parameters),
+        data=encryptor.update(padded) + encryptor.finalize(),
+    )
+    lines = wrap(b64encode(asn1.encode_der(info)).decode("ascii"), 64)
+    label = "ENCRYPTED PRIVATE KEY"
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
 
 
 def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
@@ -133,22 +140,3 @@ def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _kdf_parameters(salt: bytes) -> _Pbkdf2Parameters:
-    prf = _Prf(algorithm=_HMAC_SHA256, parameters=asn1.Null())
-    return _Pbkdf2Parameters(salt=salt, iterations=ROUNDS, prf=prf)
-
-
-def _aes_cbc(secret: bytes, iv: bytes, data: bytes) -> bytes:
-    padder = padding.PKCS7(8 * len(iv)).padder()
-    encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
-    return encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
-
-
-def _pem(label: str, der: bytes) -> bytes:
-    import base64
-
-    text = base64.b64encode(der).decode("ascii")
-    lines = [text[i : i + 64] for i in range(0, len(text), 64)]
-    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()

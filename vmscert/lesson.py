@@ -24,6 +24,14 @@ _LIBRARIES = ("cryptography", "pandas", "ipywidgets", "jupyterlab")
 
 def self_test(at: datetime) -> list[Check]:
     """Tell whether this computer can run the lessons and rehearsals; `at` is the present time."""
+    ca = create_authority("self-test", at, QUICK)
+    served, roots = ca.issue("localhost", at=at), [ca.certificate]
+    try:
+        with serving({443: served}) as ports:
+            talks = connect(LOOPBACK, ports[443], roots, "localhost").ok
+    except OSError:
+        talks = False
+    shakes = handshake(served, roots, "localhost").ok
     return [
         Check(
             "Python is 3.11 or newer",
@@ -35,10 +43,10 @@ def self_test(at: datetime) -> list[Check]:
             all(map(find_spec, _LIBRARIES)),
             "install the kit again, as its README says",
         ),
-        Check("a handshake in memory succeeds", _handshake(at), "compare this computer's clock"),
+        Check("a handshake in memory succeeds", shakes, "compare this computer's clock"),
         Check(
             "two programs on this computer can talk",
-            _loopback(at),
+            talks,
             f"allow connections to {LOOPBACK} in the firewall",
         ),
     ]
@@ -74,7 +82,7 @@ def lesson_server(
     `Authority.issue`, such as `at` and `profile`.
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
-    usual = {"at": AT, "profile": LESSON, "serial": serial}
+    usual: dict[str, Any] = {"at": AT, "profile": LESSON, "serial": serial}
     return ca.issue(*names, key=key or teaching_key("".join(names[:1])), **(usual | changes))
 
 
@@ -115,17 +123,3 @@ def _counted(answer: Any, wanted: Any) -> str:
         return f"It needs {len(wanted)} entries; there are {len(answer)}."
     same = sum(one == other for one, other in zip(answer, wanted, strict=True))
     return f"{same} of {len(wanted)} entries are right."
-
-
-def _handshake(at: datetime) -> bool:
-    ca = create_authority("self-test", at, QUICK)
-    return handshake(ca.issue("localhost", at=at), [ca.certificate], "localhost").ok
-
-
-def _loopback(at: datetime) -> bool:
-    ca = create_authority("self-test", at, QUICK)
-    try:
-        with serving({443: ca.issue("localhost", at=at)}) as ports:
-            return connect(LOOPBACK, ports[443], [ca.certificate], "localhost").ok
-    except OSError:
-        return False

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from cryptography import x509
 
-from vmscert.acceptance import DarkLink, dark_links, served, service
+from vmscert.acceptance import DarkLink, dark_links, served
 from vmscert.authority import (
     BACKDATE,
     QUICK,
@@ -30,9 +30,8 @@ from vmscert.windows import Stores, thumbprint
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
-# What goes wrong in the field, for the plan to show; with a cross certificate the first may pass.
+# What goes wrong in the field, for the plan to show.
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
-REMOVED_FIRST = (TRUST, REMOVE, SWITCH, WAIT)
 WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
 A_DAY = timedelta(days=1)
 _ABOUT = ("case", "trusts", "source", "tag")  # columns that are no client's
@@ -48,9 +47,7 @@ _WORDS = {
 class Overlap:
     """What is replaced: `leaves` is server → its certificate of the new CA.
 
-    `stores` is host name → what it holds today (see `planned_stores`). With a `cross` certificate
-    (see `authority.cross_sign`), servers send it along with their new certificate, as long as they
-    do not trust the new root themselves: so they come to trust it last.
+    `stores` is host name → what it holds today (see `planned_stores`).
     """
 
     site: Site
@@ -58,7 +55,6 @@ class Overlap:
     old: x509.Certificate
     new: x509.Certificate
     leaves: Mapping[str, x509.Certificate]
-    cross: x509.Certificate | None = None
 
 
 @dataclass(frozen=True)
@@ -165,8 +161,7 @@ def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[
         TRUST: lambda held: overlap.new not in held.root,
         REMOVE: lambda held: overlap.old in held.root,
     }
-    hosts = sorted(overlap.site.clients, key=lambda host: bool(overlap.cross and host.ports))
-    return [(host.name, ()) for host in hosts if wanting[action](stores[host.name])]
+    return [(host.name, ()) for host in overlap.site.clients if wanting[action](stores[host.name])]
 
 
 def _turns(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -182,10 +177,8 @@ def _is_switched(overlap: Overlap, host: str, groups: Iterable[str]) -> bool:
     return all(bound.get(group) == label for group in groups)
 
 
-def simulate_days(
-    overlap: Overlap, visits: Sequence[Visit], until: datetime | None = None
-) -> list[Day]:
-    """Return every day from the first visit to a day after the last one, or `until`, as it will be.
+def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
+    """Return every day from the first visit to a day after the last one, as it will be.
 
     A link is dark on a day if it is so before or after the visits: what ended overnight counts.
     """
@@ -194,7 +187,7 @@ def simulate_days(
     for visit in visits:
         by_day[visit.at].append(visit)
     at, days = visits[0].at, []
-    while at <= (until or visits[-1].at + A_DAY):
+    while at <= visits[-1].at + A_DAY:
         dark = dark_links(overlap.site, stores, at)
         for visit in (one for one in by_day[at] if one.host):
             stores[visit.host] = _after(overlap, stores, visit)
@@ -208,14 +201,12 @@ def simulate_days(
 def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stores:
     """What a computer holds after a visit."""
     held = stores[visit.host]
-    crossing = (overlap.cross,) if overlap.cross else ()
     if visit.action == TRUST:
         return held.trusting(overlap.new)
     if visit.action == SWITCH:
         host = overlap.site[visit.host]
-        held = held.serving(overlap.leaves[visit.host], visit.groups, host.accounts)
-        return held.knowing(*crossing)
-    return held.without(overlap.old, *crossing)
+        return held.serving(overlap.leaves[visit.host], visit.groups, host.accounts)
+    return held.without(overlap.old)
 
 
 def _day(overlap, stores, at, visits, dark) -> Day:
@@ -266,23 +257,6 @@ def _hasty(day: Day) -> str:
     return f"{day.at:%Y-%m-%d}: {_named(day.serves_old, 3)} still present it. Switch them first"
 
 
-def removal_checks(site: Site, stores: Mapping[str, Stores], old: x509.Certificate) -> list[Check]:
-    """Return, for each server, whether it presents anything of a root that is to be removed.
-
-    A server that has not reported is not known to have been switched.
-    """
-    return [_removal_check(host, stores.get(host.name), old) for host in site.servers]
-
-
-def _removal_check(host: Host, stores: Stores | None, old: x509.Certificate) -> Check:
-    what = f"{host.name} presents nothing of the old root"
-    if stores is None:
-        return Check(what, False, f"no inventory of {host.name} has come back")
-    left = [group for group in host.groups if _is_below(service(host, stores, group)[0], old)]
-    todo = f"{', '.join(left)} still does: switch it to its new certificate first" if left else ""
-    return Check(what, not left, todo)
-
-
 def cross_signing_rows() -> list[dict[str, str]]:
     """What each client does with a cross certificate, as measured; Windows is unconfirmed."""
     return [
@@ -299,13 +273,13 @@ def _verdict(row: Mapping[str, str], who: str) -> str:
     return row[who] and row[who] + doubt(row["tag"])
 
 
-def overlap_rows(days: Iterable[Day], shown: int = 3) -> list[dict[str, object]]:
+def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
     return [
         {
             "date": f"{day.at:%Y-%m-%d}",
             "what is done": "; ".join(_WORDS[action] for action in _actions(day)) or "nothing",
-            "at": _named([visit.host for visit in day.visits if visit.host], shown),
+            "at": _named([visit.host for visit in day.visits if visit.host], 3),
             "trust old / new root": f"{day.old} / {day.new}",
             "serve old / new CA's": f"{day.on_old} / {day.on_new}",
             "dark links": len(day.dark),

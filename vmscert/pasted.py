@@ -44,7 +44,13 @@ def read_pasted(text: str) -> tuple[str, list[Binding]] | None:
     """Return what a text is and which certificates are in use according to it; None if unknown."""
     text = _INVISIBLE.sub("", text)
     if text.lstrip().startswith("<"):
-        return _xml(text)
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return "an XML file that is not read: it defines entities of its own", []
+        try:
+            root = ElementTree.fromstring(text.lstrip())
+        except ElementTree.ParseError:
+            return None
+        return _recorder(root) or _endpoints(root)
     if _GUID.search(text) and thumbprints(text):
         return "what netsh says of TLS bindings", list(_netsh(text))
     if _NUMBERED.search(text) and thumbprints(text):
@@ -63,25 +69,10 @@ def _netsh(text: str) -> Iterator[Binding]:
         if found:
             place = found
         elif hashes and place:
-            port = int(place[2])
-            yield Binding(place[1], port, hashes[0], _listening(port))
+            rows = facts("xprotect/connections")
+            servers = dict.fromkeys(row["server"] for row in rows if row["port"] == place[2])
+            yield Binding(place[1], int(place[2]), hashes[0], " or ".join(servers))
             place = None
-
-
-def _listening(port: int) -> str:
-    rows = facts("xprotect/connections")
-    servers = dict.fromkeys(row["server"] for row in rows if row["port"] == str(port))
-    return " or ".join(servers)
-
-
-def _xml(text: str) -> tuple[str, list[Binding]] | None:
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return "an XML file that is not read: it defines entities of its own", []
-    try:
-        root = ElementTree.fromstring(text.lstrip())
-    except ElementTree.ParseError:
-        return None
-    return _recorder(root) or _endpoints(root)
 
 
 def _recorder(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
@@ -104,17 +95,13 @@ def _endpoints(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     if enabled is None:
         return None
     on = (enabled.text or "").strip().casefold() in ("true", "1")
-    text = " ".join(filter(None, (*root.itertext(), *_attributes(root))))
+    attributes = (text for one in root.iter() for text in one.attrib.values())
+    text = " ".join(filter(None, (*root.itertext(), *attributes)))
     labels = thumbprints(text) if on else []
     binding = Binding(
         "event server", 0, labels[0] if labels else "", "" if on else "encryption off"
     )
     return "ServiceEndpoints.xml of an event server", [binding]
-
-
-def _attributes(root: ElementTree.Element) -> Iterator[str]:
-    for one in root.iter():
-        yield from one.attrib.values()
 
 
 def _tag(one: ElementTree.Element) -> str:

@@ -101,7 +101,14 @@ class Reading:
     @cached_property
     def signature_hash(self) -> Any:
         """The hash of the signature, None if it needs none, or the OID of an unknown algorithm."""
-        return self._read("signature algorithm", _hash_or_oid)
+
+        def hash_or_oid(one: x509.Certificate) -> Any:
+            try:
+                return one.signature_hash_algorithm
+            except UnsupportedAlgorithm:
+                return one.signature_algorithm_oid
+
+        return self._read("signature algorithm", hash_or_oid)
 
     @cached_property
     def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
@@ -276,7 +283,9 @@ class Question:
             top = steps[-1]
             visits[top] += 1
             anchored = top in self.anchors
-            issuers = [] if anchored and top.self_signed else self._fresh_issuers(steps)
+            through = {(one.subject, one.spki) for one in steps}
+            above = [] if anchored and top.self_signed else self.issuers(top)
+            issuers = [one for one in above if (one.subject, one.spki) not in through]
             if anchored or not issuers:
                 yield Path(self, steps, anchored)
             if visits[top] > _MOST_VISITS:
@@ -285,56 +294,44 @@ class Question:
                 more = self.handicap(issuer) + (points_at(top, issuer) is False)
                 heappush(heap, (cost + more, -len(steps), next(tick), (*steps, issuer)))
 
-    def _fresh_issuers(self, steps: tuple[Reading, ...]) -> list[Reading]:
-        """The issuers of the last certificate that the path has not come through yet."""
-        taken = {(one.subject, one.spki) for one in steps}
-        return [one for one in self.issuers(steps[-1]) if (one.subject, one.spki) not in taken]
-
     def issuers(self, child: Reading) -> list[Reading]:
-        """Return who may have issued a certificate, the likeliest first."""
-        if child not in self._issuers:
-            self._issuers[child] = self._find_issuers(child)
-        return self._issuers[child]
+        """Return who may have issued a certificate, the likeliest first.
 
-    def _find_issuers(self, child: Reading) -> list[Reading]:
-        """Those whose key fits; else those that can't be checked; else those it points at."""
+        Those whose key fits; else those that can't be checked; else those that seem the issuer
+        though their key does not fit: then the child was changed.
+        """
+        if child in self._issuers:
+            return self._issuers[child]
+
+        def unlikeliness(one: Reading) -> tuple:
+            stranger = one.issuer not in self._trusted_names
+            pointed = points_at(child, one) is True
+            return not pointed, one not in self.anchors, self.handicap(one), stranger
+
         named = self.known[child.issuer] if child.issuer is not None else []
-        likely = sorted(named, key=lambda one: self._unlikeliness(child, one))
+        likely = sorted(named, key=unlikeliness)
         right = next((one.spki for one in likely if self.fits(child, one)), None)
-        if right is not None:
-            return [one for one in likely if one.spki == right]
-        unchecked = [one for one in likely if self.fits(child, one) is None]
-        return unchecked or [one for one in likely if self._seems(child, one)]
-
-    def _unlikeliness(self, child: Reading, issuer: Reading) -> tuple:
-        return (
-            points_at(child, issuer) is not True,
-            issuer not in self.anchors,
-            self.handicap(issuer),
-            issuer.issuer not in self._trusted_names,
-        )
-
-    def _seems(self, child: Reading, issuer: Reading) -> bool:
-        """Whether it seems the issuer though its key does not fit: then the child was changed."""
-        points = points_at(child, issuer)
-        return points is True or (points is None and issuer not in self.anchors)
+        found = [one for one in likely if one.spki == right]
+        if right is None:
+            found = [one for one in likely if self.fits(child, one) is None] or [
+                one
+                for one in likely
+                if points_at(child, one)
+                or (points_at(child, one) is None and one not in self.anchors)
+            ]
+        self._issuers[child] = found
+        return found
 
     def handicap(self, one: Reading) -> int:
         """The number of faults that a certificate would bring into a path as an issuer."""
         if one not in self._handicaps:
-            self._handicaps[one] = self._faults(one)
+            start, end = one.validity or (self.at, self.at)
+            sound = (start <= self.at <= end, one.is_ca, one.signs, one.serves, one.readable)
+            limits = one.get(x509.NameConstraints)
+            forbids = limits and not all(map(allowing(limits), self.leaf.general_names))
+            more = (one.forgeable and one not in self.anchors, bool(one.unknown), bool(forbids))
+            self._handicaps[one] = sum(more) - sum(sound) + len(sound)
         return self._handicaps[one]
-
-    def _faults(self, one: Reading) -> int:
-        start, end = one.validity or (self.at, self.at)
-        sound = (start <= self.at <= end, one.is_ca, one.signs, one.serves, one.readable)
-        more = (one.forgeable and one not in self.anchors, bool(one.unknown), self._forbids(one))
-        return sum(more) - sum(sound) + len(sound)
-
-    def _forbids(self, issuer: Reading) -> bool:
-        """Whether its name constraints forbid a name of the leaf."""
-        constraints = issuer.get(x509.NameConstraints)
-        return bool(constraints) and not all(map(allowing(constraints), self.leaf.general_names))
 
     def fits(self, child: Reading, issuer: Reading) -> bool | None:
         """Tell whether the issuer's key made the child's signature; None if it can't be checked."""
@@ -409,13 +406,6 @@ def _arguments(child: x509.Certificate, key: Any) -> tuple:
 def points_at(child: Reading, issuer: Reading) -> bool | None:
     """Whether the authority key identifier is that of this issuer; None if there is none."""
     return child.issuer_key_id == issuer.key_id if child.issuer_key_id else None
-
-
-def _hash_or_oid(certificate: x509.Certificate) -> Any:
-    try:
-        return certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return certificate.signature_algorithm_oid
 
 
 def moment(when: datetime) -> str:

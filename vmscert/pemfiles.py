@@ -77,24 +77,18 @@ def _script(load: Load) -> bytes:
     template = (DATA / "containers" / LOOK).read_text(encoding="utf-8")
     block = "".join(f"{key}={quote(value)}\n" for key, value in inputs.items())
     text = template.replace(_INPUTS, _INPUTS.replace("# inputs: end", f"{block}# inputs: end"))
-    return text.replace("# inventory\n", _inventory(inputs["host"], load.made)).encode()
-
-
-def _inventory(host: str, made: datetime) -> str:
-    """The inventory of a computer that holds nothing, with what the script saw to be filled in."""
-    text = write_inventory(Stores(host, made)).decode()
-    seen = {
-        r'"at": "[^"]*"': '"at": "$at"',
-        r'"root": \[\]': '"root": [$root]',
-        r'"personal": \[\]': (
-            '"personal": [{"certificate": $leaf, "has_key": true, "readers": []}]'
-        ),
-        r'"https": {}': '"https": {$https}',
-    }
-    for empty, filled in seen.items():
-        text, times = re.subn(empty, filled, text)
+    # The inventory of a computer that holds nothing, with what the script saw to be filled in.
+    inventory = write_inventory(Stores(inputs["host"], load.made)).decode()
+    leaf = '"personal": [{"certificate": $leaf, "has_key": true, "readers": []}]'
+    for empty, filled in (
+        (r'"at": "[^"]*"', '"at": "$at"'),
+        (r'"root": \[\]', '"root": [$root]'),
+        (r'"personal": \[\]', leaf),
+        (r'"https": {}', '"https": {$https}'),
+    ):
+        inventory, times = re.subn(empty, filled, inventory)
         assert times == 1, empty
-    return text
+    return text.replace("# inventory\n", inventory).encode()
 
 
 def _page(load: Load, files: dict[str, bytes]) -> str:

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from vmscert.files import fitting, read_json
 from vmscert.pages import literal, plain, rows_table
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
@@ -35,6 +36,7 @@ class Plan:
     back: str
     trigger: str
     deadline: str
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # for read_plan
 
     @property
     def hash(self) -> str:
@@ -54,13 +56,13 @@ class Plan:
 
 
 def read_plan(data: bytes) -> Plan:
-    """Return the plan of a plan.json; ValueError for anything else."""
-    told = json.loads(data)
+    """Return the plan of a plan.json; ValueError names every place that is wrong in another."""
+    from pydantic import TypeAdapter
+
     try:
-        lists = {name: tuple(told[name]) for name in ("computers", "files", "dark")}
-        return Plan(**{**told, **lists})
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"not a plan of this kit: {error}") from None
+        return fitting(read_json(data), TypeAdapter(Plan))
+    except ValueError as error:
+        raise ValueError(f"plan.json: {error}. Restore it from the backup") from None
 
 
 def plan_markdown(plan: Plan) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -80,15 +81,6 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
         return _of_bytes(path.read_bytes(), path.name, ask)
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
-
-
-def read_certificates(path: Path, ask: AskPassword) -> list[x509.Certificate]:
-    """Return the certificates in a file, in their order; ValueError in one sentence if none."""
-    found = read(path, ask)
-    if not found.certificates:
-        why = "; ".join(found.problems) or f"it is {found.about}"
-        raise ValueError(f"{path.name} holds no certificate that can be read: {why}")
-    return list(found.certificates)
 
 
 def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
@@ -163,15 +155,12 @@ def judge_document(
 
 def _path(source: Path | str) -> Path | None:
     """The path that a source means, None for pasted text."""
-    path = Path(source)
     if isinstance(source, Path):
-        return path
-    if not source.strip():
-        return None
-    try:
-        return path if path.exists() else None
-    except (OSError, ValueError):  # no name that a file could have
-        return None
+        return source
+    with suppress(OSError, ValueError):  # no name that a file could have
+        if source.strip() and Path(source).exists():
+            return Path(source)
+    return None
 
 
 def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:

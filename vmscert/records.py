@@ -26,7 +26,7 @@ import os
 import platform
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -35,11 +35,11 @@ from itertools import count
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
-from vmscert.authority import Authority, Issued, is_signed_by, list_number, listed
+from vmscert.authority import Authority, Issued, is_signed_by
 from vmscert.cafiles import CaFiles
 from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
@@ -253,21 +253,6 @@ class Records:
         """The newest revocation list of the CA that signs now, if there is one."""
         path = self._ca.crl
         return x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
-
-    def save_crl(
-        self, crl: x509.CertificateRevocationList, at: datetime, runbook: str = "19"
-    ) -> Path:
-        """Record and write a list of the CA that signs now; one line for each new revocation.
-
-        ValueError for a list of another CA, or one that is not newer than the list before.
-        """
-        with self.lock():
-            before = self.crl
-            _refuse_list(crl, before, self.ca_certificate)
-            known = set() if before is None else {one.serial for one in listed(before)}
-            self.note_all(_revocations(crl, known, runbook, at, self.ledger.entries()))
-            write_atomic(self._ca.crl, crl.public_bytes(Encoding.DER))
-        return self._ca.crl
 
     def _settle(self) -> None:
         """Finish a promotion as the ledger tells it, from wherever a killed run left it.
@@ -583,42 +568,6 @@ def _asked(stores: Stores) -> x509.CertificateSigningRequest:
         raise ValueError(
             f"The request of {stores.host} can't be read: run request.ps1 there again"
         ) from None
-
-
-def _refuse_list(
-    crl: x509.CertificateRevocationList,
-    before: x509.CertificateRevocationList | None,
-    ca: x509.Certificate,
-) -> None:
-    key = ca.public_key()
-    if not isinstance(key, RSAPublicKey) or not crl.is_signature_valid(key):
-        raise ValueError("The revocation list was not signed by the CA of this folder")
-    mine, there = list_number(crl), 0 if before is None else list_number(before)
-    if mine <= there:
-        raise ValueError(
-            f"The list has the number {mine}, and number {there} is there already: make it anew "
-            f"from that one"
-        )
-
-
-def _revocations(
-    crl: x509.CertificateRevocationList,
-    known: Collection[int],
-    runbook: str,
-    at: datetime,
-    entries: Iterable[Entry],
-) -> list[Entry]:
-    """The lines of the ledger for a new list: what it revokes newly, then the list itself."""
-    issued = {entry.serial: entry for entry in entries if entry.action in CERTIFICATES}
-    lines = []
-    for one in (revoked for revoked in listed(crl) if revoked.serial not in known):
-        serial = f"{one.serial:X}"
-        made = issued.get(serial, Entry("", "", "", serial=serial))
-        told = {"note": one.reason, "time": iso(at), "runbook": runbook, "action": "revoke"}
-        lines.append(replace(made, **told))
-    end = iso(crl.next_update_utc) if crl.next_update_utc else ""
-    note = f"number {list_number(crl)}, {len(crl)} revoked"
-    return [*lines, Entry(iso(at), runbook, "CRL", not_after=end, note=note)]
 
 
 def _newest(place: Path) -> Path | None:

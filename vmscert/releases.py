@@ -25,7 +25,10 @@ def release(text: str) -> dict[str, str]:
     for row in rows:
         if key and key in map(_release_key, (row["release"], *row["aliases"].split("|"))):
             return row
-    raise ValueError(f"{text!r} is not a known Windows release.{_nearest_release(text)}")
+    names = {row["release"].casefold(): row["release"] for row in rows}
+    near = difflib.get_close_matches(text.strip().casefold(), names, n=1)
+    way = f"Did you mean {names[near[0]]!r}?" if near else "Write it like 'Windows Server 2022'"
+    raise ValueError(f"{text!r} is not a known Windows release. {way}")
 
 
 def pfx_encryption(text: str) -> str:
@@ -60,9 +63,3 @@ def _release_key(text: str) -> str:
     if "windows" in words:
         words = [w for w in words if w == "server" or any(map(str.isdigit, w))]
     return " ".join(words)
-
-
-def _nearest_release(text: str) -> str:
-    names = {row["release"].casefold(): row["release"] for row in facts("windows/releases")}
-    near = difflib.get_close_matches(text.strip().casefold(), names, n=1)
-    return f" Did you mean {names[near[0]]!r}?" if near else " Write it like 'Windows Server 2022'"

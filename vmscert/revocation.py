@@ -4,7 +4,7 @@ RFC 5280 section 6.3. What no list speaks of is not judged; lists of others are 
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -98,7 +98,10 @@ def revocations(path: Path) -> Iterator[Finding]:
         usable = [one for one in named if not reasons[one]]
         entry = _entry(child, usable)
         if entry:
-            yield path.fault("revoked", child, _told(entry, issuer), "on the revocation list")
+            why = f" ({reason.value})" if (reason := _reason(entry)) else ""
+            text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}, says the revocation "
+            text += f"list of {issuer.label}"
+            yield path.fault("revoked", child, text, "on the revocation list")
         elif named and frozenset().union(*(one.reasons for one in usable)) != _ALL:
             why = next(filter(None, reasons.values()), "it lists only some reasons of revocation")
             text = f"can't be looked up in the revocation list of {child.issuer_label}: {why}"
@@ -125,51 +128,39 @@ def _why_not(path: Path, child: Reading, issuer: Reading, one: RevocationList) -
 
 
 def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> Iterator[str]:
-    yield _out_of_date(one.crl, path.question.at)
+    start, end, at = one.crl.last_update_utc, one.crl.next_update_utc, path.question.at
+    if at < start:
+        yield f"it is valid from {moment(start)}, which is after {moment(at)}"
+    elif end and at > end:
+        yield f"it ended on {moment(end)}, before {moment(at)}"
     yield _unsigned(path, issuer, one)
     unknown = [e.oid for e in one.crl.extensions if e.critical and e.oid not in _KNOWN]
     yield f"it has the critical extension {unknown[0].dotted_string}" if unknown else ""
     yield "" if _covers(one, child) else "it is made for other certificates of this CA"
-    yield _without_its_base(path, one)
+    same = (other for other in path.question.lists if other.issuer == one.issuer)
+    base = one.base
+    if base is not None and not any(o.base is None and o.number >= base for o in same):
+        yield "it only updates a list that is not at hand"
     one.entry(child)  # raises if it can't be read
 
 
-def _out_of_date(crl: x509.CertificateRevocationList, at: datetime) -> str:
-    start, end = crl.last_update_utc, crl.next_update_utc
-    if at < start:
-        return f"it is valid from {moment(start)}, which is after {moment(at)}"
-    return f"it ended on {moment(end)}, before {moment(at)}" if end and at > end else ""
-
-
 def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
-    named = (other for other in path.question.known[one.issuer] if _belongs(path, other))
+    # Part of the path, trusted, or issued by what is.
+    above, question = {*path.steps, *path.question.anchors}, path.question
+    named = (
+        other
+        for other in question.known[one.issuer]
+        if other in above or not above.isdisjoint(question.issuers(other))
+    )
     signers = list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]
-    right = [signer for signer in signers if signer.subject == one.issuer and _signed(one, signer)]
+    right = []
+    for signer in (each for each in signers if each.subject == one.issuer):
+        with suppress(Exception):  # a key or an algorithm of another kind
+            right += [signer] if one.crl.is_signature_valid(signer.key) else []
     if not right:
         return "it does not carry the signature of that CA"
     allowed = any(signer.signs_lists for signer in right)
     return "" if allowed else "the CA's key usage has no cRLSign"
-
-
-def _belongs(path: Path, signer: Reading) -> bool:
-    """Whether it is part of the path, trusted, or issued by what is."""
-    above = {*path.steps, *path.question.anchors}
-    return signer in above or not above.isdisjoint(path.question.issuers(signer))
-
-
-def _signed(one: RevocationList, signer: Reading) -> bool:
-    try:
-        return one.crl.is_signature_valid(signer.key)
-    except Exception:  # a key or an algorithm of another kind
-        return False
-
-
-def _without_its_base(path: Path, one: RevocationList) -> str:
-    if one.base is None:
-        return ""
-    same = [other for other in path.question.lists if other.issuer == one.issuer]
-    fits = any(other.base is None and other.number >= one.base for other in same)
-    return "" if fits else "it only updates a list that is not at hand"
 
 
 def _covers(one: RevocationList, child: Reading) -> bool:
@@ -215,13 +206,6 @@ def _places(
     return {
         folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full or ()
     }
-
-
-def _told(entry: x509.RevokedCertificate, issuer: Reading) -> str:
-    reason = _reason(entry)
-    why = f" ({reason.value})" if reason else ""
-    when = f"{entry.revocation_date_utc:%Y-%m-%d}"
-    return f"was revoked on {when}{why}, says the revocation list of {issuer.label}"
 
 
 def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:

@@ -30,14 +30,6 @@ class Rule:
     remedy_text: str
     source: str
 
-    def as_markdown(self) -> str:
-        """Return what a technician needs to know about it, in four parts."""
-        return (
-            f"## {self.code}\n\n**Meaning.** {self.meaning}\n\n**Impact.** {self.impact}\n\n"
-            f"**Diagnosis.** {self.diagnosis}\n\n**Mitigation.** {self.remedy_text} "
-            f"→ [{self.remedy}]({self.remedy}.ipynb)"
-        )
-
 
 RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
 _CASES = {row["case"]: row for row in facts("clients")}

@@ -52,7 +52,11 @@ def script(name: str, steps: Sequence[str] = (), /, **inputs: str | Sequence[str
         key: isinstance(value, str) for key, value in wanted.items()
     }:
         raise ValueError(f"{name}.ps1 takes {_described(wanted)}, not {_described(inputs)}")
-    block = "".join(f"${key} = {_literal(inputs[key])}\n" for key in wanted)
+    block = ""
+    for key in wanted:
+        value = inputs[key]
+        several = f"@({', '.join(map(quote, value))})"
+        block += f"${key} = {quote(value) if isinstance(value, str) else several}\n"
     text = _INPUTS.sub(lambda _: block, template, count=1)
     return codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode()
 
@@ -81,11 +85,14 @@ def script_inputs(data: bytes) -> dict[str, str | list[str]]:
     return _read_inputs(_text(data))
 
 
-def refuse_hiding(text: str) -> None:
-    """Raise ValueError for a text with a character that hides what it says."""
+def refuse_hiding(text: str) -> str:
+    """Return a text; ValueError where a character hides what it says."""
+    if text.isascii() and text.isprintable():
+        return text
     hiding = next((c for c in text if unicodedata.category(c) in _HIDING), None)
     if hiding is not None:
         raise ValueError(f"{text!r} holds the invisible character U+{ord(hiding):04X}: remove it")
+    return text
 
 
 def _text(data: bytes) -> str:
@@ -102,21 +109,13 @@ def _assembled(name: str, steps: tuple[str, ...]) -> str:
     ordered = sorted(steps, key=lambda step: rows[step]["phase"] != "Check")
     text = _read(name).replace("# steps\n", _read("steps"))
     text = text.replace("# steps: functions\n", "\n".join(_read(f"steps/{one}") for one in steps))
-    run = "".join(_run(rows[step]) for step in ordered)
+    run = ""
+    for row in map(rows.__getitem__, ordered):
+        (deed,) = re.findall(r"^function (Step-\w+)", _read(f"steps/{row['step']}"), re.MULTILINE)
+        run += f"Invoke-Step -In {quote(row['phase'])} -Name {quote(row['step'])}"
+        run += f" -Deed {{ {deed} }} -Remedy {quote(row['remedy'])}\n"
     text = text.replace("    # steps: run\n", textwrap.indent(run, "    "))
     return _one_inputs_block(_with_facts(_with_parts(text)))
-
-
-def _run(row: Mapping[str, str]) -> str:
-    """The lines that run one step, with what to do where it fails."""
-    call = f"Invoke-Step -In {quote(row['phase'])} -Name {quote(row['step'])}"
-    deed = _function(_read(f"steps/{row['step']}"))
-    return f"{call} -Deed {{ {deed} }} -Remedy {quote(row['remedy'])}\n"
-
-
-def _function(text: str) -> str:
-    """The name of the function that the file of a step declares."""
-    return re.findall(r"^function (Step-\w+)", text, re.MULTILINE)[0]
 
 
 def _with_parts(text: str) -> str:
@@ -163,10 +162,6 @@ def _read(name: str) -> str:
     return (DATA / "windows" / f"{name}.ps1").read_text(encoding="utf-8-sig")
 
 
-def _literal(value: str | Sequence[str]) -> str:
-    return quote(value) if isinstance(value, str) else "@(" + ", ".join(map(quote, value)) + ")"
-
-
 def _described(inputs: Mapping[str, str | Sequence[str]]) -> str:
     names = (f"{k} ({'text' if isinstance(v, str) else 'list'})" for k, v in inputs.items())
     return ", ".join(names) or "no inputs"
@@ -176,18 +171,16 @@ def _read_inputs(text: str) -> dict[str, str | list[str]]:
     block = _INPUTS.search(text)
     if block is None:
         raise ValueError("The script has no inputs block: make it again")
-    return dict(map(_read_input, block[0].split("\n")[:-1]))
-
-
-def _read_input(line: str) -> tuple[str, str | list[str]]:
-    found = _INPUT.fullmatch(line)
-    if found is None:
-        raise ValueError(f"The line {line!r} is not an input of a script: make the script again")
-    values = [_unquoted(literal) for literal in re.findall(_LITERAL, found[2] or found[3])]
-    return found[1], values[0] if found[2] else values
-
-
-def _unquoted(literal: str) -> str:
-    text = literal[1:-1].replace("''", "'")
-    quote(text)  # a curly quote would end the literal earlier for PowerShell than for us
-    return text
+    inputs: dict[str, str | list[str]] = {}
+    for line in block[0].split("\n")[:-1]:
+        found = _INPUT.fullmatch(line)
+        if found is None:
+            raise ValueError(
+                f"The line {line!r} is not an input of a script: make the script again"
+            )
+        literals = re.findall(_LITERAL, found[2] or found[3])
+        values = [literal[1:-1].replace("''", "'") for literal in literals]
+        for text in values:
+            quote(text)  # a curly quote would end the literal earlier for PowerShell than for us
+        inputs[found[1]] = values[0] if found[2] else values
+    return inputs

@@ -138,7 +138,12 @@ class Site:
     absent: frozenset[str] = frozenset()  # client kinds declared not to exist here
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hosts", tuple(map(self._with_fellows, self.hosts)))
+        hosts = list(self.hosts)
+        for place, host in enumerate(hosts):
+            others = (one.called for one in self.nodes(host) if one.name != host.name)
+            if host.cluster:
+                hosts[place] = replace(host, fellows=tuple(n for names in others for n in names))
+        object.__setattr__(self, "hosts", tuple(hosts))
 
     def __getitem__(self, name: str) -> Host:
         return self._by_name[name]
@@ -158,23 +163,24 @@ class Site:
         shared = set(host.cluster)
         return tuple(one for one in self.hosts if shared & set(one.cluster)) if shared else (host,)
 
-    def _with_fellows(self, host: Host) -> Host:
-        if not host.cluster:
-            return host
-        others = (one.called for one in self.nodes(host) if one.name != host.name)
-        return replace(host, fellows=tuple(name for names in others for name in names))
-
     @cached_property
     def connections(self) -> tuple[Connection, ...]:
         """Every encrypted connection of the site, also those that stay inside one computer."""
         found: dict[tuple[str, str, int, str], list[dict[str, str]]] = defaultdict(list)
         for row in facts("xprotect/connections"):
-            for server in self._with_role(row["server"]):
+            for server in self._by_role[row["server"]]:
                 if row["group"] not in server.left_off:
-                    for client in self._with_role(row["client"]):
+                    for client in self._by_role[row["client"]]:
                         key = (client.name, server.name, int(row["port"]), row["group"])
                         found[key].append(row)
-        return tuple(Connection(*key, *_merge(rows)) for key, rows in found.items())
+        return tuple(
+            Connection(
+                *key,
+                roles=tuple(dict.fromkeys(row["client"] for row in rows)),
+                confirmed=any(row["tag"].startswith("C") for row in rows),
+            )
+            for key, rows in found.items()
+        )
 
     @cached_property
     def callers(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -203,19 +209,21 @@ class Site:
                 f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
                 for row in facts("xprotect/components")
                 if row["left_to_person"] == "yes"
-                for host in self._with_role(row["role"])
+                for host in self._by_role[row["role"]]
             ),
             *(
                 f"{named([host.name for host in asked])}: {row['question']}{doubt(row['tag'])}"
                 for row in facts("xprotect/questions")
-                if (asked := self._asked(row))
+                if (
+                    asked := [
+                        one
+                        for one in self.hosts
+                        if not set(row["roles"].split("|")).isdisjoint(one.roles)
+                        and row["without_group"] not in one.groups
+                    ]
+                )
             ),
         )
-
-    def _asked(self, row: dict[str, str]) -> list[Host]:
-        """The computers about which a row of the questions asks."""
-        roles, group = set(row["roles"].split("|")), row["without_group"]
-        return [one for one in self.hosts if roles & set(one.roles) and group not in one.groups]
 
     def collected(self, host: Host) -> tuple[str, ...]:
         """The computers with which what is installed beside its roles talks over TLS, both ways.
@@ -235,7 +243,7 @@ class Site:
         """For each component that is installed beside roles: whom it talks to, and who has it."""
         return [
             (
-                {one.name: None for one in self._with_role(row["talks_to"])},
+                {one.name: None for one in self._by_role[row["talks_to"]]},
                 {
                     one.name: None
                     for one in self.hosts
@@ -262,12 +270,9 @@ class Site:
             (server.name, row["group"])
             for row in facts("xprotect/connections")
             if row["client"] == role and row["plain_port"] in ("", row["port"])
-            for server in self._with_role(row["server"])
+            for server in self._by_role[row["server"]]
             if row["group"] not in server.left_off
         ]
-
-    def _with_role(self, role: str) -> list[Host]:
-        return self._by_role[role]
 
     @cached_property
     def _by_role(self) -> dict[str, list[Host]]:
@@ -278,10 +283,10 @@ class Site:
         return index
 
 
-def named(names: Sequence[str], most: int = 8) -> str:
-    """Return the first of these names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def named(names: Sequence[str]) -> str:
+    """Return the first eight of these names, and how many more there are."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
 
 
 def in_order(hosts: Iterable[Host]) -> list[Host]:
@@ -289,8 +294,3 @@ def in_order(hosts: Iterable[Host]) -> list[Host]:
     order = {row["role"]: int(row["on"]) for row in facts("xprotect/encryption-order")}
     last = len(order) + 1
     return sorted(hosts, key=lambda host: min(order.get(role, last) for role in host.roles))
-
-
-def _merge(rows: list[dict[str, str]]) -> tuple[tuple[str, ...], bool]:
-    roles = tuple(dict.fromkeys(row["client"] for row in rows))
-    return roles, any(row["tag"].startswith("C") for row in rows)

@@ -17,19 +17,9 @@ from vmscert.releases import release
 from vmscert.site import ENROLMENTS, PFX, Host, Site
 
 COLUMNS = (
-    "name",
-    "domain",
-    "aliases",
-    "cluster",
-    "addresses",
-    "roles",
-    "account",
-    "enrolment",
-    "windows",
-    "leave_off",
-    "owner",
-    "notes",
-)
+    "name", "domain", "aliases", "cluster", "addresses", "roles", "account", "enrolment", "windows",
+    "leave_off", "owner", "notes",
+)  # fmt: skip
 _REQUIRED = ("name", "roles")
 _FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells are read kindly
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
@@ -85,7 +75,9 @@ class _Reader:
 
     def say(self, line: int | None, text: str) -> None:
         where = f"{self.file}, line {line}" if line else self.file
-        self.faults.append((line, f"{where}: {_bounded(text)}"))
+        if len(text) > _LONGEST_SENTENCE:
+            text = f"{text[:400]} … {text[-200:]}"
+        self.faults.append((line, f"{where}: {text}"))
 
     def stop_if_faulty(self) -> None:
         """Raise SiteError with what was found so far, line by line, the whole table last."""
@@ -95,13 +87,16 @@ class _Reader:
 
     def rows(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (line, column → text) of every row that is not blank, the first line aside."""
-        delimiter = _delimiter(text)
+        # The sign between the cells of the first line that has any.
+        lines = (line for line in text.splitlines() if line.strip("; ,\t") and not _is_sep(line))
+        delimiter = max(";,\t", key=next(lines, "").count)
         table = self.cells(text, delimiter)
         columns = self.columns(*next(table, (1, [])))
         for line, cells in table:
             self.check_shape(line, columns, cells, delimiter)
             row = dict(zip(columns, cells, strict=False))
-            yield line, {column: _read_kindly(column, row.get(column, "")) for column in COLUMNS}
+            texts = {column: row.get(column, "") for column in COLUMNS}
+            yield line, {c: t if c in _FREE_TEXT else _plain(t) for c, t in texts.items()}
 
     def cells(self, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         """Yield (line on which it begins, cells) of every row that is not blank."""
@@ -155,7 +150,9 @@ class _Reader:
         allowed = tuple(allowed)
         for word, times in Counter(found).items():
             if word not in allowed:
-                self.say(line, f"unknown {kind} {word!r}.{_did_you_mean(word, allowed)}")
+                near = difflib.get_close_matches(word.lower(), allowed, n=1, cutoff=0.65)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(allowed)}"
+                self.say(line, f"unknown {kind} {word!r}. {hint}")
             elif times > 1:
                 self.say(line, f"{kind} {word!r} stands there twice: keep one")
         return [word for word in dict.fromkeys(found) if word in allowed]
@@ -164,19 +161,22 @@ class _Reader:
         roles = _list(row["roles"].lower())
         if not roles:
             self.say(line, f"{row['name'] or 'this computer'} has no role: what runs on it?")
-        return self.known(line, "role", roles, _roles())
+        rows = facts("xprotect/components")
+        known = [row["role"] for row in rows if row["kind"] != "implied"]
+        return self.known(line, "role", roles, known)
 
     def host(self, line: int, row: dict[str, str]) -> Host:
         roles = self.roles(line, row)
+        words = list(filter(None, [" ".join(row["enrolment"].lower().split())]))
         host = Host(
             name=self.name(line, row["name"], roles),
-            domain=self.domain(line, row["domain"]),
+            domain=self.parsed(line, row["domain"].strip(".")) if row["domain"] else "",
             aliases=self.aliases(line, row["aliases"]),
             cluster=tuple(self.parsed(line, name) for name in _list(row["cluster"])),
             addresses=self.addresses(line, row["addresses"]),
             roles=tuple(roles),
             account=row["account"],
-            enrolment=self.enrolment(line, row["enrolment"]),
+            enrolment=(self.known(line, "enrolment", words, ENROLMENTS) or [PFX])[0],
             windows=self.windows(line, row["windows"]),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
@@ -189,9 +189,10 @@ class _Reader:
                 f"{_LONGEST_CN}: give the server a shorter name",
             )
         if host.pem_files and host.enrolment != PFX:
+            key = next(name for name, holds in host.pem_files.items() if holds == "key")
             self.say(
                 line,
-                f"{host.name} wants its private key as the file {_key_file(host)}, so the key is "
+                f"{host.name} wants its private key as the file {key}, so the key is "
                 f"made here: leave 'enrolment' empty",
             )
         return host
@@ -216,9 +217,6 @@ class _Reader:
             )
         return name
 
-    def domain(self, line: int, text: str) -> str:
-        return self.parsed(line, text.strip(".")) if text else ""
-
     def parsed(self, line: int, text: str) -> str:
         try:
             return str(parse_name(text))
@@ -233,11 +231,6 @@ class _Reader:
             self.say(line, str(error))
             return text
 
-    def enrolment(self, line: int, text: str) -> str:
-        words = " ".join(text.lower().split())
-        known = self.known(line, "enrolment", [words] if words else [], ENROLMENTS)
-        return known[0] if known else PFX
-
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
         for alias in filter(is_address, _list(text)):
             self.say(line, f"{alias} is an IP address where a name belongs: move it to 'addresses'")
@@ -246,12 +239,17 @@ class _Reader:
     def addresses(self, line: int, text: str) -> tuple[str, ...]:
         for address in _list(text):
             if not _is_plain_address(address):
-                self.say(line, f"{address!r} is not an IP address{_why_no_address(address)}")
+                why = ": names belong in 'name' or 'aliases'" if _is_name(address) else ""
+                if re.fullmatch(r"[\d.,eE+]+", address):
+                    why = ": four numbers from 0 to 255 are wanted. If Excel changed it, format it "
+                    why += "as text"
+                self.say(line, f"{address!r} is not an IP address{why}")
         return tuple(str(parse_name(a)) for a in _list(text) if _is_plain_address(a))
 
     def left_off(self, line: int, text: str, roles: list[str]) -> list[str]:
         mine = {group for _, group in Host("", roles=tuple(roles)).ports}
-        groups = self.known(line, "certificate group", _list(text.lower()), _groups())
+        groups = [row["group"] for row in facts("xprotect/certificate-groups")]
+        groups = self.known(line, "certificate group", _list(text.lower()), groups)
         for group in groups:
             if group not in mine:
                 self.say(line, f"'leave_off' names {group!r}, which these roles do not serve")
@@ -269,7 +267,12 @@ class _Reader:
         for line, host in hosts:
             for name in (*host.own_names, *host.cluster) if host.name else ():
                 first, other = seen.setdefault(name, (line, host))
-                if other is not host and not _may_share(name, host, other):
+                if host.name == other.name:  # the short name says it all
+                    shared = name not in (host.name, *host.aliases, *host.addresses)
+                else:  # the nodes of a cluster share its names and addresses, and nothing else
+                    shared = name in host.cluster and name in other.cluster
+                    shared &= name not in (*host.own_names, *other.own_names)
+                if other is not host and not shared:
                     self.say(line, _twins(name, host, other, first))
 
     def check_clusters(self, hosts: list[tuple[int, Host]]) -> None:
@@ -287,22 +290,20 @@ class _Reader:
                     f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other "
                     f"nodes, with the same 'cluster'",
                 )
-            elif first < line:
-                self.check_node(line, host, first, other)
-
-    def check_node(self, line: int, host: Host, first: int, other: Host) -> None:
-        if set(host.cluster) != set(other.cluster):
-            self.say(
-                line,
-                f"the cluster of {host.name} and {other.name} is written differently on line "
-                f"{first}: write {'|'.join(other.cluster)!r} on both",
-            )
-        if _serving(host) != _serving(other):
-            self.say(
-                line,
-                f"{host.name} and {other.name} on line {first} are nodes of one cluster, but serve "
-                f"different roles: write the same server roles on both",
-            )
+            if first >= line:
+                continue
+            if set(host.cluster) != set(other.cluster):
+                self.say(
+                    line,
+                    f"the cluster of {host.name} and {other.name} is written differently on line "
+                    f"{first}: write {'|'.join(other.cluster)!r} on both",
+                )
+            if _serving(host) != _serving(other):
+                self.say(
+                    line,
+                    f"{host.name} and {other.name} on line {first} are nodes of one cluster, but "
+                    f"serve different roles: write the same server roles on both",
+                )
 
     def check_site(self, site: Site, hosts: list[tuple[int, Host]]) -> None:
         if not hosts:
@@ -311,8 +312,9 @@ class _Reader:
         roles = {role for host in site for role in host.roles}
         if "management server" not in roles:
             self.say(None, "no computer has the role 'management server': every site has one")
-        forgotten = _guide_clients() - roles - site.absent
-        if forgotten:
+        # The kinds that the guide lists as clients, less the servers, which name themselves.
+        guide = {row["role"] for row in facts("xprotect/components") if row["guide"]}
+        if forgotten := guide - {"management server"} - roles - site.absent:
             names = " | ".join(sorted(forgotten))
             self.say(
                 None,
@@ -321,11 +323,7 @@ class _Reader:
             )
         for role in sorted(site.absent & roles):
             self.say(None, f"{role!r} has a line, and the line '{_ABSENT}' says there is none")
-        self.check_managers([one for one in hosts if "management server" in one[1].roles])
-        for line, host in hosts:
-            self.check_https(line, host, site)
-
-    def check_managers(self, managers: list[tuple[int, Host]]) -> None:
+        managers = [one for one in hosts if "management server" in one[1].roles]
         for line, host in managers[1:]:
             first, other = managers[0]
             if not set(host.cluster) & set(other.cluster):
@@ -336,6 +334,8 @@ class _Reader:
                     f"site its own table, and where the sites are federated, write each one's "
                     f"management server into the other's table as 'federated site'",
                 )
+        for line, host in hosts:
+            self.check_https(line, host, site)
 
     def check_https(self, line: int, host: Host, site: Site) -> None:
         """A client that can't speak HTTPS loses every port that speaks nothing else."""
@@ -375,19 +375,9 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _delimiter(text: str) -> str:
-    """The sign between the cells of the first line that has any."""
-    lines = (line for line in text.splitlines() if line.strip("; ,\t") and not _is_sep(line))
-    return max(";,\t", key=next(lines, "").count)
-
-
 def _is_sep(text: str) -> bool:
     """Whether this is the line by which people tell Excel the delimiter."""
     return text.lower().startswith("sep=")
-
-
-def _read_kindly(column: str, cell: str) -> str:
-    return cell if column in _FREE_TEXT else _plain(cell)
 
 
 def _plain(text: str) -> str:
@@ -407,10 +397,6 @@ def _list(text: str) -> list[str]:
     return [" ".join(part.split()) for part in re.split(r"[|¦,;\r\n]", text) if part.strip()]
 
 
-def _bounded(text: str) -> str:
-    return text if len(text) <= _LONGEST_SENTENCE else f"{text[:400]} … {text[-200:]}"
-
-
 def _is_name(text: str) -> bool:
     try:
         return isinstance(parse_name(text), str)
@@ -420,45 +406,6 @@ def _is_name(text: str) -> bool:
 
 def _is_plain_address(text: str) -> bool:
     return is_address(text) and "%" not in text  # a zone means something on one computer only
-
-
-def _why_no_address(text: str) -> str:
-    if re.fullmatch(r"[\d.,eE+]+", text):
-        return ": four numbers from 0 to 255 are wanted. If Excel changed it, format it as text"
-    return ": names belong in 'name' or 'aliases'" if _is_name(text) else ""
-
-
-def _did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(allowed), n=1, cutoff=0.65)
-    if near:
-        return f" Did you mean {near[0]!r}?"
-    return f" Known are: {', '.join(allowed)}"
-
-
-def _roles() -> list[str]:
-    return [row["role"] for row in facts("xprotect/components") if row["kind"] != "implied"]
-
-
-def _groups() -> list[str]:
-    return [row["group"] for row in facts("xprotect/certificate-groups")]
-
-
-def _guide_clients() -> set[str]:
-    """The kinds that the guide lists as clients, less the servers, which name themselves."""
-    rows = facts("xprotect/components")
-    return {row["role"] for row in rows if row["guide"] and row["role"] != "management server"}
-
-
-def _may_share(name: str, one: Host, other: Host) -> bool:
-    """The nodes of a cluster share its names and addresses, and nothing else."""
-    if one.name == other.name:
-        return name not in (one.name, *one.aliases, *one.addresses)  # the short name says it all
-    cluster = name in one.cluster and name in other.cluster
-    return cluster and name not in (*one.own_names, *other.own_names)
-
-
-def _key_file(host: Host) -> str:
-    return next(name for name, holds in host.pem_files.items() if holds == "key")
 
 
 def _twins(name: str, host: Host, other: Host, line: int) -> str:

@@ -5,6 +5,7 @@ So thousands of names and subtrees cost two set look-ups a name.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,7 +61,10 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
             hosts = [value.lower(), *_domains(value.rpartition("@")[2], itself=False)]
             yield from (("RFC822Name", host) for host in hosts)
         case x509.UniformResourceIdentifier():
-            hosts = _domains(_host(value), itself=False)
+            address = ""
+            with suppress(ValueError):
+                address = urlsplit(value).hostname or ""
+            hosts = _domains(address, itself=False)
             yield from (("UniformResourceIdentifier", host) for host in hosts)
         case x509.IPAddress() if not hasattr(value, "netmask"):  # eight bytes would be a network
             for length in range(value.max_prefixlen + 1):
@@ -81,10 +85,3 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]
     yield from (f".{tail}" for tail in tails[1:])
-
-
-def _host(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""

@@ -1,14 +1,13 @@
 """One CA takes over from another, and what was replaced goes: runbooks 17 to 19."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 from cryptography import x509
 
 from vmscert.authority import BACKDATE, ROOT, create_authority
 from vmscert.carrying import Errand
-from vmscert.deeds import CA_KEY_BITS, ca_name, one_of, verify_site
+from vmscert.deeds import ca_name, verify_site
 from vmscert.job import Check, Job, Stop
 from vmscert.missing import lacking_roots, missing_retirement
 from vmscert.records import BAR, PROMOTE_CA
@@ -19,19 +18,15 @@ from vmscert.windows import thumbprint
 _SHOWN = 3  # computers that a sentence names
 
 
-def create_next_ca(
-    job: Job, *, name: str = "", key_bits: int = ROOT.key_bits, years: int = 10
-) -> x509.Certificate:
+def create_next_ca(job: Job) -> x509.Certificate:
     """Create the CA that will take over, unless it waits or signs already; return its certificate.
 
     It signs nothing before `switch_ca`; until then computers learn to trust it.
     """
     job.permit()
-    one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
     with job.records.lock():
         if job.records.next_ca is None and not _has_switched(job):
-            profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
-            authority = create_authority(name or _next_name(job), job.at, profile)
+            authority = create_authority(_next_name(job), job.at, ROOT)
             job.records.save_next(authority, job.secret("CA", new=True), job.at)
     return job.records.next_ca or job.records.ca_certificate
 

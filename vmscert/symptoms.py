@@ -75,11 +75,6 @@ class Cause:
         """The rule."""
         return RULES[self.code]
 
-    @property
-    def tell_apart(self) -> str:
-        """Where to look to know whether it is this one."""
-        return self.rule.diagnosis
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -105,7 +100,7 @@ class Explanation:
             {
                 "code": one.code,
                 "meaning": one.rule.meaning,
-                "tell_apart": one.tell_apart,
+                "tell_apart": one.rule.diagnosis,
                 "check": one.check,
                 "remedy": one.rule.remedy,
                 "remedy_text": one.rule.remedy_text,
@@ -132,7 +127,7 @@ class Explanation:
             yield "p", f"{symptom.program} says “{symptom.text}”"
         for place, one in enumerate(self.causes, 1):
             yield "h4", f"{place}. {one.code}: {one.rule.meaning}"
-            yield "li", f"   to know: {one.tell_apart}"
+            yield "li", f"   to know: {one.rule.diagnosis}"
             yield "li", f"   check: {one.check}"
             yield "li", f"   repair: {one.rule.remedy_text} ({one.rule.remedy})"
         yield from (("p", f"It can also mean: {text}") for text in self.besides)
@@ -184,7 +179,11 @@ def _plain(text: str) -> str:
 
 def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
     """Yield every known text with the places where it stands; a number alone stands nowhere."""
-    codes = _codes(plain)
+    # Every number that may be an HRESULT: hexadecimal, or decimal with or without sign.
+    codes = {
+        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
+        for code, number in _NUMBER.findall(plain)
+    } - {""}
     for symptom in _symptoms():
         if symptom.near and not any(word in plain for word in symptom.near.split("|")):
             continue
@@ -203,19 +202,15 @@ def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
     return [match.span() for match in islice(found, _MOST_PLACES)]
 
 
-def _codes(plain: str) -> set[str]:
-    """Every number that may be an HRESULT: hexadecimal, or decimal with or without sign."""
-    return {
-        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
-        for code, number in _NUMBER.findall(plain)
-    } - {""}
-
-
 def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
     """Yield those that do not only stand within a longer one; one for each number."""
     kept = list(found)
     covered = [span for _, spans in kept for span in spans]
     numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
+
+    def within(span: tuple[int, int]) -> bool:
+        return any(s <= span[0] and span[1] <= e and (s, e) != span for s, e in covered)
+
     for symptom, spans in kept:
         if any(
             not any(s <= start and end <= e and (s, e) != (start, end) for s, e in covered)
@@ -225,11 +220,6 @@ def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
         elif not spans and symptom.code not in numbers:
             numbers.add(symptom.code)
             yield symptom
-
-
-def _within(span: tuple[int, int], others: list[tuple[int, int]]) -> bool:
-    start, end = span
-    return any(s <= start and end <= e and (s, e) != span for s, e in others)
 
 
 def _place(plain: str) -> str:

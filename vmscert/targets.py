@@ -67,7 +67,7 @@ def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) ->
     return found
 
 
-def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
+def read_targets(texts: Iterable[str]) -> list[Target]:
     """Return what lines like these mean, each target once.
 
     `rec-01`, `rec-01:7563`, `rec-01:7000-7010`, `10.0.0.1-20:443`, `10.0.0.0/28:443`, a URL, or
@@ -81,7 +81,16 @@ def read_targets(texts: Iterable[str], port: int = 443) -> list[Target]:
     faults = []
     for where, text in _lines(text for text in texts if text not in sites):
         try:
-            found.update(dict.fromkeys(_expanded(text, port)))
+            place, _, name = text.partition(" ")
+            host, ports = _ports(place)
+            called = str(parse_name(name)) if name.strip() else ""
+            found.update(
+                dict.fromkeys(
+                    Target(address, port, called or address)
+                    for address in _addresses(host)
+                    for port in ports
+                )
+            )
         except ValueError as error:
             faults.append(f"{where}{error}")
         if len(found) > _MOST:
@@ -133,15 +142,7 @@ def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
         yield rows.line_num, f"{joined}:{port} {name}" if port else f"{joined} {name}"
 
 
-def _expanded(text: str, port: int) -> Iterator[Target]:
-    where, _, name = text.partition(" ")
-    host, ports = _ports(where, port)
-    for address in _addresses(host):
-        for one in ports:
-            yield Target(address, one, str(parse_name(name)) if name.strip() else address)
-
-
-def _ports(where: str, port: int) -> tuple[str, range]:
+def _ports(where: str) -> tuple[str, range]:
     """Split off the ports: one, or a range of them."""
     several = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where)
     if several:
@@ -151,10 +152,10 @@ def _ports(where: str, port: int) -> tuple[str, range]:
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
     if many:
-        one = check_port(int(many[2] or port))
-        return many[1], range(one, one + 1)
-    host, one = endpoint(where, port)
-    return host, range(one, one + 1)
+        host, port = many[1], check_port(int(many[2] or 443))
+    else:
+        host, port = endpoint(where)
+    return host, range(port, port + 1)
 
 
 def _addresses(host: str) -> Iterator[str]:
@@ -166,16 +167,14 @@ def _addresses(host: str) -> Iterator[str]:
         yield from map(str, network.hosts())
         return
     several = _RANGE.fullmatch(host)
-    yield from _between(host, *several.groups()) if several else [parse_host(host)]
-
-
-def _between(host: str, begin: str, last: str) -> Iterator[str]:
-    first = IPv4Address(begin)
+    if not several:
+        yield parse_host(host)
+        return
+    first, last = IPv4Address(several[1]), several[2]
     kept = str(first).split(".")[: 4 - len(last.split("."))]
     end = IPv4Address(".".join([*kept, last]))
     if end < first:
         raise ValueError(f"{host!r}: the range of addresses runs backwards")
     if int(end) - int(first) > _MOST:
         raise ValueError(f"{host!r} has {int(end) - int(first)} addresses: name a smaller range")
-    for number in range(int(first), int(end) + 1):
-        yield str(IPv4Address(number))
+    yield from (str(IPv4Address(number)) for number in range(int(first), int(end) + 1))

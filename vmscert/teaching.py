@@ -22,21 +22,21 @@ _SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n*
 
 
 @cache
-def teaching_key(word: str, bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Return the RSA key that belongs to this word; `bits` is 1,024 or more, a multiple of 16.
+def teaching_key(word: str) -> rsa.RSAPrivateKey:
+    """Return the RSA key of 2,048 bits that belongs to this word.
 
-    ValueError for other sizes. The first prime comes from the word; the second is chosen so that
-    their product begins with the mark. OpenSSL checks the result, primes included, when it loads
-    the numbers.
+    The first prime comes from the word; the second is chosen so that their product begins with
+    the mark. OpenSSL checks the result, primes included, when it loads the numbers.
     """
-    if bits < 1024 or bits % 16:
-        raise ValueError(f"A teaching key can't have {bits} bits: take 1024 or 2048")
-    drawn = hashlib.shake_256(f"vmscert lessons: {word}, {bits}".encode()).digest(bits // 8)
-    half = bits // 16  # bytes of a prime
+    half = 128  # bytes of a prime
+    drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
     p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
     begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
     q = _prime_from(int.from_bytes(begin) // p)
-    return _key(p, q)
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
 
 
 def is_teaching(public_key: Any) -> bool:
@@ -54,16 +54,3 @@ def _prime_from(start: int) -> int:
         if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1:
             return n
     raise AssertionError("there is always a next prime")
-
-
-def _key(p: int, q: int) -> rsa.RSAPrivateKey:
-    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
-    return rsa.RSAPrivateNumbers(
-        p,
-        q,
-        d,
-        rsa.rsa_crt_dmp1(d, p),
-        rsa.rsa_crt_dmq1(d, q),
-        rsa.rsa_crt_iqmp(p, q),
-        rsa.RSAPublicNumbers(_EXPONENT, p * q),
-    ).private_key()

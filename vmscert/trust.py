@@ -3,11 +3,11 @@
 RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they differ from it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from cryptography import x509
@@ -25,7 +25,7 @@ from vmscert.names import parse_name
 from vmscert.paths import Path, Question, Reading, moment, plain, points_at
 from vmscert.revocation import RevocationList, revocations
 from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
-from vmscert.subtrees import Folded, allowing, folded
+from vmscert.subtrees import allowing, folded
 
 __all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "ends_soon"]
 
@@ -33,19 +33,11 @@ WARNING = 30  # days before the end of a certificate: a renewal is to be carried
 _MOST_PATHS = 16  # judged in full
 # What people call a CA that is no root.
 _BELOW_A_ROOT = (
-    *(
-        "intermediate",
-        "issuing",
-        "subordinate",
-        "signing",
-        "sub ca",
-        "sub-ca",
-        "subca",
-        "policy ca",
-    ),
-    *("server ca", "tls ca", "ssl ca", "level 1", "level 2"),
-)
+    "intermediate", "issuing", "subordinate", "signing", "sub ca", "sub-ca", "subca", "policy ca",
+    "server ca", "tls ca", "ssl ca", "level 1", "level 2",
+)  # fmt: skip
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
+_HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
 _KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
@@ -99,7 +91,10 @@ def diagnose(
     if not question.presented:
         nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
         return Diagnosis(False, (), (nothing,))
-    path, findings = min(_judged(question), key=_how_bad)
+    paths = list(question.paths())  # those that end nowhere only if no other is there
+    paths = [path for path in paths if path.anchored] or paths
+    judged = [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
+    path, findings = min(judged, key=_how_bad)
     trusted = path.anchored and not any(finding.severity == "bad" for finding in findings)
     return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
 
@@ -109,13 +104,6 @@ def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
     if timedelta(0) <= end - at <= timedelta(days=WARNING):
         text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
         yield Finding("expires-soon", host, text)
-
-
-def _judged(question: Question) -> list[tuple[Path, tuple[Finding, ...]]]:
-    """Judge the best few paths; those that end nowhere only if no other is there."""
-    paths = list(question.paths())
-    paths = [path for path in paths if path.anchored] or paths
-    return [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
 
 
 def _findings(path: Path) -> tuple[Finding, ...]:
@@ -143,13 +131,17 @@ def _malformed(path: Path) -> Iterator[Finding]:
 def _ending(path: Path) -> Iterator[Finding]:
     """The one reason why the way up ends where it does."""
     top, wanted = path.top, path.top.issuer_label
+    named, anchors = path.question.known[top.issuer], path.question.anchors
+    namesakes = [one for one in named if one in anchors and one is not top]
     if path.anchored:
-        yield from _odd_anchor(path)
+        if not top.self_signed:
+            text = "is trusted, but is no root: clients that look for its own issuer refuse"
+            yield path.fault("untrusted-root", top, text, "trusted CA that is no root")
     elif top.issuer is None:
         return
     elif top is path.leaf and top.self_signed:
         yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
-    elif namesakes := _namesakes(path):
+    elif namesakes:
         yield _recreated(top, namesakes)
     elif top.self_signed:
         detail = f"the client does not trust the root {top.label}"
@@ -163,17 +155,6 @@ def _ending(path: Path) -> Iterator[Finding]:
     else:
         detail = f"{top.label} was issued by {wanted}, which the client does not trust"
         yield finding_of("untrusted-root", "root", detail, "untrusted root")
-
-
-def _odd_anchor(path: Path) -> Iterator[Finding]:
-    if not path.top.self_signed:
-        text = "is trusted, but is no root: clients that look for its own issuer refuse"
-        yield path.fault("untrusted-root", path.top, text, "trusted CA that is no root")
-
-
-def _namesakes(path: Path) -> list[Reading]:
-    named = path.question.known[path.top.issuer]
-    return [one for one in named if one in path.question.anchors and one is not path.top]
 
 
 def _recreated(top: Reading, namesakes: list[Reading]) -> Finding:
@@ -196,24 +177,14 @@ def _stands_below_a_root(path: Path) -> bool:
     access = top.get(x509.AuthorityInformationAccess) or ()
     fetched = any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
     said = any(word in name for word in _BELOW_A_ROOT)
-    return (
-        other_key or fetched or said or _issued_by_a_root(path) or _kin(top.issuer, question.roots)
-    )
-
-
-def _issued_by_a_root(path: Path) -> bool:
-    """Whether the certificate itself says that its issuer's issuer is a trusted root."""
-    written = path.top.get(x509.AuthorityKeyIdentifier)
+    # The certificate itself may say that its issuer's issuer is a trusted root.
+    written = top.get(x509.AuthorityKeyIdentifier)
     above = (written and written.authority_cert_issuer) or ()
     named = {folded(name.value) for name in above if isinstance(name, x509.DirectoryName)}
-    return any(root.subject in named for root in path.question.roots)
-
-
-def _kin(name: Folded | None, roots: list[Reading]) -> bool:
-    """Whether a trusted root belongs to the same organisation or domain."""
-    house = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
-    mine = {part for rdn in name or () for part in rdn if part[0] in house}
-    return any(mine & rdn for root in roots for rdn in root.subject or ())
+    # A trusted root may belong to the same organisation or domain.
+    mine = {part for rdn in top.issuer or () for part in rdn if part[0] in _HOUSE}
+    kin = any(mine & rdn for root in question.roots for rdn in root.subject or ())
+    return other_key or fetched or said or kin or any(r.subject in named for r in question.roots)
 
 
 def _signatures(path: Path) -> Iterator[Finding]:
@@ -228,15 +199,10 @@ def _signatures(path: Path) -> Iterator[Finding]:
             yield path.fault("bad-signature", child, text)
     for one in path.steps:
         # A root is trusted for itself: nobody checks the signature on it.
-        if one not in path.question.anchors and not one.self_signed:
-            yield from _forgeable(path, one)
-
-
-def _forgeable(path: Path, one: Reading) -> Iterator[Finding]:
-    if one.forgeable:
-        name = one.signature_hash.name
-        case = "SHA-1 signature" if name == "sha1" else ""
-        yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
+        if one.forgeable and one not in path.question.anchors and not one.self_signed:
+            name = one.signature_hash.name
+            case = "SHA-1 signature" if name == "sha1" else ""
+            yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
 
 
 def _validity(path: Path) -> Iterator[Finding]:
@@ -263,7 +229,9 @@ def _naming(path: Path) -> Iterator[Finding]:
             "name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}"
         )
         return
-    if any(alias in leaf.general_names for alias in _aliases(asked)) or _matches(leaf.names, asked):
+    if not isinstance(asked, str) and x509.IPAddress(asked) in leaf.general_names:
+        return
+    if _matches(leaf.names, asked):
         return
     if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
         who = ", ".join(clients("CN only", "accepts"))
@@ -271,10 +239,6 @@ def _naming(path: Path) -> Iterator[Finding]:
         yield path.fault("no-san", leaf, text, "CN only")
     else:
         yield _mismatch(path, asked)
-
-
-def _aliases(asked: Any) -> list[x509.GeneralName]:
-    return [] if isinstance(asked, str) else [x509.IPAddress(asked)]
 
 
 def _matches(offered: Iterable[str], asked: Any) -> bool:
@@ -312,7 +276,6 @@ def _purpose(path: Path) -> Iterator[Finding]:
             yield path.fault(
                 "wrong-eku", one, "is for any use, but not for serverAuth by name", case
             )
-    yield from _leaf_key_usage(path)
 
 
 def _leaf_key_usage(path: Path) -> Iterator[Finding]:
@@ -358,28 +321,17 @@ def _lengths(path: Path) -> Iterator[Finding]:
 def _constraints(path: Path) -> Iterator[Finding]:
     for place, issuer in enumerate(path.steps):
         constraints = issuer.get(x509.NameConstraints)
-        if place and constraints:
-            allows = allowing(constraints)
-            for one in path.steps[:place]:
-                yield from _outside(path, issuer, one, allows)
-
-
-def _outside(
-    path: Path, issuer: Reading, one: Reading, allows: Callable[[x509.GeneralName], bool]
-) -> Iterator[Finding]:
-    if one is not path.leaf and one.subject == one.issuer:
-        return  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
-    outside = [name for name in _constrained(one, one is path.leaf) if not allows(name)]
-    if outside:
-        listed = ", ".join(plain(_spelled(name)) for name in outside[:3])
-        text = f"may not issue for {listed}, as in {one.label}"
-        case = "name outside the root's nameConstraints" if issuer is path.top else ""
-        yield path.fault("name-constraint", issuer, text, case)
-
-
-def _spelled(name: x509.GeneralName) -> str:
-    value = name.value
-    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
+        if not (place and constraints):
+            continue
+        allows = allowing(constraints)
+        for one in path.steps[:place]:
+            if one is not path.leaf and one.subject == one.issuer:
+                continue  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
+            if outside := [n.value for n in _constrained(one, one is path.leaf) if not allows(n)]:
+                told = (v.rfc4514_string() if isinstance(v, x509.Name) else str(v) for v in outside)
+                text = f"may not issue for {', '.join(map(plain, islice(told, 3)))}, as in "
+                case = "name outside the root's nameConstraints" if issuer is path.top else ""
+                yield path.fault("name-constraint", issuer, text + one.label, case)
 
 
 def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
@@ -449,7 +401,11 @@ def _untidy(path: Path) -> Iterator[Finding]:
         if one.readable and one.certificate.version is x509.Version.v3:
             yield from _missing_extensions(path, one)
     for child, issuer in pairwise(path.steps):
-        if _misdirects(child, issuer):
+        serial = getattr(
+            child.get(x509.AuthorityKeyIdentifier), "authority_cert_serial_number", None
+        )
+        wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
+        if wrong_key or serial not in (None, issuer.serial):
             text = f"names another key or certificate of its issuer than {issuer.label} has"
             yield path.fault("profile", child, text, "AKI names another key")
 
@@ -464,19 +420,11 @@ def _departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
         yield "has extensions, though its version is not 3", "version 1 with extensions"
     elif one.certificate.version is not x509.Version.v3 and is_leaf:
         yield "is of version 1, which has no room for names", ""
-    if one.subject == ():
-        yield from _nameless(one)
-    yield from _authority_departures(one, is_leaf)
-
-
-def _nameless(one: Reading) -> Iterator[tuple[str, str]]:
-    if one.is_ca:
+    nameless = one.subject == ()
+    if nameless and one.is_ca:
         yield "is a CA without a subject", "CA without a subject"
-    elif one.names and ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in one.critical:
+    elif nameless and one.names and ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in one.critical:
         yield "has no subject, and its names are not critical", "no subject, SAN not critical"
-
-
-def _authority_departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
     usage = one.get(x509.KeyUsage)
     if one.is_ca and ExtensionOID.BASIC_CONSTRAINTS not in one.critical:
         yield "says that it is a CA in an extension that is not critical", "CA not critical"
@@ -500,14 +448,6 @@ def _missing_extensions(path: Path, one: Reading) -> Iterator[Finding]:
             yield path.fault("profile", one, "has no key usage", case)
 
 
-def _misdirects(child: Reading, issuer: Reading) -> bool:
-    """Whether the authority key identifier points elsewhere than at this issuer."""
-    written = child.get(x509.AuthorityKeyIdentifier)
-    serial = getattr(written, "authority_cert_serial_number", None)
-    wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
-    return bool(wrong_key) or serial not in (None, issuer.serial)
-
-
 _PATH_RULES = (
     _malformed,
     _ending,
@@ -516,6 +456,7 @@ _PATH_RULES = (
     _validity,
     _naming,
     _purpose,
+    _leaf_key_usage,
     _authority,
     _lengths,
     _constraints,

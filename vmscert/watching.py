@@ -10,14 +10,14 @@ from vmscert.trust import WARNING
 _HOUR = 7  # before people begin; any hour does
 
 
-def notification_script(days: int = WARNING) -> bytes:
+def notification_script() -> bytes:
     """Return notify.ps1, the same for every computer: Windows warns there of what ends."""
     return script(
         "notify",
         TaskName="vmscert-certificates-that-end",  # no colon, slash, backslash: MS-TSCH 2.3.11
         EventSource="vmscert",
         Folder="C:\\Program Files\\vmscert",  # only administrators change there what SYSTEM runs
-        Days=str(days),
+        Days=str(WARNING),
         StartingEvents=[
             row["event"]
             for row in facts("windows/lifecycle-events")

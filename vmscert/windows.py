@@ -168,12 +168,9 @@ def account(text: str) -> str:
     any other account is itself, whatever its case. svc@lyon.example and lyon.example\\svc count as
     LYON\\svc: what Windows calls a domain is usually the beginning of its DNS name.
     """
-    known = _well_known().get(_folded(text))
-    return known[1] if known else _in_a_domain(text.strip().casefold())
-
-
-def _in_a_domain(text: str) -> str:
-    """An account as DOMAIN\\name, in whichever way it is written."""
+    if known := _well_known().get(_folded(text)):
+        return known[1]
+    text = text.strip().casefold()
     domain, separator, name = text.rpartition("\\")
     if not separator:
         name, separator, domain = text.partition("@")
