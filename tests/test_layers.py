@@ -17,7 +17,7 @@ HOUSE = {
     "files": "",
     "keyfile": "",
     "releases": "facts",
-    "pages": "",
+    "pages": "facts",
     "site": "facts",
     "sitetable": "facts names releases site",
     "teaching": "",
@@ -96,7 +96,7 @@ HOUSE = {
         "surveys targets windows"
     ),
     "watching": "expiry facts scripts",
-    "channels": "agenda blackout expiry ledger pages picture",
+    "channels": "agenda blackout expiry ledger pages picture site",
     "passwords": "job missing site",
     "standings": "job ledger missing pemfiles site windows",
     "returns": "authority deeds inventory job ledger paths reading site",

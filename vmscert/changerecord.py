@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import platform
-import re
 import ssl
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -18,22 +17,12 @@ from vmscert.evidence import PUBLIC, SUMS, is_sealed, problems, read_steps, seal
 from vmscert.files import write_atomic
 from vmscert.job import Job
 from vmscert.ledger import Entry
-from vmscert.pages import faces, literal, plain, rows_table
+from vmscert.pages import faces, render
 from vmscert.recordkey import known_keys, open_record_key
 from vmscert.records import Records
 
 _CLOSED = "close"
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
-_PROVES = """\
-`python verify.py` compares every file here with the list that was signed, the signature with the
-key in `record.pem`, and each step with the one before; it needs nothing but Python and OpenSSL 3.
-
-* **It proves** that the files are those that were signed, that no step was changed, left out or
-  moved, and that the plan is the one whose hash was approved.
-* **It does not prove** the time, which is the laptop's, nor who sat before it. Whoever has the
-  record key and its password can make another record: give the last line of `ledger.csv` to
-  somebody else, on paper or by mail, and that is found, too.
-"""
 
 
 def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
@@ -99,67 +88,22 @@ def versions() -> dict[str, str]:
 
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
-    change: Change = job.change
-    return "\n".join(
-        [
-            f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
-            f"{plain(change.plan.why[:1].upper() + change.plan.why[1:])}.\n",
-            *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
-            "## Plan and approval\n",
-            f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table(_approvals(change.folder)),
-            f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
-            f"{plain(change.plan.deadline)}\n",
-            "## Steps\n",
-            rows_table([_step_row(step) for step in read_steps(change.folder)]),
-            "## Verification\n",
-            _verification(change.folder),
-            "## Files that were made or changed\n",
-            "Whole hashes are in `files.csv` and `steps.jsonl`.\n",
-            rows_table([{key: _shortened(value) for key, value in row.items()} for row in made])
-            or "None.\n",
-            "## With what\n",
-            rows_table([{"what": name, "version": text} for name, text in versions().items()]),
-            "## What this record proves\n",
-            _PROVES,
-        ]
+    folder = job.change.folder
+    approvals = (folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
+    # The last look at every connection: what was refused is told whole, the others are counted.
+    seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return render(
+        "record.md",
+        change=job.change,
+        site=job.site,
+        rehearsal=job.rehearsal,
+        approvals=[json.loads(line) for line in approvals],
+        steps=read_steps(folder),
+        connections=json.loads(seen[-1].read_bytes()) if seen else None,
+        verification=seen[-1].stem if seen else "",
+        made=made,
+        versions=versions(),
     )
-
-
-def _approvals(folder: Path) -> list[dict[str, str]]:
-    """Who approved which plan, for whom to carry out, when and where."""
-    keys = ("plan", "approved_by", "carried_out_by", "emergency", "time", "machine")
-    lines = (folder / "approval.jsonl").read_text(encoding="utf-8").splitlines()
-    return [
-        {key.replace("_", " "): str(one.get(key, "")) for key in keys}
-        for one in map(json.loads, lines)
-    ]
-
-
-def _step_row(step: Mapping[str, object]) -> dict[str, str]:
-    shown = ("no", "time", "user", "action", "computer", "thumbprint", "result")
-    return {key: _shortened(str(step.get(key, ""))) for key in shown}
-
-
-def _shortened(text: str) -> str:
-    """Long hashes by their beginning, so that the table fits a sheet; they are whole beside it."""
-    return re.sub(r"\b([0-9A-Fa-f]{8})[0-9A-Fa-f]{24,}\b", r"\1…", text)
-
-
-def _verification(folder: Path) -> str:
-    """What the last look at every connection saw: the refused ones whole, the others counted."""
-    found = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not found:
-        return "Read back from the files and inventories, step by step above.\n"
-    rows = json.loads(found[-1].read_bytes())
-    refused = [
-        {key: str(row[key]) for key in ("client", "server", "port", "name", "verdict", "detail")}
-        for row in rows
-        if row["verdict"] != "verified"
-    ]
-    good = len(rows) - len(refused)
-    told = f"{good} of {len(rows)} TLS connections verified; all are in `{found[-1].stem}.csv`.\n"
-    return "\n".join([told, rows_table(refused)])
 
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:
