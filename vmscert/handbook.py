@@ -74,14 +74,12 @@ def _ends(job: Job) -> Iterator[Dated]:
         yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
     for label, ca in job.records.cas().items():
         if label in ("CA", "next CA"):
-            yield _replaced_by(ca.not_valid_after_utc, label)
-
-
-def _replaced_by(end: datetime, label: str) -> Dated:
-    """A server certificate that is issued later ends with its CA, before its own time."""
-    begin = end - timedelta(days=SERVER.days)
-    what = f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
-    return begin, what, "18"
+            # A server certificate that is issued later ends with its CA, before its own time.
+            end = ca.not_valid_after_utc
+            what = (
+                f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
+            )
+            yield end - timedelta(days=SERVER.days), what, "18"
 
 
 def _routine(job: Job) -> Iterator[Dated]:

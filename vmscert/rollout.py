@@ -228,7 +228,7 @@ def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
     ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
     domains: dict[str, list[Markup]] = {}
     for host in sorted(
-        site.clients, key=lambda one: (one.domain != home, one.domain == "", one.domain)
+        site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain)
     ):
         domains.setdefault(host.domain, []).append(Markup(quote(host.fqdn)))
     return _page(
