@@ -123,7 +123,7 @@ def test_who_approved_and_carried_out_a_change_is_named(small):
     small.records.note("17", "approve", at=lyon.AT, note=told)
     small.records.note("17", "verified", at=lyon.AT, note="15 of 15 TLS connections verified")
     newest = rows(handbook(small), "What was done last")[0]
-    assert newest == ["2026-11-23", "17", "approve, verified", told]
+    assert newest == ["`2026-11-23`", "17", "approve, verified", told]
 
 
 def test_names_of_the_table_can_not_become_markup(small):

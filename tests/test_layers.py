@@ -19,15 +19,14 @@ HOUSE = {
     "formats": "",
     "keyfile": "",
     "names": "",
-    "pages": "",
     "subtrees": "",
     "teaching": "",
     "textbook": "",
     "authority": "keyfile names teaching",
     "der": "extensions",
     "ledger": "files",
+    "pages": "facts",
     "pasted": "facts",
-    "planned": "files pages",
     "quizzes": "facts",
     "releases": "facts",
     "rules": "facts",
@@ -41,6 +40,7 @@ HOUSE = {
     "fleet": "authority",
     "load": "site",
     "paths": "extensions rules subtrees",
+    "planned": "files pages",
     "sitetable": "facts names releases site",
     "sketches": "der drawing",
     "symptoms": "facts names rules",
@@ -109,7 +109,7 @@ HOUSE = {
     "rehearsal": "authority carrying job keyfile ledger records site switching visits windows",
     "replacing": "authority bands drawing job overlap site windows",
     "changeplans": "agenda changes compromise facts job missing planned switching windows",
-    "channels": "acceptance agenda bands blackout expiry ledger pages picture",
+    "channels": "acceptance agenda bands blackout expiry ledger pages picture site",
     "deeds": (
         "authority check expiry fleet job ledger missing records rehearsal releases site "
         "trust verify windows"

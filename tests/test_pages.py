@@ -1,12 +1,16 @@
 """A page says the same in a browser, on paper and in an editor, and foreign text stays text."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
-from vmscert.pages import Markdown, faces, literal, page, plain, rows_table, steps
+from vmscert.facts import DATA
+from vmscert.pages import faces, literal, page, plain, render
+from vmscert.planned import Plan, plan_markdown
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -126,29 +130,43 @@ def test_foreign_text_stays_text_in_a_paragraph(text):
         assert set(seen.elements[8:]) <= {"p", "code"}
 
 
+def plan_of(rows=(), text="x"):
+    """A plan's page, in which everything that is put in is this text; these are its computers."""
+    return plan_markdown(
+        Plan(
+            text, text, text, {text: text}, text, 1, text, tuple(rows), (text,), text, (text,),
+            text, text, text,
+        )
+    )  # fmt: skip
+
+
 @given(foreign, foreign, foreign)
 def test_foreign_text_stays_text_in_a_table(heading, one, two):
-    rows = [{"first": one, f"x{heading}": literal(two)}, {"first": "1", "second": "2"}]
-    seen = Seen(page(rows_table(rows), "t"))
-    shown = [" ".join(text.split()) for text in ("first", f"x{heading}", one, two)]
-    assert seen.texts["th"] + seen.texts["td"] == [*shown, "1", "2"]
-    assert set(seen.elements[8:]) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
+    rows = [{"first": one or "1", f"x{heading}": two or "2"}, {"first": "1", f"x{heading}": "2"}]
+    seen = Seen(page(plan_of(rows), "t"))
+    shown = [" ".join(text.split()) for text in ("first", f"x{heading}", *rows[0].values())]
+    assert seen.texts["th"][:2] == shown[:2]
+    assert seen.texts["td"][:4] == [*shown[2:], "1", "2"]
 
 
-def test_a_cell_that_is_markdown_already_stays_markdown():
-    assert "strong" in Seen(page(rows_table([{"a": Markdown("**b**")}]), "t")).elements
+@given(foreign)
+def test_foreign_text_adds_nothing_to_a_page_but_text(text):
+    row = {"computer": "x", "to do": "y"}
+    usual, seen = (Seen(page(plan_of([row], one), "t")) for one in ("x", text.strip() or "x"))
+    assert [e for e in seen.elements if e != "code"] == [e for e in usual.elements if e != "code"]
+    assert seen.asked == []
 
 
-def test_a_table_without_rows_is_nothing():
-    assert rows_table([]) == ""
+def test_a_value_that_a_page_asks_for_and_nobody_gives_is_an_error():
+    with pytest.raises(UndefinedError, match="subject"):
+        render("mail.txt", rows=(), unknown=())
 
 
-def test_steps_are_numbered_and_may_have_several_lines():
-    many = ["first", "then\n\n```\nrun this\n```", *map(str, range(3, 12))]
-    seen = Seen(page(steps(many), "t"))
-    assert seen.elements.count("ol") == 1
-    assert seen.elements.count("li") == 11
-    assert seen.elements.count("pre") == 1
+@pytest.mark.parametrize("path", sorted((DATA / "pages").iterdir()), ids=lambda path: path.name)
+def test_no_template_lets_a_value_through_as_markup(path):
+    """Only what the package calls Markup by name is markup."""
+    assert path.name.endswith((".md.j2", ".html.j2", ".txt.j2"))
+    assert not re.search(r"\|\s*safe\b|autoescape|markup\(", path.read_text(encoding="utf-8"), re.I)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\0"])

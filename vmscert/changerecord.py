@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import platform
-import re
 import ssl
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -17,23 +16,13 @@ from vmscert.changes import BEGUN, Change, snapshot, steps
 from vmscert.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
 from vmscert.files import write_atomic
 from vmscert.job import Job
-from vmscert.ledger import Entry, read_rows
-from vmscert.pages import faces, literal, plain, rows_table
+from vmscert.ledger import read_rows
+from vmscert.pages import faces, render
 from vmscert.recordkey import known_keys, open_record_key
 from vmscert.records import Records
 
 _CLOSED, _SEALED = "close", "seal record"
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
-_PROVES = """\
-`python verify.py` compares every file here with the list that was signed, the signature with the
-key in `record.pem`, and each step with the one before; it needs nothing but Python and OpenSSL 3.
-
-* **It proves** that the files are those that were signed, that no step was changed, left out or
-  moved, and that the plan is the one whose hash was approved.
-* **It does not prove** the time, which is the laptop's, nor who sat before it. Whoever has the
-  record key and its password can make another record: give the last line of `ledger.csv` to
-  somebody else, on paper or by mail, and that is found, too.
-"""
 
 
 def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
@@ -115,73 +104,26 @@ def versions() -> dict[str, str]:
 
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
-    change: Change = job.change
-    lines = steps(job.records, change.folder, change.plan)
-    return "\n".join(
-        [
-            f"# {plain(change.folder.name)}: {plain(job.site.name)}\n",
-            f"{plain(change.plan.why[:1].upper() + change.plan.why[1:])}.\n",
-            *(["**A rehearsal:** the computers were simulated.\n"] if job.rehearsal else []),
-            "## Plan and approval\n",
-            f"Plan {literal(change.plan.hash)}, whole in `plan.html` and `plan.json`.\n",
-            rows_table(_approvals(lines, change.plan.hash)),
-            f"**Way back.** {plain(change.plan.back)}, when {plain(change.plan.trigger)}; until "
-            f"{plain(change.plan.deadline)}\n",
-            "## Steps\n",
-            rows_table([_step(number, one) for number, one in enumerate(lines, 1)]),
-            "## Verification\n",
-            _verification(change.folder),
-            "## Files that were made or changed\n",
-            "Whole hashes are in `files.csv` and `steps.csv`.\n",
-            rows_table([{key: _shortened(value) for key, value in row.items()} for row in made])
-            or "None.\n",
-            "## With what\n",
-            rows_table([{"what": name, "version": text} for name, text in versions().items()]),
-            "## What this record proves\n",
-            _PROVES,
-        ]
+    folder, lines = job.change.folder, steps(job.records, job.change.folder, job.change.plan)
+    approvals = {
+        (one.approved_by, one.carried_out_by, one.emergency): one
+        for one in reversed(lines)  # the same approval once, when it was given
+        if one.action in BEGUN
+    }
+    # The last look at every connection: what was refused is told whole, the others are counted.
+    seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return render(
+        "record.md",
+        change=job.change,
+        site=job.site,
+        rehearsal=job.rehearsal,
+        approvals=[*approvals.values()][::-1],
+        steps=lines,
+        connections=json.loads(seen[-1].read_bytes()) if seen else None,
+        verification=seen[-1].stem if seen else "",
+        made=made,
+        versions=versions(),
     )
-
-
-def _approvals(lines: Iterable[Entry], plan: str) -> list[dict[str, str]]:
-    """Who approved the plan, for whom to carry out, when and where; the same approval once."""
-    found: dict[tuple[str, ...], dict[str, str]] = {}
-    for one in lines:
-        told = {"approved by": one.approved_by, "carried out by": one.carried_out_by,
-                "emergency": one.emergency}  # fmt: skip
-        if one.action in BEGUN:
-            when = {"time": one.time, "machine": one.machine}
-            found.setdefault((*told.values(),), {"plan": plan, **told, **when})
-    return [*found.values()]
-
-
-def _step(number: int, one: Entry) -> dict[str, str]:
-    return {
-        "no": f"{number}", "time": one.time, "user": one.user, "action": one.action,
-        "computer": one.host, "thumbprint": _shortened(one.thumbprint),
-        "result": _shortened(one.note),
-    }  # fmt: skip
-
-
-def _shortened(text: str) -> str:
-    """Long hashes by their beginning, so that the table fits a sheet; they are whole beside it."""
-    return re.sub(r"\b([0-9A-Fa-f]{8})[0-9A-Fa-f]{24,}\b", r"\1…", text)
-
-
-def _verification(folder: Path) -> str:
-    """What the last look at every connection saw: the refused ones whole, the others counted."""
-    found = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not found:
-        return "Read back from the files and inventories, step by step above.\n"
-    rows = json.loads(found[-1].read_bytes())
-    refused = [
-        {key: str(row[key]) for key in ("client", "server", "port", "name", "verdict", "detail")}
-        for row in rows
-        if row["verdict"] != "verified"
-    ]
-    good = len(rows) - len(refused)
-    told = f"{good} of {len(rows)} TLS connections verified; all are in `{found[-1].stem}.csv`.\n"
-    return "\n".join([told, rows_table(refused)])
 
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from icalendar import Alarm, Calendar, Event
@@ -21,8 +22,9 @@ from vmscert.bands import timeline
 from vmscert.blackout import Blackout
 from vmscert.expiry import CRITICAL, WARNING, Due
 from vmscert.ledger import iso
-from vmscert.pages import Markdown, page, plain, rows_table
+from vmscert.pages import page, render
 from vmscert.picture import site_map
+from vmscert.site import named
 
 NOTEBOOKS = {
     "CA": "18-replace-the-ca",
@@ -32,7 +34,7 @@ NOTEBOOKS = {
 }
 _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once
-_MOST_NAMED = 12  # computers in one line; more are counted
+_some = partial(named, most=12)  # computers in one line; more are counted
 _MOST_PERFDATA = 50  # certificates, the soonest; many monitoring systems cut longer lines
 _WORST_FIRST = ("expired", "critical", "unknown", "warning", "plan")
 OK, WARN, CRIT, UNKNOWN = 0, 1, 2, 3  # exit codes of a monitoring plugin
@@ -322,47 +324,16 @@ def page_of(agenda: Agenda) -> bytes:
     live = [row for row in agenda.rows if row.status != "replaced"]
     title = f"What ends when, seen on {agenda.at:%Y-%m-%d}"
     pictures = {"timeline.svg": timeline(live, agenda.at).svg} if live else {}
-    parts = [f"# {title}", rows_table([_shown(row) for row in live])]
-    parts += [rows_table([_unknown_shown(one) for one in agenda.unknown])]
-    parts += _listed("Told at once", findings_lines(agenda))
-    parts += _listed("Goes dark if nobody acts", dark_lines(agenda), *_maps(agenda, pictures))
-    parts += ["## Timeline", "![What ends when](timeline.svg)"] if live else []
-    return page("\n\n".join(filter(None, parts)), title, pictures)
-
-
-def _listed(heading: str, lines: Sequence[str], *before: str) -> list[str]:
-    items = "\n".join(f"* {plain(text)}" for text in lines)
-    return [f"## {heading}", *before, items] if lines else []
-
-
-def _maps(agenda: Agenda, pictures: dict[str, str]) -> Iterator[str]:
-    """The map of each site on its first dark day, put among the pictures."""
+    maps = []  # of each site on its first dark day
     for number, one in enumerate(agenda.outlooks):
         if one.blackouts:
             day, site = max(agenda.at, one.blackouts[0].since + timedelta(seconds=1)), one.site
-            name = f"map-{number}.svg"
-            dark = dark_findings(dark_links(site, one.stores, day))
-            pictures[name] = site_map(site, findings=dark).svg
-            yield f"{plain(site.name)} on {day:%Y-%m-%d}, links that are dark in red:"
-            yield f"![Map of {plain(site.name)}]({name})"
-
-
-def _shown(row: Due) -> dict[str, str]:
-    return {
-        "certificate": row.label,
-        "kind": row.kind,
-        "ends": f"{row.not_after:%Y-%m-%d}",
-        "days left": str(row.days_left),
-        "of its life": f"{row.share_left:.0%}",
-        "renew on": f"{row.renew_on:%Y-%m-%d}",
-        "status": Markdown(f"**{row.status}**") if not row.quiet else row.status,
-        "owner": row.owner,
-        "note": row.note,
-    }
-
-
-def _unknown_shown(one: Unknown) -> dict[str, str]:
-    return {"unknown": one.label, "where": one.where, "why": one.why}
+            lost = dark_findings(dark_links(site, one.stores, day))
+            pictures[f"map-{number}.svg"] = site_map(site, findings=lost).svg
+            maps.append((site, day, f"map-{number}.svg"))
+    findings, dark = findings_lines(agenda), dark_lines(agenda)
+    told = {"title": title, "live": live, "unknown": agenda.unknown, "maps": maps}
+    return page(render("due.md", findings=findings, dark=dark, **told), title, pictures)
 
 
 # Sentences
@@ -393,11 +364,6 @@ def _dark_line(one: Blackout, at: datetime) -> str:
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _sentence(row: Due) -> str:
     day = f"{row.not_after:%Y-%m-%d}"
     if row.status == "expired":
@@ -416,10 +382,10 @@ def mail(agenda: Agenda) -> str:
     loud = [row for row in agenda.rows if not row.quiet or row.findings]
     if not loud and not agenda.unknown:
         return ""
-    dark_with = {one.thumbprint: one for one in agenda.blackouts}
-    parts = [_mailed(row, dark_with.get(row.thumbprint), agenda.at) for row in loud]
-    parts += [f"{one.label}: unknown, {one.where}: {one.why}." for one in agenda.unknown]
-    return f"Subject: {_subject(loud, agenda.unknown)}\n\n" + "\n\n".join(parts) + "\n"
+    lines = {one.thumbprint: _dark_line(one, agenda.at) for one in agenda.blackouts}
+    rows = [(r, _sentence(r), _described(r), lines.get(r.thumbprint)) for r in loud]
+    subject = _subject(loud, agenda.unknown)
+    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
 
 
 def _subject(loud: Sequence[Due], unknown: Sequence[Unknown]) -> str:
@@ -428,13 +394,6 @@ def _subject(loud: Sequence[Due], unknown: Sequence[Unknown]) -> str:
     first = _sentence(loud[0]) if loud else f"{unknown[0].label} is unknown"
     told = f"Certificates: {first}" + (f" ({', '.join(counted)})" if counted else "")
     return " ".join(told.split())
-
-
-def _mailed(row: Due, blackout: Blackout | None, at: datetime) -> str:
-    told = [f"{_sentence(row)}: {row.status}", _described(row)]
-    told += [f"{one.code}: {one.detail}. {one.rule.remedy_text}" for one in row.findings]
-    told += [_dark_line(blackout, at)] if blackout else []
-    return "\n".join(told)
 
 
 def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agenda, Memory]:

@@ -5,7 +5,7 @@ anew whenever the site has changed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -14,21 +14,19 @@ from typing import Any
 from vmscert.agenda import goes_dark
 from vmscert.authority import SERVER
 from vmscert.deeds import due_certificates
-from vmscert.facts import doubt, facts
+from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.job import Job
 from vmscert.ledger import Entry
-from vmscert.pages import Markdown, faces, literal, plain, rows_table
+from vmscert.pages import faces, render
 from vmscert.records import DRILL
-from vmscert.site import named
+from vmscert.site import Site, named
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
 _HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
 _CHANGES = 6
-_BLANK = "_" * 24  # to be filled in by hand, on the print
 
-Row = Mapping[str, str]
 Dated = tuple[datetime, str, str]  # by when, what, in which runbook
 
 
@@ -43,53 +41,28 @@ def write_handbook(job: Job) -> Path:
 
 def handbook(job: Job) -> str:
     """Return the page as Markdown."""
-    parts = [
-        f"# {plain(job.site.name)}: the years after\n",
-        _about(job),
-        "## What to do on which day\n",
-        rows_table(_cut(_dates(job), "`vmscert due` tells the others")),
-        *_dark(job),
-        "## What to do when something changes\n",
-        rows_table([_occasion(row) for row in facts("occasions")]),
-        "## Whom to ask\n",
-        rows_table(_cut(_owners(job), "the table tells the others")),
-        rows_table(_by_hand()),
-        "## What was done last\n",
-        rows_table(_last_changes(job)) or "Nothing yet.\n",
-        "## Where what lies\n",
-        rows_table([_place(row) for row in facts("folder")]),
-        "## What to type\n",
-        rows_table(_commands(job)),
-        "## What nobody has confirmed\n",
-        _unconfirmed(job),
-    ]
-    return "\n".join(parts)
-
-
-def _about(job: Job) -> str:
-    site = job.site
-    counted = f"{len(site)} computers, {len(site.servers)} servers with certificates"
-    warning = " **A rehearsal: the computers are simulated.**" if job.rehearsal else ""
-    if job.records.adopted_without_key:
-        warning += " **The key of the CA is not here: nothing can be renewed before runbook 18.**"
-    return (
-        f"{counted}. Written on {job.at:%Y-%m-%d} from the site's table, its records and what "
-        f"computers reported; the runbooks 10 and 16 to 18 write it anew. XProtect warns of no "
-        f"expiry: this page and {literal('vmscert due')} do.{warning}\n"
+    site, stores = job.site, job.records.inventories()
+    silent = [host.name for host in site.clients if host.name not in stores]
+    confirmed = {one.port for one in site.connections if one.confirmed}
+    odd = {(one.port, one.group) for one in site.connections if one.port not in confirmed}
+    return render(
+        f"{NAME}.md",
+        site=site,
+        at=job.at,
+        rehearsal=job.rehearsal,
+        keyless=job.records.adopted_without_key,
+        most=_MOST,
+        dates=sorted([*_ends(job), *_routine(job), *_list(job)], key=lambda dated: dated[0]),
+        dark=_dark(job),
+        occasions=facts("occasions"),
+        owners=_owners(site),
+        changes=_last_changes(job),
+        folder=facts("folder"),
+        place=f'"{job.folder}"' if " " in job.folder else job.folder,
+        silent=named(silent),
+        oldest=min(stores.values(), key=lambda one: one.at, default=None),
+        odd_ports=[f"{port} ({group})" for port, group in sorted(odd)],
     )
-
-
-def _dates(job: Job) -> list[dict[str, str]]:
-    """What is to be done on which day, soonest first; what is late says so."""
-    every = sorted([*_ends(job), *_routine(job), *_list(job)], key=lambda dated: dated[0])
-    return [
-        {
-            "by": literal(f"{day:%Y-%m-%d}") if day > job.at else Markdown("**now**"),
-            "what": plain(what),
-            "runbook": plain(runbook),
-        }
-        for day, what, runbook in every
-    ]
 
 
 def _ends(job: Job) -> Iterator[Dated]:
@@ -101,14 +74,12 @@ def _ends(job: Job) -> Iterator[Dated]:
         yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
     for label, ca in job.records.cas().items():
         if label in ("CA", "next CA"):
-            yield _replaced_by(ca.not_valid_after_utc, label)
-
-
-def _replaced_by(end: datetime, label: str) -> Dated:
-    """A server certificate that is issued later ends with its CA, before its own time."""
-    begin = end - timedelta(days=SERVER.days)
-    what = f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
-    return begin, what, "18"
+            # A server certificate that is issued later ends with its CA, before its own time.
+            end = ca.not_valid_after_utc
+            what = (
+                f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
+            )
+            yield end - timedelta(days=SERVER.days), what, "18"
 
 
 def _routine(job: Job) -> Iterator[Dated]:
@@ -128,49 +99,25 @@ def _list(job: Job) -> Iterator[Dated]:
         yield end - _A_WEEK, f"sign a new revocation list: this one ends on {end:%Y-%m-%d}", "19"
 
 
-def _dark(job: Job) -> list[str]:
-    """What goes dark on which day if nobody acts, as `vmscert due` tells it hour by hour."""
-    rows = [
-        _dark_day(day, list(same))
-        for day, same in groupby(goes_dark(job), lambda row: str(row["dark from"])[:10])
-    ]
-    shown = rows_table(_cut(rows, "`vmscert due` tells the others"))
-    return ["## What goes dark if nobody acts\n", shown] if rows else []
+def _dark(job: Job) -> list[tuple[str, int, str]]:
+    """Day, links and causes of what goes dark if nobody acts; `vmscert due` tells the hour."""
+    found = []
+    for day, same in groupby(goes_dark(job), lambda row: str(row["dark from"])[:10]):
+        rows: list[dict[str, Any]] = list(same)
+        # Short: most are certificates of servers.
+        ends = [row["because"].removesuffix(" ends") for row in rows]
+        causes = dict.fromkeys(end.removeprefix("the certificate on ") for end in ends)
+        found.append((day, sum(row["links"] for row in rows), named(list(causes))))
+    return found
 
 
-def _dark_day(day: str, rows: list[dict[str, Any]]) -> dict[str, str]:
-    causes = list(dict.fromkeys(_cause(row["because"]) for row in rows))
-    links = sum(row["links"] for row in rows)
-    what = f"{links} links, when these end: {named(causes)}"
-    return {"on": literal(day), "goes dark": plain(what)}
-
-
-def _cause(because: str) -> str:
-    """What ends, short: most are certificates of servers."""
-    return because.removesuffix(" ends").removeprefix("the certificate on ")
-
-
-def _occasion(row: Row) -> dict[str, str]:
-    return {
-        "when": plain(row["when"]),
-        "what": plain(row["what"] + doubt(row["tag"])),
-        "runbooks": plain(row["runbooks"].replace("|", ", ")),
-    }
-
-
-def _owners(job: Job) -> list[dict[str, str]]:
+def _owners(site: Site) -> list[tuple[str, str]]:
     """Each owner of the table with the computers, the one with most of them first."""
     found = defaultdict(list)
-    for host in job.site:
-        found[host.owner or "nobody is named in the table"].append(host.name)
+    for host in site:
+        found[host.owner].append(host.name)
     rows = sorted(found.items(), key=lambda pair: -len(pair[1]))
-    return [{"who": plain(who), "computers": plain(named(names))} for who, names in rows]
-
-
-def _by_hand() -> list[dict[str, str]]:
-    """What a person writes on the print, since it must stand in no file."""
-    asked = ("the password of the CA lies with", "the backup lies", "who decides on a change")
-    return [{"write by hand": plain(what), "": plain(_BLANK)} for what in asked]
+    return [(who, named(names)) for who, names in rows]
 
 
 def _last_changes(job: Job) -> list[dict[str, str]]:
@@ -186,57 +133,4 @@ def _change(day: str, runbook: str, entries: list[Entry]) -> dict[str, str]:
     notes = [entry.note for entry in entries if entry.note and not entry.host]
     approved = [entry.note for entry in entries if entry.action == "approve"]
     words = "; ".join((approved or notes)[-1:])  # an approval names people
-    return {"on": day, "runbook": runbook, "what": what, "in its words": words}
-
-
-def _place(row: Row) -> dict[str, str]:
-    never = row["leaves"].startswith("never")
-    leaves = Markdown(f"**{row['leaves']}**") if never else plain(row["leaves"])
-    return {"where": literal(row["path"]), "what it is": plain(row["what"]), "goes out": leaves}
-
-
-def _commands(job: Job) -> list[dict[str, str]]:
-    folder = f'"{job.folder}"' if " " in job.folder else job.folder
-    told = {
-        f"vmscert due {folder}": "what ends when",
-        f"vmscert board --site {folder}/site.csv --folder {folder}": "who has to go where next",
-        f"vmscert check {folder}": "what is wrong, as far as is known",
-        f"vmscert records verify {folder}": "whether a line of the ledger was changed",
-        f"vmscert records drill BACKUP --folder {folder}": "whether the site could live from it",
-        "vmscert lab": "the runbooks and the lessons",
-    }
-    return [{"type": literal(command), "it tells": what} for command, what in told.items()]
-
-
-def _unconfirmed(job: Job) -> str:
-    told = [plain(sentence) for sentence in (*_silent(job), *_odd_ports(job))]
-    doubted = plain("What is marked (unconfirmed) or (second hand), nobody read at its source")
-    asked = f"what no table answers, {literal('vmscert check site.csv')} asks"
-    return "".join(f"* {sentence}.\n" for sentence in (*told, f"{doubted}; {asked}"))
-
-
-def _silent(job: Job) -> Iterator[str]:
-    """Computers of which nothing is known, or nothing new."""
-    stores = job.records.inventories()
-    if silent := [host.name for host in job.site.clients if host.name not in stores]:
-        yield f"No inventory has come back of {named(silent)}"
-    if stores:
-        oldest = min(stores.values(), key=lambda one: one.at)
-        yield f"The oldest inventory is that of {oldest.host}, of {oldest.at:%Y-%m-%d}"
-
-
-def _odd_ports(job: Job) -> Iterator[str]:
-    confirmed = {one.port for one in job.site.connections if one.confirmed}
-    odd = {(one.port, one.group) for one in job.site.connections if one.port not in confirmed}
-    if odd:
-        told = ", ".join(f"{port} ({group})" for port, group in sorted(odd))
-        yield f"These ports were read in no source: {told}"
-
-
-def _cut(rows: Sequence[Row], more: str) -> Sequence[Row]:
-    """The first rows, and a line that says how many are left and who tells them."""
-    if len(rows) <= _MOST:
-        return rows
-    first, *others = rows[0]
-    said = {first: Markdown(f"and {len(rows) - _MOST} more"), **dict.fromkeys(others, "")}
-    return [*rows[:_MOST], said | {others[0]: Markdown(more)}]
+    return {"day": day, "runbook": runbook, "what": what, "words": words}

@@ -60,11 +60,7 @@ def made_at(install: Mapping[str, str | list[str]]) -> datetime:
 
 def _certificates(load: Load) -> dict[str, bytes]:
     """The certificates of the folder, each in a file with a plain name."""
-    name, files = load.host.name, {}
-    files |= {numbered("ca", n): _der(one) for n, one in enumerate(load.roots)}
-    files |= {numbered("intermediate", n): _der(one) for n, one in enumerate(load.intermediates)}
-    files |= {numbered("old-ca", n): _der(one) for n, one in enumerate(load.old_roots)}
-    files |= {numbered("barred", n): _der(one) for n, one in enumerate(load.barred)}
+    name, files = load.host.name, {name: _der(one) for name, one in load.authorities.items()}
     if load.pfx:
         files[f"{name}.pfx"] = load.pfx
     elif load.certificate is not None:

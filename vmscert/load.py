@@ -42,6 +42,15 @@ class Load:
     barred: tuple[x509.Certificate, ...] = ()
 
     @property
+    def authorities(self) -> dict[str, x509.Certificate]:
+        """File name → certificate of every CA that the folder brings, and of what it bars."""
+        stems = {"ca": self.roots, "intermediate": self.intermediates,
+                 "old-ca": self.old_roots, "barred": self.barred}  # fmt: skip
+        return {
+            numbered(stem, n): one for stem, held in stems.items() for n, one in enumerate(held)
+        }
+
+    @property
     def kinds(self) -> set[str]:
         """The kinds of steps that this computer needs, as data/windows/steps.csv names them."""
         found = {

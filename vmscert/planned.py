@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from vmscert.files import fitting, read_json
-from vmscert.pages import literal, plain, rows_table
+from vmscert.pages import render
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
 
@@ -67,35 +67,7 @@ def read_plan(data: bytes) -> Plan:
 
 def plan_markdown(plan: Plan) -> str:
     """Return the plan as a text for the person who approves it."""
-    return "\n".join(
-        [
-            f"# Plan {plan.hash}: {plain(plan.runbook)}, {plain(plan.site)}\n",
-            f"**Why.** {plain(plan.why)}\n",
-            *_computers(plan),
-            f"**Files that will be made here.** {plain('; '.join(plan.files) or 'none')}\n",
-            f"**Not touched.** {plain(plan.untouched)}\n",
-            "**Who goes dark.** " + ("" if plan.dark else "Nobody.\n"),
-            *(f"* {plain(one)}" for one in plan.dark),
-            f"\n**Way back.** {plain(plan.back)}\n",
-            f"**Turn back when** {plain(plan.trigger)}\n",
-            f"**Turn back until** {plain(plan.deadline)}\n",
-            "**Made from**\n",
-            rows_table(_inputs(plan)),
-        ]
-    )
-
-
-def _computers(plan: Plan) -> tuple[str, str]:
-    """The computers in a table; columns in which nothing stands are left out."""
+    # Columns in which nothing stands are left out.
     used = {key for row in plan.computers for key, value in row.items() if value}
     rows = [{key: row.get(key, "") for key in row if key in used} for row in plan.computers]
-    if not rows:
-        return "**What will be done.** Nothing on any computer.\n", ""
-    many = "one computer" if len(rows) == 1 else f"{len(rows)} computers"
-    return f"**What will be done, on {many}**\n", rows_table(rows)
-
-
-def _inputs(plan: Plan) -> list[dict[str, str]]:
-    given = {name: str(value) for name, value in plan.parameters.items()}
-    state = {"table, SHA-256": plan.table, "ledger": f"{plan.lines} lines, {plan.ledger}"}
-    return [{"what": name, "is": literal(value)} for name, value in (given | state).items()]
+    return render("plan.md", plan=plan, computers=rows)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import plistlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,31 +16,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from vmscert.facts import UNCONFIRMED, doubt, facts, sureness
+from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.load import numbered
-from vmscert.pages import Markdown, faces, literal, plain, rows_table, steps
+from vmscert.pages import Markup, faces, literal, render
 from vmscert.scripts import quote, script
 from vmscert.site import Host, Site
 from vmscert.windows import thumbprint
 
-_PHONES = ("iPhone and iPad", "Android")
-_OLD, _STOLEN = "The old CA", "Stolen keys"  # ways that only a folder has where something goes
+# Ways with a place of their own: on the page for phones, or only where something goes.
+_ELSEWHERE = ("iPhone and iPad", "Android", "The old CA", "Stolen keys")
 _NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
 _LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
 _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
-_CONTENTS = {
-    "ca.cer": "the CA certificate, for policies, Intune, Android",
-    "trust.ps1": "a script that brings it to a Windows computer, with no other file",
-    "detect.ps1": "for Intune: only looks, and ends with 1 where it is missing",
-    "detect-application.ps1": "for an application of Configuration Manager: only looks, and is "
-    "silent where it is missing",
-    "ca.mobileconfig": "the profile for iPhone, iPad and Mac; not signed",
-    "phones.html": "the page for people with phones; phones.md is the same text",
-    "old-ca.cer": "a CA certificate that was replaced: out of policies and phones",
-    "remove-old-ca.ps1": "a script that takes it away from a Windows computer",
-    "barred.cer": "a certificate whose key was stolen, for policies",
-    "bar.ps1": "a script after which a Windows computer never trusts it again",
-}
 Certificates = tuple[x509.Certificate, ...]
 
 
@@ -149,7 +136,7 @@ def home_domain(site: Site) -> str:
 def unreached(site: Site) -> list[dict[str, str]]:
     """Return a row for each computer that a Group Policy of the home domain may not reach."""
     return [
-        {"computer": literal(host.fqdn), "who": host.owner, "why": why, "instead": instead}
+        {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
         for host in site.clients
         for why, instead in _obstacle(host, home_domain(site))
     ]
@@ -220,168 +207,59 @@ def _qr(ca: x509.Certificate) -> str:
 # The pages
 
 
-def _readme(rolled: _Rolled, files: list[str]) -> str:
-    site, told = rolled.site, _names(rolled)
-    which = "one CA certificate" if len(rolled.roots) == 1 else "these CA certificates"
-    ways = [name for name in _ways() if name not in (*_PHONES, _OLD, _STOLEN)]
-    parts = [
-        f"# Trust the CA of {plain(site.name)} everywhere",
-        f"{len(site.clients)} computers must trust {which}, each in the store "
-        "**Trusted Root Certification Authorities of the computer**. A CA certificate holds no "
-        "secret. Whoever controls it decides which servers are believed: take it from this folder "
-        "only.",
-        *(_about(ca) for ca in rolled.roots),
-        f"This page was made on {rolled.at:%Y-%m-%d}.",
-        _both(rolled),
-        "## What is in this folder",
-        rows_table(list(_contents(files))),
-        "## Which way for whom",
-        rows_table([_reach(name) for name in ways]),
-        "What is marked (unconfirmed) was read in no source: try it on one computer first.",
-        "## Who is not reached by a policy",
-        _missed(site),
-        *(_way(name, told, _block(site) if name == "PowerShell Remoting" else "") for name in ways),
-        _way(_OLD, told) if rolled.old else "",
-        _way(_STOLEN, told, _who_honours()) if rolled.barred else "",
-        "## Afterwards",
-        "`trust.ps1` with `Detect` says what a computer trusts; only a connection shows that it "
-        "works. Bring back the inventories, then verify the site with runbook 16.",
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _both(rolled: _Rolled) -> str:
-    """What to know while one CA takes over from another."""
-    if len(rolled.roots) == 1:
-        return ""
-    return (
-        "One CA takes over from another, and until then every computer must trust both. What "
-        "follows is written for `ca.cer`, `trust.ps1`, `detect.ps1` and "
-        "`detect-application.ps1`: do the same with `ca-2.cer`, `trust-2.ps1` and the "
-        "others of this number."
-    )
-
-
-def _contents(files: Iterable[str]) -> Iterator[dict[str, str]]:
-    for name in files:
-        first = re.sub(r"-\d+(?=\.)", "", name)
-        if first in _CONTENTS:
-            yield {"file": literal(name), "what it is": _CONTENTS[first]}
-
-
-def _who_honours() -> str:
-    """Which programs honour the store in which a certificate is barred."""
-    return rows_table(
-        [
-            {
-                "who": row["program"],
-                "refuses it": row["honours"],
-                "why": row["what"] + doubt(row["tag"]),
-            }
-            for row in facts("windows/disallowed")
-        ]
-    )
-
-
-def _names(rolled: _Rolled) -> dict[str, str]:
-    """What the texts of the table call the certificates of this folder."""
+def _page(name: str, rolled: _Rolled, **more: object) -> str:
     called = {"ca": rolled.roots, "old": rolled.old, "barred": rolled.barred}
-    return {
-        key: ", ".join(literal(ca_name(one)) for one in certificates)
-        for key, certificates in called.items()
-    }
+    roots = [
+        {
+            "name": ca_name(ca),
+            "until": ca.not_valid_after_utc,
+            "lines": fingerprint(ca).split("\n"),
+            "sha256": fingerprint(ca).replace("\n", " "),
+            "thumbprint": thumbprint(ca),
+            "picture": _qr_name(number),
+        }
+        for number, ca in enumerate(rolled.roots)
+    ]
+    return render(name, site=rolled.site, at=rolled.at, roots=roots, ways=_ways(called), **more)
+
+
+def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
+    site, home = rolled.site, home_domain(rolled.site)
+    ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
+    domains: dict[str, list[Markup]] = {}
+    for host in sorted(
+        site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain)
+    ):
+        domains.setdefault(host.domain, []).append(Markup(quote(host.fqdn)))
+    return _page(
+        "roll-out.md",
+        rolled,
+        old=rolled.old,
+        barred=rolled.barred,
+        files={name: re.sub(r"-\d+(?=\.)", "", name) for name in files},
+        everywhere=[way for way in ways if way not in _ELSEWHERE],
+        home=home,
+        domains=domains,
+        missed=unreached(site),
+        most=_LONGEST_LISTS,
+        honours=facts("windows/disallowed"),
+    )
 
 
 def _phones(rolled: _Rolled) -> str:
     servers = [host for host in rolled.site if "mobile streaming media" in host.groups]
-    names = ", ".join(literal(name) for host in servers for name in (host.fqdn, *host.aliases))
-    parts = [
-        f"# Phones and the CA of {plain(rolled.site.name)}",
-        f"A phone must trust the CA of the mobile server ({names}) before the app connects. A "
-        "mobile server with a certificate of a public CA needs nothing of this page.",
-        *(
-            f"{literal(ca_name(ca))} is valid until {ca.not_valid_after_utc:%Y-%m-%d}."
-            for ca in rolled.roots
-        ),
-        f"This page was made on {rolled.at:%Y-%m-%d}; what is marked (unconfirmed) was read in no "
-        "source.",
-        "## Compare before you trust",
-        "Whoever can make you install another CA can read along. Compare this fingerprint with "
-        "what the phone shows, pair by pair, or scan the code with a second device.",
-        *(_to_compare(number, ca) for number, ca in enumerate(rolled.roots)),
-        *(_way(name, _names(rolled)) for name in _PHONES),
-    ]
-    return "\n\n".join(parts) + "\n"
+    names = [name for host in servers for name in (host.fqdn, *host.aliases)]
+    return _page("phones.md", rolled, names=names)
 
 
-def _to_compare(number: int, ca: x509.Certificate) -> str:
-    picture = f"![The same SHA-256 as a QR code]({_qr_name(number)})"
-    return f"{literal(ca_name(ca))}:\n\n```\n{fingerprint(ca)}\n```\n\n{picture}"
-
-
-def _about(ca: x509.Certificate) -> str:
-    return (
-        f"- CA: {literal(ca_name(ca))}, valid until {ca.not_valid_after_utc:%Y-%m-%d}\n"
-        f"- SHA-256: {literal(' '.join(fingerprint(ca).split()))}\n"
-        f"- Thumbprint, as Windows calls the SHA-1: {literal(thumbprint(ca))}"
-    )
-
-
-def _missed(site: Site) -> str:
-    home, rows = home_domain(site), unreached(site)
-    where = f"in {literal(home)}" if home else "in a domain"
-    intro = (
-        f"Of {len(site.clients)} computers, {len(rows)} may miss a policy {where}. The table of "
-        "the site holds DNS names; whether a computer is a member of the domain, it can't tell."
-    )
-    more = len(rows) - _LONGEST_LISTS
-    rest = f"… and {more} more." if more > 0 else ""
-    return "\n\n".join(filter(None, [intro, rows_table(rows[:_LONGEST_LISTS]), rest]))
-
-
-def _way(name: str, told: Mapping[str, str], block: str = "") -> str:
-    """The section of one way: what to know first, its steps, what to type, what else to know."""
-    rows = _ways()[name]
-    done = steps(_told(row, told) for row in rows if row["step"].isdigit())
-    first = "\n>\n".join(f"> {_told(row, told)}" for row in rows if row["step"] == "first")
-    notes = "\n".join(f"- {_told(row, told)}" for row in rows if row["step"] == "note")
-    return "\n\n".join(filter(None, [f"## {name}", first, done, block, notes]))
-
-
-def _told(row: Mapping[str, str], told: Mapping[str, str]) -> str:
-    text = row["text"]
-    for key, value in told.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text + (f" ({UNCONFIRMED})" if sureness(row["tag"]) == UNCONFIRMED else "")
-
-
-def _reach(name: str) -> dict[str, str]:
-    told = {row["step"]: Markdown(_told(row, {})) for row in _ways()[name]}
-    return {"way": name, "reaches": told["reaches"], "misses": told["misses"]}
-
-
-def _ways() -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+def _ways(called: Mapping[str, Certificates]) -> dict[str, dict[str, list[Markup]]]:
+    """Way → kind of text → the texts, with the names of the certificates of this folder."""
+    found: dict[str, dict[str, list[Markup]]] = defaultdict(lambda: defaultdict(list))
     for row in facts("windows/roll-out"):
-        found.setdefault(row["way"], []).append(row)
+        text = row["text"]
+        for key, held in called.items():
+            text = text.replace(f"{{{key}}}", ", ".join(literal(ca_name(one)) for one in held))
+        text += f" ({UNCONFIRMED})" if sureness(row["tag"]) == UNCONFIRMED else ""
+        kind = "steps" if row["step"].isdigit() else row["step"]
+        found[row["way"]][kind].append(Markup(text))
     return found
-
-
-def _block(site: Site) -> str:
-    """PowerShell lines for the computers of this site, one group for each domain."""
-    home = home_domain(site)
-    groups: dict[str, list[str]] = {}
-    for host in site.clients:
-        groups.setdefault(host.domain, []).append(host.fqdn)
-    ordered = sorted(groups, key=lambda domain: (domain != home, not domain, domain))
-    return "\n\n".join(_lines(domain, home, groups[domain]) for domain in ordered)
-
-
-def _lines(domain: str, home: str, names: list[str]) -> str:
-    where = f"Domain {plain(domain)}" if domain else "Without a domain"
-    how = "" if domain == home else " -Credential (Get-Credential)"
-    how += "" if domain else " -UseSSL"
-    start = f"Invoke-Command -ComputerName $Computers{how} -FilePath .\\trust.ps1"
-    listed = ",\n".join(f"    {quote(name)}" for name in names)
-    lines = [f"$Computers = @(\n{listed}\n)", f"{start} -ArgumentList Detect", start]
-    return "\n".join([f"{where}:", "", "```powershell", *lines, "```"])

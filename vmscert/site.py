@@ -283,10 +283,10 @@ class Site:
         return index
 
 
-def named(names: Sequence[str]) -> str:
-    """Return the first eight of these names, and how many more there are."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+def named(names: Sequence[str], most: int = 8) -> str:
+    """Return the first of these names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def in_order(hosts: Iterable[Host]) -> list[Host]:
