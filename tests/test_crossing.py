@@ -7,8 +7,8 @@ from functools import cache
 import pytest
 from cryptography import x509
 from lyon import AT, SITE, key
-from vmscert.dark import dark_links
 
+from vmscert.acceptance import dark_links
 from vmscert.authority import QUICK, create_authority
 from vmscert.facts import facts
 from vmscert.faults import remade
