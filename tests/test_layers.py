@@ -50,6 +50,7 @@ HOUSE = {
     "planned": "pages",
     "blackout": "computers expiry paths site trust windows",
     "records": "authority cafiles files inventory ledger windows",
+    "state": "authority cafiles ledger records site windows",
     "targets": "names reach site sitetable",
     "verify": "computers reach site tls trust windows",
     "surveys": "check names paths reach site targets tls trust verify windows",
@@ -59,47 +60,49 @@ HOUSE = {
         "site windows"
     ),
     "faults": "authority check fleet releases simulate site trust verify windows",
-    "job": "facts keyfile records site",
-    "missing": "authority job pemfiles releases site trust windows",
+    "job": "facts keyfile records site state",
+    "missing": "authority job pemfiles releases site state trust windows",
     "switching": "facts job site",
     "dark": "authority computers paths site trust windows",
     "overlap": "authority computers dark facts job site switching windows",
     "bands": "drawing overlap",
     "replacing": "authority job overlap site windows",
     "compromise": "authority dark facts overlap site switching windows",
-    "carrying": (
-        "handover job ledger load missing pemfiles records rollout scripts site switching"
+    "carrying": "handover job ledger load missing pemfiles rollout scripts site state switching",
+    "rehearsal": (
+        "authority carrying job keyfile ledger records site state switching visits windows"
     ),
-    "rehearsal": ("authority carrying job keyfile ledger records site switching visits windows"),
     "recordkey": "evidence files job keyfile records",
     "changes": "evidence files job ledger pages planned recordkey records",
     "changerecord": "changes evidence files job ledger pages recordkey records",
-    "changeplans": "agenda changes compromise facts job missing planned switching windows",
+    "changeplans": "agenda changes compromise facts job missing planned state switching",
     "closing": "changerecord execute job",
     "deeds": (
-        "authority check expiry fleet job ledger missing records rehearsal releases simulate site "
-        "trust verify windows"
+        "authority check expiry fleet job ledger missing records rehearsal releases simulate "
+        "site state trust verify windows"
     ),
-    "succession": "authority carrying deeds job missing records rehearsal verify windows",
+    "succession": "authority carrying deeds job missing records rehearsal state verify windows",
     "drill": (
         "authority cafiles carrying handover job keyfile ledger recordkey records releases site "
-        "sitetable tls trust"
+        "sitetable state tls trust"
     ),
-    "handbook": "agenda authority deeds facts files job ledger pages records site",
-    "runbook": "carrying changes deeds job missing records rehearsal sitetable",
+    "handbook": "agenda authority deeds facts files job ledger pages records site state",
+    "runbook": "carrying changes deeds job missing records rehearsal sitetable state",
     "dissect": "extensions paths windows",
     "formats": "",
     "pasted": "facts",
-    "reading": "check facts formats inventory pasted paths records site sitetable trust windows",
+    "reading": (
+        "check facts formats inventory pasted paths records site sitetable state trust windows"
+    ),
     "agenda": (
-        "blackout check expiry inventory job paths reach reading records site sitetable "
+        "blackout check expiry inventory job paths reach reading records site sitetable state "
         "surveys targets windows"
     ),
     "watching": "expiry facts scripts",
     "channels": "agenda blackout expiry ledger pages picture",
     "passwords": "job missing site",
-    "standings": "job ledger missing pemfiles site windows",
-    "returns": "authority deeds inventory job ledger paths reading site",
+    "standings": "job ledger missing pemfiles site state windows",
+    "returns": "authority deeds inventory job ledger paths reading site state",
     "lesson": "authority reach runbook simulate teaching tls",
     "textbook": "",
     "messages": "extensions paths",
@@ -131,8 +134,8 @@ HOUSE = {
     ),
     "cli": (
         "agenda changerecord channels drill evidence execute facts files job ledger plans reach "
-        "reading records returns rollout runbook site sitetable standings surveys switching "
-        "symptoms targets terminal trust verify watching windows"
+        "reading records returns rollout runbook site sitetable standings state surveys "
+        "switching symptoms targets terminal trust verify watching"
     ),
 }
 # Who may reach outside the program, and how.
@@ -157,11 +160,11 @@ FILES = {
     "inherited",
     "closing",
     "records",
+    "state",
     "drill",
     "reading",
     "tls",
     "execute",
-    "missing",
     "pemfiles",
     "carrying",
     "rehearsal",

@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vmscert.agenda import goes_dark
+from vmscert.agenda import dark_to_come
 from vmscert.authority import SERVER
-from vmscert.deeds import due_certificates
+from vmscert.deeds import due_of
 from vmscert.facts import doubt, facts
 from vmscert.files import write_atomic
 from vmscert.job import Job
@@ -21,6 +21,7 @@ from vmscert.ledger import Entry
 from vmscert.pages import Markdown, faces, literal, plain, rows_table
 from vmscert.records import DRILL
 from vmscert.site import named
+from vmscert.state import State
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
@@ -43,48 +44,49 @@ def write_handbook(job: Job) -> Path:
 
 def handbook(job: Job) -> str:
     """Return the page as Markdown."""
+    state = job.state()
     parts = [
         f"# {plain(job.site.name)}: the years after\n",
-        _about(job),
+        _about(state),
         "## What to do on which day\n",
-        rows_table(_cut(_dates(job), "`vmscert due` tells the others")),
-        *_dark(job),
+        rows_table(_cut(_dates(state), "`vmscert due` tells the others")),
+        *_dark(state),
         "## What to do when something changes\n",
         rows_table([_occasion(row) for row in facts("occasions")]),
         "## Whom to ask\n",
-        rows_table(_cut(_owners(job), "the table tells the others")),
+        rows_table(_cut(_owners(state), "the table tells the others")),
         rows_table(_by_hand()),
         "## What was done last\n",
-        rows_table(_last_changes(job)) or "Nothing yet.\n",
+        rows_table(_last_changes(state)) or "Nothing yet.\n",
         "## Where what lies\n",
         rows_table([_place(row) for row in facts("folder")]),
         "## What to type\n",
         rows_table(_commands(job)),
         "## What nobody has confirmed\n",
-        _unconfirmed(job),
+        _unconfirmed(state),
     ]
     return "\n".join(parts)
 
 
-def _about(job: Job) -> str:
-    site = job.site
+def _about(state: State) -> str:
+    site = state.site
     counted = f"{len(site)} computers, {len(site.servers)} servers with certificates"
-    warning = " **A rehearsal: the computers are simulated.**" if job.rehearsal else ""
-    if job.records.adopted_without_key:
+    warning = " **A rehearsal: the computers are simulated.**" if state.rehearsal else ""
+    if state.adopted_without_key:
         warning += " **The key of the CA is not here: nothing can be renewed before runbook 18.**"
     return (
-        f"{counted}. Written on {job.at:%Y-%m-%d} from the site's table, its records and what "
+        f"{counted}. Written on {state.at:%Y-%m-%d} from the site's table, its records and what "
         f"computers reported; the runbooks 10 and 16 to 18 write it anew. XProtect warns of no "
         f"expiry: this page and {literal('vmscert due')} do.{warning}\n"
     )
 
 
-def _dates(job: Job) -> list[dict[str, str]]:
+def _dates(state: State) -> list[dict[str, str]]:
     """What is to be done on which day, soonest first; what is late says so."""
-    every = sorted([*_ends(job), *_routine(job), *_list(job)], key=lambda dated: dated[0])
+    every = sorted([*_ends(state), *_routine(state), *_list(state)], key=lambda dated: dated[0])
     return [
         {
-            "by": literal(f"{day:%Y-%m-%d}") if day > job.at else Markdown("**now**"),
+            "by": literal(f"{day:%Y-%m-%d}") if day > state.at else Markdown("**now**"),
             "what": plain(what),
             "runbook": plain(runbook),
         }
@@ -92,14 +94,14 @@ def _dates(job: Job) -> list[dict[str, str]]:
     ]
 
 
-def _ends(job: Job) -> Iterator[Dated]:
+def _ends(state: State) -> Iterator[Dated]:
     """When certificates are to be renewed, several of one day together."""
-    rows = [row for row in due_certificates(job, job.at) if row.label != "CA"]
+    rows = [row for row in due_of(state, state.at) if row.label != "CA"]
     for end, same in groupby(rows, lambda row: row.not_after.date()):
         every = list(same)
         names = named([row.label for row in every])
         yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
-    for label, ca in job.records.cas().items():
+    for label, ca in state.cas.items():
         if label in ("CA", "next CA"):
             yield _replaced_by(ca.not_valid_after_utc, label)
 
@@ -111,28 +113,28 @@ def _replaced_by(end: datetime, label: str) -> Dated:
     return begin, what, "18"
 
 
-def _routine(job: Job) -> Iterator[Dated]:
+def _routine(state: State) -> Iterator[Dated]:
     """The drill twice a year, counted from the last that passed, else from today."""
-    passed = [e for e in job.records.ledger.entries() if e.action == DRILL and "passed" in e.note]
+    passed = [e for e in state.entries if e.action == DRILL and "passed" in e.note]
     last = datetime.fromisoformat(passed[-1].time) if passed else None
-    when = last + _HALF_A_YEAR if last else job.at
+    when = last + _HALF_A_YEAR if last else state.at
     told = f"the last passed on {last:%Y-%m-%d}" if last else "none has passed yet"
     yield when, f"copy this folder to a second place, and try that copy in a drill: {told}", ""
 
 
-def _list(job: Job) -> Iterator[Dated]:
+def _list(state: State) -> Iterator[Dated]:
     """When to sign a new revocation list: a week before the end of the one that there is."""
-    crl = job.records.crl
+    crl = state.crl
     if crl is not None and crl.next_update_utc:
         end = crl.next_update_utc
         yield end - _A_WEEK, f"sign a new revocation list: this one ends on {end:%Y-%m-%d}", "19"
 
 
-def _dark(job: Job) -> list[str]:
+def _dark(state: State) -> list[str]:
     """What goes dark on which day if nobody acts, as `vmscert due` tells it hour by hour."""
     rows = [
         _dark_day(day, list(same))
-        for day, same in groupby(goes_dark(job), lambda row: str(row["dark from"])[:10])
+        for day, same in groupby(dark_to_come(state), lambda row: str(row["dark from"])[:10])
     ]
     shown = rows_table(_cut(rows, "`vmscert due` tells the others"))
     return ["## What goes dark if nobody acts\n", shown] if rows else []
@@ -158,10 +160,10 @@ def _occasion(row: Row) -> dict[str, str]:
     }
 
 
-def _owners(job: Job) -> list[dict[str, str]]:
+def _owners(state: State) -> list[dict[str, str]]:
     """Each owner of the table with the computers, the one with most of them first."""
     found = defaultdict(list)
-    for host in job.site:
+    for host in state.site:
         found[host.owner or "nobody is named in the table"].append(host.name)
     rows = sorted(found.items(), key=lambda pair: -len(pair[1]))
     return [{"who": plain(who), "computers": plain(named(names))} for who, names in rows]
@@ -173,9 +175,9 @@ def _by_hand() -> list[dict[str, str]]:
     return [{"write by hand": plain(what), "": plain(_BLANK)} for what in asked]
 
 
-def _last_changes(job: Job) -> list[dict[str, str]]:
+def _last_changes(state: State) -> list[dict[str, str]]:
     """The last days on which somebody changed something, newest first."""
-    every = groupby(job.records.ledger.entries(), lambda entry: (entry.day, entry.runbook))
+    every = groupby(state.entries, lambda entry: (entry.day, entry.runbook))
     rows = [_change(day, runbook, list(same)) for (day, runbook), same in every]
     return rows[: -_CHANGES - 1 : -1]
 
@@ -208,26 +210,26 @@ def _commands(job: Job) -> list[dict[str, str]]:
     return [{"type": literal(command), "it tells": what} for command, what in told.items()]
 
 
-def _unconfirmed(job: Job) -> str:
-    told = [plain(sentence) for sentence in (*_silent(job), *_odd_ports(job))]
+def _unconfirmed(state: State) -> str:
+    told = [plain(sentence) for sentence in (*_silent(state), *_odd_ports(state))]
     doubted = plain("What is marked (unconfirmed) or (second hand), nobody read at its source")
     asked = f"what no table answers, {literal('vmscert check site.csv')} asks"
     return "".join(f"* {sentence}.\n" for sentence in (*told, f"{doubted}; {asked}"))
 
 
-def _silent(job: Job) -> Iterator[str]:
+def _silent(state: State) -> Iterator[str]:
     """Computers of which nothing is known, or nothing new."""
-    stores = job.records.inventories()
-    if silent := [host.name for host in job.site.clients if host.name not in stores]:
+    stores = state.inventories
+    if silent := [host.name for host in state.site.clients if host.name not in stores]:
         yield f"No inventory has come back of {named(silent)}"
     if stores:
         oldest = min(stores.values(), key=lambda one: one.at)
         yield f"The oldest inventory is that of {oldest.host}, of {oldest.at:%Y-%m-%d}"
 
 
-def _odd_ports(job: Job) -> Iterator[str]:
-    confirmed = {one.port for one in job.site.connections if one.confirmed}
-    odd = {(one.port, one.group) for one in job.site.connections if one.port not in confirmed}
+def _odd_ports(state: State) -> Iterator[str]:
+    confirmed = {one.port for one in state.site.connections if one.confirmed}
+    odd = {(one.port, one.group) for one in state.site.connections if one.port not in confirmed}
     if odd:
         told = ", ".join(f"{port} ({group})" for port, group in sorted(odd))
         yield f"These ports were read in no source: {told}"

@@ -49,9 +49,12 @@ class Ledger:
         self.path = folder / "ledger.csv"
         self.seal = folder / "ledger.seal"
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return every line, oldest first; ValueError when the file is not a ledger."""
-        return tuple(entry for entry, _ in self._lines())
+    def entries(self, text: str | None = None) -> tuple[Entry, ...]:
+        """Return every line, oldest first, of the file or of what was read of it as `text()`.
+
+        ValueError when it is not a ledger.
+        """
+        return tuple(entry for entry, _ in self._lines(text))
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
         """Return how many lines there are, and the hash of the last; or of the first `lines`."""
@@ -71,28 +74,30 @@ class Ledger:
         last = lines[-1][1] if lines else _START
         if not lines:  # sealed from the start: lines without a seal are never a crash's
             self._write_seal(0, last)
-        text = self._text() or _row(COLUMNS)
+        text = self.text() or _row(COLUMNS)
         for entry in entries:
             last = _chain(last, entry)
             text += _row((*_values(entry), last))
         write_atomic(self.path, text.encode())
         self._write_seal(len(lines) + len(entries), last)
 
-    def problems(self) -> tuple[str, ...]:
+    def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
 
-        A line that is no longer a line at all hides those below: then only that one is told.
+        Of the file, or of what was read of it as `text()`. A line that is no longer a line at all
+        hides those below: then only that one is told.
         """
         try:
-            lines = self._lines()
+            text = self.text() if text is None else text
+            lines = self._lines(text)
         except ValueError as error:
             return (str(error),)
-        found = (*self._broken_links(lines), *self._broken_seal(lines))
+        found = (*self._broken_links(lines, text), *self._broken_seal(lines))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
-    def _broken_links(self, lines: list[tuple[Entry, str]]) -> Iterator[str]:
+    def _broken_links(self, lines: list[tuple[Entry, str]], text: str) -> Iterator[str]:
         """Yield where and what, to stand behind the file's name."""
-        last, written = _START, self._text().splitlines(keepends=True)[1:]
+        last, written = _START, text.splitlines(keepends=True)[1:]
         for number, ((entry, found), line) in enumerate(zip(lines, written, strict=False), 2):
             if found != _chain(last, entry) or line != _row((*_values(entry), found)):
                 yield (
@@ -112,8 +117,8 @@ class Ledger:
         elif count and lines[count - 1][1] != last:
             yield f", line {count + 1}: is not the line that was sealed"
 
-    def _lines(self) -> list[tuple[Entry, str]]:
-        text = self._text()
+    def _lines(self, text: str | None = None) -> list[tuple[Entry, str]]:
+        text = self.text() if text is None else text
         if text and not text.startswith(_row(COLUMNS)):
             raise self._spoilt(", line 1: is not as it was written: was it saved in Excel?")
         if text and not text.endswith("\n"):
@@ -134,7 +139,8 @@ class Ledger:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
 
-    def _text(self) -> str:
+    def text(self) -> str:
+        """Return the file as it stands there; ValueError when it is no text any more."""
         if not self.path.exists():
             return ""
         try:

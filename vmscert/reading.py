@@ -25,6 +25,7 @@ from vmscert.paths import Reading
 from vmscert.records import Records
 from vmscert.site import Site
 from vmscert.sitetable import read_site
+from vmscert.state import read_state
 from vmscert.trust import Finding, diagnose
 from vmscert.windows import thumbprint
 
@@ -310,10 +311,11 @@ def is_site_folder(path: Path) -> bool:
 def _check_site(path: Path, at: datetime) -> tuple[Document, list[Finding]]:
     """A site's folder: its CA, and what computers reported against its table."""
     records = Records(path)
-    findings = check_ca(records.ca_certificate, at)
     site = read_site(records.table)
-    findings += check_site(site, records.inventories(), at, records.pfx_encryptions())
-    about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
+    state = read_state(records, site, at)
+    findings = check_ca(state.signing_ca, at)
+    findings += check_site(site, state.inventories, at, state.pfx_encryptions)
+    about = f"a site's folder: {len(site)} computers, {counted(state.current)}"
     return Document(about), list(dict.fromkeys(findings))
 
 

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,9 +30,10 @@ def verify_simulated(
 
     `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
     """
-    wanted = list(site.connections if connections is None else connections)
-    for name in dict.fromkeys(c.server for c in wanted):
-        calls = [c for c in wanted if c.server == name]
+    wanted: dict[str, list[Connection]] = defaultdict(list)
+    for one in site.connections if connections is None else connections:
+        wanted[one.server].append(one)
+    for name, calls in wanted.items():
         with serving(served[name]) as ports:
             yield from verify_connections(
                 site,

@@ -143,6 +143,9 @@ class Site:
     def __getitem__(self, name: str) -> Host:
         return self._by_name[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
 

@@ -57,6 +57,15 @@ def turns(site: Site) -> list[tuple[Step, ...]]:
     return [tuple(same) for _, same in groupby(steps, key=lambda step: step.host)]
 
 
+def by_host(visits: Iterable[tuple[Step, ...]]) -> dict[str, list[tuple[Step, ...]]]:
+    """Return computer → its steps of each of these visits, in their order."""
+    found = defaultdict(list)
+    for steps in visits:
+        for host, mine in groupby(steps, key=lambda step: step.host):
+            found[host].append(tuple(mine))
+    return found
+
+
 def callers(site: Site, step: Step) -> tuple[str, ...]:
     """Return the computers that call the ports of this step, each once."""
     if step.number == TRUST:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from vmscert.agenda import of_records
+from vmscert.agenda import blackouts_of
 from vmscert.blackout import Blackout, dark, dark_findings, dark_rows
 from vmscert.explorer import Explorer, explore
 from vmscert.job import Job
@@ -36,7 +36,7 @@ class DarkDay:
 
 def time_machine(job: Job) -> Explorer:
     """Return a slider over today and each day on which links go dark, set to the first of them."""
-    found = of_records(job.site, job.records, job.at).blackouts
+    found = tuple(blackouts_of(job.state()))
     ends = {f"{one.since:%Y-%m-%d}": one.since + timedelta(seconds=1) for one in found}
     days = [job.at, *(day for day in ends.values() if day > job.at)][:_MOST_DAYS]
     shown = explore(lambda day: DarkDay(job.site, day, found), day=days)
