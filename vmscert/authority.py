@@ -7,7 +7,7 @@ what real TLS clients accept; each carries its reason.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -455,6 +455,7 @@ def subject_names(signed: x509.Certificate | x509.CertificateSigningRequest) -> 
     return tuple(str(n.value) for n in san if isinstance(n, x509.DNSName | x509.IPAddress))
 
 
+@lru_cache(maxsize=8192)  # of a site's certificates it is asked again and again
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Tell whether the issuer's key really signed this certificate."""
     try:

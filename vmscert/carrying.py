@@ -95,7 +95,8 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
     roots, surplus, barred = needed_roots(state), surplus_roots(state), unbarred(state)
-    on, off, clock = by_host(turns(state.site)), by_host([switch_off(state.site)]), _clock(state)
+    on, off = by_host(turns(state.site)), by_host([switch_off(state.site)])
+    clock = next(iter(state.site.with_role("management server")), None)  # the others' clocks
     every = [
         Load(
             host=host,
@@ -193,11 +194,6 @@ def _carried(folder: Path) -> set[str]:
 def _groups(steps: Iterable[Step]) -> tuple[str, ...]:
     """The certificate groups in the order of these steps."""
     return tuple(group for step in steps for group in step.groups)
-
-
-def _clock(state: State) -> Host | None:
-    """The computer with whose clock the others are compared: the management server."""
-    return next((one for one in state.site if "management server" in one.roles), None)
 
 
 def _note_folders(job: Job, state: State, errands: Iterable[Errand]) -> None:

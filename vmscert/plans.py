@@ -126,6 +126,7 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
     What happens to clients that do not trust the CA stands at the step of trust, once for all.
     """
     site = given.site if isinstance(given, Job) else given
+    clustered = any(host.cluster for host in site)
     return [
         {
             "step": step.number,
@@ -135,7 +136,7 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
             "stands still": step.dark,
             "after": _spans(step.waits_for),
             "if it came too early": _too_early(site, step),
-            **({"besides": "; ".join(step.also)} if any(host.cluster for host in site) else {}),
+            **({"besides": "; ".join(step.also)} if clustered else {}),
             "this order is": step.sure,
         }
         for step in (switch_off if off else switch_on)(site)

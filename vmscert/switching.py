@@ -189,6 +189,8 @@ def _nodes_before(
 ) -> Iterator[tuple[int, str]]:
     """(number, what breaks otherwise) of the nodes of a cluster that come before this one."""
     nodes = {node.name for node in site.nodes(site[step.host])} - {step.host}
+    if not nodes:
+        return
     alike = (other for role in step.roles for other in by_role[role] if other.host in nodes)
     for other in dict.fromkeys(alike):
         if other.number < step.number and set(other.groups) & set(step.groups):
