@@ -21,6 +21,7 @@ from vmscert.records import Records
 from vmscert.rehearsal import simulated
 from vmscert.runbook import STAGES
 from vmscert.site import CSR, THIRD_PARTY, Host, Site
+from vmscert.state import read_state
 
 AT = datetime(2026, 11, 23, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -87,6 +88,11 @@ def open_lyon(folder, number="16", site=SITE, issued=True):
     return job
 
 
+def seen(records, site=SITE):
+    """What the folder of a site says now."""
+    return read_state(records, site, AT)
+
+
 def numbered(job, number):
     return replace(job, runbook=STAGES[number].runbook)
 
@@ -113,7 +119,7 @@ def carry_out(job):
         visit(job, errand, script="request")
     sign_requests(job)
     root, between = other_ca()
-    leaf = root.sign(job.records.request("mob"), job.site["mob"].issued_names, AT).certificate
+    leaf = root.sign(job.state().requests.get("mob"), job.site["mob"].issued_names, AT).certificate
     leaf = remade(leaf, key("issuing"), issuer=between.subject)
     receive(job, "mob", (leaf, between, root.certificate))
     for phase, more in (("trust", {}), ("import", {}), ("encrypt", {"phase": "Encrypt"})):

@@ -147,9 +147,9 @@ class TestFolders:
         ]
 
     def test_hold_the_older_certificates_as_superseded(self, job):
-        old = thumbprint(job.records.current()["ms"])
+        old = thumbprint(job.state().current["ms"])
         renew_certificates(job, ["ms"], lyon.PFX_PASSWORD)
-        (load,) = loads(job, [job.site["ms"]])
+        (load,) = loads(job.state(), [job.site["ms"]])
         assert load.superseded == (old,)
         assert "superseded" in load.kinds
 
@@ -168,10 +168,10 @@ class TestRequests:
     def test_are_signed_with_all_names_of_the_table_though_they_ask_for_fewer(self, job):
         csr = ask(job, "rec-1", "rec-1.lyon.local")
         (row,) = sign_requests(job)
-        issued = job.records.current()["rec-1"]
+        issued = job.state().current["rec-1"]
         assert row["names"] == "rec-1.lyon.local, rec-1, 10.0.0.2"
         assert issued.public_key() == csr.public_key()
-        assert "rec-1" not in job.records.pfx_paths()
+        assert "rec-1" not in job.state().pfx
 
     @pytest.mark.parametrize(
         ("data", "why"),
@@ -191,10 +191,10 @@ class TestRequests:
         assert row["until"].startswith("refused: The request")
         assert re.search(why, row["until"])
         assert "\n" not in row["until"]
-        assert "rec-1" not in job.records.current()
-        assert job.records.request("rec-1") is None
+        assert "rec-1" not in job.state().current
+        assert job.state().requests.get("rec-1") is None
         assert (job.records.folder / "requests" / "rec-1.refused.req").exists()
-        assert "rec-1" in missing_requests(job)
+        assert "rec-1" in missing_requests(job.state())
         (again,) = hand_over(job, "request", ["rec-1"])
         assert again.folder != first.folder
 
@@ -203,13 +203,13 @@ class TestRequests:
         sign_requests(job)
         new = ask(job, word="another key")
         job.records.save_request("rec-1", old)
-        assert job.records.request("rec-1") == new
+        assert job.state().requests.get("rec-1") == new
 
     def test_with_a_wrong_signature_are_refused(self, job):
         job.records.save_request("rec-1", x509.load_der_x509_csr(lyon.forged_request(lyon.REC)))
         (row,) = sign_requests(job)
         assert "signature is wrong: it was changed on the way" in row["until"]
-        assert "rec-1" not in job.records.current()
+        assert "rec-1" not in job.state().current
 
     def test_whose_answer_a_killed_run_lost_are_answered_again_and_the_loss_is_noted(self, job):
         lost = lyon.site_ca().issue("rec-1", at=lyon.AT, key=lyon.key("lost"))
@@ -218,14 +218,14 @@ class TestRequests:
         assert [one.host for one in job.records.abandoned()] == ["rec-1"]
         assert len(sign_requests(job)) == 1
         assert job.records.abandoned() == ()
-        assert job.records.current()["rec-1"] != lost.certificate
+        assert job.state().current["rec-1"] != lost.certificate
 
     def test_are_signed_once(self, job):
         ask(job)
         assert len(sign_requests(job)) == 1
         assert sign_requests(job) == []
         ask(job)
-        assert job.records.request("rec-1") is None
+        assert job.state().requests.get("rec-1") is None
         assert sign_requests(job) == []
 
     def test_with_a_new_key_are_new_ones(self, job):
@@ -233,8 +233,8 @@ class TestRequests:
         sign_requests(job)
         ask(job, word="another key")
         (row,) = sign_requests(job)
-        assert row["thumbprint"] == thumbprint(job.records.current()["rec-1"])
-        assert len(job.records.superseded().get("rec-1", ())) == 1
+        assert row["thumbprint"] == thumbprint(job.state().current["rec-1"])
+        assert len(job.state().superseded.get("rec-1", ())) == 1
 
     def test_of_a_third_partys_server_are_not_signed_here(self, job):
         ask(job, "mob")
@@ -245,15 +245,15 @@ class TestRequests:
         assert sign_requests(job) == []
 
     def test_that_wait_are_no_longer_missing_the_certificate_is(self, job):
-        assert set(missing_requests(job)) == {"rec-1", "mob"}
+        assert set(missing_requests(job.state())) == {"rec-1", "mob"}
         ask(job)
-        assert set(missing_requests(job)) == {"mob"}
-        assert set(missing_certificates(job)) == {"rec-1", "mob"}
+        assert set(missing_requests(job.state())) == {"mob"}
+        assert set(missing_certificates(job.state())) == {"rec-1", "mob"}
 
     def test_in_an_inventory_are_kept_until_they_are_answered(self, job):
         stores = Stores("rec-1", lyon.AT, request=lyon.csr_of(lyon.REC).decode())
         job.records.save_inventory(stores)
-        assert job.records.request("rec-1") is not None
+        assert job.state().requests.get("rec-1") is not None
         sign_requests(job)
         before = lyon.tree(job.records.folder / "requests")
         job.records.save_inventory(stores)
@@ -262,7 +262,7 @@ class TestRequests:
     def test_as_certreq_writes_them_are_read(self, job):
         text = lyon.csr_of(lyon.REC).decode().replace("CERTIFICATE", "NEW CERTIFICATE")
         job.records.save_inventory(Stores("rec-1", lyon.AT, request=text))
-        assert job.records.request("rec-1") is not None
+        assert job.state().requests.get("rec-1") is not None
 
     def test_that_are_broken_are_told_and_their_inventory_is_not_kept(self, job):
         with pytest.raises(ValueError, match=r"request of rec-1 can't be read: run request\.ps1"):
@@ -280,14 +280,14 @@ def answered(job):
 
 class TestAnotherCa:
     def test_gives_a_certificate_that_nothing_is_missing_of(self, answered):
-        assert set(missing_certificates(answered)) == {"rec-1"}
-        leaf, between, root = lyon.other_ca()[0], *answered.records.issuers()["mob"]
+        assert set(missing_certificates(answered.state())) == {"rec-1"}
+        leaf, between, root = lyon.other_ca()[0], *answered.state().issuers["mob"]
         assert (between, root) == (lyon.other_ca()[1], leaf.certificate)
         assert answered.records.ledger.entries()[-1].action == "receive"
 
     def test_is_trusted_by_the_server_and_its_clients_and_by_nobody_else(self, answered):
         own, other = lyon.site_ca().certificate, lyon.other_ca()[0].certificate
-        assert needed_roots(answered) == {
+        assert needed_roots(answered.state()) == {
             "ms": (own,),
             "rec-1": (own,),
             "mob": (own, other),
@@ -296,7 +296,7 @@ class TestAnotherCa:
         }
 
     def test_travels_with_the_cas_between(self, answered):
-        (load,) = loads(answered, [answered.site["mob"]])
+        (load,) = loads(answered.state(), [answered.site["mob"]])
         assert load.intermediates == (lyon.other_ca()[1],)
         assert load.pfx == b""
         assert {"csr", "chain", "server"} < load.kinds
@@ -306,18 +306,18 @@ class TestAnotherCa:
 
     def test_leaves_ours_to_be_asked_of_clients_before_anything_is_issued(self, tmp_path):
         early = lyon.open_lyon(tmp_path / "early", issued=False)
-        assert needed_roots(early)["pc-1"] == (early.records.ca_certificate,)
+        assert needed_roots(early.state())["pc-1"] == (early.records.ca_certificate,)
 
     def test_is_not_asked_of_clients_before_its_certificate_is_there(self, job):
-        assert needed_roots(job)["web-1"] == ()
-        assert lyon.other_ca()[0].certificate not in needed_roots(job)["mob"]
+        assert needed_roots(job.state())["web-1"] == ()
+        assert lyon.other_ca()[0].certificate not in needed_roots(job.state())["mob"]
 
     def test_is_asked_for_the_aliases_alone_by_which_clients_call(self, job):
         """A public CA signs no name that only the site knows; without an alias, all are asked."""
         mob = job.site["mob"]
         assert mob.names == mob.issued_names == ("video.example.com",)
         assert replace(mob, aliases=()).names == ("mob.lyon.local", "mob")
-        (load,) = loads(job, [mob], asks=True)
+        (load,) = loads(job.state(), [mob], asks=True)
         assert wanted_names(pack(load)["request.inf"]) == ("video.example.com",)
 
     @pytest.mark.parametrize("name", ["ms", "rec-1"])
@@ -326,22 +326,22 @@ class TestAnotherCa:
         ask(job)
         sign_requests(job)
         changed = lyon.changed(job, name, enrolment=THIRD_PARTY)
-        assert name in missing_certificates(changed)
+        assert name in missing_certificates(changed.state())
 
     def test_may_add_names_of_its_own(self, job):
         ask(job, "mob")
         names = (*job.site["mob"].issued_names, "www.video.example.com")
         receive(job, "mob", lyon.answer_to(job, names=names))
-        assert "mob" not in missing_certificates(job)
+        assert "mob" not in missing_certificates(job.state())
 
     def test_is_asked_again_when_the_table_gets_a_name_that_the_certificate_lacks(self, answered):
         job = lyon.changed(answered, "mob", aliases=("video.example.com", "new.example.com"))
-        assert missing_certificates(job)["mob"] == "its names in the table have changed"
+        assert missing_certificates(job.state())["mob"] == "its names in the table have changed"
 
     def test_is_asked_again_when_its_certificate_ended(self, answered):
-        end = answered.records.current()["mob"].not_valid_after_utc
+        end = answered.state().current["mob"].not_valid_after_utc
         later = replace(answered, at=end + lyon.DAY)
-        assert "ended on" in missing_certificates(later)["mob"]
+        assert "ended on" in missing_certificates(later.state())["mob"]
 
     def test_needs_a_request_first(self, job):
         with pytest.raises(ValueError, match="No certificate here fits the request of mob"):
@@ -383,7 +383,7 @@ class TestAnotherCa:
         leaf, between, root = lyon.answer_to(job)
         stranger = lesson_ca("Stranger").certificate
         receive(job, "mob", [stranger, root, leaf, between])
-        assert job.records.issuers()["mob"] == (between, root)
+        assert job.state().issuers["mob"] == (between, root)
 
     def test_makes_certificates_that_a_check_finds_nothing_bad_in(self, answered):
         ask(answered)
@@ -404,31 +404,31 @@ class TestWay:
         # The keys of lyon.py's requests are on no simulated disk: only the PFX can be imported.
         sign_requests(job)
         (ms,) = hand_over(job, "import", ["ms"])
-        assert missing_imports(job)["ms"] == "its certificate"
+        assert missing_imports(job.state())["ms"] == "its certificate"
         lyon.visit(job, ms)
-        assert "ms" not in missing_imports(job)
-        assert missing_encryption(job)["ms"] == "server"
+        assert "ms" not in missing_imports(job.state())
+        assert missing_encryption(job.state())["ms"] == "server"
         (ms,) = hand_over(job, "encrypt", ["ms"])
         lyon.visit(job, ms, phase="Encrypt")
-        assert "ms" not in missing_encryption(job)
+        assert "ms" not in missing_encryption(job.state())
         assert {"ms"} == set(job.records.inventories())
-        assert {"rec-1", "mob"} == set(missing_encryption(job))
+        assert {"rec-1", "mob"} == set(missing_encryption(job.state()))
 
     def test_of_a_client_ends_when_its_inventory_shows_every_root(self, answered):
         (web,) = hand_over(answered, "trust", ["web-1"])
-        assert missing_trust(answered)["web-1"] == "no inventory came back"
+        assert missing_trust(answered.state())["web-1"] == "no inventory came back"
         answered.records.save_inventory(Stores("web-1", lyon.AT))
-        assert missing_trust(answered)["web-1"] == "the CA certificate"
+        assert missing_trust(answered.state())["web-1"] == "the CA certificate"
         lyon.visit(answered, web)
-        assert "web-1" not in missing_trust(answered)
+        assert "web-1" not in missing_trust(answered.state())
         assert "web-1" not in lacking_roots(answered)
 
     def test_that_changes_from_a_pfx_to_a_key_of_its_own_asks_for_a_new_certificate(self, job):
         ms = replace(job.site["ms"], enrolment=CSR)
         hosts = tuple(ms if one.name == "ms" else one for one in job.site)
         changed = replace(job, site=replace(job.site, hosts=hosts))
-        assert "was made here" in missing_certificates(changed)["ms"]
-        assert "ms" in missing_requests(changed)
+        assert "was made here" in missing_certificates(changed.state())["ms"]
+        assert "ms" in missing_requests(changed.state())
 
     def test_ends_with_the_removal_of_what_was_replaced(self, job):
         (one,) = hand_over(job, "import", ["ms"])
@@ -436,13 +436,13 @@ class TestWay:
         renew_certificates(job, ["ms"], lyon.PFX_PASSWORD)
         (one,) = hand_over(job, "import", ["ms"])
         lyon.visit(job, one)
-        assert missing_retirement(job) == {}  # the old one may still be in use
+        assert missing_retirement(job.state()) == {}  # the old one may still be in use
         lyon.visit(job, one, phase="Encrypt")
-        (old,) = job.records.superseded().get("ms", ())
-        assert missing_retirement(job) == {"ms": f"still there: {old}"}
+        (old,) = job.state().superseded.get("ms", ())
+        assert missing_retirement(job.state()) == {"ms": f"still there: {old}"}
         (one,) = hand_over(job, "retire")
         lyon.visit(job, one, phase="Retire")
-        assert missing_retirement(job) == {}
+        assert missing_retirement(job.state()) == {}
 
     def test_misses_a_key_and_who_may_read_it(self, job):
         (one,) = hand_over(job, "import", ["ms"])
@@ -455,7 +455,7 @@ class TestWay:
             (replace(held, readers=()), "read access to the key for "),
         ]:
             job.records.save_inventory(replace(stores, personal=(broken,)))
-            assert missing_imports(job)["ms"].startswith(why)
+            assert missing_imports(job.state())["ms"].startswith(why)
 
     def test_is_planned_in_words(self, answered):
         keys = {row["server"]: row["private key"] for row in plan_certificates(answered)}
@@ -487,12 +487,12 @@ def test_a_site_with_every_way_to_a_key_is_verified_over_real_connections(tmp_pa
     walk(job, hand_over(job, "request"))
     sign_requests(job)
     root, between = lyon.other_ca(now)
-    leaf = root.sign(records.request("mob"), job.site["mob"].issued_names, now).certificate
+    leaf = root.sign(job.state().requests["mob"], job.site["mob"].issued_names, now).certificate
     leaf = remade(leaf, lyon.key("issuing"), issuer=between.subject)
     receive(job, "mob", (leaf, between, root.certificate))
     for phase in ("trust", "import", "encrypt"):
         assert {one.result for one in walk(job, hand_over(job, phase))} == {"done"}
-    assert [missing(job) for missing in MISSING.values()] == [{}] * 5
+    assert [missing(job.state()) for missing in MISSING.values()] == [{}] * 5
     seen = verify_site(job)
     assert {one.verdict for one in seen} == {"verified"}
     assert {one.thumbprint for one in seen if one.server == "mob"} == {thumbprint(leaf)}
@@ -513,8 +513,8 @@ def test_the_nodes_of_a_cluster_have_a_key_each_and_all_names_whichever_way(tmp_
         for name in ("ms-1", "ms-2"):
             ask(job, name)
         sign_requests(job)
-    current = job.records.current()
-    assert missing_certificates(job) == {}
+    current = job.state().current
+    assert missing_certificates(job.state()) == {}
     assert len({one.public_key().public_numbers().n for one in current.values()}) == 2
     for one in current.values():
         names = one.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -28,7 +28,7 @@ def job(tmp_path):
 
 def test_a_next_ca_waits_beside_the_one_that_signs(job, heir):
     job.records.save_next(heir, CA_PASSWORD, AT)
-    assert job.records.cas() == {"CA": site_ca().certificate, "next CA": heir.certificate}
+    assert job.state().cas == {"CA": site_ca().certificate, "next CA": heir.certificate}
     assert job.records.authority(CA_PASSWORD).certificate == site_ca().certificate
     with pytest.raises(FileExistsError, match="a CA is waiting to take over"):
         job.records.save_next(heir, CA_PASSWORD, AT)
@@ -39,10 +39,10 @@ def test_a_promoted_ca_signs_and_the_one_before_keeps_its_key(job, heir):
     job.records.promote(AT)
     old = site_ca().certificate
     label = thumbprint(old)
-    assert job.records.cas() == {"CA": heir.certificate, f"former CA {label[:8]}": old}
+    assert job.state().cas == {"CA": heir.certificate, f"former CA {label[:8]}": old}
     assert job.records.authority(CA_PASSWORD).key.public_key() == heir.certificate.public_key()
     assert (job.records.folder / "former" / label / "ca.key").exists()
-    assert job.records.issuer_of(job.records.current()["ms"]) == old
+    assert job.state().issuer_of(job.state().current["ms"]) == old
 
 
 def test_nobody_is_promoted_where_nobody_waits(job):
@@ -87,21 +87,21 @@ def test_a_promotion_that_is_killed_at_any_move_is_finished_by_the_next_run(
 
 
 def test_after_a_promotion_every_certificate_of_the_old_ca_is_to_be_replaced(job, heir):
-    assert set(missing_certificates(job)) == {"rec-1", "mob"}  # their keys are made there
+    assert set(missing_certificates(job.state())) == {"rec-1", "mob"}  # their keys are made there
     job.records.save_next(heir, CA_PASSWORD, AT)
     job.records.promote(AT)
-    assert missing_certificates(job)["ms"] == "its certificate is of another CA"
+    assert missing_certificates(job.state())["ms"] == "its certificate is of another CA"
     issue_certificates(job, CA_PASSWORD)
-    assert "ms" not in missing_certificates(job)
+    assert "ms" not in missing_certificates(job.state())
 
 
 def test_both_roots_are_needed_from_when_the_next_ca_waits_until_nothing_of_the_old_is_used(
     job, heir
 ):
     old, new = site_ca().certificate, heir.certificate
-    issued = job.records.current()["ms"]
+    issued = job.state().current["ms"]
     job.records.save_next(heir, CA_PASSWORD, AT)
-    assert needed_roots(job)["pc-1"] == (old, new)
+    assert needed_roots(job.state())["pc-1"] == (old, new)
     used = {"server": thumbprint(issued)}
     trusting = {"root": (old, new)}
     job.records.save_inventory(Stores("ms", AT, personal=(Personal(issued, True),), bindings=used,
@@ -109,11 +109,11 @@ def test_both_roots_are_needed_from_when_the_next_ca_waits_until_nothing_of_the_
     job.records.save_inventory(Stores("pc-1", AT, **trusting))
     job.records.promote(AT)
     issue_certificates(job, CA_PASSWORD)
-    assert needed_roots(job)["pc-1"] == (new, old)  # ms still serves what the old CA signed
-    assert surplus_roots(job) == {}
+    assert needed_roots(job.state())["pc-1"] == (new, old)  # ms still serves what the old CA signed
+    assert surplus_roots(job.state()) == {}
     job.records.save_inventory(Stores("ms", AT, **trusting))
-    assert needed_roots(job)["pc-1"] == (new,)
-    assert surplus_roots(job) == {"ms": (old,), "pc-1": (old,)}
+    assert needed_roots(job.state())["pc-1"] == (new,)
+    assert surplus_roots(job.state()) == {"ms": (old,), "pc-1": (old,)}
 
 
 def test_a_ca_is_adopted_without_its_key_and_says_so_when_it_should_sign(tmp_path, job):
@@ -136,13 +136,13 @@ def test_a_ca_is_adopted_with_its_key_encrypted(tmp_path):
 def test_a_site_that_adopted_a_ca_needs_no_other_one(tmp_path, job):
     records = Records(tmp_path / "inherited")
     inherited = type(job)(job.runbook, job.site, records, AT)
-    assert missing_ca(inherited)
+    assert missing_ca(inherited.state())
     records.adopt(site_ca().certificate, None, CA_PASSWORD, AT)
-    assert not missing_ca(inherited)
+    assert not missing_ca(inherited.state())
 
 
 def test_a_damaged_next_ca_is_named(job, heir):
     job.records.save_next(heir, CA_PASSWORD, AT)
     write_atomic(job.records.folder / "next" / "ca.cer", b"no certificate")
     with pytest.raises(ValueError, match=r"next.ca\.cer is damaged"):
-        job.records.cas()
+        _ = job.state().cas

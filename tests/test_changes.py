@@ -492,7 +492,7 @@ def test_a_change_that_only_looks_may_not_do_anything(job):
     looking = begin(job, plan_change(job))
     with pytest.raises(Stop, match="only looks, and nobody approved a change"):
         issue_certificates(looking, PFX_PASSWORD)
-    assert job.records.current() == {}
+    assert job.state().current == {}
 
 
 def numbered_16(job):

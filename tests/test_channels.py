@@ -14,7 +14,7 @@ from icalendar import Calendar
 from lyon import crl
 from prometheus_client.parser import text_string_to_metric_families
 
-from vmscert.agenda import Agenda, Unknown, gather, of_records
+from vmscert.agenda import Agenda, Unknown, gather
 from vmscert.authority import QUICK, create_authority
 from vmscert.channels import (
     CRIT,
@@ -35,7 +35,6 @@ from vmscert.channels import (
 from vmscert.expiry import Due, Sight, due
 from vmscert.records import Records
 from vmscert.rules import Finding
-from vmscert.sitetable import read_site
 
 DAY = timedelta(days=1)
 DOWN = Unknown("rec-9", "served at rec-9:7563", "nobody answers")
@@ -67,7 +66,7 @@ def seen(certificate):
 @pytest.fixture(scope="module")
 def site(site_folder):
     records = Records(site_folder)
-    return of_records(read_site(records.table), records, datetime.now(UTC))
+    return gather([str(records.folder)], datetime.now(UTC), lambda _: "")
 
 
 @pytest.fixture(scope="module")

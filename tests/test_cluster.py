@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import lyon
 import pytest
 
 from vmscert import QUICK, create_authority, healthy, verify_connections
 from vmscert.check import check_site
 from vmscert.job import Job
 from vmscert.missing import missing_certificates
+from vmscert.records import Records
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import THIRD_PARTY, Connection, Host, Site
 from vmscert.targets import site_targets
@@ -80,21 +82,15 @@ def test_a_node_without_the_name_of_the_cluster_is_found_in_its_inventory(lab):
     assert {(one.code, one.where) for one in found} == {("name-mismatch", "ms-2")}
 
 
-def test_a_new_node_asks_for_new_certificates_on_all_nodes(lab):
-    class Records:
-        ca_certificate = lab.authority.certificate
-
-        def current(self):
-            return {name: one.certificate for name, one in lab.served.items()}
-
-        def pfx_paths(self):
-            return {}
-
-    job = Job("12-create-server-certificates", SITE, Records(), AT)
-    assert missing_certificates(job) == {}
+def test_a_new_node_asks_for_new_certificates_on_all_nodes(lab, tmp_path, lyon_secrets):
+    job = Job("12-create-server-certificates", SITE, Records(tmp_path / "lyon"), AT)
+    job.records.save_authority(lab.authority, lyon.CA_PASSWORD, AT)
+    for name, issued in lab.served.items():
+        job.records.save_signed(name, issued, at=AT)
+    assert missing_certificates(job.state()) == {}
     third = replace(SITE["ms-2"], name="ms-3")
     more = replace(job, site=replace(SITE, hosts=(*SITE.hosts, third)))
-    assert set(missing_certificates(more)) == {"ms-1", "ms-2", "ms-3"}
+    assert set(missing_certificates(more.state())) == {"ms-1", "ms-2", "ms-3"}
 
 
 def test_a_survey_asks_for_the_cluster_once_and_for_each_node_by_its_names():

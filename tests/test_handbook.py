@@ -104,7 +104,7 @@ def test_it_leaves_questions_to_the_command_that_asks_them_however_many_there_ar
 
 def test_it_tells_which_servers_go_dark_on_which_day_if_nobody_acts(job):
     found = rows(handbook(job), "What goes dark if nobody acts")
-    end = min(one.not_valid_after_utc for one in job.records.current().values())
+    end = min(one.not_valid_after_utc for one in job.state().current.values())
     assert found[0][0] == f"`{end:%Y-%m-%d}`"
     assert re.match(r"\d+ links, when these end: vms-", found[0][1])
     assert "vms-ms-01" in found[0][1]

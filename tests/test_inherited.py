@@ -96,13 +96,13 @@ def test_a_good_ca_has_no_fault_but_a_small_key(job, tmp_path):
 def test_what_was_adopted_is_known_renewed_and_its_key_encrypted_anew(job, found):
     adopt(job, found)
     assert all(check.ok for check in verify_adoption(job, found))
-    assert not missing_ca(job)
-    assert set(job.records.current()) == {"ms", "rec-1", "mob"}
-    assert "ms" not in missing_certificates(job)
+    assert not missing_ca(job.state())
+    assert set(job.state().current) == {"ms", "rec-1", "mob"}
+    assert "ms" not in missing_certificates(job.state())
     assert job.records.authority(CA_PASSWORD).certificate == found.ca
     (row,) = renew_certificates(replace(job, runbook="17-renew"), ["ms"], PFX_PASSWORD)
     assert "ends with the CA" in row["until"]
-    assert job.records.issuer_of(job.records.current()["ms"]) == found.ca
+    assert job.state().issuer_of(job.state().current["ms"]) == found.ca
 
 
 def test_adopting_twice_is_the_same_as_once(job, found):
@@ -117,7 +117,7 @@ def test_a_ca_without_its_key_is_watched_and_can_be_replaced(job, left, tmp_path
     assert found.key is None
     assert any("not here" in row["what"] for row in audit(job, found))
     adopt(job, found)
-    assert not missing_ca(job)
+    assert not missing_ca(job.state())
     with pytest.raises(FileNotFoundError, match="run 18-replace-the-ca"):
         renew_certificates(job, ["ms"], PFX_PASSWORD)
     create_next_ca(replace(job, runbook="18-replace-the-ca"))

@@ -63,10 +63,10 @@ HOUSE = {
     "expiry": "authority paths rules trust windows",
     "gates": "facts rules site trust",
     "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
-    "job": "facts keyfile records site",
     "ladders": "drawing messages wire",
     "looks": "names paths reach targets tls trust windows",
     "picture": "drawing facts site trust",
+    "state": "authority cafiles ledger records site windows",
     "visits": (
         "authority certreq computers facts files inventory keyfile ledger records "
         "releases scripts site windows"
@@ -75,67 +75,71 @@ HOUSE = {
     "bands": "drawing expiry",
     "blackout": "acceptance computers expiry paths site trust windows",
     "check": "acceptance authority computers expiry paths rules site teaching trust windows",
+    "job": "facts keyfile records site state",
+    "surveys": "looks names paths reach site targets tls trust windows",
+    "verify": "acceptance authority looks reach simulate site targets trust windows",
+    "faults": "acceptance authority check fleet releases site trust verify windows",
     "guidescripts": "authority files job windows",
-    "missing": "authority job pemfiles releases site trust windows",
+    "missing": "authority job pemfiles releases site state trust windows",
+    "reading": (
+        "check facts files formats inventory looks pasted paths records sitetable state "
+        "tls trust windows"
+    ),
     "recordkey": "evidence files job keyfile records",
     "show": "facts job picture site trust",
-    "surveys": "looks names paths reach site targets tls trust windows",
     "switching": "facts job site",
-    "verify": "acceptance authority looks reach simulate site targets trust windows",
-    "carrying": "handover job ledger load missing pemfiles records rollout scripts site switching",
-    "changes": "evidence files job ledger pages planned recordkey records",
-    "explorer": "show",
-    "faults": "acceptance authority check fleet releases site trust verify windows",
-    "overlap": "acceptance authority computers facts job site switching windows",
-    "passwords": "job missing show site",
-    "reading": (
-        "check facts files formats inventory looks pasted paths records sitetable tls trust windows"
-    ),
-    "standings": "job ledger missing pemfiles site windows",
     "troubles": "drawing paths surveys trust",
     "agenda": (
         "blackout check expiry inventory job names paths reach reading records site "
-        "sitetable surveys targets windows"
+        "sitetable state surveys targets windows"
     ),
+    "carrying": "handover job ledger load missing pemfiles rollout scripts site state switching",
     "chainfaults": "authority faults looks rules simulate sitetable targets tls",
+    "changes": "evidence files job ledger pages planned recordkey records",
+    "explorer": "show",
+    "inherited": "authority expiry facts job paths reading site trust windows",
+    "overlap": "acceptance authority computers facts job site switching windows",
+    "passwords": "job missing show site",
+    "practice": "authority faults looks names reading simulate site surveys targets",
+    "standings": "job ledger missing pemfiles site state windows",
     "changerecord": "changes evidence files job ledger pages recordkey records",
+    "channels": "acceptance agenda bands blackout expiry ledger pages picture site",
     "compromise": "acceptance authority computers facts overlap site switching windows",
     "drill": (
         "authority cafiles carrying handover job keyfile ledger recordkey records "
-        "releases site sitetable tls trust"
+        "releases site sitetable state tls trust"
     ),
-    "inherited": "authority expiry facts job paths reading site trust windows",
-    "practice": "authority faults looks names reading simulate site surveys targets",
-    "rehearsal": "authority carrying job keyfile ledger records site switching visits windows",
-    "replacing": "authority bands drawing job overlap site windows",
-    "changeplans": "agenda changes compromise facts job missing planned switching windows",
-    "channels": "acceptance agenda bands blackout expiry ledger pages picture site",
-    "deeds": (
-        "authority check expiry fleet job ledger missing records rehearsal releases site "
-        "trust verify windows"
-    ),
-    "execute": "changerecord evidence facts job records",
     "forms": "looks practice show surveys symptoms troubles",
+    "rehearsal": (
+        "authority carrying job keyfile ledger records site state switching visits windows"
+    ),
+    "replacing": "authority bands drawing job overlap site windows",
     "sights": "chainfaults dissect drawing looks paths troubles",
     "timemachine": "acceptance agenda blackout explorer job picture show",
-    "closing": "changerecord execute job",
+    "changeplans": "agenda changes compromise facts job missing planned state switching",
+    "deeds": (
+        "authority check expiry fleet job ledger missing records rehearsal releases site "
+        "state trust verify windows"
+    ),
     "exam": "chainfaults facts files job looks names rules sights simulate targets",
-    "handbook": "agenda authority deeds facts files job ledger pages records site",
+    "execute": "changerecord evidence facts job records",
+    "terminal": "agenda blackout channels dissect expiry job names reading standings surveys trust",
+    "closing": "changerecord execute job",
+    "examform": "chainfaults exam forms rules show",
+    "handbook": "agenda authority deeds facts files job ledger pages records site state",
     "plans": (
         "check deeds expiry facts job looks missing releases site switching trust verify windows"
     ),
-    "returns": "authority deeds inventory job ledger paths reading site",
-    "runbook": "carrying changes deeds job missing records rehearsal sitetable",
-    "succession": "authority carrying deeds job missing records rehearsal verify windows",
-    "terminal": "agenda blackout channels dissect expiry job names reading standings surveys trust",
+    "returns": "authority deeds inventory job ledger paths reading site state",
+    "runbook": "carrying changes deeds job missing records rehearsal sitetable state",
+    "succession": "authority carrying deeds job missing records rehearsal state verify windows",
     "boardform": "job returns show standings",
     "cli": (
         "agenda changerecord channels drill evidence execute facts files formats job "
         "ledger looks names plans reach reading records returns rollout runbook site "
-        "sitetable standings surveys switching symptoms targets terminal trust watching "
-        "windows"
+        "sitetable standings state surveys switching symptoms targets terminal trust "
+        "watching"
     ),
-    "examform": "chainfaults exam forms rules show",
     "lesson": "authority reach runbook simulate teaching tls",
 }
 # Who may reach outside the program, and how.
@@ -160,11 +164,11 @@ FILES = {
     "inherited",
     "closing",
     "records",
+    "state",
     "drill",
     "reading",
     "tls",
     "execute",
-    "missing",
     "pemfiles",
     "carrying",
     "rehearsal",

@@ -107,7 +107,7 @@ def drilled(backup, site, job):
 
 
 def test_what_its_notes_say_is_known(job):
-    assert job.records.pfx_encryptions() == {"ms": "AES-256"}
+    assert job.state().pfx_encryptions == {"ms": "AES-256"}
     found = drilled(job.records.folder, None, job)
     assert found["files and ledger tell the same certificates"] == ""
     assert found["the newest PFX of every server opens"] == ""

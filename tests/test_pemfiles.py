@@ -76,7 +76,7 @@ def folder_of(job, phase="import"):
 
 def load_of(job, **parts):
     """What is carried there now, with some parts changed."""
-    (load,) = loads(job, [job.site["aib-01"]])
+    (load,) = loads(job.state(), [job.site["aib-01"]])
     return replace(load, **parts)
 
 
@@ -116,7 +116,7 @@ class TestFolder:
         assert second != first
         (leaf,) = x509.load_pem_x509_certificates((second / LEAF).read_bytes())
         key = load_pem_private_key((second / KEY).read_bytes(), lyon.PFX_PASSWORD.encode())
-        assert leaf == job.records.current()["aib-01"]
+        assert leaf == job.state().current["aib-01"]
         assert key.public_key() == leaf.public_key()
 
     def test_says_on_its_page_what_to_type_and_what_nobody_knows(self, job):
@@ -183,7 +183,7 @@ class TestTable:
 
     def test_that_makes_a_server_into_one_with_containers_asks_for_a_new_certificate(self, job):
         changed = lyon.changed(job, "ms", roles=("management server", "ai bridge"))
-        assert missing_certificates(changed)["ms"].startswith("its key is in a PFX only")
+        assert missing_certificates(changed.state())["ms"].startswith("its key is in a PFX only")
 
 
 class TestLook:
@@ -207,13 +207,13 @@ class TestLook:
 
     def test_brings_an_inventory_back_and_what_they_serve_is_not_judged(self, bridge):
         job = bridge.job
-        assert missing_imports(job)["aib-01"] == "its certificate"
+        assert missing_imports(job.state())["aib-01"] == "its certificate"
         bridge.install()
         told = bridge.look()
         assert told.returncode == 0, told.stderr
         assert "NOT JUDGED" in told.stdout
         take_back(job, "aib-01.json", bridge.answer.read_bytes())
-        assert "aib-01" not in {**missing_imports(job), **lacking_roots(job)}
+        assert "aib-01" not in {**missing_imports(job.state()), **lacking_roots(job)}
         assert (standing(job).state, standing(job).lacks) == ("not judged", "")
         assert standing(job).state in SETTLED
         assert LOOK in standing(job).next
@@ -226,7 +226,7 @@ class TestLook:
         stores = read_inventory(bridge.answer)
         assert stores.root == (bridge.job.records.ca_certificate,)
         (held,) = stores.personal
-        assert held.certificate == bridge.job.records.current()["aib-01"]
+        assert held.certificate == bridge.job.state().current["aib-01"]
         assert set(json.loads(text)) >= {"vmscert_inventory", "log", "https"}
 
     def test_calls_the_port_that_a_person_knows(self, bridge):
@@ -237,7 +237,7 @@ class TestLook:
         assert f"{LOOPBACK}:{port} shows {LEAF}." in told.stdout, told.stderr
         take_back(job, "aib-01.json", bridge.answer.read_bytes())
         assert standing(job).state == "verified"
-        label = thumbprint(job.records.current()["aib-01"])
+        label = thumbprint(job.state().current["aib-01"])
         assert job.records.inventories()["aib-01"].https == {f"{LOOPBACK}:{port}": label}
 
     def test_is_not_content_with_another_certificate_or_none(self, bridge):
@@ -316,7 +316,7 @@ def test_a_site_with_an_ai_bridge_is_rehearsed_to_its_end(tmp_path, now):
     issue_certificates(job)
     for phase in ("trust", "import", "encrypt"):
         assert {one.result for one in walk(job, hand_over(job, phase))} == {"done"}
-    assert [missing(job) for missing in MISSING.values()] == [{}] * 5
+    assert [missing(job.state()) for missing in MISSING.values()] == [{}] * 5
     assert {one.verdict for one in verify_site(job)} == {"verified"}
     assert {one.client for one in verify_site(job)} >= {"pc-1"}
 
@@ -332,15 +332,15 @@ def test_what_was_stolen_is_barred_in_the_stores_of_windows_and_never_where_file
     job.records.bar(old, "", at=AT, note="stolen")
     for name in ("aib-01", "pc-1"):
         job.records.save_inventory(Stores(name, AT, root=(old, new.certificate)))
-    assert unbarred(job) == {"pc-1": (old,)}
-    assert missing_retirement(job)["aib-01"] == f"still trusted: {thumbprint(old)}"
+    assert unbarred(job.state()) == {"pc-1": (old,)}
+    assert missing_retirement(job.state())["aib-01"] == f"still trusted: {thumbprint(old)}"
     folder = folder_of(job, "retire")
     assert x509.load_pem_x509_certificates((folder / ROOTS).read_bytes()) == [new.certificate]
 
 
 @pytest.mark.parametrize("stolen", ["aib-01", "CA"])
 def test_a_stolen_key_means_a_new_certificate_here_too(job, stolen):
-    ca, held = lyon.site_ca().certificate, job.records.current()["aib-01"]
+    ca, held = lyon.site_ca().certificate, job.state().current["aib-01"]
     stores = {"aib-01": Stores("aib-01", AT, root=(ca,), personal=(Personal(held, True),))}
     kind = "CA" if stolen == "CA" else "server"
     rows = [row for row in facts("compromise") if row["stolen"] == kind]
@@ -353,7 +353,7 @@ def test_a_drill_opens_its_key_file(job, tmp_path):
     job.records.save_table(b"name;roles\nms;management server\n")
     backup = tmp_path / "backup"
     shutil.copytree(job.records.folder, backup)
-    (path,) = Records(backup).key_paths().values()
+    (path,) = lyon.seen(Records(backup)).keys.values()
     path.write_bytes(path.read_bytes()[:-200])
     checks = restore_drill(backup, None, lyon.CA_PASSWORD, AT, pfx_password=lyon.PFX_PASSWORD)
     (told,) = [one.todo for one in checks if "PFX" in one.what]

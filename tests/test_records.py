@@ -1,6 +1,7 @@
 """A folder of records loses nothing: not to a kill, not to a second run, not to a wrong hand."""
 
 import hashlib
+import json
 import multiprocessing
 import re
 import shutil
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import killed_run
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from lyon import seen
 from site_tables import HEADER, MANAGEMENT, RECORDER, without
 
 from vmscert import cli, records
@@ -201,14 +203,14 @@ def test_a_run_that_is_killed_again_and_again_still_ends(site, writes):
 def test_a_run_that_nobody_kills_writes_no_secret_in_clear(site, writes):
     check_complete(site, "whole")
     check_secrets(site, "whole")
-    for path in site.records("whole").pfx_paths().values():
+    for path in seen(site.records("whole")).pfx.values():
         assert read_pfx(path, PFX_PASSWORD).names[0]
 
 
 def test_a_second_run_of_a_finished_site_issues_nothing(site, writes):
-    before = site.records("whole").current(), key_files(site.home / "whole")
+    before = seen(site.records("whole")).current, key_files(site.home / "whole")
     assert site.run("whole") == 0
-    assert (site.records("whole").current(), key_files(site.home / "whole")) == before
+    assert (seen(site.records("whole")).current, key_files(site.home / "whole")) == before
 
 
 # Two runs at once
@@ -309,15 +311,15 @@ def test_the_newest_certificate_is_the_current_one_and_the_older_one_stays(lyon,
     first, second = issue("rec-1"), issue("rec-1", days=300)
     save(lyon, "rec-1", first)
     save(lyon, "rec-1", second, runbook="17", action="renew")
-    assert lyon.current() == {"rec-1": second.certificate}
+    assert seen(lyon).current == {"rec-1": second.certificate}
     assert len(list(lyon.folder.glob("servers/rec-1/*"))) == 4
 
 
 def test_a_certificate_whose_pfx_never_reached_the_disk_is_not_current_but_abandoned(lyon, issue):
     save(lyon, "rec-1", issue("rec-1"))
     save(lyon, "rec-1", issue("rec-1", days=1)).unlink()
-    assert list(lyon.current()) == ["rec-1"]
-    assert lyon.current()["rec-1"].not_valid_before_utc < AT
+    assert list(seen(lyon).current) == ["rec-1"]
+    assert seen(lyon).current["rec-1"].not_valid_before_utc < AT
     (lost,) = lyon.abandoned()
     lyon.note_all([replace(lost, action="abandon")])
     assert lyon.abandoned() == ()
@@ -339,21 +341,21 @@ def test_a_certificate_that_can_not_be_written_down_is_not_written(lyon, issue):
 
 def test_a_pfx_opens_with_its_password_only(lyon, issue, keys):
     save(lyon, "rec-1", issue("rec-1"))
-    opened = read_pfx(lyon.pfx_paths()["rec-1"], PFX_PASSWORD, lyon.ca_certificate)
+    opened = read_pfx(seen(lyon).pfx["rec-1"], PFX_PASSWORD, lyon.ca_certificate)
     assert opened.key.private_numbers() == keys[1].private_numbers()
-    assert opened.chain == (lyon.current()["rec-1"], lyon.ca_certificate)
+    assert opened.chain == (seen(lyon).current["rec-1"], lyon.ca_certificate)
     with pytest.raises(ValueError, match=r"\.pfx: the password is wrong, or the file is not a PFX"):
-        read_pfx(lyon.pfx_paths()["rec-1"], "another password")
+        read_pfx(seen(lyon).pfx["rec-1"], "another password")
 
 
 def test_the_ledger_tells_how_the_newest_pfx_of_each_server_is_encrypted(lyon, issue, ca):
     save(lyon, "rec-1", issue("rec-1"))
     late = (ca.certificate.not_valid_after_utc - AT).days - 1  # its certificate ends with the CA
     save(lyon, "rec-2", issue("rec-2", days=late))
-    assert lyon.pfx_encryptions() == {"rec-1": "AES-256", "rec-2": "AES-256"}
+    assert seen(lyon).pfx_encryptions == {"rec-1": "AES-256", "rec-2": "AES-256"}
     lyon.save("rec-1", issue("rec-1", days=1), PFX_PASSWORD, "3DES", at=AT, action="renew")
-    lyon.note("14", "looked at", lyon.current()["rec-1"], at=AT, host="rec-1", note="by hand")
-    assert lyon.pfx_encryptions() == {"rec-1": "3DES", "rec-2": "AES-256"}
+    lyon.note("14", "looked at", seen(lyon).current["rec-1"], at=AT, host="rec-1", note="by hand")
+    assert seen(lyon).pfx_encryptions == {"rec-1": "3DES", "rec-2": "AES-256"}
 
 
 # Certificates for keys that never leave their computer
@@ -377,9 +379,9 @@ def test_a_signed_certificate_lies_without_a_pfx_and_with_the_cas_above_it(lyon,
         f"rec-1/{path.stem}.cer",
         f"rec-1/{path.stem}.issuers.pem",
     ]
-    assert lyon.certificate_paths() == {"rec-1": path}
-    assert lyon.pfx_paths() == {} == lyon.pfx_encryptions()
-    assert lyon.issuers()["rec-1"] == (ca.certificate,)
+    assert seen(lyon).thumbprints == {"rec-1": path.stem}
+    assert seen(lyon).pfx == {} == seen(lyon).pfx_encryptions
+    assert seen(lyon).issuers["rec-1"] == (ca.certificate,)
     assert lyon.ledger.entries()[-1].action == "sign"
     assert lyon.ledger.entries()[-1].note == "key stays there"
 
@@ -388,25 +390,25 @@ def test_a_certificate_of_another_ca_has_that_one_above_it(lyon, keys):
     other = create_authority("Other", AT, QUICK, keys[2])
     issued = other.issue("mob", at=AT, key=keys[1])
     lyon.save_signed("mob", issued, at=AT, action="receive")
-    assert lyon.issuers()["mob"] == (other.certificate,)
+    assert seen(lyon).issuers["mob"] == (other.certificate,)
 
 
 def test_a_certificate_with_a_pfx_has_the_sites_ca_above_it(lyon, issue, ca):
     save(lyon, "rec-1", issue("rec-1"))
-    assert lyon.issuers()["rec-1"] == (ca.certificate,)
+    assert seen(lyon).issuers["rec-1"] == (ca.certificate,)
 
 
 def test_the_newest_certificate_counts_whichever_way_it_came(lyon, issue, sign):
     first, (_, second), third = issue("rec-1"), sign(2), issue("rec-1", days=5)
-    assert lyon.superseded().get("rec-1", ()) == ()
+    assert seen(lyon).superseded.get("rec-1", ()) == ()
     save(lyon, "rec-1", first)
     lyon.save_signed("rec-1", second, at=AT)
-    assert lyon.current() == {"rec-1": second.certificate}
-    assert lyon.pfx_paths() == {}
-    assert lyon.superseded().get("rec-1", ()) == (thumbprint(first.certificate),)
+    assert seen(lyon).current == {"rec-1": second.certificate}
+    assert seen(lyon).pfx == {}
+    assert seen(lyon).superseded.get("rec-1", ()) == (thumbprint(first.certificate),)
     save(lyon, "rec-1", third)
-    assert lyon.current() == {"rec-1": third.certificate}
-    assert lyon.superseded().get("rec-1", ()) == tuple(
+    assert seen(lyon).current == {"rec-1": third.certificate}
+    assert seen(lyon).superseded.get("rec-1", ()) == tuple(
         thumbprint(one.certificate) for one in (first, second)
     )
 
@@ -417,22 +419,22 @@ def test_a_certificate_that_was_signed_but_never_written_is_abandoned_and_may_be
     csr, issued = sign()
     lyon.save_request("rec-1", csr)
     lyon.save_signed("rec-1", issued, at=AT).unlink()
-    assert lyon.current() == {}
+    assert seen(lyon).current == {}
     assert [entry.action for entry in lyon.abandoned()] == ["sign"]
-    assert lyon.request("rec-1") == csr
+    assert seen(lyon).requests.get("rec-1") == csr
 
 
 def test_a_request_waits_until_a_certificate_for_its_key_is_there(lyon, sign):
     (csr, issued), (newer, _) = sign(), sign(2)
-    assert lyon.request("rec-1") is None
+    assert seen(lyon).requests.get("rec-1") is None
     lyon.save_request("rec-1", csr)
-    assert lyon.request("rec-1") == csr
+    assert seen(lyon).requests.get("rec-1") == csr
     lyon.save_signed("rec-1", issued, at=AT)
     assert lyon.is_answered("rec-1", csr)
-    assert lyon.request("rec-1") is None
+    assert seen(lyon).requests.get("rec-1") is None
     lyon.save_request("rec-1", newer)
     assert not lyon.is_answered("rec-1", newer)
-    assert lyon.request("rec-1") == newer
+    assert seen(lyon).requests.get("rec-1") == newer
 
 
 def test_an_answer_to_one_computer_is_none_to_another(lyon, sign):
@@ -566,6 +568,10 @@ def test_whoever_takes_the_lock_clears_away_the_drafts_of_a_killed_run(folder):
         draft.write_bytes(b"half")
         folder.note("11", "look", at=AT)
         assert draft.exists()  # a lock inside a lock may be in the middle of a write
+    with folder.lock():
+        assert draft.exists()  # nobody else was here since, so nobody was killed
+    holder = folder.folder / ".lock.json"
+    holder.write_text(json.dumps(json.loads(holder.read_text("utf-8")) | {"run": "killed"}))
     with folder.lock():
         assert not draft.exists()
 

@@ -69,7 +69,7 @@ class TestInventory:
     def test_brings_the_request_along(self, job):
         request = lyon.csr_of(lyon.REC).decode()
         take_back(job, "rec-1.json", lyon.inventory_of(job, "rec-1", request=request))
-        assert job.records.request("rec-1") is not None
+        assert job.state().requests.get("rec-1") is not None
 
 
 def odd(job, **parts):
@@ -137,7 +137,7 @@ class TestRequest:
         for name in ("rec-2", "rec-1"):
             assert take_back(job, "x.req", lyon.csr_of(site[name])).startswith(f"{name}: a req")
         assert len(sign_requests(job)) == 2
-        keys = {name: one.public_key() for name, one in job.records.current().items()}
+        keys = {name: one.public_key() for name, one in job.state().current.items()}
         assert keys == {name: lyon.key(name).public_key() for name in ("rec-1", "rec-2")}
 
 
@@ -155,9 +155,9 @@ class TestAnswer:
         chain = lyon.answer_to(waiting)
         told = take_back(waiting, "answer.p7b", SHAPES[shape](chain))
         assert told.startswith("mob: its certificate until 20")
-        assert waiting.records.current()["mob"] == chain[0]
-        assert waiting.records.issuers()["mob"] == chain[1:]
-        assert waiting.records.request("mob") is None
+        assert waiting.state().current["mob"] == chain[0]
+        assert waiting.state().issuers["mob"] == chain[1:]
+        assert waiting.state().requests.get("mob") is None
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
     def test_is_taken_from_several_files_that_come_together(self, waiting, order):
@@ -166,14 +166,14 @@ class TestAnswer:
         form.drop((f"{n}.cer", chain[n].public_bytes(Encoding.DER)) for n in order)
         assert form.told[0].startswith("mob: its certificate until")
         assert form.told[1:] == [f"mob: what {n}.cer holds is there already" for n in order[1:]]
-        assert waiting.records.issuers()["mob"] == chain[1:]
+        assert waiting.state().issuers["mob"] == chain[1:]
 
     def test_of_one_file_that_lacks_the_root_says_what_is_wanted(self, waiting):
         leaf, *_ = lyon.answer_to(waiting)
         with pytest.raises(ValueError, match="for mob lacks the root: bring it together with it"):
             take_back(waiting, "mob.cer", leaf.public_bytes(Encoding.DER))
-        assert "mob" not in waiting.records.current()
-        assert waiting.records.request("mob") is not None
+        assert "mob" not in waiting.state().current
+        assert waiting.state().requests.get("mob") is not None
 
     def test_that_comes_twice_is_there_already(self, waiting):
         data = lyon.pem(*lyon.answer_to(waiting))
@@ -191,11 +191,11 @@ class TestAnswer:
 
     def test_of_a_second_request_follows_the_first(self, waiting):
         take_back(waiting, "1.pem", lyon.pem(*lyon.answer_to(waiting)))
-        first = waiting.records.current()["mob"]
+        first = waiting.state().current["mob"]
         take_back(waiting, "2.req", lyon.csr_of(lyon.MOB, word="second"))
         take_back(waiting, "2.pem", lyon.pem(*lyon.answer_to(waiting, word="second")))
-        assert waiting.records.current()["mob"] != first
-        assert waiting.records.superseded().get("mob", ()) == (thumbprint(first),)
+        assert waiting.state().current["mob"] != first
+        assert waiting.state().superseded.get("mob", ()) == (thumbprint(first),)
 
     def test_goes_to_the_server_whose_key_it_is_for(self, tmp_path):
         other = replace(lyon.REC, enrolment=THIRD_PARTY)
@@ -240,7 +240,7 @@ def test_a_wrong_answer_stops_no_right_one_that_comes_with_it(waiting):
     right = lyon.pem(*lyon.answer_to(job, "mob2"))
     told = take_each(job, [("mob.pem", wrong), ("mob2.pem", right)])
     assert [kept for _, kept in told] == [False, True]
-    assert set(job.records.current()) == {"mob2"}
+    assert set(job.state().current) == {"mob2"}
 
 
 class TestDropFolder:

@@ -114,7 +114,7 @@ def test_an_old_windows_gets_a_3des_file_and_the_others_aes(tmp_path):
 
 def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
     job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
-    old = job.records.current()
+    old = job.state().current
     due = due_servers(due_certificates(job, renewal_view(job)), 90)
     assert set(due) == set(old)
     walk(job, hand_over(job, "request", due))
@@ -122,7 +122,7 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
     sign_requests(job)
     walk(job, hand_over(job, "import"))
     walk(job, hand_over(job, "encrypt"))
-    new = job.records.current()
+    new = job.state().current
     assert all(old[name] != new[name] for name in old)
     assert all(one.ok for one in verify_site(job))
     stores = job.records.inventories()
@@ -197,7 +197,7 @@ def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehea
     job.records.save(name, first, job.secret("PFX"), "AES-256", at=job.at)
     renew_certificates(job, [name, "vms-rec-02"], days=200)
     renew_certificates(job, [name])
-    current = job.records.current()
+    current = job.state().current
     for name, bits in (("vms-rec-01", 3072), ("vms-rec-02", 2048)):
         life = current[name].not_valid_after_utc - current[name].not_valid_before_utc
         assert (life.days, current[name].public_key().key_size) == (200, bits)
@@ -206,9 +206,9 @@ def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehea
 
 def test_a_renewal_keeps_the_key_only_where_it_is_told_to(rehearsed):
     job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
-    old = job.records.current()["vms-rec-01"]
+    old = job.state().current["vms-rec-01"]
     renew_certificates(job, ["vms-rec-01"], new_key=False)
-    new = job.records.current()["vms-rec-01"]
+    new = job.state().current["vms-rec-01"]
     assert new.public_key() == old.public_key()
     assert new.serial_number != old.serial_number
 

@@ -112,7 +112,7 @@ def test_a_runbook_lists_those_that_it_and_the_earlier_ones_send_somebody_to(
     job = replace(job, runbook=f"{number}-any")
     assert {one.computer for one in board(job)} == computers
     assert {one.computer for one in board(job) if one.lacks} <= {
-        name for n in MISSING if n <= number for name in MISSING[n](job)
+        name for n in MISSING if n <= number for name in MISSING[n](job.state())
     }
 
 
@@ -215,15 +215,15 @@ class TestRenewal:
         """UNKNOWN is enough only where the inventory says that this certificate was given."""
         stores = running.records.inventories()["ms"]
         bound = dict(stores.bindings) | {"event server": "UNKNOWN"}
-        given = {"event server": thumbprint(running.records.current()["ms"])}
+        given = {"event server": thumbprint(running.state().current["ms"])}
         running.records.save_inventory(replace(stores, bindings=bound, given=given))
         with_events = lyon.changed(running, "ms", roles=("management server", "event server"))
-        assert "ms" not in missing_encryption(with_events)
+        assert "ms" not in missing_encryption(with_events.state())
         without = replace(with_events, records=Records(tmp_path / "without certificates"))
         without.records.save_inventory(replace(stores, bindings={"event server": "UNKNOWN"}))
-        assert missing_encryption(without)["ms"] == "server, event server"
+        assert missing_encryption(without.state())["ms"] == "server, event server"
         running.records.save_inventory(replace(stores, bindings=bound, given={}))
-        assert missing_encryption(with_events) == {"ms": "event server"}
+        assert missing_encryption(with_events.state()) == {"ms": "event server"}
         unread = {"event server": "its file is cut short"}
         running.records.save_inventory(replace(stores, bindings=bound, given=given, unread=unread))
-        assert missing_encryption(with_events) == {"ms": "event server"}
+        assert missing_encryption(with_events.state()) == {"ms": "event server"}

@@ -61,7 +61,7 @@ def test_the_old_root_goes_last_and_still_nothing_is_dark(job):
     assert set(wanted) == {host.name for host in job.site.clients}
     walk(job, hand_over(job, "retire", wanted))
     assert all(one.ok for one in verify_site(job))
-    assert missing_retirement(job) == {}
+    assert missing_retirement(job.state()) == {}
     assert not any(set(old) & set(held.root) for held in job.records.inventories().values())
 
 
@@ -104,39 +104,39 @@ class TestOnARealSite:
 
     def test_the_old_certificate_stays_as_the_way_back_for_some_days(self, real):
         renew_certificates(real, ["ms"], PFX_PASSWORD)
-        new = thumbprint(real.records.current()["ms"])
-        old = real.records.superseded()["ms"]
+        new = thumbprint(real.state().current["ms"])
+        old = real.state().superseded["ms"]
         both = (real.records.folder / "servers/ms").glob("*.cer")
         held = tuple(Personal(x509.load_der_x509_certificate(p.read_bytes()), True) for p in both)
         real.records.save_inventory(Stores("ms", AT, personal=held, bindings={"server": new}))
-        assert missing_retirement(real) == {"ms": f"still there: {old[0]}"}
+        assert missing_retirement(real.state()) == {"ms": f"still there: {old[0]}"}
         assert retirable(real, [], 7) == []
         assert retirable(replace(real, at=AT + 8 * DAY), [], 7) == ["ms"]
 
     def test_a_stolen_certificate_is_barred_only_when_it_is_out_of_use(self, real):
-        stolen = real.records.current()["ms"]
+        stolen = real.state().current["ms"]
         used = {"server": thumbprint(stolen)}
         holds = (Personal(stolen, True),)
         real.records.save_inventory(Stores("ms", AT, personal=holds, bindings=used))
         real.records.save_inventory(Stores("pc-1", AT))
         bar_certificates(real, ["ms"], "a stolen disk")
         assert bar_certificates(real, ["ms"], "a stolen disk") == []
-        assert unbarred(real) == {}
+        assert unbarred(real.state()) == {}
         real.records.save_inventory(Stores("ms", AT, personal=holds))
-        assert unbarred(real) == {"ms": (stolen,), "pc-1": (stolen,)}
-        (load,) = loads(real, [real.site["pc-1"]])
+        assert unbarred(real.state()) == {"ms": (stolen,), "pc-1": (stolen,)}
+        (load,) = loads(real.state(), [real.site["pc-1"]])
         assert load.barred == (stolen,)
         real.records.save_inventory(Stores("pc-1", AT, disallowed=(stolen,)))
-        assert set(unbarred(real)) == {"ms"}
+        assert set(unbarred(real.state())) == {"ms"}
 
     def test_a_stolen_ca_is_barred_where_nothing_needs_it_any_more(self, real):
         old = real.records.ca_certificate
         bar_certificates(real, ["CA"], "the laptop was stolen")
         real.records.save_inventory(Stores("pc-1", AT, root=(old,)))
-        assert unbarred(real) == {}
+        assert unbarred(real.state()) == {}
         real.records.save_next(create_authority("heir", AT, QUICK, key("heir")), CA_PASSWORD, AT)
         real.records.promote(AT)
-        assert unbarred(real) == {}  # the servers' newest certificates are still its own
+        assert unbarred(real.state()) == {}  # the servers' newest certificates are still its own
         issue_certificates(real, PFX_PASSWORD)
-        assert unbarred(real) == {"pc-1": (old,)}
+        assert unbarred(real.state()) == {"pc-1": (old,)}
         assert isinstance(real.change, Approved)

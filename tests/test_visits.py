@@ -84,14 +84,14 @@ def test_a_server_trusts_the_ca_and_holds_a_key_that_its_service_reads(packed, a
     stores = at("vms-rec-02")()
     assert stores.root == (packed.records.ca_certificate,)
     (held,) = stores.personal
-    assert held.certificate == packed.records.current()["vms-rec-02"]
+    assert held.certificate == packed.state().current["vms-rec-02"]
     assert held.readable_by(packed.site["vms-rec-02"].accounts[0])
 
 
 def test_encryption_binds_every_group_that_the_roles_need(packed, at):
     run = at(REC)
     run()
-    label = thumbprint(packed.records.current()[REC])
+    label = thumbprint(packed.state().current[REC])
     assert run("Encrypt").bindings == dict.fromkeys(packed.site[REC].groups, label)
 
 
@@ -123,7 +123,7 @@ def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
 
 def test_undo_takes_access_away_that_was_given_to_a_key_that_was_there(packed, tmp_path):
     """Somebody had imported the PFX by hand; only the access of the service is ours to undo."""
-    mine = packed.records.current()[REC]
+    mine = packed.state().current[REC]
     here = Computer(packed.site[REC], tmp_path)
     holding(here, packed, personal=(Personal(mine, True, ("S-1-5-18", "EXAMPLE\\admin")),))
     folder = packed.records.handed_over(REC)
@@ -242,7 +242,7 @@ def test_an_old_folder_does_not_bring_an_old_certificate_back(packed, tmp_path):
 def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
     """The CSR way: request, sign, accept; no file of the site's folder holds the key."""
     host = "vms-mob-01"
-    assert host not in packed.records.pfx_paths()
+    assert host not in packed.state().pfx
     here = simulated(packed, packed.site[host])
     run = packed.records.handed_over(host)
     assert {path.name for path in run.iterdir()} >= {f"{host}.cer", "accept.ps1"}
@@ -272,7 +272,7 @@ def test_a_failed_visit_is_an_errand_that_says_so_and_still_brings_the_log(packe
 
 def test_undo_of_a_renewal_goes_back_to_the_certificate_before(rehearsed):
     job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
-    old = thumbprint(job.records.current()[REC])
+    old = thumbprint(job.state().current[REC])
     renew_certificates(job, [REC])
     for phase in ("import", "encrypt"):
         assert {one.result for one in walk(job, hand_over(job, phase, [REC]))} == {"done"}
@@ -309,7 +309,7 @@ def test_a_computer_with_two_turns_waits_for_the_other_in_between(tmp_path):
 def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed):
     paths = list((packed.records.folder / "hand-over").rglob("*.pfx"))
     assert {path.parent.parent.name for path in paths} == {path.stem for path in paths}
-    keys = [one.public_key().public_numbers().n for one in packed.records.current().values()]
+    keys = [one.public_key().public_numbers().n for one in packed.state().current.values()]
     assert len(set(keys)) == len(keys) == 5
 
 
@@ -341,7 +341,7 @@ class Visited:
     """One computer with a folder of its own, in which CAs and certificates are to go."""
 
     def __init__(self, job, disk, host, **load):
-        (usual,) = loads(job, [job.site[host]])
+        (usual,) = loads(job.state(), [job.site[host]])
         self.load, self.job, self.folder = replace(usual, **load), job, disk / "folder"
         self.folder.mkdir()
         for name, data in pack(self.load).items():
@@ -459,7 +459,7 @@ def test_nothing_is_encrypted_with_a_certificate_that_windows_is_never_to_trust(
 ):
     visit = Visited(packed, tmp_path, REC)
     visit.run("Prepare")
-    mine = {"root": packed.records.ca_certificate, "leaf": packed.records.current()[REC]}
+    mine = {"root": packed.records.ca_certificate, "leaf": packed.state().current[REC]}
     visit.holding(disallowed=(mine[barred],))
     with pytest.raises(ScriptError, match="does not trust the certificate"):
         visit.run("Encrypt")

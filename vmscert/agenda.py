@@ -1,7 +1,7 @@
 """What is due, gathered from everywhere: what was issued, is installed, is served, and each CA."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from vmscert.reading import AskPassword, files_below, is_site_folder, read
 from vmscert.records import Records
 from vmscert.site import Host, Site
 from vmscert.sitetable import find_table, read_site
+from vmscert.state import State, read_state
 from vmscert.surveys import survey
 from vmscert.targets import Target, is_table, read_targets, site_targets
 from vmscert.windows import UNKNOWN, Stores, thumbprint
@@ -108,15 +109,24 @@ def gather(
     return _agenda(told, at)
 
 
-def of_records(site: Site | None, records: Records, at: datetime) -> Agenda:
-    """Return what is due of one site, as its records tell it."""
-    return _agenda(_of_records(site, records, at), at)
+def outlook_of(state: State) -> Outlook:
+    """Return what goes dark when at one site if nobody acts; also what is dark already."""
+    above = state.issuers
+    roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
+    given = Issue(state.current, above, tuple(dict.fromkeys([*state.cas.values(), *roots])))
+    stores = state.inventories
+    held = assumed(state.site, stores, given, state.at)
+    return Outlook(state.site, held, tuple(blackouts(state.site, held, stores)))
 
 
 def goes_dark(job: Job) -> list[dict[str, object]]:
     """Who goes dark when, and because of what, if nobody acts: rows for a plan."""
-    found = of_records(job.site, job.records, job.at).blackouts
-    return dark_rows(one for one in found if one.since >= job.at)
+    return dark_to_come(job.state())
+
+
+def dark_to_come(state: State) -> list[dict[str, object]]:
+    """Rows for a plan, as `goes_dark` makes them, of a state that was read already."""
+    return dark_rows(one for one in outlook_of(state).blackouts if one.since >= state.at)
 
 
 def _agenda(told: _Source, at: datetime) -> Agenda:
@@ -147,11 +157,12 @@ def _with_findings(row: Due, signed: object, cas: Sequence, host: Host | None) -
 def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> _Source:
     table = find_table(path)
     if is_table(table):
-        return _of_records(read_site(table), Records(folder or records_folder(table)), at)
+        records = Records(folder or records_folder(table))
+        return _of_state(read_state(records, read_site(table), at))
     if is_site_folder(path):
         records = Records(path)
-        site = read_site(records.table) if records.table.exists() else None
-        return _of_records(site, records, at)
+        site = read_site(records.table) if records.table.exists() else Site(path.name, ())
+        return _of_state(read_state(records, site, at))
     if not path.is_dir():
         return _of_file(path, ask)
     found = [_of_file(one, None, passing=True) for one in files_below(path)]
@@ -182,33 +193,31 @@ def _inventory(path: Path) -> Stores | None:
         return None
 
 
-def _of_records(site: Site | None, records: Records, at: datetime) -> _Source:
-    stores = records.inventories()
-    sights = list(_of_a_site(records, stores, {host.name for host in site or ()}))
+def _of_state(state: State) -> _Source:
+    sights = tuple(_of_a_site(state))
     if not sights:
         why = "no certificate was issued yet: run 11-create-the-ca-certificate"
-        return _Source(unknown=(Unknown(records.folder.name, str(records.folder), why),))
-    reported = {name: one.at for name, one in stores.items()}
-    outlooks = (_outlook(site, records, stores, at),) if site else ()
-    return _Source(tuple(sights), (), reported, outlooks)
+        return _Source(unknown=(Unknown(state.folder.name, str(state.folder), why),))
+    reported = {name: one.at for name, one in state.inventories.items()}
+    if not state.site:  # nobody knows who talks to whom
+        return _Source(sights, reported=reported)
+    return _Source(sights, (), reported, (outlook_of(state),))
 
 
-def _of_a_site(
-    records: Records, stores: Mapping[str, Stores], table: Collection[str]
-) -> Iterator[Sight]:
+def _of_a_site(state: State) -> Iterator[Sight]:
     """What a site issued and its computers hold; a computer that left the table is left out."""
-    current = {n: one for n, one in records.current().items() if n in table or not table}
-    yield from (Sight(label, ca, "issued") for label, ca in records.cas().items())
+    site, stores = state.site, state.inventories
+    current = {n: one for n, one in state.current.items() if n in site or not site}
+    yield from (Sight(label, ca, "issued") for label, ca in state.cas.items())
     for host, one in current.items():
         yield Sight(host, one, "issued")
-        yield from (Sight(_label(ca), ca, "issued") for ca in records.issuers()[host])
-    for host, labels in records.superseded().items():
-        paths = (records.folder / "servers" / host / f"{label}.cer" for label in labels)
-        older = (one for path in paths for one in read(path).certificates)
+        yield from (Sight(_label(ca), ca, "issued") for ca in state.issuers[host])
+    for host, labels in state.superseded.items():
+        older = (state.certificates[host, label] for label in labels)
         yield from (Sight(host, one, "issued before") for one in older if host in current)
-    for path in sorted(records.folder.glob("*.crl")):
-        yield from (Sight(_label(crl), crl, "issued") for crl in read(path).crls)
-    held = [one for name, one in stores.items() if name in table or not table]
+    for data in state.lists.values():
+        yield from (Sight(_label(crl), crl, "issued") for crl in read(data).crls)
+    held = [one for name, one in stores.items() if name in site or not site]
     yield from _of_computers(held, current.values())
 
 
@@ -241,14 +250,6 @@ def _above(
         found |= new
         wanted |= {rest[one].issuer for one in new}
     return found
-
-
-def _outlook(site: Site, records: Records, stores: Mapping[str, Stores], at: datetime) -> Outlook:
-    above = records.issuers()
-    roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
-    given = Issue(records.current(), above, tuple(dict.fromkeys([*records.cas().values(), *roots])))
-    held = assumed(site, stores, given, at)
-    return Outlook(site, held, tuple(blackouts(site, held, stores)))
 
 
 def _first_names(site: Site, live: bool) -> list[Target]:

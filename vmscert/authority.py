@@ -74,6 +74,12 @@ class Issued:
     issuers: tuple[x509.Certificate, ...] = ()
 
     @property
+    def until(self) -> str:
+        """The day on which it ends, and whether that is its CA's doing."""
+        ends = f"{self.certificate.not_valid_after_utc:%Y-%m-%d}"
+        return f"{ends} (ends with the CA)" if self.capped else ends
+
+    @property
     def chain(self) -> tuple[x509.Certificate, ...]:
         """The certificate and those above it, leaf first, root last."""
         return (self.certificate, *self.issuers)

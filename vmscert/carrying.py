@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,11 @@ from vmscert.ledger import Entry, iso
 from vmscert.load import Load
 from vmscert.missing import PHASES, missing_groups, needed_roots, surplus_roots, unbarred
 from vmscert.pemfiles import LOOK, looked_from
-from vmscert.records import Records
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs
 from vmscert.site import PFX, Host, in_order
-from vmscert.switching import Step, switch_off, turns
+from vmscert.state import State
+from vmscert.switching import Step, by_host, switch_off, turns
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,43 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
     is as it should be stays; else there will be a new one, and the old one is left alone.
     """
     job.permit()
-    wanted = set(PHASES[phase].needed(job) if hosts is None else hosts)
-    if strangers := sorted(wanted - {host.name for host in job.site}):
-        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
-        chosen = [host for host in in_order(job.site) if host.name in _able(job, phase, wanted)]
+        state = job.state()
+        wanted = set(PHASES[phase].needed(state) if hosts is None else hosts)
+        if strangers := sorted(name for name in wanted if name not in job.site):
+            raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
+        able, refused = _able(state, phase, wanted), _refused(state)
+        chosen = [host for host in in_order(job.site) if host.name in able]
         folders = {
-            load.host.name: _folder(job, load).relative_to(job.records.folder).as_posix()
-            for load in loads(job, chosen, phase == "request")
+            load.host.name: _folder(job, load, refused).relative_to(state.folder).as_posix()
+            for load in loads(state, chosen, phase == "request")
         }
         errands = [
             Errand(name, job.site[name].owner, folders[name], command, "to do")
-            for name, command in _commands(job, phase, folders, hosts is not None)
+            for name, command in _commands(state, phase, folders, hosts is not None)
         ]
-        _note_folders(job, errands)
+        _note_folders(job, state, errands)
     return errands
 
 
-def _able(job: Job, phase: str, wanted: set[str]) -> set[str]:
+def _able(state: State, phase: str, wanted: set[str]) -> set[str]:
     """Those of these computers at which this phase makes sense now."""
     if phase in ("trust", "retire"):
         return wanted
     if phase == "request":
-        return {name for name in wanted if job.site[name].enrolment != PFX}
-    return wanted & set(job.records.current())
+        return {name for name in wanted if state.site[name].enrolment != PFX}
+    return wanted & set(state.current)
 
 
-def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterator[tuple[str, str]]:
+def _commands(
+    state: State, phase: str, hosts: Collection[str], every: bool
+) -> Iterator[tuple[str, str]]:
     """Yield (computer, what to run there); encryption turn by turn, as the plan has it."""
     if phase != "encrypt":
-        yield from ((name, PHASES[phase].command_at(job.site[name])) for name in hosts)
+        yield from ((name, PHASES[phase].command_at(state.site[name])) for name in hosts)
         return
-    left, number = missing_groups(job), Counter()
-    planned = turns(job.site)
+    left, number = missing_groups(state), Counter()
+    planned = turns(state.site)
     of_each = Counter(steps[0].host for steps in planned)
     for steps in planned:
         name, groups = steps[0].host, {group for step in steps for group in step.groups}
@@ -85,36 +89,35 @@ def _commands(job: Job, phase: str, hosts: Iterable[str], every: bool) -> Iterat
             yield name, PHASES[phase].command + more
 
 
-def loads(job: Job, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
+def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
     """Return what is to be carried to each of these computers now, and nothing that it can spare.
 
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
-    roots, off = needed_roots(job), switch_off(job.site)
-    surplus, barred = surplus_roots(job), unbarred(job)
-    on = turns(job.site)
+    roots, surplus, barred = needed_roots(state), surplus_roots(state), unbarred(state)
+    on, off = by_host(turns(state.site)), by_host([switch_off(state.site)])
+    clock = next(iter(state.site.with_role("management server")), None)  # the others' clocks
     every = [
         Load(
             host=host,
-            site=job.site.name,
-            made=job.at,
+            site=state.site.name,
+            made=state.at,
             roots=roots.get(host.name, ()),
             old_roots=surplus.get(host.name, ()),
             barred=barred.get(host.name, ()),
             asks=asks and host.enrolment != PFX,
-            clock_source=_clock(job, host),
-            switch_on=tuple(filter(None, (_groups(steps, host) for steps in on))),
-            switch_off=_groups(off, host),
+            clock_source=clock.fqdn if clock and clock.name != host.name else "",
+            switch_on=tuple(map(_groups, on[host.name])),
+            switch_off=_groups(step for steps in off[host.name] for step in steps),
         )
         for host in hosts
     ]
-    return every if asks else [*_with_certificates(job.records, every)]
+    return every if asks else [*_with_certificates(state, every)]
 
 
-def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load]:
+def _with_certificates(state: State, loads: Iterable[Load]) -> Iterator[Load]:
     """Add to each load of a server its certificate, and what belongs to that."""
-    current, pfx, keys = records.current(), records.pfx_paths(), records.key_paths()
-    above, superseded = records.issuers(), records.superseded()
+    current, pfx, keys, above = state.current, state.pfx, state.keys, state.issuers
     for load in loads:
         name = load.host.name
         if name not in current or not load.host.certified:
@@ -126,46 +129,42 @@ def _with_certificates(records: Records, loads: Iterable[Load]) -> Iterator[Load
             intermediates=tuple(one for one in above[name] if one.subject != one.issuer),
             pfx=pfx[name].read_bytes() if name in pfx and not load.host.only_pem else b"",
             key=keys[name].read_bytes() if name in keys and load.host.pem_files else b"",
-            superseded=superseded.get(name, ()),
+            superseded=state.superseded.get(name, ()),
         )
 
 
 def roll_out(job: Job) -> str:
     """Prepare the folder that brings the CA to many computers at once; return where it is."""
     job.permit()
-    ca = job.records.ca_certificate
-    also = [one for one in (job.records.next_ca,) if one is not None]
-    files = roll_out_files(ca, job.site, job.at, also, **_gone(job))
+    state = job.state()
+    also = [one for one in (state.next_ca,) if one is not None]
+    files = roll_out_files(state.signing_ca, job.site, job.at, also, **_gone(state))
     folder = job.records.roll_out(files, job.at)
     return folder.relative_to(job.records.folder).as_posix()
 
 
-def _gone(job: Job) -> dict[str, list[x509.Certificate]]:
+def _gone(state: State) -> dict[str, list[x509.Certificate]]:
     """The CAs that no computer needs any more, and what is barred on every computer."""
-    still = {root for roots in needed_roots(job).values() for root in roots}
+    still = {root for roots in needed_roots(state).values() for root in roots}
     return {
-        "old_roots": [one for one in job.records.former_cas if one not in still],
-        "barred": [one for one, _ in job.records.barred() if one not in still],
+        "old_roots": [one for one in state.former_cas if one not in still],
+        "barred": [one for one, _ in state.barred if one not in still],
     }
 
 
-def _folder(job: Job, load: Load) -> Path:
+def _folder(job: Job, load: Load, refused: Collection[str]) -> Path:
     """The newest folder of a computer if it is as it should be, else a new one."""
     newest = job.records.handed_over(load.host.name)
-    refused = load.asks and _was_refused(job, load.host.name)
-    if newest is not None and not refused and _is_as_it_should_be(newest, load):
+    again = load.asks and load.host.name in refused
+    if newest is not None and not again and _is_as_it_should_be(newest, load):
         return newest
     return job.records.hand_over(load.host.name, pack(load), job.at)
 
 
-def _was_refused(job: Job, host: str) -> bool:
-    """Whether the request that came from a computer's newest folder was refused."""
-    told = [
-        entry.action
-        for entry in job.records.ledger.entries()
-        if entry.host == host and entry.action in ("hand over", "refuse")
-    ]
-    return told[-1:] == ["refuse"]
+def _refused(state: State) -> set[str]:
+    """The computers whose newest folder brought a request that was refused."""
+    told = {e.host: e.action for e in state.entries if e.action in ("hand over", "refuse")}
+    return {host for host, action in told.items() if action == "refuse"}
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
@@ -192,22 +191,16 @@ def _carried(folder: Path) -> set[str]:
     return {line.partition("  ")[2] for line in lines}
 
 
-def _groups(steps: Iterable[Step], host: Host) -> tuple[str, ...]:
-    """A computer's certificate groups in the order of these steps."""
-    return tuple(group for step in steps if step.host == host.name for group in step.groups)
+def _groups(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The certificate groups in the order of these steps."""
+    return tuple(group for step in steps for group in step.groups)
 
 
-def _clock(job: Job, host: Host) -> str:
-    """The computer whose clock this one is compared with: the management server."""
-    first = next((one for one in job.site if "management server" in one.roles), host)
-    return "" if first.name == host.name else first.fqdn
-
-
-def _note_folders(job: Job, errands: Iterable[Errand]) -> None:
+def _note_folders(job: Job, state: State, errands: Iterable[Errand]) -> None:
     """Note who gets which folder; what stands there already is not told again by the next run."""
     told = {
         (entry.host, entry.command): entry.folder
-        for entry in job.records.ledger.entries()
+        for entry in state.entries
         if entry.action == "hand over"
     }
     job.records.note_all(

@@ -1,9 +1,9 @@
 """What each runbook is going to do on a site, computer by computer, for somebody to approve."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from vmscert.agenda import goes_dark
+from vmscert.agenda import dark_to_come
 from vmscert.changes import keep_plan, plan_under_way
 from vmscert.compromise import CA
 from vmscert.facts import facts
@@ -17,8 +17,8 @@ from vmscert.missing import (
     missing_trust,
 )
 from vmscert.planned import Plan
+from vmscert.state import State
 from vmscert.switching import switch_on
-from vmscert.windows import thumbprint
 
 Row = dict[str, str]
 _MOST_DARK = 5  # days on which something goes dark that a plan names
@@ -35,6 +35,8 @@ def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: obje
     about = next(row for row in facts("change/runbooks") if row["runbook"] == job.number)
     chosen = None if hosts is None else list(hosts)
     lines, last = job.records.ledger.head()
+    state, concerned = job.state(), _COMPUTERS.get(job.number)
+    deeds = concerned(state, chosen) if concerned else ()
     return keep_plan(
         job,
         Plan(
@@ -45,115 +47,100 @@ def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: obje
             table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
             lines=lines,
             ledger=last,
-            computers=tuple(_COMPUTERS.get(job.number, _nobody)(job, chosen)),
+            computers=tuple(_rows(state, job.number, deeds)),
             files=(about["files"],),
             untouched=about["untouched"],
-            dark=tuple(_standing_still(job, chosen)),
+            dark=tuple(_standing_still(state, job.number, chosen)),
             back=about["back"],
             trigger=about["trigger"],
-            deadline=_deadline(job, about["deadline"], chosen),
+            deadline=_deadline(state, about["deadline"], chosen if job.number == "17" else []),
         ),
     )
 
 
-def _nobody(job: Job, hosts: list[str] | None) -> list[Row]:
-    return []
+Deeds = Iterable[tuple[Mapping[str, str], str]]  # computer → why, and what is to be done there
 
 
-def _issues(job: Job, hosts: list[str] | None) -> list[Row]:
-    rows = _rows(job, missing_certificates(job), "a new certificate")
-    return rows + _rows(job, missing_requests(job), "make a key and a request")
+def _issues(state: State, hosts: list[str] | None) -> Deeds:
+    yield missing_certificates(state), "a new certificate"
+    yield missing_requests(state), "make a key and a request"
 
 
-def _trusts(job: Job, hosts: list[str] | None) -> list[Row]:
-    return _rows(job, missing_trust(job), "trust the CA")
+def _renews(state: State, hosts: list[str] | None) -> Deeds:
+    under_way = {**missing_imports(state), **missing_encryption(state)}
+    new = dict.fromkeys(hosts or (), "")
+    yield new, "a new certificate with a new key, import, encrypt"
+    yield {name: why for name, why in under_way.items() if name not in new}, "go on"
+    yield from _once_seen(state, missing_retirement(state), "remove what was replaced")
 
 
-def _imports(job: Job, hosts: list[str] | None) -> list[Row]:
-    return _rows(job, missing_imports(job), "import")
-
-
-def _encrypts(job: Job, hosts: list[str] | None) -> list[Row]:
-    return _rows(job, missing_encryption(job), "encrypt")
-
-
-def _renews(job: Job, hosts: list[str] | None) -> list[Row]:
-    due = dict.fromkeys(hosts or (), "")
-    under_way = {**missing_imports(job), **missing_encryption(job)}
-    rows = _rows(job, due, "a new certificate with a new key, import, encrypt")
-    rows += _rows(job, {n: w for n, w in under_way.items() if n not in due}, "go on")
-    return rows + _once_seen(job, missing_retirement(job), "remove what was replaced")
-
-
-def _answers(job: Job, hosts: list[str] | None) -> list[Row]:
+def _answers(state: State, hosts: list[str] | None) -> Deeds:
     """Where the key of the "CA" was stolen, every server gets a certificate of another one."""
-    everywhere = [host.name for host in job.site.servers]
-    return _renews(job, everywhere if hosts == [CA] else hosts)
+    everywhere = [host.name for host in state.site.servers]
+    return _renews(state, everywhere if hosts == [CA] else hosts)
 
 
-def _once_seen(job: Job, computers: Mapping[str, str], deed: str) -> list[Row]:
-    """Rows for a deed that takes something away; where a group does not say what it uses, a person
-    looks first."""
-    silent = {name: ", ".join(job.site[name].unsaid_groups) for name in computers}
-    plain = {name: why for name, why in computers.items() if not silent[name]}
-    rows = _rows(job, plain, deed)
-    for groups in dict.fromkeys(filter(None, silent.values())):
+def _once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
+    """A deed that takes something away; where a group does not say what it uses, a person looks
+    first."""
+    silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
+    for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
         mine = {name: why for name, why in computers.items() if silent[name] == groups}
         look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
-        rows += _rows(job, mine, f"{look} {deed}")
-    return rows
+        yield mine, f"{look} {deed}" if groups else deed
 
 
-def _replaces(job: Job, hosts: list[str] | None) -> list[Row]:
-    servers = {host.name for host in job.site.servers}
-    clients = {host.name: "" for host in job.site.clients}
-    rows = _rows(job, clients, "trust the new CA beside the old one")
-    rows += _rows(job, {n: "" for n in clients if n in servers}, "certificate of the new CA")
-    return rows + _once_seen(job, clients, "trust the old CA no longer")
+def _replaces(state: State, hosts: list[str] | None) -> Deeds:
+    clients = {host.name: "" for host in state.site.clients}
+    yield clients, "trust the new CA beside the old one"
+    yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
+    yield from _once_seen(state, clients, "trust the old CA no longer")
 
 
-_COMPUTERS: Mapping[str, Callable[[Job, list[str] | None], list[Row]]] = {
+_COMPUTERS: Mapping[str, Callable[[State, list[str] | None], Deeds]] = {
     "12": _issues,
-    "13": _trusts,
-    "14": _imports,
-    "15": _encrypts,
+    "13": lambda state, _: [(missing_trust(state), "trust the CA")],
+    "14": lambda state, _: [(missing_imports(state), "import")],
+    "15": lambda state, _: [(missing_encryption(state), "encrypt")],
     "17": _renews,
     "18": _replaces,
     "19": _answers,
 }
 
 
-def _rows(job: Job, computers: Mapping[str, str], deed: str) -> list[Row]:
+def _rows(state: State, number: str, deeds: Deeds) -> Iterator[Row]:
     """One row for each computer: what is to be done and why, what it uses now, what it will use."""
-    now, then = _in_use(job), {n: thumbprint(c) for n, c in job.records.current().items()}
-    new = "made in this change" if job.number in ("12", "17", "18", "19") else ""
-    return [
-        {
-            "computer": name,
-            "who": job.site[name].owner,
-            "to do": deed + (f": {why}" if why else ""),
-            "old certificate": now.get(name, ""),
-            "new certificate": (new or then.get(name, "")) if "certificate" in deed else "",
-        }
-        for name, why in computers.items()
-    ]
+    now = _in_use(state)
+    new = "made in this change" if number in ("12", "17", "18", "19") else ""
+    for computers, deed in deeds:
+        for name, why in computers.items():
+            then = new or state.thumbprints.get(name, "")
+            yield {
+                "computer": name,
+                "who": state.site[name].owner,
+                "to do": deed + (f": {why}" if why else ""),
+                "old certificate": now.get(name, ""),
+                "new certificate": then if "certificate" in deed else "",
+            }
 
 
-def _in_use(job: Job) -> dict[str, str]:
+def _in_use(state: State) -> dict[str, str]:
     """Computer → the thumbprints that its services use, as its inventory says."""
-    stores = job.records.inventories()
-    return {name: ", ".join(sorted(set(held.bindings.values()))) for name, held in stores.items()}
+    return {
+        name: ", ".join(sorted(set(held.bindings.values())))
+        for name, held in state.inventories.items()
+    }
 
 
-def _standing_still(job: Job, hosts: list[str] | None) -> Iterable[str]:
+def _standing_still(state: State, number: str, hosts: list[str] | None) -> Iterable[str]:
     """What stands still at each visit that switches something, in the order of the visits."""
-    if job.number not in ("15", "17", "18", "19"):
+    if number not in ("15", "17", "18", "19"):
         return
-    if job.number == "17":
-        yield from (_if_nobody_acts(row) for row in goes_dark(job)[:_MOST_DARK])
-    wanted = set(missing_encryption(job)) | set(hosts or ())
-    for step in switch_on(job.site):
-        if step.host in wanted or (step.host and job.number == "18"):
+    if number == "17":
+        yield from (_if_nobody_acts(row) for row in dark_to_come(state)[:_MOST_DARK])
+    wanted = set(missing_encryption(state)) | set(hosts or ())
+    for step in switch_on(state.site):
+        if step.host in wanted or (step.host and number == "18"):
             yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
 
 
@@ -166,8 +153,8 @@ def _if_nobody_acts(row: Mapping[str, object]) -> str:
     )
 
 
-def _deadline(job: Job, text: str, hosts: list[str] | None) -> str:
+def _deadline(state: State, text: str, hosts: list[str] | None) -> str:
     """Until when one can turn back; where that is the end of certificates, the first of them."""
-    current = job.records.current() if job.number == "17" else {}
+    current = state.current
     ends = [(current[n].not_valid_after_utc, n) for n in hosts or () if n in current]
     return f"{text}: {min(ends)[0]:%Y-%m-%d}, {min(ends)[1]}" if ends else text

@@ -326,8 +326,10 @@ def survey_command(
     wanted = read_targets(targets or [])
     trusted, expected = _roots(roots), {}
     if site:
-        wanted += site_targets(read_site(find_table(site)))
-        more, expected = _of_the_records(find_table(site), folder)
+        path = find_table(site)
+        described = read_site(path)
+        wanted += site_targets(described)
+        more, expected = _of_the_records(path, described, folder)
         trusted += more
     if not wanted:
         raise ValueError("Nothing to look at: name servers, or a site's table with --site")
@@ -767,16 +769,15 @@ def _roots(paths: list[Path] | None) -> "list[x509.Certificate]":
     return found
 
 
-def _of_the_records(path: Path, folder: str) -> "tuple[list[x509.Certificate], dict[str, str]]":
+def _of_the_records(
+    path: Path, site: "Site", folder: str
+) -> "tuple[list[x509.Certificate], dict[str, str]]":
     """The CA of a site's records, and what each server should present; nothing if none are kept."""
     from vmscert.job import records_folder
-    from vmscert.windows import thumbprint
+    from vmscert.state import read_state
 
-    records = Records(folder or records_folder(path))
-    if not records.has_authority:
-        return [], {}
-    issued = {host: thumbprint(one) for host, one in records.current().items()}
-    return [records.ca_certificate], issued
+    state = read_state(Records(folder or records_folder(path)), site, datetime.now(UTC))
+    return ([state.signing_ca], state.thumbprints) if state.has_authority else ([], {})
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:

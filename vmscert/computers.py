@@ -137,7 +137,7 @@ def _pfx(host: Host, stores: Stores, encryption: str) -> Iterator[Finding]:
 
 def _registered(site: Site, host: Host, stores: Stores) -> Iterator[Finding]:
     """Look whether every component calls a management server by one of its names."""
-    managers = [one for one in site if "management server" in one.roles]
+    managers = site.with_role("management server")
     known = {name.lower() for one in managers for name in one.names}
     for component, address in stores.registered.items():
         name = _host_of(address)

@@ -4,7 +4,7 @@ A run that was stopped at any point is continued by the next one. What people ca
 computers, and what comes back, is in `carrying`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,10 +21,11 @@ from vmscert.missing import missing_ca, missing_certificates
 from vmscert.records import read_pfx
 from vmscert.rehearsal import served_by
 from vmscert.releases import pfx_encryption
-from vmscert.site import CSR, PFX, THIRD_PARTY, Host
+from vmscert.site import CSR, PFX, THIRD_PARTY, Connection, Host
+from vmscert.state import State
 from vmscert.trust import diagnose
 from vmscert.verify import Verification, verify_connections, verify_simulated
-from vmscert.windows import thumbprint
+from vmscert.windows import Stores, thumbprint
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
@@ -35,7 +36,7 @@ def create_ca(job: Job, *, key_bits: int = ROOT.key_bits, years: int = 10) -> x5
     job.permit()
     one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
     with job.records.lock():  # looked at inside: a second run that waited finds it done
-        if missing_ca(job):
+        if missing_ca(job.state()):
             profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
             password = job.secret("CA", new=True)
             authority = create_authority(ca_name(job), job.at, profile)
@@ -59,9 +60,10 @@ def issue_certificates(
     """
     job.permit()
     with job.records.lock():  # looked at inside: a second run that waited finds it done
-        missing = (n for n in missing_certificates(job) if job.site[n].enrolment == PFX)
+        missing = missing_certificates(job.state())
         profile = replace(SERVER, days=days, key_bits=key_bits)
-        return list(_issue(job, dict.fromkeys(missing, profile), "issue", password))
+        mine = dict.fromkeys((n for n in missing if job.site[n].enrolment == PFX), profile)
+        return list(_issue(job, mine, "issue", password))
 
 
 def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
@@ -73,17 +75,18 @@ def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
     """
     job.permit()
     with job.records.lock():
+        state = job.state()
         waiting = [
-            (host, csr)
+            (host, state.requests[host.name])
             for host in job.site.servers
-            if host.enrolment == CSR and (csr := job.records.request(host.name)) is not None
+            if host.enrolment == CSR and host.name in state.requests
         ]
         if not waiting:
             return []
         authority = job.records.authority(job.secret("CA"))
         _note_abandoned(job)
         return [
-            _signed(job, authority, host, csr, _as_before(job, host.name, days))
+            _signed(job, authority, host, csr, _as_before(state, host.name, days))
             for host, csr in waiting
         ]
 
@@ -94,17 +97,27 @@ def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str
     ValueError if the certificate is not for the key of the request, or if a client that trusts
     the root would find anything wrong with it under any name of the table.
     """
+    issued = receive_answer(job, host, job.state().requests.get(host), answer)
+    return _issued_row(host, issued, "the key stays there")
+
+
+def receive_answer(
+    job: Job,
+    host: str,
+    csr: x509.CertificateSigningRequest | None,
+    answer: Iterable[x509.Certificate],
+) -> Issued:
+    """Keep an answer, as `receive` does, to a request that was read already."""
     if job.site[host].enrolment != THIRD_PARTY:
         raise ValueError(f"{host} has no certificate of another CA: see 'enrolment' in the table")
     found = list(answer)
-    csr = job.records.request(host)
     mine = [one for one in found if csr is not None and one.public_key() == csr.public_key()]
     if not mine:
         raise ValueError(f"No certificate here fits the request of {host}: bring the CA's answer")
     issued = Issued(mine[0], None, tuple(one for one in found if one not in mine))
     issued = replace(issued, issuers=_path_above(job, host, issued))
     job.records.save_signed(host, issued, at=job.at, runbook=job.number, action="receive")
-    return _issued_row(host, issued, "the key stays there")
+    return issued
 
 
 def renew_certificates(
@@ -123,38 +136,36 @@ def renew_certificates(
     """
     job.permit()
     wanted = set(hosts)
-    if strangers := sorted(wanted - {host.name for host in job.site}):
+    if strangers := sorted(name for name in wanted if name not in job.site):
         raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
-        wanted -= renewed(job)
+        state = job.state()
+        wanted -= _renewed(job, state)
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
-        profiles = {name: _as_before(job, name, days) for name in mine}
-        keys = {} if new_key else {name: _kept_key(job, name) for name in mine}
+        profiles = {name: _as_before(state, name, days) for name in mine}
+        keys = {} if new_key else {name: _kept_key(job, state, name) for name in mine}
         return list(_issue(job, profiles, "renew", password, keys))
 
 
-def renewed(job: Job) -> set[str]:
-    """Return the servers whose newest certificate was renewed in this change."""
-    if job.change is None:
-        return set()
-    lines = job.records.ledger.entries()[job.change.plan.lines :]
-    paths = job.records.certificate_paths()
+def _renewed(job: Job, state: State) -> set[str]:
+    """The servers whose newest certificate was renewed in this change."""
+    lines = state.entries[job.change.plan.lines :] if job.change else ()
     new = {(entry.host, entry.thumbprint) for entry in lines if entry.action == "renew"}
-    return {host for host, path in paths.items() if (host, path.stem) in new}
+    return {host for host, label in state.thumbprints.items() if (host, label) in new}
 
 
-def _as_before(job: Job, name: str, days: int) -> Profile:
+def _as_before(state: State, name: str, days: int) -> Profile:
     """What a server's new certificate contains: what the old one did, unless it says otherwise.
 
     One that ended with its CA does not hand that on, and none is too long for phones.
     """
-    old = job.records.current().get(name)
+    old = state.current.get(name)
     if old is None:
         return replace(SERVER, days=days or SERVER.days)
     life = (old.not_valid_after_utc - old.not_valid_before_utc).days
-    above = job.records.issuers()[name]
+    above = state.issuers[name]
     capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
-    if PHONES in job.site[name].groups:
+    if PHONES in state.site[name].groups:
         life = min(life, PHONES_LIMIT.days)
     size = getattr(old.public_key(), "key_size", 0)
     bits = next((bits for bits in SERVER_KEY_BITS if bits >= size), SERVER.key_bits)
@@ -165,9 +176,9 @@ def _as_before(job: Job, name: str, days: int) -> Profile:
     )
 
 
-def _kept_key(job: Job, name: str) -> RSAPrivateKey:
+def _kept_key(job: Job, state: State, name: str) -> RSAPrivateKey:
     """The private key of a server's newest certificate, out of its PFX."""
-    path = job.records.pfx_paths().get(name)
+    path = state.pfx.get(name)
     if path is None:
         raise ValueError(f"The key of {name} is not here: renew it with a new one")
     key = read_pfx(path, job.secret("PFX")).key
@@ -177,10 +188,13 @@ def _kept_key(job: Job, name: str) -> RSAPrivateKey:
 
 def due_certificates(job: Job, on: datetime) -> list[Due]:
     """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
-    ca = [("CA", job.records.ca_certificate)]
-    known = {host.name for host in job.site}
-    servers = ((name, one) for name, one in job.records.current().items() if name in known)
-    return due([*ca, *servers], on)
+    return due_of(job.state(), on)
+
+
+def due_of(state: State, on: datetime) -> list[Due]:
+    """Tell what ends when, as `due_certificates` does, of a state that was read already."""
+    servers = ((name, one) for name, one in state.current.items() if name in state.site)
+    return due([("CA", state.signing_ca), *servers], on)
 
 
 def verify_site(job: Job, computer: str = "") -> list[Verification]:
@@ -188,13 +202,20 @@ def verify_site(job: Job, computer: str = "") -> list[Verification]:
 
     Over the network or, in a rehearsal, on loopback.
     """
+    state = job.state()
     wanted = [c for c in job.site.connections if computer in ("", c.client, c.server)]
-    stores = job.records.inventories()
-    expected = {name: thumbprint(c) for name, c in job.records.current().items()}
+    return verify_links(job, state, wanted, state.inventories)
+
+
+def verify_links(
+    job: Job, state: State, links: Sequence[Connection], stores: Mapping[str, Stores]
+) -> list[Verification]:
+    """Make these connections, as `verify_site` does, where computers hold what `stores` say."""
+    right = state.thumbprints
     if not job.rehearsal:
-        return list(verify_connections(job.site, stores, expected, job.at, connections=wanted))
-    served = {name: served_by(job, job.site[name]) for name in {c.server for c in wanted}}
-    return list(verify_simulated(job.site, stores, served, expected, job.at, wanted))
+        return list(verify_connections(job.site, stores, right, job.at, connections=links))
+    served = {name: served_by(job, state, job.site[name]) for name in {c.server for c in links}}
+    return list(verify_simulated(job.site, stores, served, right, job.at, links))
 
 
 def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None = None) -> str:
@@ -286,11 +307,10 @@ def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, 
 
 
 def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
-    end = issued.certificate.not_valid_after_utc
     return {
         "server": name,
         "names": ", ".join(issued.names),
-        "until": f"{end:%Y-%m-%d}" + (" (ends with the CA)" if issued.capped else ""),
+        "until": issued.until,
         "private key": key,
         "thumbprint": thumbprint(issued.certificate),
     }

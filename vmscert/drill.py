@@ -23,14 +23,15 @@ from vmscert.authority import Authority
 from vmscert.cafiles import CaFiles
 from vmscert.carrying import loads
 from vmscert.handover import pack
-from vmscert.job import Check, Job
+from vmscert.job import Check
 from vmscert.keyfile import decrypt_key
 from vmscert.ledger import iso
 from vmscert.recordkey import known_keys
-from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, read_pfx
+from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, certificate_entries, read_pfx
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, Host, Site
 from vmscert.sitetable import read_site
+from vmscert.state import read_state
 from vmscert.tls import handshake
 from vmscert.trust import diagnose
 
@@ -149,7 +150,7 @@ def _opens(restored: _Restored) -> str:
 
 
 def _tallies(copy: Records) -> str:
-    told = {(entry.host, entry.thumbprint) for entry in copy.certificate_entries()}
+    told = {(e.host, e.thumbprint) for e in certificate_entries(copy.ledger.entries())}
     lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in copy.abandoned()]
     for path in sorted(copy.folder.glob("servers/*/*.cer")):
         if (path.parent.name, path.stem) not in told:
@@ -164,7 +165,7 @@ def _tallies(copy: Records) -> str:
 
 def _serials(copy: Records) -> str:
     given = defaultdict(set)
-    for entry in copy.certificate_entries():
+    for entry in certificate_entries(copy.ledger.entries()):
         if entry.action not in OF_OTHERS:  # other CAs have serial numbers of their own
             given[entry.serial].add(entry.thumbprint)
     twice = [serial for serial, labels in given.items() if len(labels) > 1]
@@ -178,13 +179,13 @@ def _readable(restored: _Restored) -> str:
 
 
 def _pfx_files(restored: _Restored) -> str:
-    bad = []
-    for host, path in restored.records.pfx_paths().items():
+    bad, state = [], read_state(restored.records, Site("", ()), restored.at)
+    for host, path in state.pfx.items():
         try:
             read_pfx(path, restored.pfx_password)
         except ValueError as error:
             bad.append(f"{host}, {error}")
-    for host, path in restored.records.key_paths().items():
+    for host, path in state.keys.items():
         try:
             decrypt_key(path.read_bytes(), restored.pfx_password)
         except ValueError as error:
@@ -208,8 +209,7 @@ def _issues(restored: _Restored) -> str:
 
 def _packs(restored: _Restored) -> str:
     site = restored.site()
-    job = Job("restore drill", site, restored.records, restored.at)
-    for load in loads(job, [_server(site)]):
+    for load in loads(read_state(restored.records, site, restored.at), [_server(site)]):
         pack(load)
     return ""
 

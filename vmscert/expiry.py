@@ -1,6 +1,7 @@
 """What ends when: the warning that XProtect does not give."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -77,15 +78,16 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     Certificates that live shorter than `PLAN` days warn at a third and a sixth of their life. What
     has no end that can be read has no row: `lasts()` tells.
     """
-    rows: dict[str, Due] = {}
+    seen: dict[str, list[Sight]] = defaultdict(list)
     for one in met:
         sight = one if isinstance(one, Sight) else Sight(one[0], one[1])
-        if lasts(sight.signed):
-            row = _due(sight, at)
-            known = rows.get(row.fingerprint)
-            rows[row.fingerprint] = _merged(known, row) if known else row
-    told = list(rows.values())
-    return sorted((_unless_replaced(row, told) for row in told), key=lambda row: row.not_after)
+        seen[fingerprint(sight.signed)].append(sight)
+    told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
+    by_name: dict[str, list[Due]] = defaultdict(list)
+    for row in told:
+        for name in row.names if row.kind == "server" else ():
+            by_name[name].append(row)
+    return sorted((_unless_replaced(row, by_name) for row in told), key=lambda row: row.not_after)
 
 
 def lasts(signed: Signed) -> tuple[datetime, datetime] | None:
@@ -110,13 +112,14 @@ def kind_of(certificate: x509.Certificate) -> str:
     return "server" if read.serves else "certificate"
 
 
-def _due(sight: Sight, at: datetime) -> Due:
-    signed = sight.signed
+def _due(sights: Sequence[Sight], at: datetime) -> Due:
+    """One certificate with all its places, and the first word on everything else."""
+    signed = sights[0].signed
     told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
     start, end = lasts(signed) or (at, at)
     renew_on = _renew_on(told["kind"], start, end)
     return Due(
-        label=sight.label,
+        label=sights[0].label,
         not_before=start,
         not_after=end,
         days_left=(end - at).days,
@@ -124,9 +127,9 @@ def _due(sight: Sight, at: datetime) -> Due:
         status=_status(end - start, end - at, at >= renew_on and told["kind"] == "CA"),
         renew_on=renew_on,
         fingerprint=fingerprint(signed),
-        owner=sight.owner,
-        note=sight.note,
-        where=(sight.where,) if sight.where else (),
+        owner=next((one.owner for one in sights if one.owner), ""),
+        note=next((one.note for one in sights if one.note), ""),
+        where=tuple(dict.fromkeys(one.where for one in sights if one.where)),
         **told,
     )
 
@@ -179,21 +182,11 @@ def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
     return timedelta(days=PLAN), timedelta(days=WARNING), timedelta(days=CRITICAL)
 
 
-def _merged(known: Due, again: Due) -> Due:
-    """One certificate that was met twice: all its places, and the first word on everything else."""
-    return replace(
-        known,
-        owner=known.owner or again.owner,
-        note=known.note or again.note,
-        where=tuple(dict.fromkeys((*known.where, *again.where))),
-    )
-
-
-def _unless_replaced(row: Due, told: Sequence[Due]) -> Due:
+def _unless_replaced(row: Due, by_name: Mapping[str, Sequence[Due]]) -> Due:
     """Let a certificate rest that no client meets since a newer one has all of its names."""
     met = not row.where or any(place.startswith(IN_USE) for place in row.where)
     if met or row.kind != "server" or not row.names:
         return row
-    later = (one for one in told if one.not_before > row.not_before and one.kind == "server")
+    later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
     newer = any(set(row.names) <= set(one.names) for one in later)
     return replace(row, status="replaced") if newer else row

@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vmscert.agenda import goes_dark
+from vmscert.agenda import dark_to_come
 from vmscert.authority import SERVER
-from vmscert.deeds import due_certificates
+from vmscert.deeds import due_of
 from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.job import Job
@@ -21,6 +21,7 @@ from vmscert.ledger import Entry
 from vmscert.pages import faces, render
 from vmscert.records import DRILL
 from vmscert.site import Site, named
+from vmscert.state import State
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
@@ -41,22 +42,24 @@ def write_handbook(job: Job) -> Path:
 
 def handbook(job: Job) -> str:
     """Return the page as Markdown."""
-    site, stores = job.site, job.records.inventories()
+    site, state = job.site, job.state()
+    stores = state.inventories
     silent = [host.name for host in site.clients if host.name not in stores]
     confirmed = {one.port for one in site.connections if one.confirmed}
     odd = {(one.port, one.group) for one in site.connections if one.port not in confirmed}
+    dated = sorted([*_ends(state), *_routine(state), *_list(state)], key=lambda dated: dated[0])
     return render(
         f"{NAME}.md",
         site=site,
         at=job.at,
         rehearsal=job.rehearsal,
-        keyless=job.records.adopted_without_key,
+        keyless=state.adopted_without_key,
         most=_MOST,
-        dates=sorted([*_ends(job), *_routine(job), *_list(job)], key=lambda dated: dated[0]),
-        dark=_dark(job),
+        dates=dated,
+        dark=_dark(state),
         occasions=facts("occasions"),
         owners=_owners(site),
-        changes=_last_changes(job),
+        changes=_last_changes(state),
         folder=facts("folder"),
         place=f'"{job.folder}"' if " " in job.folder else job.folder,
         silent=named(silent),
@@ -65,14 +68,14 @@ def handbook(job: Job) -> str:
     )
 
 
-def _ends(job: Job) -> Iterator[Dated]:
+def _ends(state: State) -> Iterator[Dated]:
     """When certificates are to be renewed, several of one day together."""
-    rows = [row for row in due_certificates(job, job.at) if row.label != "CA"]
+    rows = [row for row in due_of(state, state.at) if row.label != "CA"]
     for end, same in groupby(rows, lambda row: row.not_after.date()):
         every = list(same)
         names = named([row.label for row in every])
         yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
-    for label, ca in job.records.cas().items():
+    for label, ca in state.cas.items():
         if label in ("CA", "next CA"):
             # A server certificate that is issued later ends with its CA, before its own time.
             end = ca.not_valid_after_utc
@@ -82,27 +85,27 @@ def _ends(job: Job) -> Iterator[Dated]:
             yield end - timedelta(days=SERVER.days), what, "18"
 
 
-def _routine(job: Job) -> Iterator[Dated]:
+def _routine(state: State) -> Iterator[Dated]:
     """The drill twice a year, counted from the last that passed, else from today."""
-    passed = [e for e in job.records.ledger.entries() if e.action == DRILL and e.result == "passed"]
+    passed = [e for e in state.entries if e.action == DRILL and e.result == "passed"]
     last = datetime.fromisoformat(passed[-1].time) if passed else None
-    when = last + _HALF_A_YEAR if last else job.at
+    when = last + _HALF_A_YEAR if last else state.at
     told = f"the last passed on {last:%Y-%m-%d}" if last else "none has passed yet"
     yield when, f"copy this folder to a second place, and try that copy in a drill: {told}", ""
 
 
-def _list(job: Job) -> Iterator[Dated]:
+def _list(state: State) -> Iterator[Dated]:
     """When to sign a new revocation list: a week before the end of the one that there is."""
-    crl = job.records.crl
+    crl = state.crl
     if crl is not None and crl.next_update_utc:
         end = crl.next_update_utc
         yield end - _A_WEEK, f"sign a new revocation list: this one ends on {end:%Y-%m-%d}", "19"
 
 
-def _dark(job: Job) -> list[tuple[str, int, str]]:
+def _dark(state: State) -> list[tuple[str, int, str]]:
     """Day, links and causes of what goes dark if nobody acts; `vmscert due` tells the hour."""
     found = []
-    for day, same in groupby(goes_dark(job), lambda row: str(row["dark from"])[:10]):
+    for day, same in groupby(dark_to_come(state), lambda row: str(row["dark from"])[:10]):
         rows: list[dict[str, Any]] = list(same)
         # Short: most are certificates of servers.
         ends = [row["because"].removesuffix(" ends") for row in rows]
@@ -120,9 +123,9 @@ def _owners(site: Site) -> list[tuple[str, str]]:
     return [(who, named(names)) for who, names in rows]
 
 
-def _last_changes(job: Job) -> list[dict[str, str]]:
+def _last_changes(state: State) -> list[dict[str, str]]:
     """The last days on which somebody changed something, newest first."""
-    every = groupby(job.records.ledger.entries(), lambda entry: (entry.day, entry.runbook))
+    every = groupby(state.entries, lambda entry: (entry.day, entry.runbook))
     rows = [_change(day, runbook, list(same)) for (day, runbook), same in every]
     return rows[: -_CHANGES - 1 : -1]
 

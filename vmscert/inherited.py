@@ -91,8 +91,8 @@ def audit(job: Job, found: Inheritance, key_in_user_store: bool = False) -> list
     `key_in_user_store` is what no file tells: whether the key lies in somebody's CurrentUser\\My;
     an inventory of that computer shows it, too.
     """
-    stores = job.records.inventories().values()
-    wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, list(stores))]
+    stores = list(job.records.inventories().values())
+    wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, stores)]
     wrong += [(name, "bare-key") for name in found.bare]
     wrong += [(name, "locked") for name in found.locked]
     for host in job.site.servers:
@@ -124,7 +124,7 @@ def adopt(job: Job, found: Inheritance) -> list[dict[str, str]]:
     """
     job.permit()
     with job.records.lock():
-        cas = job.records.cas()
+        cas = job.state().cas
         if cas and found.ca not in cas.values():
             raise Stop(f"{job.folder} has another CA already: adopt into a new folder (FOLDER)")
         if not cas:
@@ -256,11 +256,10 @@ def _stays_shut(path: Path, password: str) -> bool:
 
 def verify_adoption(job: Job, found: Inheritance) -> list[Check]:
     """Return what must hold once a CA was taken over, read back from the files."""
-    records = job.records
-    current = records.current()
-    lost = [h.name for h in job.site.servers if found.of(h) and h.name not in current]
-    problems = "; ".join(records.ledger.problems())
-    adopted = found.ca in records.cas().values()
+    state = job.state()
+    lost = [h.name for h in job.site.servers if found.of(h) and h.name not in state.current]
+    problems = "; ".join(state.problems)
+    adopted = found.ca in state.cas.values()
     return [
         Check("the CA is filed", adopted, "" if adopted else "Run the cell above again"),
         Check("every certificate that fits a server is filed", not lost, ", ".join(lost)),

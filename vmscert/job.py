@@ -12,6 +12,7 @@ from vmscert.facts import DATA, HOME
 from vmscert.keyfile import check_password
 from vmscert.records import Records
 from vmscert.site import Site
+from vmscert.state import State, read_state
 
 EXAMPLE = DATA / "sites" / "example.csv"
 NOBODY = (
@@ -66,6 +67,10 @@ class Job:
         """The folder of the records, short where it lies within the kit."""
         folder = self.records.folder.resolve()
         return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
+
+    def state(self) -> State:
+        """Read what the site's folder says now, to look at; anew after something was done."""
+        return read_state(self.records, self.site, self.at)
 
     def permit(self) -> None:
         """Raise Stop unless this may change something: a rehearsal may, and an approved plan."""

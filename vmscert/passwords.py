@@ -79,7 +79,7 @@ def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
     that everybody may know. RuntimeError if there is nobody and nothing was set: then nobody could
     ever open the files.
     """
-    wanted = missing_certificates(job) if hosts is None else hosts
+    wanted = missing_certificates(job.state()) if hosts is None else hosts
     if not any(job.site[name].enrolment == PFX for name in wanted):
         return Password("", "No PFX file is made in this run, so there is no new password.")
     if job.rehearsal or os.environ.get("VMSCERT_PFX_PASSWORD"):

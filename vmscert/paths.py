@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -55,11 +55,17 @@ class Reading:
     """One certificate's parts, each read when first asked for, None if it can't be read.
 
     pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
+    A certificate is read once for all who ask: a site asks for the same ones again and again.
     """
 
-    def __init__(self, certificate: x509.Certificate) -> None:
-        self.certificate = certificate
-        self.broken: dict[str, Unreadable] = {}
+    certificate: x509.Certificate
+    broken: dict[str, Unreadable]
+
+    @lru_cache(maxsize=4096)
+    def __new__(cls, certificate: x509.Certificate) -> "Reading":
+        made = super().__new__(cls)
+        made.certificate, made.broken = certificate, {}
+        return made
 
     def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
         try:
@@ -232,23 +238,17 @@ class Reading:
         return own and self.subject is not None and self.subject == self.issuer
 
 
-_kept = lru_cache(maxsize=256)(Reading)  # what a client holds is asked of every server
-
-
 class Question:
     """What is asked, and all certificates at hand, each read once."""
 
     def __init__(self, name, at, presented, roots, intermediates, lists=()) -> None:
-        readings: dict[x509.Certificate, Reading] = {}
+        once = cache(Reading)
 
-        def read(certificates: Iterable[x509.Certificate], reader: Any = Reading) -> list[Reading]:
-            found = [
-                readings.get(one) or readings.setdefault(one, reader(one)) for one in certificates
-            ]
-            return list(dict.fromkeys(found))
+        def read(certificates: Iterable[x509.Certificate]) -> list[Reading]:
+            return list(dict.fromkeys(map(once, certificates)))
 
         self.name, self.at, self.lists = name, at, tuple(lists)
-        self.roots, more = read(roots, _kept), read(intermediates, _kept)
+        self.roots, more = read(roots), read(intermediates)
         self.presented = read(presented)
         self.anchors = set(self.roots)
         self._trusted_names = {root.subject for root in self.roots}

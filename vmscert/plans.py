@@ -15,7 +15,7 @@ from vmscert.expiry import PLAN, Due
 from vmscert.facts import facts
 from vmscert.job import Check, Job
 from vmscert.looks import VERIFIED
-from vmscert.missing import lacking_roots, missing_certificates, missing_groups
+from vmscert.missing import missing_certificates, missing_groups, without_roots
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
@@ -43,7 +43,7 @@ def describe_ca(job: Job) -> list[Row]:
 
 def plan_certificates(job: Job) -> list[Row]:
     """Each server, the names its certificate will carry, and what is to be done."""
-    missing = missing_certificates(job)
+    missing = missing_certificates(job.state())
     return [
         {
             "server": host.name,
@@ -58,12 +58,12 @@ def plan_certificates(job: Job) -> list[Row]:
 
 def check_issued(job: Job) -> list[Finding]:
     """What a client that trusts its root would find wrong with each certificate, by any name."""
-    issuers = job.records.issuers()
+    state = job.state()
     return [
         finding
-        for name, certificate in job.records.current().items()
-        if name in _names(job.site)
-        for above in (issuers[name],)
+        for name, certificate in state.current.items()
+        if name in job.site
+        for above in (state.issuers[name],)
         for asked in job.site[name].issued_names
         for finding in diagnose([certificate, *above[:-1]], asked, [above[-1]], job.at).findings
     ]
@@ -71,8 +71,8 @@ def check_issued(job: Job) -> list[Finding]:
 
 def check_inventories(job: Job) -> list[Finding]:
     """All that is wrong with the site as far as its computers have reported."""
-    records = job.records
-    return check_site(job.site, records.inventories(), job.at, records.pfx_encryptions())
+    state = job.state()
+    return check_site(job.site, state.inventories, job.at, state.pfx_encryptions)
 
 
 def who_trusts_whom(site: Site) -> list[Row]:
@@ -155,8 +155,9 @@ def switching_checks(job: Job) -> list[Check]:
 
     A server is ready when all that call it hold the CA certificate, as their inventories say.
     """
-    trusting = {host.name for host in job.site.clients} - set(lacking_roots(job))
-    left = missing_groups(job)  # not bound to the newest certificates
+    state = job.state()
+    trusting = {host.name for host in job.site.clients} - set(without_roots(state))
+    left = missing_groups(state)  # not bound to the newest certificates
     to_do = [
         step
         for step in switch_on(job.site)
@@ -272,14 +273,10 @@ def renewal_view(job: Job) -> datetime:
     """The day from which expiry is seen: today, or in a rehearsal a month before the end."""
     if not job.rehearsal:
         return job.at
-    ends = [row.not_after for row in due_certificates(job, job.at) if row.label in _names(job.site)]
+    ends = [row.not_after for row in due_certificates(job, job.at) if row.label in job.site]
     return min(ends) - timedelta(days=30)
 
 
 def due_servers(ends: Iterable[Due], within_days: int = PLAN) -> list[str]:
     """The servers among these whose certificate ends within so many days."""
     return [row.label for row in ends if row.label != "CA" and row.days_left <= within_days]
-
-
-def _names(site: Site) -> set[str]:
-    return {host.name for host in site.servers}

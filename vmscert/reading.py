@@ -27,6 +27,7 @@ from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
 from vmscert.sitetable import read_site
+from vmscert.state import read_state
 from vmscert.tls import Handshake
 from vmscert.trust import Finding
 from vmscert.windows import thumbprint
@@ -104,9 +105,11 @@ def check_path(
     """Return what a path is, and the findings about it."""
     if is_site_folder(path):  # its CA, and what computers reported against its table
         records = Records(path)
-        site, found = read_site(records.table), check_ca(records.ca_certificate, at)
-        found += check_site(site, records.inventories(), at, records.pfx_encryptions())
-        about = f"a site's folder: {len(site)} computers, {counted(records.current())}"
+        site = read_site(records.table)
+        state = read_state(records, site, at)
+        found = check_ca(state.signing_ca, at)
+        found += check_site(site, state.inventories, at, state.pfx_encryptions)
+        about = f"a site's folder: {len(site)} computers, {counted(state.current)}"
         return Document(about), list(dict.fromkeys(found))
     if path.suffix.lower() == ".csv":
         site = read_site(path)

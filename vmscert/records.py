@@ -25,7 +25,7 @@ import json
 import os
 import platform
 import re
-from collections import defaultdict
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -33,13 +33,14 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from filelock import FileLock, Timeout
 
-from vmscert.authority import Authority, Issued, is_signed_by
+from vmscert.authority import Authority, Issued
 from vmscert.cafiles import CaFiles
 from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
@@ -57,6 +58,26 @@ BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
 DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
+_RUN = secrets.token_hex(8)  # tells this run from one before it that had the same number
+
+
+def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return the lines of a ledger that tell of a server's certificate, oldest first."""
+    return tuple(entry for entry in entries if entry.action in CERTIFICATES)
+
+
+def came_without_key(entries: Iterable[Entry]) -> bool:
+    """Whether the CA was taken over from somebody whose key could not be."""
+    made = [e for e in entries if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
+    return bool(made) and made[-1].action == ADOPT_CA and made[-1].key == _NO_KEY
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Read a server's certificate; ValueError in a sentence where it is none any more."""
+    try:
+        return x509.load_der_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise ValueError(f"{path} is damaged: restore it from the backup") from None
 
 
 class Records:
@@ -92,24 +113,34 @@ class Records:
             ) from None
         try:
             if not mine_already:
-                self._sign_the_lock()
-                sweep(self.folder)
+                self._clear_away()
                 self._settle()
             yield
         finally:
             self._lock.release()
 
-    def _sign_the_lock(self) -> None:
-        """Say who holds the lock, for whoever waits: Windows lets nobody read a locked file."""
-        told = {**whoami(), "process": os.getpid()}
-        self._lock_holder.write_text(json.dumps(told), encoding="utf-8")
+    def _clear_away(self) -> None:
+        """Remove what a killed run left, where another one had the lock last; say who has it now.
+
+        To look through a large folder takes long, and whoever ends in peace leaves nothing there.
+        """
+        me = {**whoami(), "process": os.getpid(), "run": _RUN}
+        if self._signed() != me:
+            sweep(self.folder)
+            self._lock_holder.write_text(json.dumps(me), encoding="utf-8")
+
+    def _signed(self) -> dict[str, Any]:
+        """Who had the lock last, or has it: Windows lets nobody read a locked file itself."""
+        try:
+            return dict(json.loads(self._lock_holder.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def _holder(self) -> str:
-        try:
-            told = json.loads(self._lock_holder.read_text(encoding="utf-8"))
-            return f"{told['user']} on {told['machine']} (process {told['process']})"
-        except (OSError, ValueError, LookupError, TypeError):
+        told = self._signed()
+        if not {"user", "machine", "process"} <= set(told):
             return "another run"
+        return f"{told['user']} on {told['machine']} (process {told['process']})"
 
     @property
     def _lock_holder(self) -> Path:
@@ -167,17 +198,6 @@ class Records:
         found = (CaFiles(path.parent).certificate for path in self.folder.glob("former/*/ca.cer"))
         return tuple(sorted(found, key=lambda one: one.not_valid_before_utc))
 
-    def cas(self) -> dict[str, x509.Certificate]:
-        """Return label → every CA of this site: "CA" signs now, the others will or did."""
-        now = {"CA": self.ca_certificate} if self._ca.cer.exists() else {}
-        then = {"next CA": self.next_ca} if self.next_ca else {}
-        former = {f"former CA {thumbprint(one)[:8]}": one for one in self.former_cas}
-        return now | then | former
-
-    def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate | None:
-        """Return which CA of this site signed a certificate, if one did."""
-        return next((ca for ca in self.cas().values() if is_signed_by(certificate, ca)), None)
-
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
         if self.adopted_without_key:
@@ -190,9 +210,7 @@ class Records:
     @property
     def adopted_without_key(self) -> bool:
         """Whether the CA was taken over from somebody whose key could not be."""
-        made = [e for e in self.ledger.entries() if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
-        last = made[-1] if made else None
-        return last is not None and last.action == ADOPT_CA and last.key == _NO_KEY
+        return came_without_key(self.ledger.entries())
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
@@ -328,53 +346,6 @@ class Records:
                 self.note("10", "adopt", certificate, host=host, at=at, note="key stays there")
                 write_once(path, certificate.public_bytes(Encoding.DER))
 
-    def current(self) -> dict[str, x509.Certificate]:
-        """Return host → the newest certificate that was issued and is complete on disk."""
-        return {host: _certificate(path) for host, path in self.certificate_paths().items()}
-
-    def certificate_paths(self) -> dict[str, Path]:
-        """Return host → the file of its newest complete certificate, in the ledger's order."""
-        return {
-            entry.host: self._file(entry)
-            for entry in self.certificate_entries()
-            if self._is_complete(entry)
-        }
-
-    def pfx_paths(self) -> dict[str, Path]:
-        """Return host → the PFX of its newest complete certificate, where the key is kept here."""
-        found = {host: path.with_suffix(".pfx") for host, path in self.certificate_paths().items()}
-        return {host: path for host, path in found.items() if path.exists()}
-
-    def key_paths(self) -> dict[str, Path]:
-        """Return host → the PEM file of the key of its newest certificate, where one was made."""
-        found = {host: path.with_suffix(".key") for host, path in self.pfx_paths().items()}
-        return {host: path for host, path in found.items() if path.exists()}
-
-    def issuers(self) -> dict[str, tuple[x509.Certificate, ...]]:
-        """Return host → the CAs above its newest certificate, nearest first, root last."""
-        return {host: self._above(path) for host, path in self.certificate_paths().items()}
-
-    def _above(self, path: Path) -> tuple[x509.Certificate, ...]:
-        beside = path.with_suffix(".issuers.pem")
-        if beside.exists():
-            return tuple(x509.load_pem_x509_certificates(beside.read_bytes()))
-        issuer = self.issuer_of(_certificate(path))
-        return (issuer or self.ca_certificate,)
-
-    def superseded(self) -> dict[str, tuple[str, ...]]:
-        """Return host → the thumbprints of its older certificates, oldest first, if it has any."""
-        labels: dict[str, dict[str, None]] = defaultdict(dict)
-        for entry in self.certificate_entries():
-            if self._is_complete(entry):
-                labels[entry.host][entry.thumbprint] = None
-        return {host: tuple(found)[:-1] for host, found in labels.items() if len(found) > 1}
-
-    def pfx_encryptions(self) -> dict[str, str]:
-        """Return host → encryption of the PFX of its newest complete certificate."""
-        issued = (entry for entry in self.ledger.entries() if entry.action in _ISSUED)
-        noted = {entry.thumbprint: entry.encryption for entry in issued}
-        return {host: noted[path.stem] for host, path in self.pfx_paths().items()}
-
     def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
         """Note that a key is in other hands: what it belongs to is never to be trusted again.
 
@@ -382,33 +353,23 @@ class Records:
         """
         self.note("19", BAR, certificate, host=host, at=at, note=note)
 
-    def barred(self) -> tuple[tuple[x509.Certificate, str], ...]:
-        """Return (certificate, its server or nothing for a CA) of everything that was barred."""
-        cas = {thumbprint(ca): ca for ca in self.cas().values()}
-        return tuple(
-            (cas[e.thumbprint] if not e.host else _certificate(self._file(e)), e.host)
-            for e in self.ledger.entries()
-            if e.action == BAR
-        )
-
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
-        told = {e.thumbprint for e in self.ledger.entries() if e.action == "abandon"}
+        entries = self.ledger.entries()
+        told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
         return tuple(
             entry
-            for entry in self.certificate_entries()
-            if entry.thumbprint not in told and not self._is_complete(entry)
+            for entry in certificate_entries(entries)
+            if entry.thumbprint not in told and not self.is_complete(entry)
         )
 
-    def certificate_entries(self) -> tuple[Entry, ...]:
-        """Return the lines of the ledger that tell of a server's certificate, oldest first."""
-        return tuple(entry for entry in self.ledger.entries() if entry.action in CERTIFICATES)
-
-    def _file(self, entry: Entry) -> Path:
+    def certificate_file(self, entry: Entry) -> Path:
+        """Return where the certificate lies of which a line tells."""
         return self.folder / "servers" / entry.host / f"{entry.thumbprint}.cer"
 
-    def _is_complete(self, entry: Entry) -> bool:
-        path = self._file(entry)
+    def is_complete(self, entry: Entry) -> bool:
+        """Whether the certificate of which a line tells is on disk, with its key if it was made."""
+        path = self.certificate_file(entry)
         key = entry.action not in _ISSUED or path.with_suffix(".pfx").exists()
         return key and path.exists()
 
@@ -420,11 +381,11 @@ class Records:
 
     def handed_over(self, host: str) -> Path | None:
         """Return the newest folder that was made for a computer."""
-        return _newest(self.folder / "hand-over" / host)
+        return newest_folder(self.folder / "hand-over" / host)
 
     def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
         """Return the newest roll-out folder if it holds just these files, else a new one."""
-        newest = _newest(self.folder / "roll-out")
+        newest = newest_folder(self.folder / "roll-out")
         held = {one.name: one.read_bytes() for one in newest.iterdir()} if newest else {}
         if newest and held == with_sums(files):
             return newest
@@ -462,18 +423,16 @@ class Records:
             path = self._request(host)
             path.rename(_free(path.with_name(f"{host}.refused.req")))
 
-    def request(self, host: str) -> x509.CertificateSigningRequest | None:
-        """Return what a computer asks for, if its request came back and is not answered yet."""
-        path = self._request(host)
-        csr = x509.load_pem_x509_csr(path.read_bytes()) if path.exists() else None
-        return None if csr is None or self.is_answered(host, csr) else csr
-
-    def is_answered(self, host: str, csr: x509.CertificateSigningRequest) -> bool:
+    def is_answered(
+        self,
+        host: str,
+        csr: x509.CertificateSigningRequest,
+        opened: Callable[[Path], x509.Certificate] = read_certificate,
+    ) -> bool:
         """Tell whether a certificate for the key of this request was issued already."""
         key = csr.public_key()
-        paths = (self.folder / "servers" / host).glob("*.cer")
-        made = (x509.load_der_x509_certificate(path.read_bytes()) for path in paths)
-        return any(one.public_key() == key for one in made)
+        made = (self.folder / "servers" / host).glob("*.cer")
+        return any(opened(path).public_key() == key for path in made)
 
     def _request(self, host: str) -> Path:
         return self.folder / "requests" / f"{host}.req"
@@ -485,14 +444,22 @@ class Records:
         """
         csr = _asked(stores) if stores.request else None
         with self.lock():
-            write_atomic(self.folder / "inventory" / f"{stores.host}.json", write_inventory(stores))
+            write_atomic(self._inventory(stores.host), write_inventory(stores))
             if csr is not None:
                 self.save_request(stores.host, csr)
+
+    def inventory(self, host: str) -> Stores | None:
+        """Return what a computer's inventory file says, if one came back."""
+        path = self._inventory(host)
+        return read_inventory(path) if path.exists() else None
 
     def inventories(self) -> dict[str, Stores]:
         """Return host → what its inventory file says; ValueError names a file that won't open."""
         found = map(read_inventory, sorted((self.folder / "inventory").glob("*.json")))
         return {stores.host: stores for stores in found}
+
+    def _inventory(self, host: str) -> Path:
+        return self.folder / "inventory" / f"{host}.json"
 
     # The story
 
@@ -547,10 +514,6 @@ class Records:
             self.ledger.append(*(replace(entry, **told) for entry in entries))
 
 
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.load_der_x509_certificate(path.read_bytes())
-
-
 def whoami() -> dict[str, str]:
     """Return who runs this, and on which computer, as far as the system tells."""
     try:
@@ -570,8 +533,8 @@ def _asked(stores: Stores) -> x509.CertificateSigningRequest:
         ) from None
 
 
-def _newest(place: Path) -> Path | None:
-    """The newest of the folders that `_dated` made; the tenth of a day comes after the second."""
+def newest_folder(place: Path) -> Path | None:
+    """Return the newest folder of a date in a place; the tenth of a day comes after the second."""
     named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*"))  # no copy of a hand
     found = {(name[1], int(name[2] or 1)): path for name, path in named if name}
     return found[max(found)] if found else None

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from cryptography import x509
 
@@ -13,9 +14,10 @@ from vmscert.keyfile import decrypt_key
 from vmscert.ledger import Entry, iso
 from vmscert.records import read_pfx
 from vmscert.site import PFX, Host
-from vmscert.switching import switch_on, turns
+from vmscert.state import State
+from vmscert.switching import TRUST, Step, by_host, turns
 from vmscert.visits import HEALTHY, Computer, ScriptError, Trouble
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 
 def walk(
@@ -27,20 +29,38 @@ def walk(
     folders, and bring back what `take_back()` reads; the errands come back as they are.
     """
     errands = list(errands)
-    if not job.rehearsal:
-        return errands
-    with job.records.lock():
-        done = [
-            replace(one, result=_visit(job, one, (troubles or {}).get(one.host, HEALTHY)))
-            for one in errands
-        ]
-        job.records.note_all(
-            Entry(
-                iso(job.at), job.number, "simulated", one.host, note=f"{one.command}: {one.result}"
+    return Walk(job).visits(errands, troubles or {}) if job.rehearsal else errands
+
+
+class Walk:
+    """Somebody who goes from computer to computer in a rehearsal, and knows the site's order."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.newest = job, job.state().thumbprints
+
+    @cached_property
+    def turns(self) -> dict[str, list[tuple[Step, ...]]]:
+        """Computer → its visits to switch encryption on, in their order."""
+        return by_host(turns(self.job.site))
+
+    @cached_property
+    def steps(self) -> dict[int, Step]:
+        """Number → the step of these visits."""
+        return {one.number: one for host in self.turns.values() for turn in host for one in turn}
+
+    def visits(self, errands: Iterable[Errand], troubles: Mapping[str, Trouble]) -> list[Errand]:
+        """Go there, and note how each visit ended."""
+        job = self.job
+        with job.records.lock():
+            done = [
+                replace(one, result=_visit(self, one, troubles.get(one.host, HEALTHY)))
+                for one in errands
+            ]
+            notes = ((one.host, f"{one.command}: {one.result}") for one in done)
+            job.records.note_all(
+                Entry(iso(job.at), job.number, "simulated", host, note=note) for host, note in notes
             )
-            for one in done
-        )
-    return done
+        return done
 
 
 def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
@@ -48,23 +68,23 @@ def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
     return Computer(host, job.records.folder / "simulated", trouble)
 
 
-def served_by(job: Job, host: Host) -> dict[int, Issued | None]:
+def served_by(job: Job, state: State, host: Host) -> dict[int, Issued | None]:
     """Return port → what the simulated computer serves there: what was imported and bound."""
     computer = simulated(job, host)
     used = computer.stores(job.at).used
-    opened = {label: _opened(job, computer, label) for label in set(used.values())}
+    opened = {label: _opened(job, state, computer, label) for label in set(used.values())}
     return {port: opened.get(used.get(group, "")) for port, group in host.ports}
 
 
-def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
+def _visit(walk: Walk, errand: Errand, trouble: Trouble) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
-    host = job.site[errand.host]
+    job, host = walk.job, walk.job.site[errand.host]
     if host.only_pem:
         return _pem_visit(job, errand)
     name, *said = shlex.split(errand.command)
     options = dict(zip(said[::2], said[1::2], strict=True))
     phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
-    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(job, host, turn):
+    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(walk, host, turn):
         trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
     computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.certified else job.secret("PFX")
@@ -72,7 +92,7 @@ def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
         script = job.records.folder / errand.folder / name
         visit = (script, job.at, password, phase or "Prepare", turn)
         if "-ByHand" in options:
-            computer.run(*visit, _seen(job, computer))
+            computer.run(*visit, _seen(walk, computer))
         else:
             computer.run(*visit)
         result = "done"
@@ -83,10 +103,10 @@ def _visit(job: Job, errand: Errand, trouble: Trouble) -> str:
     return result
 
 
-def _seen(job: Job, computer: Computer) -> list[str]:
+def _seen(walk: Walk, computer: Computer) -> list[str]:
     """The groups that say nothing and use the newest certificate, as a person sees who looks."""
-    newest = thumbprint(job.records.current()[computer.host.name])
-    given = computer.stores(job.at).given
+    newest = walk.newest[computer.host.name]
+    given = computer.stores(walk.job.at).given
     return [group for group in computer.host.unsaid_groups if given.get(group) == newest]
 
 
@@ -111,21 +131,24 @@ def _pem_visit(job: Job, errand: Errand) -> str:
     return "done"
 
 
-def _out_of_turn(job: Job, host: Host, turn: int) -> bool:
+def _out_of_turn(walk: Walk, host: Host, turn: int) -> bool:
     """Whether a step that comes before this turn has not been done on its computer yet."""
-    steps = switch_on(job.site)
-    bound = {host.name: simulated(job, host).stores(job.at).bindings for host in job.site.servers}
-    done = {s.number for s in steps if s.number and set(s.groups) <= set(bound[s.host])}
-    mine = [one for one in turns(job.site) if one[0].host == host.name][turn - 1]
-    waits = {number for step in mine for number in step.waits_for if number}
-    return bool(waits - done - {step.number for step in mine})
+    mine = walk.turns[host.name][turn - 1]
+    waits = {number for step in mine for number in step.waits_for if number != TRUST}
+    before = (walk.steps[number] for number in waits - {step.number for step in mine})
+    return any(set(step.groups) - _bound(walk.job, step.host) for step in before)
 
 
-def _opened(job: Job, computer: Computer, label: str) -> Issued | None:
+def _bound(job: Job, name: str) -> set[str]:
+    """The certificate groups that a simulated computer has switched on."""
+    return set(simulated(job, job.site[name]).stores(job.at).bindings)
+
+
+def _opened(job: Job, state: State, computer: Computer, label: str) -> Issued | None:
     """A certificate of a simulated computer with its key: from the PFX, or made there."""
     if computer.pfx(label).exists():
         issued = read_pfx(computer.pfx(label), job.secret("PFX"))
-        issuer = job.records.issuer_of(issued.certificate)
+        issuer = state.issuer_of(issued.certificate)
         return replace(issued, issuers=(issuer,) if issuer else ())
     stores = computer.stores(job.at)
     held = stores.find(label)

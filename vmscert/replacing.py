@@ -18,23 +18,23 @@ def overlap_of(job: Job) -> Overlap:
     Stand-ins take the place of the next CA, if it is there, and of what it will sign. After the
     next CA has taken over, its certificates are real, and the one before it is the old one.
     """
-    records = job.records
+    state = job.state()
     mine = [host for host in job.site.servers if host.enrolment != THIRD_PARTY]
-    roots = [above[-1] for above in records.issuers().values()]
-    old, current = records.ca_certificate, records.current()
+    roots = [above[-1] for above in state.issuers.values()]
+    old, current = state.signing_ca, state.current
     stores = planned_stores(
-        job.site, records.inventories(), list(dict.fromkeys((old, *roots))), current, job.at
+        job.site, state.inventories, list(dict.fromkeys((old, *roots))), current, job.at
     )
-    former = records.former_cas[-1:]
-    if records.next_ca is None and any(
+    former = state.former_cas[-1:]
+    if state.next_ca is None and any(
         one in held.root for one in former for held in stores.values()
     ):
         made = {h.name: current[h.name] for h in mine if h.name in current}
         leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
         return Overlap(job.site, stores, former[0], old, leaves)
     orders = {host.name: host.issued_names for host in mine}
-    new, leaves = stand_ins(orders, records.next_ca or "the next CA", job.at)
-    known = {name: _standing(held, records.next_ca, new) for name, held in stores.items()}
+    new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
+    known = {name: _standing(held, state.next_ca, new) for name, held in stores.items()}
     return Overlap(job.site, known, old, new, leaves)
 
 

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cached_property
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from vmscert.authority import subject_names
-from vmscert.deeds import receive
+from vmscert.deeds import receive_answer
 from vmscert.inventory import parse_inventory
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.paths import Reading
 from vmscert.reading import read
 from vmscert.site import PFX, Host
+from vmscert.state import State
 
 # An inventory may be younger than the notebook that was opened for it; by more, a clock is wrong.
 _AHEAD = timedelta(days=2)
@@ -26,15 +30,7 @@ def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) ->
     several. An inventory that is older than the one that is there is not kept. ValueError in one
     sentence for anything that no computer of this site has to say.
     """
-    if _is_json(data):
-        return _inventory(job, name, data)
-    document = read(data)
-    if document.requests:
-        return _request(job, name, document.requests[0])
-    if document.certificates:
-        more = (read(one).certificates for one in beside if not _is_json(one))
-        return _answer(job, name, list(document.certificates), [c for found in more for c in found])
-    raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
+    return _Desk(job, beside).take(name, data)
 
 
 def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bool]]:
@@ -43,11 +39,10 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     One that is odd stops no other.
     """
     files = list(files)
-    beside = [data for _, data in files]
-    told = []
+    desk, told = _Desk(job, [data for _, data in files]), []
     for name, data in files:
         try:
-            told.append((take_back(job, name, data, beside), True))
+            told.append((desk.take(name, data), True))
         except (ValueError, OSError) as error:
             told.append((f"not kept: {error}", False))
     return told
@@ -76,7 +71,7 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
         stores = parse_inventory(data)
     except ValueError as error:
         raise ValueError(f"{name}: {error}. Run inventory.ps1 there again") from None
-    if stores.host not in {host.name for host in job.site}:
+    if stores.host not in job.site:
         raise ValueError(
             f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
         )
@@ -85,7 +80,7 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
             f"{name} is of {stores.at:%Y-%m-%d}, which is still to come: set the clock of "
             f"{stores.host}, and run inventory.ps1 there again"
         )
-    kept = job.records.inventories().get(stores.host)
+    kept = job.records.inventory(stores.host)
     if kept is not None and kept.at > stores.at:
         return f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
     job.records.save_inventory(stores)
@@ -93,49 +88,95 @@ def _inventory(job: Job, name: str, data: bytes) -> str:
     return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
 
 
-def _request(job: Job, name: str, csr: x509.CertificateSigningRequest) -> str:
-    common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    asked = (*(str(one.value) for one in common), *subject_names(csr))
-    host = _asking(job, asked)
-    if host is None:
-        names = ", ".join(dict.fromkeys(asked)) or "no name"
-        raise ValueError(
-            f"{name} asks for {names}: no server of the table that makes its own key has that name"
-        )
-    job.records.save_request(host.name, csr)
-    _note(job, host.name, name)
-    return f"{host.name}: a request for {', '.join(subject_names(csr))}"
+class _Desk:
+    """Where files are taken back that came together: the site's state is read once for them."""
 
+    def __init__(self, job: Job, files: Iterable[bytes]) -> None:
+        self.job, self._files = job, list(files)
 
-def _asking(job: Job, asked: Iterable[str]) -> Host | None:
-    """The server that a request comes from: the first name says it, for a node of a cluster too."""
-    mine = {name: one for one in _own_keys(job) for name in (one.name, one.fqdn, *one.aliases)}
-    return next((mine[name.lower()] for name in asked if name.lower() in mine), None)
+    def take(self, name: str, data: bytes) -> str:
+        """Keep one file, and say in one sentence what it was."""
+        if _is_json(data):
+            return _inventory(self.job, name, data)
+        document = read(data)
+        if document.requests:
+            return self._request(name, document.requests[0])
+        if document.certificates:
+            return self._answer(name, list(document.certificates))
+        raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
 
+    @cached_property
+    def _named(self) -> dict[str, Host]:
+        """Name → the server that makes its own key and has it."""
+        own = (host for host in self.job.site.servers if host.enrolment != PFX)
+        return {name: one for one in own for name in (one.name, one.fqdn, *one.aliases)}
 
-def _answer(
-    job: Job, name: str, mine: list[x509.Certificate], beside: list[x509.Certificate]
-) -> str:
-    """Keep another CA's answer: a certificate of this file, with the CAs of all that came."""
-    found = [*mine, *beside]
-    # A file that holds CAs only goes with an answer in another file.
-    own = [one for one in mine if not Reading(one).is_ca]
-    keys = [one.public_key() for one in own or found]
-    for host in _own_keys(job):
-        csr = job.records.request(host.name)
-        if csr is not None and csr.public_key() in keys:
-            row = receive(job, host.name, found)
-            _note(job, host.name, name)
-            return f"{host.name}: its certificate until {row['until']}"
-    above = job.records.issuers()
-    for host, certificate in job.records.current().items():
-        if found[0] in (certificate, *above[host]):
+    @cached_property
+    def _state(self) -> State:
+        return self.job.state()
+
+    @cached_property
+    def _beside(self) -> list[x509.Certificate]:
+        """All certificates of these files."""
+        found = (read(data).certificates for data in self._files if not _is_json(data))
+        return list(dict.fromkeys(one for several in found for one in several))
+
+    @cached_property
+    def _waiting(self) -> dict[bytes, Host]:
+        """Public key → the server whose request for it waits for an answer."""
+        requests = self._state.requests.items()
+        own = {_spki(csr.public_key()): self._named.get(host) for host, csr in requests}
+        return {key: host for key, host in own.items() if host}
+
+    @cached_property
+    def _known(self) -> dict[x509.Certificate, str]:
+        """Certificate → a server that has it, or has it above its own."""
+        state = self._state
+        return {
+            one: host
+            for host, newest in reversed(state.current.items())
+            for one in (newest, *state.issuers[host])
+        }
+
+    def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
+        job, common = self.job, csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        asked = (*(str(one.value) for one in common), *subject_names(csr))
+        # The first name says it, for a node of a cluster too.
+        host = next(filter(None, (self._named.get(name.lower()) for name in asked)), None)
+        if host is None:
+            names = ", ".join(dict.fromkeys(asked)) or "no name"
+            raise ValueError(
+                f"{name} asks for {names}: no server of the table that makes its own key has that "
+                f"name"
+            )
+        job.records.save_request(host.name, csr)
+        _note(job, host.name, name)
+        for part in ("_state", "_waiting", "_known"):  # to be read anew
+            self.__dict__.pop(part, None)
+        return f"{host.name}: a request for {', '.join(subject_names(csr))}"
+
+    def _answer(self, name: str, mine: list[x509.Certificate]) -> str:
+        """Keep another CA's answer: a certificate of this file, with the CAs of all that came."""
+        # A file that holds CAs only goes with an answer in another file.
+        own = [one for one in mine if not Reading(one).is_ca]
+        found = [*mine, *(one for one in self._beside if not own or Reading(one).is_ca)]
+        for key in (Reading(one).spki for one in own or found):
+            if host := self._waiting.get(key):
+                csr = self._state.requests[host.name]
+                issued = receive_answer(self.job, host.name, csr, found)
+                _note(self.job, host.name, name)
+                del self._waiting[key]
+                self._known.update(dict.fromkeys(issued.chain, host.name))
+                return f"{host.name}: its certificate until {issued.until}"
+        if host := self._known.get(found[0]):
             return f"{host}: what {name} holds is there already"
-    raise ValueError(f"{name} fits no request that waits for an answer: is it another server's?")
+        raise ValueError(
+            f"{name} fits no request that waits for an answer: is it another server's?"
+        )
 
 
-def _own_keys(job: Job) -> list[Host]:
-    return [host for host in job.site.servers if host.enrolment != PFX]
+def _spki(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _note(job: Job, host: str, name: str) -> None:

@@ -13,6 +13,7 @@ from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.rehearsal import walk
 from vmscert.sitetable import find_table, read_site
+from vmscert.state import State
 
 
 def open_runbook(
@@ -41,13 +42,14 @@ def open_runbook(
 
 def precheck(job: Job) -> list[Check]:
     """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
+    state = job.state()
     checks = [
         Check(f"{job.site.name}: {len(job.site)} computers, records in {_place(job)}", True),
-        Check("the ledger is unbroken", *_unbroken(job)),
+        _unbroken(state),
     ]
     for number, stage in STAGES.items():
         if number < job.number and number not in _UNDER_WAY.get(job.number, ()):
-            checks.append(_stage_check(number, job, f"Run {stage.runbook} first"))
+            checks.append(_stage_check(number, state, f"Run {stage.runbook} first"))
             if not checks[-1].ok:
                 break
     return checks
@@ -55,11 +57,8 @@ def precheck(job: Job) -> list[Check]:
 
 def verify_stage(job: Job) -> list[Check]:
     """Return what this runbook was to achieve, read back from files and inventories."""
-    todo = "Carry the folder there and bring the inventory back"
-    return [
-        _stage_check(job.number, job, todo),
-        Check("the ledger is unbroken", *_unbroken(job)),
-    ]
+    state, todo = job.state(), "Carry the folder there and bring the inventory back"
+    return [_stage_check(job.number, state, todo), _unbroken(state)]
 
 
 def _place(job: Job) -> str:
@@ -114,17 +113,16 @@ STAGES = {
 def _catch_up(job: Job) -> None:
     """Carry out the earlier runbooks of a rehearsal, where they have not been."""
     for number, stage in STAGES.items():
-        if number < job.number and MISSING[number](job):
+        if number < job.number and MISSING[number](job.state()):
             stage.rehearse(replace(job, runbook=stage.runbook))
 
 
-def _unbroken(job: Job) -> tuple[bool, str]:
-    problems = job.records.ledger.problems()
-    return not problems, "; ".join(problems)
+def _unbroken(state: State) -> Check:
+    return Check("the ledger is unbroken", not state.problems, "; ".join(state.problems))
 
 
-def _stage_check(number: str, job: Job, todo: str) -> Check:
-    missing = MISSING[number](job)
+def _stage_check(number: str, state: State, todo: str) -> Check:
+    missing = MISSING[number](state)
     named = "; ".join(f"{host}: {what}" for host, what in list(missing.items())[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return Check(STAGES[number].achieved, not missing, f"{named}{more}. {todo}" if missing else "")

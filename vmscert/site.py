@@ -148,6 +148,9 @@ class Site:
     def __getitem__(self, name: str) -> Host:
         return self._by_name[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
 
@@ -168,9 +171,9 @@ class Site:
         """Every encrypted connection of the site, also those that stay inside one computer."""
         found: dict[tuple[str, str, int, str], list[dict[str, str]]] = defaultdict(list)
         for row in facts("xprotect/connections"):
-            for server in self._by_role[row["server"]]:
+            for server in self.with_role(row["server"]):
                 if row["group"] not in server.left_off:
-                    for client in self._by_role[row["client"]]:
+                    for client in self.with_role(row["client"]):
                         key = (client.name, server.name, int(row["port"]), row["group"])
                         found[key].append(row)
         return tuple(
@@ -209,7 +212,7 @@ class Site:
                 f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
                 for row in facts("xprotect/components")
                 if row["left_to_person"] == "yes"
-                for host in self._by_role[row["role"]]
+                for host in self.with_role(row["role"])
             ),
             *(
                 f"{named([host.name for host in asked])}: {row['question']}{doubt(row['tag'])}"
@@ -243,7 +246,7 @@ class Site:
         """For each component that is installed beside roles: whom it talks to, and who has it."""
         return [
             (
-                {one.name: None for one in self._by_role[row["talks_to"]]},
+                {one.name: None for one in self.with_role(row["talks_to"])},
                 {
                     one.name: None
                     for one in self.hosts
@@ -270,9 +273,13 @@ class Site:
             (server.name, row["group"])
             for row in facts("xprotect/connections")
             if row["client"] == role and row["plain_port"] in ("", row["port"])
-            for server in self._by_role[row["server"]]
+            for server in self.with_role(row["server"])
             if row["group"] not in server.left_off
         ]
+
+    def with_role(self, role: str) -> list[Host]:
+        """Return the computers that have a role."""
+        return self._by_role[role]
 
     @cached_property
     def _by_role(self) -> dict[str, list[Host]]:

@@ -1,5 +1,6 @@
 """Where each computer stands: to do, carried, reported back, verified; and what is next."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from vmscert.ledger import Entry, iso
 from vmscert.missing import PHASES, missing_retirement
 from vmscert.pemfiles import LOOK
 from vmscert.site import PFX, THIRD_PARTY, Host
+from vmscert.state import State
 from vmscert.windows import Stores
 
 # What the ledger says of a computer, and how far that brings it.
@@ -38,35 +40,36 @@ class Standing:
 
 def board(job: Job) -> list[Standing]:
     """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
-    lacking, stores = _lacking(job), job.records.inventories()
-    later = missing_retirement(job) if job.number >= "17" else {}
+    state = job.state()
+    lacking, visits = _lacking(state, job.number), _visits(state)
+    later = missing_retirement(state) if job.number >= "17" else {}
     found = []
     for host in job.site.clients:
         if any(is_for(host) for number, (_, is_for) in _WALKED.items() if number <= job.number):
             phase, lacks = lacking.get(host.name, ("", ""))
             if phase:
-                found.append(_standing(job, host, phase, lacks, stores.get(host.name)))
+                found.append(_standing(state, host, phase, lacks, visits[host.name]))
             else:
-                found.append(_done(host, later.get(host.name, ""), stores.get(host.name)))
+                held = state.inventories.get(host.name)
+                found.append(_done(host, later.get(host.name, ""), held))
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
 
 def mark_carried(job: Job, hosts: Iterable[str]) -> None:
     """Note that somebody has taken their folders to these computers."""
-    known = {host.name for host in job.site}
     chosen = list(hosts)
-    if strangers := [name for name in chosen if name not in known]:
+    if strangers := [name for name in chosen if name not in job.site]:
         raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     job.records.note_all(Entry(iso(job.at), job.number, "carried", name) for name in chosen)
 
 
-def _lacking(job: Job) -> dict[str, tuple[str, str]]:
+def _lacking(state: State, runbook: str) -> dict[str, tuple[str, str]]:
     """Computer → the first phase that it still needs, and what it lacks for that."""
     found: dict[str, tuple[str, str]] = {}
     for number, (phase, is_for) in _WALKED.items():
-        if number <= job.number:
-            for name, what in PHASES[phase].lacking(job).items():
-                if is_for(job.site[name]):
+        if number <= runbook:
+            for name, what in PHASES[phase].lacking(state).items():
+                if is_for(state.site[name]):
                     found.setdefault(name, (phase, what))
     return found
 
@@ -79,37 +82,45 @@ def _done(host: Host, later: str, stores: Stores | None) -> Standing:
     return Standing(host.name, host.owner, "verified", "", then)
 
 
-def _standing(job: Job, host: Host, phase: str, lacks: str, stores: Stores | None) -> Standing:
+def _standing(state: State, host: Host, phase: str, lacks: str, told: list[Entry]) -> Standing:
     """Where a computer stands with the phase that it needs next."""
-    visits = _visits(job, host.name, PHASES[phase].command_at(host))
-    state = _STATES[visits[-1].action] if visits else STATES[0]
-    return Standing(host.name, host.owner, state, lacks, _next(job, host, state, visits, stores))
+    visits = _since_it_was_ordered(told, PHASES[phase].command_at(host))
+    stands = _STATES[visits[-1].action] if visits else STATES[0]
+    return Standing(host.name, host.owner, stands, lacks, _next(state, host, stands, visits))
 
 
-def _visits(job: Job, host: str, command: str) -> list[Entry]:
-    """What the ledger says of a computer since it was last to be visited for this command."""
-    mine = [e for e in job.records.ledger.entries() if e.host == host and e.action in _STATES]
+def _visits(state: State) -> dict[str, list[Entry]]:
+    """Computer → what the ledger says of visits to it, oldest first."""
+    found = defaultdict(list)
+    for entry in state.entries:
+        if entry.action in _STATES:
+            found[entry.host].append(entry)
+    return found
+
+
+def _since_it_was_ordered(visits: list[Entry], command: str) -> list[Entry]:
+    """What happened since a computer was last to be visited for this command."""
     ordered = [
         number
-        for number, entry in enumerate(mine)
+        for number, entry in enumerate(visits)
         if entry.action == "hand over" and entry.command.partition(" -Turn ")[0] == command
     ]
-    return mine[ordered[-1] :] if ordered else []
+    return visits[ordered[-1] :] if ordered else []
 
 
-def _next(job: Job, host: Host, state: str, visits: list[Entry], stores: Stores | None) -> str:
-    if state == "reported back" and job.records.request(host.name) is not None:
+def _next(state: State, host: Host, stands: str, visits: list[Entry]) -> str:
+    if stands == "reported back" and host.name in state.requests:
         asked = f"requests/{host.name}.req"
         return f"send {asked} to its CA" if host.enrolment == THIRD_PARTY else f"sign {asked}"
-    folder = job.records.handed_over(host.name)
+    folder = state.handed_over.get(host.name)
     if not visits or folder is None:
         return "prepare its folder"
-    place, command = folder.relative_to(job.records.folder).as_posix(), visits[0].command
-    if state == "to do":
+    place, command = folder.relative_to(state.folder).as_posix(), visits[0].command
+    if stands == "to do":
         return f"carry {place} there, run {command}"
-    if state == "carried":
+    if stands == "carried":
         return f"run {command} there, bring {host.name}.json back"
-    return _again(command, stores)
+    return _again(command, state.inventories.get(host.name))
 
 
 def _again(command: str, stores: Stores | None) -> str:

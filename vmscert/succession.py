@@ -1,5 +1,6 @@
 """One CA takes over from another, and what was replaced goes: runbooks 17 to 19."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -7,11 +8,12 @@ from cryptography import x509
 
 from vmscert.authority import BACKDATE, ROOT, create_authority
 from vmscert.carrying import Errand
-from vmscert.deeds import ca_name, verify_site
+from vmscert.deeds import ca_name, verify_links, verify_site
 from vmscert.job import Check, Job, Stop
-from vmscert.missing import lacking_roots, missing_retirement
+from vmscert.missing import missing_retirement, without_roots
 from vmscert.records import BAR, PROMOTE_CA
-from vmscert.rehearsal import walk
+from vmscert.rehearsal import Walk
+from vmscert.state import State
 from vmscert.verify import Verification
 from vmscert.windows import thumbprint
 
@@ -25,8 +27,9 @@ def create_next_ca(job: Job) -> x509.Certificate:
     """
     job.permit()
     with job.records.lock():
-        if job.records.next_ca is None and not _has_switched(job):
-            authority = create_authority(_next_name(job), job.at, ROOT)
+        state = job.state()
+        if state.next_ca is None and not _has_switched(job, state):
+            authority = create_authority(_next_name(job, state), job.at, ROOT)
             job.records.save_next(authority, job.secret("CA", new=True), job.at)
     return job.records.next_ca or job.records.ca_certificate
 
@@ -38,8 +41,9 @@ def switch_ca(job: Job) -> x509.Certificate:
     """
     job.permit()
     with job.records.lock():
-        if job.records.next_ca is not None:
-            if lacking := lacking_roots(job):
+        state = job.state()
+        if state.next_ca is not None:
+            if lacking := without_roots(state):
                 named = ", ".join(list(lacking)[:_SHOWN])
                 raise Stop(f"{len(lacking)} computers do not trust the next CA yet, first {named}: "
                            f"bring them their folders, and their inventories back")  # fmt: skip
@@ -54,10 +58,11 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
     keep the old one and its CA, as the way back; in a rehearsal nobody waits.
     """
     links = list(connections)
-    young = set() if job.rehearsal else set(_younger(job, after_days))
+    state = job.state()
+    young = set() if job.rehearsal else set(_younger(state, after_days))
     waiting = {name for one in links if not one.ok for name in (one.client, one.server)}
     waiting |= young | {one.client for one in links if one.server in young}
-    return [name for name in missing_retirement(job) if name not in waiting]
+    return [name for name in missing_retirement(state) if name not in waiting]
 
 
 def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[str, str]]:
@@ -66,33 +71,33 @@ def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[s
     What they certify stays in use until it is replaced; nothing is barred on a computer before.
     """
     job.permit()
-    known = {thumbprint(one) for one, _ in job.records.barred()}
-    current, rows = job.records.current(), []
+    state, rows = job.state(), []
+    known = {thumbprint(one) for one, _ in state.barred}
     for name in hosts:
-        one = job.records.ca_certificate if name == "CA" else current[name]
+        one = state.signing_ca if name == "CA" else state.current[name]
         if thumbprint(one) not in known:
             job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
             rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
     return rows
 
 
-def _younger(job: Job, days: int) -> Iterator[str]:
+def _younger(state: State, days: int) -> Iterator[str]:
     """The servers that got another certificate less than so many days ago."""
-    since = job.at - timedelta(days=days) - BACKDATE
-    for name, one in job.records.current().items():
-        if name in job.records.superseded() and one.not_valid_before_utc > since:
+    since = state.at - timedelta(days=days) - BACKDATE
+    for name, one in state.current.items():
+        if name in state.superseded and one.not_valid_before_utc > since:
             yield name
 
 
-def _has_switched(job: Job) -> bool:
+def _has_switched(job: Job, state: State) -> bool:
     """Whether this change has let its CA take over already."""
     begun = job.change.plan.lines if job.change else 0
-    return any(entry.action == PROMOTE_CA for entry in job.records.ledger.entries()[begun:])
+    return any(entry.action == PROMOTE_CA for entry in state.entries[begun:])
 
 
-def _next_name(job: Job) -> str:
+def _next_name(job: Job, state: State) -> str:
     """A name that no CA of this site has had: two CAs of one name are the hardest fault to find."""
-    taken = {one.subject.rfc4514_string() for one in job.records.cas().values()}
+    taken = {one.subject.rfc4514_string() for one in state.cas.values()}
     name = ca_name(job)
     numbered = (name.replace(f" {job.at:%Y}", f" {job.at:%Y}-{n}") for n in range(2, 100))
     return next(one for one in (name, *numbered) if f"CN={one}" not in taken)
@@ -104,13 +109,24 @@ def walk_and_survey(job: Job, errands: Iterable[Errand]) -> list[dict[str, objec
     One row for each visit: what came of it, and which links from and to that computer are dark now.
     On a real site people walk: look at all links when they are back.
     """
-    rows = []
+    if not job.rehearsal:
+        return list(map(_visit_row, errands))
+    rows, walking, state = [], Walk(job), job.state()
+    links, stores = defaultdict(list), dict(state.inventories)
+    for link in job.site.connections:
+        for name in {link.client, link.server}:
+            links[name].append(link)
     for errand in errands:
-        for done in walk(job, [errand]):
-            dark = tuple(dark_links_now(job, done.host)) if job.rehearsal else ()
-            row = {"computer": done.host, "run": done.command, "result": done.result}
-            rows.append(row | ({"dark links": dark or "none"} if job.rehearsal else {}))
+        (done,) = walking.visits([errand], {})
+        if held := job.records.inventory(done.host):
+            stores[done.host] = held
+        dark = _dark(verify_links(job, state, links[done.host], stores))
+        rows.append({**_visit_row(done), "dark links": tuple(dark) or "none"})
     return rows
+
+
+def _visit_row(errand: Errand) -> dict[str, object]:
+    return {"computer": errand.host, "run": errand.command, "result": errand.result}
 
 
 def dark_links_now(job: Job, computer: str = "") -> list[str]:
@@ -119,17 +135,20 @@ def dark_links_now(job: Job, computer: str = "") -> list[str]:
     All links, or those from and to one computer. A server that still shows its older certificate
     is not dark.
     """
-    refused = (one for one in verify_site(job, computer) if not one.ok)
+    return _dark(verify_site(job, computer))
+
+
+def _dark(links: Iterable[Verification]) -> list[str]:
     return [
         f"{one.client} → {one.server}:{one.port} as {one.name}: {one.verdict}"
-        for one in refused
-        if one.verdict != "wrong-certificate-served"
+        for one in links
+        if not one.ok and one.verdict != "wrong-certificate-served"
     ]
 
 
 def retirement_checks(job: Job) -> list[Check]:
     """What must hold before a change of CA, or of a stolen key, is over: nothing old is left."""
-    left = missing_retirement(job)
+    left = missing_retirement(job.state())
     named = "; ".join(f"{name}: {what}" for name, what in list(left.items())[:_SHOWN])
     todo = f"{named}. Run this again when the visits are due; the change stays open" if left else ""
     return [Check("nothing that was replaced is left on any computer", not left, todo)]
@@ -141,17 +160,18 @@ def answer_compromise(job: Job, stolen: str, reason: str) -> list[str]:
     Stop where the CA's own key was stolen and signs still: first another CA has to take over.
     ValueError for a name that is no server of the site.
     """
-    if stolen != "CA" and stolen not in job.records.current():
+    state = job.state()
+    if stolen != "CA" and stolen not in state.current:
         raise ValueError(f"{stolen!r} is no server with a certificate: name one, or 'CA'")
     job.permit()
     begun = job.change.plan.lines if job.change else 0
     host = "" if stolen == "CA" else stolen
-    lines = job.records.ledger.entries()[begun:]
+    lines = state.entries[begun:]
     if not any(entry.action == BAR and entry.host == host for entry in lines):
         bar_certificates(job, [stolen], reason)
-    barred = {thumbprint(one) for one, _ in job.records.barred()}
-    if thumbprint(job.records.ca_certificate) in barred:
+        state = job.state()
+    barred = {thumbprint(one) for one, _ in state.barred}
+    if thumbprint(state.signing_ca) in barred:
         raise Stop("the CA's own key was stolen, and it signs still: run 18-replace-the-ca now, "
                    "then this runbook again")  # fmt: skip
-    current = {name: thumbprint(one) for name, one in job.records.current().items()}
-    return [name for name, label in current.items() if label in barred]
+    return [name for name, label in state.thumbprints.items() if label in barred]

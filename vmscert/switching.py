@@ -57,6 +57,15 @@ def turns(site: Site) -> list[tuple[Step, ...]]:
     return [tuple(same) for _, same in groupby(steps, key=lambda step: step.host)]
 
 
+def by_host(visits: Iterable[tuple[Step, ...]]) -> dict[str, list[tuple[Step, ...]]]:
+    """Return computer → its steps of each of these visits, in their order."""
+    found = defaultdict(list)
+    for steps in visits:
+        for host, mine in groupby(steps, key=lambda step: step.host):
+            found[host].append(tuple(mine))
+    return found
+
+
 def callers(site: Site, step: Step) -> tuple[str, ...]:
     """Return the computers that call the ports of this step, each once."""
     if step.number == TRUST:
@@ -180,6 +189,8 @@ def _nodes_before(
 ) -> Iterator[tuple[int, str]]:
     """(number, what breaks otherwise) of the nodes of a cluster that come before this one."""
     nodes = {node.name for node in site.nodes(site[step.host])} - {step.host}
+    if not nodes:
+        return
     alike = (other for role in step.roles for other in by_role[role] if other.host in nodes)
     for other in dict.fromkeys(alike):
         if other.number < step.number and set(other.groups) & set(step.groups):

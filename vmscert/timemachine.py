@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from vmscert.acceptance import dark_findings, dark_links
-from vmscert.agenda import of_records
+from vmscert.agenda import outlook_of
 from vmscert.blackout import Outlook, dark, dark_rows
 from vmscert.explorer import Explorer, explore
 from vmscert.job import Job
@@ -26,7 +26,7 @@ def dark_day(outlook: Outlook, day: datetime) -> Shown:
 
 def time_machine(job: Job) -> Explorer:
     """Return a slider over today and each day on which links go dark, set to the first of them."""
-    (outlook,) = of_records(job.site, job.records, job.at).outlooks
+    outlook = outlook_of(job.state())
     ends = {f"{one.since:%Y-%m-%d}": one.since + timedelta(seconds=1) for one in outlook.blackouts}
     days = [job.at, *(day for day in ends.values() if day > job.at)][:_MOST_DAYS]
     shown = explore(lambda day: dark_day(outlook, day), day=days)

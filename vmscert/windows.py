@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -152,6 +152,7 @@ class Stores:
         return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
 
 
+@lru_cache(maxsize=8192)
 def thumbprint(certificate: x509.Certificate) -> str:
     """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
 

@@ -59,7 +59,7 @@ def bench(request, tmp_path_factory, windows):
 def real(windows, monkeypatch):
     """Rehearsals run the real scripts, in place of the simulation of what these do."""
 
-    def served_by(job, host):
+    def served_by(job, _state, host):
         return computer.Computer(host, job.records.folder / "simulated").served()
 
     if sys.platform == "linux":  # where no notebook's kernel, of the other process, takes a port
