@@ -61,7 +61,6 @@ HOUSE = {
     "wire": "authority messages tls",
     "acceptance": "authority computers paths rules site trust windows",
     "expiry": "authority paths rules trust windows",
-    "gates": "facts rules site trust",
     "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
     "ladders": "drawing messages wire",
     "looks": "names paths reach targets tls trust windows",
@@ -97,11 +96,11 @@ HOUSE = {
     "chainfaults": "authority faults looks rules simulate sitetable targets tls",
     "changes": "evidence files job ledger pages planned recordkey records",
     "explorer": "show",
+    "gates": "acceptance check facts missing rules site state switching trust",
     "inherited": "authority expiry facts job paths reading site trust windows",
     "overlap": "acceptance authority computers facts job site switching windows",
     "passwords": "job missing show site",
     "practice": "authority faults looks names reading simulate site surveys targets",
-    "standings": "job ledger missing pemfiles site state windows",
     "changerecord": "changes evidence files job ledger pages recordkey records",
     "channels": "acceptance agenda bands blackout expiry ledger pages picture site",
     "compromise": "acceptance authority computers facts overlap site switching windows",
@@ -115,6 +114,7 @@ HOUSE = {
     ),
     "replacing": "authority bands drawing job overlap site windows",
     "sights": "chainfaults dissect drawing looks paths troubles",
+    "standings": "gates job ledger missing pemfiles rules site state windows",
     "timemachine": "acceptance agenda blackout explorer job picture show",
     "changeplans": "agenda changes compromise facts job missing planned state switching",
     "deeds": (
@@ -128,10 +128,11 @@ HOUSE = {
     "examform": "chainfaults exam forms rules show",
     "handbook": "agenda authority deeds facts files job ledger pages records site state",
     "plans": (
-        "check deeds expiry facts job looks missing releases site switching trust verify windows"
+        "check deeds expiry facts gates job looks missing releases site switching trust "
+        "verify windows"
     ),
     "returns": "authority deeds inventory job ledger paths reading site state",
-    "runbook": "carrying changes deeds job missing records rehearsal sitetable state",
+    "runbook": "carrying changes deeds gates job missing records rehearsal sitetable state",
     "succession": "authority carrying deeds job missing records rehearsal state verify windows",
     "boardform": "job returns show standings",
     "cli": (

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from vmscert.check import check_site
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.facts import facts
+from vmscert.gates import issued_findings, lost_callers, reported_findings
 from vmscert.job import Check, Job
 from vmscert.looks import VERIFIED
-from vmscert.missing import missing_certificates, missing_groups, without_roots
+from vmscert.missing import missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.trust import Finding, diagnose
+from vmscert.trust import Finding
 from vmscert.verify import Verification
 from vmscert.windows import thumbprint
 
@@ -59,20 +59,12 @@ def plan_certificates(job: Job) -> list[Row]:
 def check_issued(job: Job) -> list[Finding]:
     """What a client that trusts its root would find wrong with each certificate, by any name."""
     state = job.state()
-    return [
-        finding
-        for name, certificate in state.current.items()
-        if name in job.site
-        for above in (state.issuers[name],)
-        for asked in job.site[name].issued_names
-        for finding in diagnose([certificate, *above[:-1]], asked, [above[-1]], job.at).findings
-    ]
+    return issued_findings(job.site, state.current, state.issuers, job.at)
 
 
 def check_inventories(job: Job) -> list[Finding]:
     """All that is wrong with the site as far as its computers have reported."""
-    state = job.state()
-    return check_site(job.site, state.inventories, job.at, state.pfx_encryptions)
+    return reported_findings(job.state())
 
 
 def who_trusts_whom(site: Site) -> list[Row]:
@@ -153,10 +145,10 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
 def switching_checks(job: Job) -> list[Check]:
     """What keeps the steps that are still to do, or that nothing does, if they come in their order.
 
-    A server is ready when all that call it hold the CA certificate, as their inventories say.
+    A server is ready when all that call it will accept its newest certificate, as their inventories
+    say.
     """
     state = job.state()
-    trusting = {host.name for host in job.site.clients} - set(without_roots(state))
     left = missing_groups(state)  # not bound to the newest certificates
     to_do = [
         step
@@ -166,11 +158,11 @@ def switching_checks(job: Job) -> list[Check]:
     checks = [
         check
         for step in to_do
-        for check in ready(job.site, step, trusting, range(step.number))
+        for check in ready(job.site, step, lost_callers(state, step), range(step.number))
         if not check.ok
     ]
     servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
-    return checks or [Check(f"all that call {servers} hold the CA certificate", True)]
+    return checks or [Check(f"all that call {servers} accept its newest certificate", True)]
 
 
 def _spans(numbers: Iterable[int]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vmscert.carrying import hand_over
 from vmscert.changes import under_way
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
+from vmscert.gates import lacks
 from vmscert.job import EXAMPLE, Check, Job, folder_of
 from vmscert.missing import MISSING
 from vmscert.records import Records
@@ -122,7 +123,7 @@ def _unbroken(state: State) -> Check:
 
 
 def _stage_check(number: str, state: State, todo: str) -> Check:
-    missing = MISSING[number](state)
+    missing = lacks(state, number)
     named = "; ".join(f"{host}: {what}" for host, what in list(missing.items())[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return Check(STAGES[number].achieved, not missing, f"{named}{more}. {todo}" if missing else "")

@@ -1,13 +1,15 @@
 """Where each computer stands: to do, carried, reported back, verified; and what is next."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from vmscert.gates import stopping_findings
 from vmscert.job import Job
 from vmscert.ledger import Entry, iso
 from vmscert.missing import PHASES, missing_retirement
 from vmscert.pemfiles import LOOK
+from vmscert.rules import Finding
 from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.state import State
 from vmscert.windows import Stores
@@ -42,12 +44,15 @@ def board(job: Job) -> list[Standing]:
     """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
     state = job.state()
     lacking, visits = _lacking(state, job.number), _visits(state)
+    wrong = _stopping(state, job.number, lacking)
     later = missing_retirement(state) if job.number >= "17" else {}
     found = []
     for host in job.site.clients:
         if any(is_for(host) for number, (_, is_for) in _WALKED.items() if number <= job.number):
             phase, lacks = lacking.get(host.name, ("", ""))
-            if phase:
+            if host.name in wrong:
+                found.append(_wrong(host, wrong[host.name]))
+            elif phase:
                 found.append(_standing(state, host, phase, lacks, visits[host.name]))
             else:
                 held = state.inventories.get(host.name)
@@ -72,6 +77,25 @@ def _lacking(state: State, runbook: str) -> dict[str, tuple[str, str]]:
                 if is_for(state.site[name]):
                     found.setdefault(name, (phase, what))
     return found
+
+
+def _stopping(
+    state: State, runbook: str, lacking: Mapping[str, tuple[str, str]]
+) -> dict[str, list[Finding]]:
+    """Computer that lacks nothing → what is wrong there all the same."""
+    return {
+        name: found
+        for number in _WALKED
+        if number <= runbook
+        for name, found in stopping_findings(state, number).items()
+        if name not in lacking
+    }
+
+
+def _wrong(host: Host, found: list[Finding]) -> Standing:
+    told = "; ".join(dict.fromkeys(one.detail for one in found))
+    todo = " ".join(dict.fromkeys(one.rule.remedy_text for one in found))
+    return Standing(host.name, host.owner, STATES[3], told, todo)
 
 
 def _done(host: Host, later: str, stores: Stores | None) -> Standing:

@@ -82,10 +82,10 @@ def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(broken))
 
 
-def ready(site: Site, step: Step, trusting: Collection[str], done: Collection[int]) -> list[Check]:
-    """Return what must hold before this step: earlier steps, and trust of every caller.
+def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]) -> list[Check]:
+    """Return what must hold before this step: earlier steps, and that every caller accepts it.
 
-    `trusting` are the names of the computers that hold the CA certificate.
+    `lost` is computer → why it would go dark.
     """
     checks = [
         Check(f"step {number} is done", number in done, _first(step, number))
@@ -94,10 +94,11 @@ def ready(site: Site, step: Step, trusting: Collection[str], done: Collection[in
     ]
     if TRUST in step.waits_for:
         needing = dict.fromkeys((*callers(site, step), step.host))
-        dark = [name for name in needing if name not in trusting]
-        todo = f"{_in_the_dark(dark)}. Run 13-trust-the-ca-on-clients there first" if dark else ""
-        what = f"{step.host} and all that call it hold the CA certificate"
-        checks.append(Check(what, not dark, todo))
+        dark = [f"{name} goes dark: {lost[name]}" for name in needing if name in lost]
+        more = f"; and {len(dark) - _SHOWN} more" if len(dark) > _SHOWN else ""
+        todo = f"{'; '.join(dark[:_SHOWN])}{more}. Run 13-trust-the-ca-on-clients there first"
+        what = f"{step.host} and all that call it accept its certificate"
+        checks.append(Check(what, not dark, todo if dark else ""))
     return checks
 
 

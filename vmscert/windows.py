@@ -139,8 +139,12 @@ class Stores:
         """Return the stores that use a certificate in these groups; the ones before stay there."""
         held = Personal(certificate, True, tuple(readers))
         others = tuple(one for one in self.personal if one.certificate != certificate)
-        bound = {**self.bindings, **dict.fromkeys(groups, thumbprint(certificate))}
-        return replace(self, personal=(*others, held), bindings=bound)
+        return replace(self, personal=(*others, held)).bound(certificate, groups)
+
+    def bound(self, certificate: x509.Certificate, groups: Iterable[str]) -> "Stores":
+        """Return the stores whose groups use a certificate, whether it is there or not."""
+        used = dict.fromkeys(groups, thumbprint(certificate))
+        return replace(self, bindings={**self.bindings, **used})
 
     def barring(self, *certificates: x509.Certificate) -> "Stores":
         """Return the stores that never trust these certificates again."""
