@@ -1,16 +1,12 @@
 """A site is read once: in one command, and in whatever a notebook calls that only looks."""
 
-import json
-import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import lyon
 import pytest
-from lyon import AT
 
 from vmscert import cli, open_runbook
 from vmscert.agenda import goes_dark

@@ -1,6 +1,7 @@
 """One decision, made in one place: is this text a DNS name or an IP address?"""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 # RFC 1123 letters, digits and hyphens, and the underscore that Windows lets through.
@@ -8,6 +9,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _LONGEST = 253  # letters of a DNS name, RFC 1035 section 2.3.4
 
 
+@lru_cache(maxsize=8192)  # a site asks for the same names again and again
 def parse_name(text: str) -> str | IPv4Address | IPv6Address:
     """Return an IP address, or the DNS name in lower case and ASCII (RFC 5890 A-labels).
 
