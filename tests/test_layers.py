@@ -128,8 +128,7 @@ HOUSE = {
     "examform": "chainfaults exam forms rules show",
     "handbook": "agenda authority deeds facts files job ledger pages records site state",
     "plans": (
-        "check deeds expiry facts gates job looks missing releases site switching trust "
-        "verify windows"
+        "deeds expiry facts gates job looks missing releases site switching trust verify windows"
     ),
     "returns": "authority deeds inventory job ledger paths reading site state",
     "runbook": "carrying changes deeds gates job missing records rehearsal sitetable state",

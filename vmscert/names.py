@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _LONGEST = 253  # letters of a DNS name, RFC 1035 section 2.3.4
 
 
+@lru_cache(maxsize=8192)  # a site asks for the same names again and again
 def parse_name(text: str) -> str | IPv4Address | IPv6Address:
     """Return an IP address, or the DNS name in lower case and ASCII (RFC 5890 A-labels).
 

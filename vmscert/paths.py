@@ -340,7 +340,7 @@ class Question:
             if self._checks <= 0:
                 return False
             self._checks -= max(1, (getattr(issuer.key, "key_size", 0) // 4096) ** 2)
-            self._fits[known] = _fits(child.certificate, issuer.key)
+            self._fits[known] = _fits(child, issuer)
         return self._fits[known]
 
 
@@ -375,14 +375,16 @@ class Path:
         return finding_of(code, where, f"{one.label} {text}", case, severity)
 
 
-def _fits(child: x509.Certificate, key: Any) -> bool | None:
+@lru_cache(maxsize=8192)  # under every name, on every day, the same signature
+def _fits(child: Reading, issuer: Reading) -> bool | None:
     """Tell whether a key made a certificate's signature; None if nobody here can check it."""
+    one, key = child.certificate, issuer.key
     try:
-        how = _arguments(child, key)
+        how = _arguments(one, key)
     except Exception:  # an algorithm, or its parameters, that pyca does not know
         return None
     try:
-        key.verify(child.signature, child.tbs_certificate_bytes, *how)
+        key.verify(one.signature, one.tbs_certificate_bytes, *how)
     except UnsupportedAlgorithm:
         return None
     except (InvalidSignature, TypeError, ValueError):

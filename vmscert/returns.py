@@ -30,7 +30,8 @@ def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) ->
     several. An inventory that is older than the one that is there is not kept. ValueError in one
     sentence for anything that no computer of this site has to say.
     """
-    return _Desk(job, beside).take(name, data)
+    with _Desk(job, beside) as desk:
+        return desk.take(name, data)
 
 
 def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bool]]:
@@ -38,13 +39,13 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
 
     One that is odd stops no other.
     """
-    files = list(files)
-    desk, told = _Desk(job, [data for _, data in files]), []
-    for name, data in files:
-        try:
-            told.append((desk.take(name, data), True))
-        except (ValueError, OSError) as error:
-            told.append((f"not kept: {error}", False))
+    files, told = list(files), []
+    with _Desk(job, [data for _, data in files]) as desk:
+        for name, data in files:
+            try:
+                told.append((desk.take(name, data), True))
+            except (ValueError, OSError) as error:
+                told.append((f"not kept: {error}", False))
     return told
 
 
@@ -66,38 +67,30 @@ def _is_json(data: bytes) -> bool:
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
 
 
-def _inventory(job: Job, name: str, data: bytes) -> str:
-    try:
-        stores = parse_inventory(data)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}. Run inventory.ps1 there again") from None
-    if stores.host not in job.site:
-        raise ValueError(
-            f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
-        )
-    if stores.at > job.at + _AHEAD:
-        raise ValueError(
-            f"{name} is of {stores.at:%Y-%m-%d}, which is still to come: set the clock of "
-            f"{stores.host}, and run inventory.ps1 there again"
-        )
-    kept = job.records.inventory(stores.host)
-    if kept is not None and kept.at > stores.at:
-        return f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
-    job.records.save_inventory(stores)
-    _note(job, stores.host, name)
-    return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
-
-
 class _Desk:
-    """Where files are taken back that came together: the site's state is read once for them."""
+    """Where files are taken back that came together.
+
+    The site's state is read once for them, and the ledger told at the end what was kept.
+    """
 
     def __init__(self, job: Job, files: Iterable[bytes]) -> None:
         self.job, self._files = job, list(files)
+        self._notes: list[Entry] = []
+
+    def __enter__(self) -> "_Desk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.job.records.note_all(self._notes)
+
+    def _note(self, host: str, name: str) -> None:
+        job = self.job
+        self._notes.append(Entry(iso(job.at), job.number, "brought back", host, note=name))
 
     def take(self, name: str, data: bytes) -> str:
         """Keep one file, and say in one sentence what it was."""
         if _is_json(data):
-            return _inventory(self.job, name, data)
+            return self._inventory(name, data)
         document = read(data)
         if document.requests:
             return self._request(name, document.requests[0])
@@ -138,6 +131,30 @@ class _Desk:
             for one in (newest, *state.issuers[host])
         }
 
+    def _inventory(self, name: str, data: bytes) -> str:
+        job = self.job
+        try:
+            stores = parse_inventory(data)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}. Run inventory.ps1 there again") from None
+        if stores.host not in job.site:
+            raise ValueError(
+                f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
+            )
+        if stores.at > job.at + _AHEAD:
+            raise ValueError(
+                f"{name} is of {stores.at:%Y-%m-%d}, which is still to come: set the clock of "
+                f"{stores.host}, and run inventory.ps1 there again"
+            )
+        kept = job.records.inventory(stores.host)
+        if kept is not None and kept.at > stores.at:
+            return (
+                f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
+            )
+        job.records.save_inventory(stores)
+        self._note(stores.host, name)
+        return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
+
     def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
         job, common = self.job, csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         asked = (*(str(one.value) for one in common), *subject_names(csr))
@@ -150,7 +167,7 @@ class _Desk:
                 f"name"
             )
         job.records.save_request(host.name, csr)
-        _note(job, host.name, name)
+        self._note(host.name, name)
         for part in ("_state", "_waiting", "_known"):  # to be read anew
             self.__dict__.pop(part, None)
         return f"{host.name}: a request for {', '.join(subject_names(csr))}"
@@ -164,7 +181,7 @@ class _Desk:
             if host := self._waiting.get(key):
                 csr = self._state.requests[host.name]
                 issued = receive_answer(self.job, host.name, csr, found)
-                _note(self.job, host.name, name)
+                self._note(host.name, name)
                 del self._waiting[key]
                 self._known.update(dict.fromkeys(issued.chain, host.name))
                 return f"{host.name}: its certificate until {issued.until}"
@@ -177,7 +194,3 @@ class _Desk:
 
 def _spki(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _note(job: Job, host: str, name: str) -> None:
-    job.records.note_all([Entry(iso(job.at), job.number, "brought back", host, note=name)])

@@ -35,7 +35,8 @@ def open_runbook(
     now = (at or datetime.now(UTC)).replace(microsecond=0)
     clock = (lambda: at) if at else lambda: datetime.now(UTC)
     job = Job(runbook, described, records, now, path, clock)
-    records.save_table(path.read_bytes())
+    if path.resolve() != records.table.resolve():
+        records.save_table(path.read_bytes())
     if job.rehearsal and not under_way(job):
         _catch_up(job)
     return job

@@ -37,11 +37,11 @@ def show_plan(rows: list[dict[str, object]]) -> None:
     for row in rows:
         table.add_row(*(escape(_cell(row[heading])) for heading in _SHORT))
     out.print(table)
+    lines = []
     for row in rows:
-        out.print(f"[b]Step {row['step']}[/b]")
-        for heading in _LONG:
-            if row.get(heading):
-                out.print(f"  {heading}: {row[heading]}.", soft_wrap=True, markup=False)
+        lines.append(f"[b]Step {row['step']}[/b]")
+        lines += (escape(f"  {name}: {row[name]}.") for name in _LONG if row.get(name))
+    out.print("\n".join(lines), soft_wrap=True, highlight=False)  # at once: a call takes a while
 
 
 def show_verification(rows: list[dict], folder: Path) -> None:
