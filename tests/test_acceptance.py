@@ -22,12 +22,11 @@ from vmscert.acceptance import (
     views,
 )
 from vmscert.blackout import blackouts
-from vmscert.computers import presented
 from vmscert.facts import DATA
 from vmscert.gates import issued_findings, stopping
 from vmscert.overlap import WAIT, Overlap, Visit, simulate_days
 from vmscert.picture import site_map
-from vmscert.windows import Stores
+from vmscert.windows import Stores, presented
 
 FEW = ("vms-rec-01", "vms-rec-02", "vms-pc-01", "vms-pc-02")
 PAIRS = [tuple(Random(seed).sample(sorted(GALLERY), 2)) for seed in range(100)]

@@ -9,13 +9,13 @@ from cryptography import x509
 
 from vmscert import goes_dark, open_runbook, time_machine
 from vmscert.acceptance import dark_findings, dark_links
-from vmscert.authority import QUICK, SERVER, create_authority
+from vmscert.authority import QUICK, SERVER, create_authority, thumbprint
 from vmscert.blackout import Issue, assumed, blackouts, dark, dark_rows
 from vmscert.faults import remade
 from vmscert.picture import site_map
 from vmscert.site import Host, Site
 from vmscert.trust import diagnose
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)

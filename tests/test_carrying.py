@@ -7,7 +7,7 @@ import lyon
 import pytest
 from cryptography import x509
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.carrying import hand_over, loads, roll_out
 from vmscert.certreq import wanted_names
 from vmscert.deeds import (
@@ -38,7 +38,7 @@ from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs
 from vmscert.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.visits import Trouble
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
 
@@ -421,7 +421,7 @@ class TestWay:
         assert missing_trust(answered.state())["web-1"] == "the CA certificate"
         lyon.visit(answered, web)
         assert "web-1" not in missing_trust(answered.state())
-        assert "web-1" not in lacking_roots(answered)
+        assert "web-1" not in lacking_roots(answered.state())
 
     def test_that_changes_from_a_pfx_to_a_key_of_its_own_asks_for_a_new_certificate(self, job):
         ms = replace(job.site["ms"], enrolment=CSR)

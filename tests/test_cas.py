@@ -6,12 +6,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from lyon import AT, CA_PASSWORD, crl, key, open_lyon, site_ca
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.deeds import issue_certificates
 from vmscert.files import write_atomic
 from vmscert.missing import missing_ca, missing_certificates, needed_roots, surplus_roots
 from vmscert.records import Records
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
 

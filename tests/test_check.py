@@ -7,11 +7,11 @@ import pytest
 from cryptography import x509
 
 from vmscert import GALLERY, QUICK, check_ca, check_site, create_authority, healthy, read_site
-from vmscert.authority import SERVER
+from vmscert.authority import SERVER, thumbprint
 from vmscert.computers import serving
 from vmscert.facts import DATA
 from vmscert.faults import remade
-from vmscert.windows import UNKNOWN, Personal, Service, thumbprint
+from vmscert.windows import UNKNOWN, Personal, Service
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import lyon
 import pytest
 
 from vmscert import QUICK, create_authority, healthy, verify_connections
+from vmscert.authority import thumbprint
 from vmscert.check import check_site
 from vmscert.job import Job
 from vmscert.missing import missing_certificates
@@ -14,7 +15,6 @@ from vmscert.records import Records
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import THIRD_PARTY, Connection, Host, Site
 from vmscert.targets import site_targets
-from vmscert.windows import thumbprint
 
 AT = datetime.now(UTC).replace(microsecond=0)
 MANAGEMENT = ("management server",)

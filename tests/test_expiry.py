@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lyon import crl
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.expiry import STATUSES, Sight, due, kind_of
 from vmscert.faults import remade
-from vmscert.windows import thumbprint
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)

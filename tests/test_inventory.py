@@ -9,10 +9,10 @@ from functools import cache
 import pytest
 from cryptography import x509
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.inventory import parse_inventory, read_inventory, write_inventory
 from vmscert.scripts import script
-from vmscert.windows import LogLine, Personal, Service, Stores, thumbprint
+from vmscert.windows import LogLine, Personal, Service, Stores
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LABEL = "0123456789ABCDEF0123456789ABCDEF01234567"

@@ -32,115 +32,113 @@ HOUSE = {
     "rules": "facts",
     "scripts": "facts",
     "site": "facts",
-    "windows": "facts",
-    "answer": "scripts windows",
     "cafiles": "authority files",
     "certreq": "authority facts names",
     "evidence": "facts files ledger",
     "fleet": "authority",
     "load": "site",
     "paths": "extensions rules subtrees",
+    "picture": "drawing facts rules site",
     "planned": "files pages",
     "sitetable": "facts names releases site",
     "sketches": "der drawing",
+    "switching": "facts rules site",
     "symptoms": "facts names rules",
     "tls": "authority facts names",
-    "computers": "authority facts names paths releases rules site subtrees windows",
-    "dissect": "extensions paths windows",
-    "inventory": "answer files windows",
+    "dissect": "authority extensions paths",
     "leaflet": "facts load pages releases scripts",
     "messages": "extensions facts paths",
     "reach": "names tls",
     "revocation": "paths rules subtrees",
-    "rollout": "facts load pages scripts site windows",
+    "rollout": "authority facts load pages scripts site",
     "simulate": "authority tls",
     "targets": "files names site sitetable",
-    "pemfiles": "facts inventory load names pages windows",
-    "records": "authority cafiles files inventory ledger windows",
+    "windows": "authority facts names paths",
+    "answer": "scripts windows",
+    "computers": "authority facts paths releases rules site windows",
+    "lesson": "authority reach rules simulate teaching tls",
     "trust": "extensions names paths revocation rules subtrees",
     "wire": "authority messages tls",
     "acceptance": "authority computers paths rules site trust windows",
-    "expiry": "authority paths rules trust windows",
-    "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
+    "expiry": "authority paths rules trust",
+    "inventory": "answer files windows",
     "ladders": "drawing messages wire",
-    "looks": "names paths reach targets tls trust windows",
-    "picture": "drawing facts site trust",
-    "state": "authority cafiles ledger records site windows",
-    "visits": (
-        "authority certreq computers facts files inventory keyfile ledger records "
-        "releases scripts site windows"
-    ),
+    "looks": "authority names paths reach rules targets tls trust",
     "watching": "facts scripts trust",
     "bands": "drawing expiry",
-    "blackout": "acceptance computers expiry paths site trust windows",
+    "blackout": "acceptance authority computers expiry paths site trust windows",
     "check": "acceptance authority computers expiry paths rules site teaching trust windows",
-    "job": "facts keyfile records site state",
-    "surveys": "looks names paths reach site targets tls trust windows",
-    "verify": "acceptance authority looks reach simulate site targets trust windows",
-    "faults": "acceptance authority check fleet releases site trust verify windows",
-    "guidescripts": "authority files job windows",
-    "missing": "authority job pemfiles releases site state trust windows",
-    "reading": (
-        "check facts files formats inventory looks pasted paths records sitetable state "
-        "tls trust windows"
-    ),
-    "recordkey": "evidence files job keyfile records",
-    "show": "facts job picture site trust",
-    "switching": "facts job site",
-    "troubles": "drawing paths surveys trust",
-    "agenda": (
-        "blackout check expiry inventory job names paths reach reading records site "
-        "sitetable state surveys targets windows"
-    ),
-    "carrying": "handover job ledger load missing pemfiles rollout scripts site state switching",
-    "chainfaults": "authority faults looks rules simulate sitetable targets tls",
-    "changes": "evidence files job ledger pages planned recordkey records",
-    "explorer": "show",
-    "gates": "acceptance check facts missing rules site state switching trust",
-    "inherited": "authority expiry facts job paths reading site trust windows",
-    "overlap": "acceptance authority computers facts job site switching windows",
-    "passwords": "job missing show site",
-    "practice": "authority faults looks names reading simulate site surveys targets",
-    "changerecord": "changes evidence files job ledger pages recordkey records",
-    "channels": "acceptance agenda bands blackout expiry ledger pages picture site",
+    "overlap": "acceptance authority facts rules site switching windows",
+    "pemfiles": "facts inventory load names pages windows",
+    "records": "authority cafiles files inventory ledger names windows",
+    "surveys": "authority looks names paths reach rules site targets tls",
+    "verify": "acceptance authority looks reach rules simulate site targets windows",
+    "visits": "authority certreq facts files inventory keyfile names releases scripts site windows",
     "compromise": "acceptance authority computers facts overlap site switching windows",
-    "drill": (
-        "authority cafiles carrying handover job keyfile ledger recordkey records "
-        "releases site sitetable state tls trust"
+    "faults": "acceptance authority check fleet releases rules site verify windows",
+    "handover": "authority certreq facts leaflet load pages pemfiles releases scripts windows",
+    "state": "authority cafiles ledger records site windows",
+    "troubles": "drawing paths rules surveys trust",
+    "chainfaults": "authority faults looks rules simulate sitetable targets tls",
+    "job": "facts keyfile records site state",
+    "missing": "authority pemfiles releases site state trust windows",
+    "reading": (
+        "authority check facts files formats inventory looks pasted paths records rules "
+        "sitetable state tls"
     ),
-    "forms": "looks practice show surveys symptoms troubles",
-    "rehearsal": (
-        "authority carrying job keyfile ledger records site state switching visits windows"
+    "agenda": (
+        "authority blackout check expiry inventory job names paths reach reading records "
+        "site sitetable state surveys targets windows"
     ),
+    "carrying": (
+        "handover job ledger load missing names pemfiles rollout scripts site state "
+        "switching"
+    ),
+    "gates": "acceptance check facts missing rules site state switching trust",
+    "guidescripts": "authority files job",
+    "inherited": "authority expiry facts job paths reading rules site trust windows",
+    "practice": "authority faults looks names reading simulate site surveys targets",
+    "recordkey": "evidence files job keyfile records",
     "replacing": "authority bands drawing job overlap site windows",
+    "show": "facts job picture rules site",
     "sights": "chainfaults dissect drawing looks paths troubles",
-    "standings": "gates job ledger missing pemfiles rules site state windows",
-    "timemachine": "acceptance agenda blackout explorer job picture show",
-    "changeplans": "agenda changes compromise facts job missing planned state switching",
-    "deeds": (
-        "authority check expiry fleet job ledger missing records rehearsal releases site "
-        "state trust verify windows"
+    "changes": "evidence files job ledger pages planned recordkey records",
+    "channels": "acceptance agenda bands blackout expiry names pages picture site trust",
+    "drill": (
+        "authority cafiles carrying handover keyfile names recordkey records releases "
+        "rules site sitetable state tls trust"
     ),
     "exam": "chainfaults facts files job looks names rules sights simulate targets",
-    "execute": "changerecord evidence facts job records",
-    "terminal": "agenda blackout channels dissect expiry job names reading standings surveys trust",
-    "closing": "changerecord execute job",
+    "explorer": "show",
+    "forms": "looks practice show surveys symptoms troubles",
+    "passwords": "job missing show site",
+    "rehearsal": "authority carrying job keyfile ledger names site state switching visits windows",
+    "standings": "gates job ledger missing names pemfiles rules site state windows",
+    "changeplans": "agenda changes compromise facts job missing planned state switching",
+    "changerecord": "changes evidence files job ledger pages recordkey records",
+    "deeds": (
+        "authority check expiry fleet job missing names rehearsal releases site state "
+        "trust verify windows"
+    ),
     "examform": "chainfaults exam forms rules show",
+    "terminal": "agenda blackout channels dissect expiry names reading rules standings surveys",
+    "timemachine": "acceptance agenda blackout explorer job picture show",
+    "execute": "changerecord evidence facts job records",
     "handbook": "agenda authority deeds facts files job ledger pages records site state",
     "plans": (
-        "deeds expiry facts gates job looks missing releases site switching trust verify windows"
+        "authority deeds expiry facts gates job looks missing releases rules site "
+        "switching verify"
     ),
-    "returns": "authority deeds inventory job ledger paths reading site state",
-    "runbook": "carrying changes deeds gates job missing records rehearsal sitetable state",
-    "succession": "authority carrying deeds job missing records rehearsal state verify windows",
+    "returns": "authority deeds inventory job ledger names paths reading site state",
+    "runbook": "carrying changes deeds gates job missing records rehearsal rules sitetable state",
+    "succession": "authority carrying deeds job missing records rehearsal rules state verify",
     "boardform": "job returns show standings",
     "cli": (
         "agenda changerecord channels drill evidence execute facts files formats job "
-        "ledger looks names plans reach reading records returns rollout runbook site "
-        "sitetable standings state surveys switching symptoms targets terminal trust "
-        "watching"
+        "looks names plans reach reading records returns rollout rules runbook site "
+        "sitetable standings state surveys switching symptoms targets terminal watching"
     ),
-    "lesson": "authority reach runbook simulate teaching tls",
+    "closing": "changerecord execute job",
 }
 # Who may reach outside the program, and how.
 CLOCK = {"runbook", "cli"}

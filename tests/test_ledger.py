@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import vmscert
-from vmscert.ledger import COLUMNS, Entry, Ledger, iso
+from vmscert.ledger import COLUMNS, Entry, Ledger
+from vmscert.names import iso
 
 FIRST = Entry("2026-11-23T04:05:06Z", "11", "create CA", note='"Lyon", root')
 LINES = [

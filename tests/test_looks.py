@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from chains import AT, Chain
 
-from vmscert.authority import SERVER
+from vmscert.authority import SERVER, thumbprint
 from vmscert.chainfaults import SEEN
 from vmscert.exam import open_gallery
 from vmscert.looks import judged, look_at
@@ -16,7 +16,6 @@ from vmscert.surveys import survey
 from vmscert.targets import Target
 from vmscert.tls import Handshake
 from vmscert.verify import verify_connections
-from vmscert.windows import thumbprint
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NAME = "rec-01.lyon.local"

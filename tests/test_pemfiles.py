@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lyon import AT
 from test_pages import HOSTILE
 
-from vmscert.authority import QUICK, Issued, create_authority
+from vmscert.authority import QUICK, Issued, create_authority, thumbprint
 from vmscert.carrying import hand_over, loads
 from vmscert.compromise import compromise_plan
 from vmscert.deeds import issue_certificates, renew_certificates, verify_site
@@ -40,7 +40,7 @@ from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Host, Site
 from vmscert.standings import SETTLED, board
 from vmscert.switching import switch_on
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 NAMES = {row["holds"]: row["file"] for row in facts("xprotect/pem-files")}
 ROOTS, LEAF, KEY = NAMES["roots"], NAMES["certificate"], NAMES["key"]
@@ -213,7 +213,7 @@ class TestLook:
         assert told.returncode == 0, told.stderr
         assert "NOT JUDGED" in told.stdout
         take_back(job, "aib-01.json", bridge.answer.read_bytes())
-        assert "aib-01" not in {**missing_imports(job.state()), **lacking_roots(job)}
+        assert "aib-01" not in {**missing_imports(job.state()), **lacking_roots(job.state())}
         assert (standing(job).state, standing(job).lacks) == ("not judged", "")
         assert standing(job).state in SETTLED
         assert LOOK in standing(job).next

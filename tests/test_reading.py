@@ -28,9 +28,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmscert import anatomy, read
+from vmscert.authority import thumbprint
 from vmscert.inventory import write_inventory
 from vmscert.reading import in_use, judge_document
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 LEAF, CA, ROOT = Chain().certificates()
 PEM = b"".join(one.public_bytes(Encoding.PEM) for one in (LEAF, CA))

@@ -16,15 +16,15 @@ from lyon import seen
 from site_tables import HEADER, MANAGEMENT, RECORDER, without
 
 from vmscert import cli, records
-from vmscert.authority import QUICK, create_authority, new_key, request
+from vmscert.authority import QUICK, create_authority, new_key, read_pfx, request, thumbprint
 from vmscert.changerecord import record_problems
 from vmscert.job import Job
 from vmscert.keyfile import clear_key
 from vmscert.ledger import Entry
-from vmscert.records import Records, read_pfx
+from vmscert.records import Records
 from vmscert.runbook import precheck
 from vmscert.sitetable import read_site
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 AT = datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC)
 CA_PASSWORD = "canary of the CA 7f3a"

@@ -8,11 +8,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from vmscert.authority import thumbprint
 from vmscert.boardform import board_form
 from vmscert.deeds import sign_requests
 from vmscert.returns import take_back, take_dropped, take_each
 from vmscert.site import THIRD_PARTY, Site
-from vmscert.windows import thumbprint
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
 

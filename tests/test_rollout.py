@@ -16,13 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pages import HOSTILE, Seen
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.facts import DATA, facts
 from vmscert.rollout import fingerprint, profile, roll_out_files, serves_phones, unreached
 from vmscert.scripts import script_inputs
 from vmscert.site import Host, Site
 from vmscert.sitetable import read_site
-from vmscert.windows import thumbprint
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SITE = read_site(DATA / "sites" / "example.csv")

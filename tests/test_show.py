@@ -21,7 +21,7 @@ from vmscert.bands import timeline
 from vmscert.expiry import Due
 from vmscert.facts import DATA, facts
 from vmscert.picture import _SPARE, BAD, DUBIOUS, group_colours, site_map
-from vmscert.runbook import Check
+from vmscert.rules import Check
 from vmscert.show import Stop, choose_site, encryption_switches, findings_table, require, table
 
 AT = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)

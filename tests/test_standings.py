@@ -5,6 +5,7 @@ from dataclasses import replace
 import lyon
 import pytest
 
+from vmscert.authority import thumbprint
 from vmscert.carrying import hand_over
 from vmscert.deeds import due_certificates, renew_certificates, sign_requests
 from vmscert.missing import MISSING, missing_encryption
@@ -13,7 +14,7 @@ from vmscert.records import Records
 from vmscert.returns import take_back
 from vmscert.runbook import precheck
 from vmscert.standings import STATES, board, mark_carried
-from vmscert.windows import LogLine, Stores, thumbprint
+from vmscert.windows import LogLine, Stores
 
 FAILED = LogLine("2026-11-23T22:00:00Z", "right-time", "failed", "The clock is 400 seconds off.")
 

@@ -35,7 +35,7 @@ LOOKING = {
     "due_certificates": lambda job: due_certificates(job, job.at),
     "goes_dark": goes_dark,
     "handbook": handbook,
-    "lacking_roots": lacking_roots,
+    "lacking_roots": lambda job: lacking_roots(job.state()),
     "overlap_of": overlap_of,
     "plan_certificates": plan_certificates,
     "precheck": precheck,

@@ -8,7 +8,7 @@ from cryptography import x509
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, Approved, key, open_lyon, site_ca
 
 from vmscert import open_runbook
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.carrying import hand_over, loads
 from vmscert.deeds import issue_certificates, renew_certificates, sign_requests, verify_site
 from vmscert.job import EXAMPLE, Stop
@@ -22,7 +22,7 @@ from vmscert.succession import (
     switch_ca,
     walk_and_survey,
 )
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def replaced(site_folder, tmp_path_factory):
     job = open_runbook("18-replace-the-ca", EXAMPLE, folder)
     create_next_ca(job)
     rows = walk_and_survey(job, hand_over(job, "trust", ["vms-pc-01", "vms-mob-01"]))
-    walk(job, hand_over(job, "trust", lacking_roots(job)))
+    walk(job, hand_over(job, "trust", lacking_roots(job.state())))
     switch_ca(job)
     issue_certificates(job)
     walk(job, hand_over(job, "request"))

@@ -9,11 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from vmscert.authority import SERVER
+from vmscert.authority import SERVER, thumbprint
 from vmscert.simulate import LOOPBACK, Loopback, serving
 from vmscert.surveys import survey
 from vmscert.targets import Target
-from vmscert.windows import thumbprint
 
 NAME = "rec-01.lyon.local"
 

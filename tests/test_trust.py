@@ -44,8 +44,9 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from vmscert.authority import Issued
 from vmscert.facts import NOTEBOOKS, facts
 from vmscert.paths import Reading
+from vmscert.rules import RULES, Finding
 from vmscert.tls import handshake
-from vmscert.trust import RULES, Finding, diagnose
+from vmscert.trust import diagnose
 
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")

@@ -7,6 +7,7 @@ import pytest
 from site_tables import HEADER, without
 
 from vmscert import QUICK, Computer, ScriptError, Trouble, create_authority, open_runbook
+from vmscert.authority import thumbprint
 from vmscert.carrying import hand_over, loads
 from vmscert.deeds import renew_certificates
 from vmscert.facts import DATA, facts
@@ -17,7 +18,7 @@ from vmscert.records import Records
 from vmscert.rehearsal import simulated, walk
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.visits import STEPS
-from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal, thumbprint
+from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal
 
 EXAMPLE = DATA / "sites" / "example.csv"
 PASSWORD = "for rehearsals only"

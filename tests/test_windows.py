@@ -7,10 +7,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.authority import QUICK, create_authority, thumbprint
 from vmscert.facts import facts
 from vmscert.releases import pfx_encryption, release
-from vmscert.windows import Personal, Stores, account, principal, thumbprint
+from vmscert.windows import Personal, Stores, account, principal
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LABEL = "0123456789ABCDEF0123456789ABCDEF01234567"

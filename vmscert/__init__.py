@@ -12,7 +12,10 @@ _HOMES = {
     "agenda": "Agenda Unknown gather goes_dark",
     "blackout": "Blackout blackouts dark_rows",
     "timemachine": "time_machine",
-    "authority": "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority request",
+    "authority": (
+        "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority read_pfx request "
+        "thumbprint"
+    ),
     "boardform": "board_form",
     "changeplans": "plan_change",
     "changes": "Change approve begin progress",
@@ -28,7 +31,7 @@ _HOMES = {
     "faults": "GALLERY Lab fault healthy",
     "fleet": "issue_all",
     "forms": "error_box look_form show_look sieve",
-    "job": "Check Job",
+    "job": "Job",
     "ladders": "ladder",
     "ledger": "Entry Ledger",
     "lesson": "AT expect lesson_ca lesson_server milliseconds self_test",
@@ -37,7 +40,7 @@ _HOMES = {
     "pasted": "Binding",
     "returns": "take_back",
     "reading": "Document read read_roots",
-    "records": "Records read_pfx",
+    "records": "Records",
     "rehearsal": "walk",
     "picture": "Picture site_map",
     "plans": (
@@ -81,7 +84,8 @@ _HOMES = {
     "troubles": "heat_map path_picture",
     "teaching": "is_teaching teaching_key",
     "tls": "Handshake handshake",
-    "trust": "RULES Diagnosis Finding Rule diagnose",
+    "trust": "Diagnosis diagnose",
+    "rules": "RULES Check Finding Rule",
     "visits": "Computer ScriptError Trouble",
     "verify": "Verification verify_connections verify_simulated",
     "wire": "Recording capture key_shares open_recording signed_by_server",
@@ -89,7 +93,7 @@ _HOMES = {
     "guidescripts": "inherited_example",
     "inherited": "Inheritance adopt audit read_inheritance unmatched verify_adoption",
     "inventory": "read_inventory write_inventory",
-    "windows": "LogLine Personal Service Stores thumbprint",
+    "windows": "LogLine Personal Service Stores",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from vmscert.authority import is_signed_by
-from vmscert.computers import Chain, accounts, dns_names, presented, serving
+from vmscert.authority import is_signed_by, thumbprint
+from vmscert.computers import accounts, serving
 from vmscert.paths import Reading
 from vmscert.rules import OF_THE_CLIENT, Finding
 from vmscert.site import Connection, Host, Site
 from vmscert.trust import diagnose
-from vmscert.windows import CLOCK_SKEW, Personal, Stores, thumbprint
+from vmscert.windows import CLOCK_SKEW, Chain, Personal, Stores, dns_names, names_of, presented
 
 _OF_TIME = {"expired", "not-yet-valid"}
 _BEFORE = timedelta.resolution  # both the first and the last moment of a certificate are good
@@ -48,7 +48,7 @@ class View:
         """Return the view with those certificates only that a way up from a chain could meet."""
         met, waiting = dict.fromkeys(chain), list(chain)
         while waiting:
-            above = self._by_subject.get(_names(waiting.pop())[1], ())
+            above = self._by_subject.get(names_of(waiting.pop())[1], ())
             waiting += (new := [one for one in above if one not in met])
             met |= dict.fromkeys(new)
         near = [tuple(one for one in part if one in met) for part in self._parts]
@@ -62,7 +62,7 @@ class View:
     def _by_subject(self) -> dict[object, list[x509.Certificate]]:
         found = defaultdict(list)
         for one in dict.fromkeys(one for part in self._parts for one in part):
-            found[_names(one)[0]].append(one)
+            found[names_of(one)[0]].append(one)
         return found
 
 
@@ -98,7 +98,7 @@ def view(stores: Stores) -> View:
         tuple(
             (place, roots)
             for place, held in astray.items()
-            if (roots := tuple(one for one in held if _names(one)[0] == _names(one)[1]))
+            if (roots := tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
         ),
         timedelta(seconds=off) if abs(off) > CLOCK_SKEW else timedelta(0),
     )
@@ -340,10 +340,3 @@ def _without_certificate(server: Host, held: Stores) -> Finding:
         return Finding("wrong-store", server.name, text)
     text = f"LocalMachine\\My holds no certificate for {full}"
     return Finding("no-certificate", server.name, text)
-
-
-@lru_cache(maxsize=1 << 12)  # every computer of a site holds the same few
-def _names(certificate: x509.Certificate) -> tuple[object, object]:
-    """Subject and issuer, to compare names by."""
-    read = Reading(certificate)
-    return read.subject, read.issuer

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from vmscert.authority import thumbprint
 from vmscert.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
 from vmscert.check import told_at_once
 from vmscert.expiry import Due, Sight, due, fingerprint, kind_of, lasts
@@ -23,7 +24,7 @@ from vmscert.sitetable import find_table, read_site
 from vmscert.state import State, read_state
 from vmscert.surveys import survey
 from vmscert.targets import Target, is_table, read_targets, site_targets
-from vmscert.windows import UNKNOWN, Stores, thumbprint
+from vmscert.windows import UNKNOWN, Stores
 
 _ENDPOINT = re.compile(r"\S+:\d+(-\d+)?|https?://\S+")
 _NOTHING_OF_OURS = "something else"

@@ -4,12 +4,14 @@ What goes into a certificate is written down once, in a `Profile`. The choices f
 what real TLS clients accept; each carries its reason.
 """
 
+import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -322,6 +324,16 @@ def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     return True
 
 
+@lru_cache(maxsize=8192)
+def thumbprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
+
+    It names a certificate and protects nothing, so SHA-1 does no harm here.
+    """
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+
+
 def _general_name(name) -> x509.GeneralName:
     return x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(ip_address(name))
 
@@ -430,3 +442,14 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
+
+
+def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
+    """Open a PFX file; ValueError in one sentence when it won't open."""
+    try:
+        key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+    except ValueError:
+        raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
+    if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
+    return Issued(certificate, key, issuers)

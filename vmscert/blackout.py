@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from vmscert.acceptance import DarkLink, View, accepted, bad, offers, views
-from vmscert.computers import Chain, serving
+from vmscert.authority import thumbprint
+from vmscert.computers import serving
 from vmscert.expiry import lasts
 from vmscert.paths import Reading
 from vmscert.site import Connection, Host, Site
 from vmscert.trust import diagnose
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Chain, Stores
 
 _SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
 

@@ -13,9 +13,10 @@ from cryptography import x509
 
 from vmscert.handover import made_at, pack
 from vmscert.job import Job
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
 from vmscert.load import Load
 from vmscert.missing import PHASES, missing_groups, needed_roots, surplus_roots, unbarred
+from vmscert.names import iso
 from vmscert.pemfiles import LOOK, looked_from
 from vmscert.rollout import roll_out_files
 from vmscert.scripts import script_inputs

@@ -20,11 +20,12 @@ from vmscert.acceptance import dark_findings, dark_links
 from vmscert.agenda import Agenda, Unknown
 from vmscert.bands import timeline
 from vmscert.blackout import Blackout
-from vmscert.expiry import CRITICAL, WARNING, Due
-from vmscert.ledger import iso
+from vmscert.expiry import CRITICAL, Due
+from vmscert.names import iso
 from vmscert.pages import page, render
 from vmscert.picture import site_map
 from vmscert.site import named
+from vmscert.trust import WARNING
 
 NOTEBOOKS = {
     "CA": "18-replace-the-ca",

@@ -14,15 +14,15 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.acceptance import offers, refusals, service
-from vmscert.authority import SERVER, is_signed_by
-from vmscert.computers import Chain, check_computer, check_roots, serving, superseded
+from vmscert.authority import SERVER, is_signed_by, thumbprint
+from vmscert.computers import check_computer, check_roots, serving, superseded
 from vmscert.expiry import kind_of, lasts
 from vmscert.paths import Reading
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
 from vmscert.teaching import is_teaching
 from vmscert.trust import ends_soon
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Chain, Stores
 
 PHONES = "mobile streaming media"  # the certificate group that phones meet
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769

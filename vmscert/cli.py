@@ -22,9 +22,10 @@ from rich.markup import escape
 
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.files import is_file
-from vmscert.ledger import iso
+from vmscert.names import iso
 from vmscert.reach import AT_ONCE, TIMEOUT
 from vmscert.records import Records
+from vmscert.rules import Finding
 from vmscert.sitetable import SiteError, find_table, read_site
 from vmscert.terminal import (
     err,
@@ -38,7 +39,6 @@ from vmscert.terminal import (
     show_survey,
     show_verification,
 )
-from vmscert.trust import Finding
 
 if TYPE_CHECKING:
     from cryptography import x509

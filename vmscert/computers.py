@@ -5,29 +5,29 @@ Each function yields findings about one computer; `check` puts those of a whole 
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from vmscert.authority import is_signed_by
+from vmscert.authority import thumbprint
 from vmscert.facts import facts
-from vmscert.names import is_address
 from vmscert.paths import Reading
 from vmscert.releases import pfx_encryption
 from vmscert.rules import Finding
 from vmscert.site import Host, Site
-from vmscert.subtrees import Folded
-from vmscert.windows import CLOCK_SKEW, UNKNOWN, Personal, Stores, account, thumbprint
-
-Chain = tuple[x509.Certificate, ...]
+from vmscert.windows import (
+    CLOCK_SKEW,
+    UNKNOWN,
+    Chain,
+    Personal,
+    Stores,
+    account,
+    dns_names,
+    leads_through,
+    names_of,
+)
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
-def dns_names(certificate: x509.Certificate) -> list[str]:
-    """Return the DNS names to which a certificate is issued, in lower case."""
-    return [name for name in Reading(certificate).names if not is_address(name)]
 
 
 def serving(host: Host, stores: Stores, group: str) -> Personal | None:
@@ -37,23 +37,6 @@ def serving(host: Host, stores: Stores, group: str) -> Personal | None:
         return stores.find(bound)
     mine = [held for held in stores.personal if host.names[0] in dns_names(held.certificate)]
     return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
-
-
-def presented(certificate: x509.Certificate, stores: Stores) -> Chain:
-    """Return what Windows sends: the certificate, and intermediates above it that it holds.
-
-    Nothing above what one of its own roots signed (second hand): so a cross certificate stays
-    behind at a server that trusts the new root itself; see data/cross-signing.csv.
-    """
-    chain = [certificate]
-    above = [one for one in stores.intermediate if not Reading(one).self_signed]
-    while not any(is_signed_by(chain[-1], root) for root in stores.trusted):
-        issuer = next((one for one in above if is_signed_by(chain[-1], one)), None)
-        if issuer is None:
-            break
-        above.remove(issuer)
-        chain.append(issuer)
-    return tuple(chain)
 
 
 def accounts(host: Host, stores: Stores) -> list[str]:
@@ -89,16 +72,10 @@ def check_computer(
 
 def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
     """Yield what is odd in the stores of a computer that meets these chains of certificates."""
-    issuers = {_names(chain[-1])[1] for chain in chains} - {None}
+    issuers = {names_of(chain[-1])[1] for chain in chains} - {None}
     yield from _disallowed(host, stores, chains)
     yield from _in_two_stores(host, stores, issuers)
     yield from _with_two_keys(host, stores, issuers)
-
-
-@lru_cache(maxsize=4096)  # every computer of a site meets the same certificates
-def _names(certificate: x509.Certificate) -> tuple[Folded | None, Folded | None]:
-    """Subject and issuer, to compare names by."""
-    return Reading(certificate).subject, Reading(certificate).issuer
 
 
 def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterator[Finding]:
@@ -106,7 +83,7 @@ def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterato
     used = {*stores.bindings.values(), *stores.https.values()}
     for one in (held.certificate for held in stores.personal):
         label = thumbprint(one)
-        same = host.names[0] in dns_names(one) and _names(one)[1] == _names(current)[1]
+        same = host.names[0] in dns_names(one) and names_of(one)[1] == names_of(current)[1]
         older = one.not_valid_before_utc < current.not_valid_before_utc
         if same and older and not used & {label, UNKNOWN}:
             text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
@@ -164,12 +141,6 @@ def _disallowed(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterat
             yield Finding("disallowed", host.name, text)
 
 
-def leads_through(chain: Chain, one: x509.Certificate) -> bool:
-    """Tell whether a certificate is in a chain, or is what issued its last one."""
-    above = _names(chain[-1])[1] == _names(one)[0] and is_signed_by(chain[-1], one)
-    return above or one in chain
-
-
 def _in_two_stores(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
     places = {
         "LocalMachine\\Root": stores.root,
@@ -178,14 +149,14 @@ def _in_two_stores(host: Host, stores: Stores, names: Collection) -> Iterator[Fi
     }
     for one in dict.fromkeys(stores.trusted):
         held = [place for place, roots in places.items() if one in roots]
-        if len(held) > 1 and _names(one)[0] in names:
+        if len(held) > 1 and names_of(one)[0] in names:
             text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
             yield Finding("root-twice", host.name, f"{text} on {host.name}")
 
 
 def _with_two_keys(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
     for name in names:
-        same = [Reading(one) for one in stores.trusted if _names(one)[0] == name]
+        same = [Reading(one) for one in stores.trusted if names_of(one)[0] == name]
         if len({one.spki for one in same}) > 1:
             text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
             yield Finding("root-twice", host.name, text)

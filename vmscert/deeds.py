@@ -11,21 +11,29 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from vmscert.authority import ROOT, SERVER, Authority, Issued, Profile, create_authority
+from vmscert.authority import (
+    ROOT,
+    SERVER,
+    Authority,
+    Issued,
+    Profile,
+    create_authority,
+    read_pfx,
+    thumbprint,
+)
 from vmscert.check import PHONES, PHONES_LIMIT
 from vmscert.expiry import Due, due
 from vmscert.fleet import issue_all
 from vmscert.job import Job
-from vmscert.ledger import iso
 from vmscert.missing import missing_ca, missing_certificates
-from vmscert.records import read_pfx
+from vmscert.names import iso
 from vmscert.rehearsal import served_by
 from vmscert.releases import pfx_encryption
 from vmscert.site import CSR, PFX, THIRD_PARTY, Connection, Host
 from vmscert.state import State
 from vmscert.trust import diagnose
 from vmscert.verify import Verification, verify_connections, verify_simulated
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vmscert.authority import thumbprint
 from vmscert.extensions import called
 from vmscert.paths import Reading, moment, plain
-from vmscert.windows import thumbprint
 
 _LONGEST = 400  # letters of one field
 _MOST = 20  # names listed in short

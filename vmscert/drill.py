@@ -19,16 +19,16 @@ from pathlib import Path
 from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 
-from vmscert.authority import Authority
+from vmscert.authority import Authority, read_pfx
 from vmscert.cafiles import CaFiles
 from vmscert.carrying import loads
 from vmscert.handover import pack
-from vmscert.job import Check
 from vmscert.keyfile import decrypt_key
-from vmscert.ledger import iso
+from vmscert.names import iso
 from vmscert.recordkey import known_keys
-from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, certificate_entries, read_pfx
+from vmscert.records import CERTIFICATES, DRILL, OF_OTHERS, Records, certificate_entries
 from vmscert.releases import pfx_encryption
+from vmscert.rules import Check
 from vmscert.site import PFX, Host, Site
 from vmscert.sitetable import read_site
 from vmscert.state import read_state

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from vmscert.authority import SERVER
+from vmscert.authority import SERVER, thumbprint
 from vmscert.paths import Reading
 from vmscert.rules import Finding
 from vmscert.trust import WARNING
-from vmscert.windows import thumbprint
 
 Signed = x509.Certificate | x509.CertificateRevocationList
 

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.acceptance import service
-from vmscert.authority import SERVER, Authority, Issued, create_authority
+from vmscert.authority import SERVER, Authority, Issued, create_authority, thumbprint
 from vmscert.check import check_site
 from vmscert.fleet import issue_all
 from vmscert.releases import pfx_encryption
+from vmscert.rules import Finding
 from vmscert.site import Host, Site
-from vmscert.trust import Finding
 from vmscert.verify import Verification, verify_simulated
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 _SHA256 = bytes.fromhex("2a864886f70d01010b")  # sha256WithRSAEncryption, RFC 8017 appendix A.2.4
 _SHA1 = bytes.fromhex("2a864886f70d010105")  # sha1WithRSAEncryption, of the same length

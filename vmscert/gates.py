@@ -14,7 +14,7 @@ from cryptography import x509
 from vmscert.acceptance import acceptance, bad
 from vmscert.check import check_site
 from vmscert.facts import facts
-from vmscert.missing import MISSING, without_roots
+from vmscert.missing import MISSING, lacking_roots
 from vmscert.rules import Finding
 from vmscert.site import Site
 from vmscert.state import State
@@ -98,7 +98,7 @@ def lost_callers(state: State, step: Step) -> dict[str, str]:
     """
     server, newest = state.site[step.host], state.current.get(step.host)
     held = state.inventories.get(step.host)
-    lost = {name: f"it lacks {what}" for name, what in without_roots(state).items()}
+    lost = {name: f"it lacks {what}" for name, what in lacking_roots(state).items()}
     if held is None or newest is None:
         return lost
     then = held.bound(newest, step.groups)

@@ -12,10 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.authority import Issued, new_key, request
+from vmscert.authority import Issued, new_key, request, thumbprint
 from vmscert.files import write_once
 from vmscert.job import Job
-from vmscert.windows import thumbprint
 
 _NAME = "VMS Certificate Authority"
 _YEAR = timedelta(days=365)

@@ -11,7 +11,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.authority import Issued
+from vmscert.authority import Issued, thumbprint
 from vmscert.certreq import request_inf
 from vmscert.facts import facts
 from vmscert.leaflet import leaflet
@@ -20,7 +20,7 @@ from vmscert.pages import faces
 from vmscert.pemfiles import pem_files, pem_folder, pem_page
 from vmscert.releases import least_build, pfx_encryption_of
 from vmscert.scripts import script, script_takes, steps_for
-from vmscert.windows import principal, thumbprint
+from vmscert.windows import principal
 
 Inputs = dict[str, str | list[str]]
 

@@ -13,15 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
-from vmscert.authority import SERVER, Authority, Issued, is_signed_by, subject_names
+from vmscert.authority import SERVER, Authority, Issued, is_signed_by, subject_names, thumbprint
 from vmscert.expiry import PLAN
 from vmscert.facts import doubt, facts
-from vmscert.job import Check, Job, Stop
+from vmscert.job import Job, Stop
 from vmscert.paths import Reading
 from vmscert.reading import files_below, read
+from vmscert.rules import Check
 from vmscert.site import Host
 from vmscert.trust import diagnose
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 _GUIDE_NAME = "CN=VMS Certificate Authority"
 _STRONG = 3072  # bits, as check_ca has it

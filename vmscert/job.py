@@ -101,15 +101,6 @@ def secret(what: str, rehearsal: bool, new: bool = False) -> str:
     return _TEACHING_PASSWORD if rehearsal else _ask(what, new, check)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
-
-    what: str
-    ok: bool
-    todo: str = ""
-
-
 def folder_of(runbook: str, site: Path) -> Path:
     """Return where a runbook keeps the records of a site; the example is not two sites at once."""
     folder = records_folder(site)

@@ -16,7 +16,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from vmscert.files import write_atomic
@@ -215,11 +214,6 @@ def broken_lines(text: str, last: str = _START) -> Iterator[str]:
         if row[-1] != _chain(last, values) or line != _row((*values, row[-1])):
             yield f", line {number}: {CHANGED}"
         last = row[-1]
-
-
-def iso(at: datetime) -> str:
-    """Return a time as the ledger writes it: UTC, to the second."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _entry(row: list[str]) -> Entry:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from vmscert.authority import LESSON, QUICK, Authority, Issued, create_authority
 from vmscert.reach import connect
-from vmscert.runbook import Check
+from vmscert.rules import Check
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.teaching import teaching_key
 from vmscert.tls import handshake

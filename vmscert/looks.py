@@ -6,13 +6,14 @@ from datetime import datetime
 
 from cryptography import x509
 
+from vmscert.authority import thumbprint
 from vmscert.names import spelled
 from vmscert.paths import Reading
 from vmscert.reach import TIMEOUT, connect
+from vmscert.rules import Finding
 from vmscert.targets import NOWHERE, Target
 from vmscert.tls import Handshake
-from vmscert.trust import Diagnosis, Finding, diagnose, ends_soon
-from vmscert.windows import thumbprint
+from vmscert.trust import Diagnosis, diagnose, ends_soon
 
 VERIFIED = "verified"
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from vmscert.authority import is_signed_by, subject_names
-from vmscert.job import Job
+from vmscert.authority import is_signed_by, subject_names, thumbprint
 from vmscert.pemfiles import LOOK
 from vmscert.releases import pfx_encryption
 from vmscert.site import PFX, THIRD_PARTY, Host
 from vmscert.state import State
 from vmscert.trust import diagnose
-from vmscert.windows import UNKNOWN, Stores, thumbprint
+from vmscert.windows import UNKNOWN, Stores
 
 _REQUEST = "request.ps1"
 
@@ -42,7 +41,7 @@ def missing_requests(state: State) -> dict[str, str]:
 def missing_trust(state: State) -> dict[str, str]:
     """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
     return {
-        name: what for name, what in without_roots(state).items() if not state.site[name].certified
+        name: what for name, what in lacking_roots(state).items() if not state.site[name].certified
     }
 
 
@@ -50,7 +49,7 @@ def missing_imports(state: State) -> dict[str, str]:
     """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
     stores = state.inventories
     found = {
-        name: what for name, what in without_roots(state).items() if state.site[name].certified
+        name: what for name, what in lacking_roots(state).items() if state.site[name].certified
     }
     for host in state.site.servers:
         label = state.thumbprints.get(host.name, "")
@@ -138,12 +137,7 @@ def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     return {name: what for name, what in found.items() if what}
 
 
-def lacking_roots(job: Job) -> dict[str, str]:
-    """Return computer → what it lacks now, where a root that it needs is not trusted."""
-    return without_roots(job.state())
-
-
-def without_roots(state: State) -> dict[str, str]:
+def lacking_roots(state: State) -> dict[str, str]:
     """Return computer → what it lacks, where a root that it needs is not trusted."""
     stores, found = state.inventories, {}
     for name, roots in needed_roots(state).items():

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
@@ -102,3 +103,8 @@ def spelled(where: tuple[str, int]) -> str:
     """Return `host:port`, with brackets around IPv6."""
     host, port = where
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def iso(at: datetime) -> str:
+    """Return a time as the ledger writes it: UTC, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -20,13 +20,13 @@ from vmscert.authority import (
     create_authority,
     is_signed_by,
     new_key,
+    thumbprint,
 )
-from vmscert.computers import Chain
 from vmscert.facts import doubt, facts
-from vmscert.job import Check
+from vmscert.rules import Check
 from vmscert.site import Host, Site
 from vmscert.switching import turns
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Chain, Stores
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)

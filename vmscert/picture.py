@@ -25,8 +25,8 @@ from vmscert.drawing import (
     pixels,
 )
 from vmscert.facts import facts
+from vmscert.rules import OF_THE_CLIENT, Finding
 from vmscert.site import Host, Site
-from vmscert.trust import OF_THE_CLIENT, Finding
 
 _SPARE = ("#5b4b9a", "#0f6674", "#3d5a1e", "#6d3b6d")  # for groups that the table gives no colour
 _MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind

@@ -9,19 +9,19 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from vmscert.authority import thumbprint
 from vmscert.deeds import due_certificates, record
 from vmscert.expiry import PLAN, Due
 from vmscert.facts import facts
 from vmscert.gates import issued_findings, lost_callers, reported_findings
-from vmscert.job import Check, Job
+from vmscert.job import Job
 from vmscert.looks import VERIFIED
 from vmscert.missing import missing_certificates, missing_groups
 from vmscert.releases import pfx_encryption
+from vmscert.rules import Check, Finding
 from vmscert.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.switching import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.trust import Finding
 from vmscert.verify import Verification
-from vmscert.windows import thumbprint
 
 Row = dict[str, object]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from vmscert.authority import thumbprint
 from vmscert.check import check_ca, check_site, told_at_once
 from vmscert.facts import doubt
 from vmscert.files import is_file
@@ -26,11 +27,10 @@ from vmscert.looks import Look, judged
 from vmscert.pasted import Binding, read_pasted, thumbprints
 from vmscert.paths import Reading
 from vmscert.records import Records
+from vmscert.rules import Finding
 from vmscert.sitetable import read_site
 from vmscert.state import read_state
 from vmscert.tls import Handshake
-from vmscert.trust import Finding
-from vmscert.windows import thumbprint
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
 _LARGEST = 64 << 20  # bytes; the largest log of a server

@@ -36,16 +36,16 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding
 from filelock import FileLock, Timeout
 
-from vmscert.authority import Authority, Issued
+from vmscert.authority import Authority, Issued, thumbprint
 from vmscert.cafiles import CaFiles
 from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.inventory import read_inventory, write_inventory
-from vmscert.ledger import Entry, Ledger, iso
-from vmscert.windows import Stores, thumbprint
+from vmscert.ledger import Entry, Ledger
+from vmscert.names import iso
+from vmscert.windows import Stores
 
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
 _CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
@@ -544,14 +544,3 @@ def _free(path: Path) -> Path:
     """Return the path, or the first of name-2, name-3 … that is not taken."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return path if not path.exists() else next(p for p in numbered if not p.exists())
-
-
-def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
-    """Open a PFX file; ValueError in one sentence when it won't open."""
-    try:
-        key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
-    except ValueError:
-        raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
-    if certificate is None or not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
-    return Issued(certificate, key, issuers)

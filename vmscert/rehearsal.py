@@ -7,12 +7,12 @@ from functools import cached_property
 
 from cryptography import x509
 
-from vmscert.authority import Issued
+from vmscert.authority import Issued, read_pfx
 from vmscert.carrying import Errand
 from vmscert.job import Job
 from vmscert.keyfile import decrypt_key
-from vmscert.ledger import Entry, iso
-from vmscert.records import read_pfx
+from vmscert.ledger import Entry
+from vmscert.names import iso
 from vmscert.site import PFX, Host
 from vmscert.state import State
 from vmscert.switching import TRUST, Step, by_host, turns

@@ -13,7 +13,8 @@ from vmscert.authority import subject_names
 from vmscert.deeds import receive_answer
 from vmscert.inventory import parse_inventory
 from vmscert.job import Job
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
+from vmscert.names import iso
 from vmscert.paths import Reading
 from vmscert.reading import read
 from vmscert.site import PFX, Host

@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from vmscert.authority import thumbprint
 from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.load import numbered
 from vmscert.pages import Markup, faces, literal, render
 from vmscert.scripts import quote, script
 from vmscert.site import Host, Site
-from vmscert.windows import thumbprint
 
 # Ways with a place of their own: on the page for phones, or only where something goes.
 _ELSEWHERE = ("iPhone and iPad", "Android", "The old CA", "Stolen keys")

@@ -73,3 +73,12 @@ def finding_of(code: str, where: str, detail: str, case: str = "", severity: str
 
 def clients(case: str, verdict: str) -> tuple[str, ...]:
     return tuple(client for client, found in _CASES.get(case, {}).items() if found == verdict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a precheck or a verification: what should hold, whether it does, what to do."""
+
+    what: str
+    ok: bool
+    todo: str = ""

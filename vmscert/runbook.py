@@ -9,10 +9,11 @@ from vmscert.carrying import hand_over
 from vmscert.changes import under_way
 from vmscert.deeds import create_ca, issue_certificates, sign_requests
 from vmscert.gates import lacks
-from vmscert.job import EXAMPLE, Check, Job, folder_of
+from vmscert.job import EXAMPLE, Job, folder_of
 from vmscert.missing import MISSING
 from vmscert.records import Records
 from vmscert.rehearsal import walk
+from vmscert.rules import Check
 from vmscert.sitetable import find_table, read_site
 from vmscert.state import State
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from vmscert.facts import DATA, facts
 from vmscert.job import Stop
 from vmscert.picture import site_map
+from vmscert.rules import Finding
 from vmscert.site import Site
-from vmscert.trust import Finding
 
 _DEFAULT_FOLDER = "data/records/<site>"
 _MOST_LISTED = 20  # computers named under the map

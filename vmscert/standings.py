@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from vmscert.gates import stopping_findings
 from vmscert.job import Job
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
 from vmscert.missing import PHASES, missing_retirement
+from vmscert.names import iso
 from vmscert.pemfiles import LOOK
 from vmscert.rules import Finding
 from vmscert.site import PFX, THIRD_PARTY, Host

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from vmscert.authority import is_signed_by
+from vmscert.authority import is_signed_by, thumbprint
 from vmscert.cafiles import CaFiles
 from vmscert.ledger import Entry, Ledger
 from vmscert.records import (
@@ -24,7 +24,7 @@ from vmscert.records import (
     read_certificate,
 )
 from vmscert.site import Site
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,16 +6,16 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from vmscert.authority import BACKDATE, ROOT, create_authority
+from vmscert.authority import BACKDATE, ROOT, create_authority, thumbprint
 from vmscert.carrying import Errand
 from vmscert.deeds import ca_name, verify_links, verify_site
-from vmscert.job import Check, Job, Stop
-from vmscert.missing import missing_retirement, without_roots
+from vmscert.job import Job, Stop
+from vmscert.missing import lacking_roots, missing_retirement
 from vmscert.records import BAR, PROMOTE_CA
 from vmscert.rehearsal import Walk
+from vmscert.rules import Check
 from vmscert.state import State
 from vmscert.verify import Verification
-from vmscert.windows import thumbprint
 
 _SHOWN = 3  # computers that a sentence names
 
@@ -43,7 +43,7 @@ def switch_ca(job: Job) -> x509.Certificate:
     with job.records.lock():
         state = job.state()
         if state.next_ca is not None:
-            if lacking := without_roots(state):
+            if lacking := lacking_roots(state):
                 named = ", ".join(list(lacking)[:_SHOWN])
                 raise Stop(f"{len(lacking)} computers do not trust the next CA yet, first {named}: "
                            f"bring them their folders, and their inventories back")  # fmt: skip

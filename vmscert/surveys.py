@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vmscert.authority import thumbprint
 from vmscert.looks import Look, judged
 from vmscert.names import parse_name
 from vmscert.paths import Reading
 from vmscert.reach import AT_ONCE, MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
+from vmscert.rules import RULES
 from vmscert.site import Site
 from vmscert.targets import Target, as_targets
 from vmscert.tls import Exchange, Handshake, reading_context
-from vmscert.trust import RULES
-from vmscert.windows import thumbprint
 
 if TYPE_CHECKING:
     import pandas as pd

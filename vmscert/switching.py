@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from vmscert.facts import doubt, facts, sureness
-from vmscert.job import Check
+from vmscert.rules import Check
 from vmscert.site import Host, Site
 
 TRUST = 0  # the step before all others: every client holds the CA certificate

@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from vmscert.names import spelled
-from vmscert.trust import Finding
+from vmscert.rules import Finding
 
 if TYPE_CHECKING:
     from vmscert.agenda import Agenda
     from vmscert.expiry import Due
-    from vmscert.job import Check
     from vmscert.reading import Document
+    from vmscert.rules import Check
     from vmscert.standings import Standing
     from vmscert.surveys import Survey
 

@@ -20,8 +20,9 @@ from vmscert.drawing import (
     fit,
 )
 from vmscert.paths import Reading
+from vmscert.rules import Finding
 from vmscert.surveys import Survey
-from vmscert.trust import Diagnosis, Finding
+from vmscert.trust import Diagnosis
 
 GOOD = "#2e7d5b"
 _COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}

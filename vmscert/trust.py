@@ -24,10 +24,8 @@ from vmscert.extensions import called
 from vmscert.names import parse_name
 from vmscert.paths import Path, Question, Reading, moment, plain, points_at
 from vmscert.revocation import RevocationList, revocations
-from vmscert.rules import OF_THE_CLIENT, RULES, Finding, Rule, clients, finding_of
+from vmscert.rules import Finding, clients, finding_of
 from vmscert.subtrees import allowing, folded
-
-__all__ = ["OF_THE_CLIENT", "RULES", "Diagnosis", "Finding", "Rule", "diagnose", "ends_soon"]
 
 WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
 _MOST_PATHS = 16  # judged in full

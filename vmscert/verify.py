@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 
 from vmscert.acceptance import acceptance_of, service
-from vmscert.authority import Issued
+from vmscert.authority import Issued, thumbprint
 from vmscert.looks import VERIFIED, judged
 from vmscert.reach import connect
+from vmscert.rules import Finding
 from vmscert.simulate import LOOPBACK, serving
 from vmscert.site import Connection, Site
 from vmscert.targets import Target
-from vmscert.trust import Finding
-from vmscert.windows import Stores, thumbprint
+from vmscert.windows import Stores
 
 _MUTE = ("key-missing", "key-not-readable")  # what lets a service hang up on everybody
 _AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder

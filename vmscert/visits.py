@@ -16,15 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.authority import is_signed_by, request, subject_names
+from vmscert.authority import is_signed_by, read_pfx, request, subject_names, thumbprint
 from vmscert.certreq import wanted_names
-from vmscert.computers import leads_through, presented
 from vmscert.facts import facts
 from vmscert.files import write_atomic, write_once
 from vmscert.inventory import read_inventory, write_inventory
 from vmscert.keyfile import decrypt_key, encrypt_key
-from vmscert.ledger import iso
-from vmscert.records import read_pfx
+from vmscert.names import iso
 from vmscert.releases import pfx_encryption, pfx_encryption_of
 from vmscert.scripts import script_inputs, script_steps
 from vmscert.site import Host
@@ -35,8 +33,9 @@ from vmscert.windows import (
     Personal,
     Stores,
     account,
+    leads_through,
+    presented,
     principal,
-    thumbprint,
 )
 
 _SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine

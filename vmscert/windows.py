@@ -1,6 +1,5 @@
 """What a Windows computer holds, and what certificates and accounts are called there."""
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -9,9 +8,13 @@ from datetime import datetime
 from functools import cache, lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from vmscert.authority import is_signed_by, thumbprint
 from vmscert.facts import facts
+from vmscert.names import is_address
+from vmscert.paths import Reading
+
+Chain = tuple[x509.Certificate, ...]
 
 # Stands for a thumbprint where a service encrypts and does not say with which certificate.
 UNKNOWN = "UNKNOWN"
@@ -156,16 +159,6 @@ class Stores:
         return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
 
 
-@lru_cache(maxsize=8192)
-def thumbprint(certificate: x509.Certificate) -> str:
-    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
-
-    It names a certificate and protects nothing, so SHA-1 does no harm here.
-    """
-    der = certificate.public_bytes(Encoding.DER)
-    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
-
-
 def account(text: str) -> str:
     """Return one key for all the spellings of an account, to compare accounts by.
 
@@ -210,3 +203,38 @@ def _folded(text: str) -> str:
     """The text without case, accents and blanks, in which spellings of one account differ."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in apart if not (c.isspace() or unicodedata.combining(c)))
+
+
+def presented(certificate: x509.Certificate, stores: Stores) -> Chain:
+    """Return what Windows sends: the certificate, and intermediates above it that it holds.
+
+    Nothing above what one of its own roots signed (second hand): so a cross certificate stays
+    behind at a server that trusts the new root itself; see data/cross-signing.csv.
+    """
+    chain = [certificate]
+    above = [one for one in stores.intermediate if not Reading(one).self_signed]
+    while not any(is_signed_by(chain[-1], root) for root in stores.trusted):
+        issuer = next((one for one in above if is_signed_by(chain[-1], one)), None)
+        if issuer is None:
+            break
+        above.remove(issuer)
+        chain.append(issuer)
+    return tuple(chain)
+
+
+def leads_through(chain: Chain, one: x509.Certificate) -> bool:
+    """Tell whether a certificate is in a chain, or is what issued its last one."""
+    above = names_of(chain[-1])[1] == names_of(one)[0] and is_signed_by(chain[-1], one)
+    return above or one in chain
+
+
+def dns_names(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names to which a certificate is issued, in lower case."""
+    return [name for name in Reading(certificate).names if not is_address(name)]
+
+
+@lru_cache(maxsize=1 << 12)  # every computer of a site holds the same few
+def names_of(certificate: x509.Certificate) -> tuple[object, object]:
+    """Return subject and issuer of a certificate, to compare names by."""
+    read = Reading(certificate)
+    return read.subject, read.issuer

@@ -10,12 +10,13 @@ from functools import cache
 from cryptography.hazmat.primitives.serialization import Encoding
 from site_tables import GUIDE_CLIENTS, as_csv
 
-from vmscert.authority import QUICK, create_authority, new_key
+from vmscert.authority import QUICK, create_authority, new_key, thumbprint
 from vmscert.inventory import write_inventory
-from vmscert.ledger import Entry, iso
+from vmscert.ledger import Entry
+from vmscert.names import iso
 from vmscert.records import Records
 from vmscert.site import Host, Site
-from vmscert.windows import Personal, Stores, thumbprint
+from vmscert.windows import Personal, Stores
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PASSWORD = "a PFX for one computer"
