@@ -123,8 +123,8 @@ def arrange(config, items):
 
     Not where somebody looks at one test after the other, or at none.
     """
-    scripts = {item for item in items if "windows" in item.path.parts[-2:]}
-    apart = scripts | {i for i in items if i.path.suffix == ".py" and i.path.name not in HERE}
+    apart = {i for i in items if i.path.suffix == ".py" and i.path.name not in HERE}
+    scripts = {item for item in apart if "windows" in item.path.parts[-2:]}
     alone = config.option.usepdb or config.option.collectonly or config.option.capture == "no"
     if REPORTS in os.environ:
         config.pluginmanager.register(Writer(config))

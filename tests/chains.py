@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from vmscert.certificates.diagnosis import diagnose
 from vmscert.names import parse_name
-from vmscert.trust import diagnose
 
 AT = datetime.now(UTC).replace(microsecond=0)  # OpenSSL's handshake reads the clock itself
 NAME = "vms-rec-01.example.local"

@@ -12,7 +12,7 @@ from hypothesis import settings
 from pwsh import NEEDED, PWSH, WANTED
 
 from vmscert import open_runbook
-from vmscert.authority import QUICK, create_authority, new_key
+from vmscert.certificates.authority import QUICK, create_authority, new_key
 
 # How long an example takes says something of the machine, not of what is tested.
 settings.register_profile("vmscert", deadline=None)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from vmscert.handover import pack
-from vmscert.lesson import lesson_ca, lesson_server
-from vmscert.load import Load
-from vmscert.rollout import roll_out_files
-from vmscert.site import Host, Site
-from vmscert.watching import notification_script, scheduled_task
+from vmscert.agenda.watching import notification_script, scheduled_task
+from vmscert.lessons.exercises import lesson_ca, lesson_server
+from vmscert.site.site import Host, Site
+from vmscert.windows.handover import pack
+from vmscert.windows.load import Load
+from vmscert.windows.rollout import roll_out_files
 
 GOLDEN = Path(__file__).parent / "golden"
 MADE = datetime(2026, 11, 26, 22, tzinfo=UTC)

@@ -11,13 +11,15 @@ import time
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from vmscert import authority, files, fleet, keyfile, simulate
-from vmscert.authority import Issued
-from vmscert.changeplans import plan_change
-from vmscert.changerecord import close
-from vmscert.changes import begin
-from vmscert.records import Records
-from vmscert.runbook import open_runbook
+from vmscert import files
+from vmscert.certificates import authority, fleet, keyfile
+from vmscert.certificates.authority import Issued
+from vmscert.changes.change import begin
+from vmscert.changes.record import close
+from vmscert.network import servers as simulate
+from vmscert.records.folder import Records
+from vmscert.runbooks.changeplans import plan_change
+from vmscert.runbooks.stages import open_runbook
 
 
 def run(folder, table, at, keys, passwords, die_at=0, writes=None):

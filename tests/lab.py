@@ -91,7 +91,7 @@ def _of_a_reader(_folder, names):
 
 def _start(folder):
     command = [
-        *(sys.executable, "-c", "from vmscert.cli import main; main()", "lab"),
+        *(sys.executable, "-c", "from vmscert.cli.main import main; main()", "lab"),
         f"--ServerApp.ip={HERE}",
         "--ServerApp.port=0",
         "--ServerApp.open_browser=False",

@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.authority import QUICK, create_authority, new_key, request
-from vmscert.carrying import hand_over
-from vmscert.deeds import issue_certificates, receive, sign_requests
-from vmscert.faults import remade
-from vmscert.inventory import write_inventory
-from vmscert.job import Job
-from vmscert.records import Records
-from vmscert.rehearsal import simulated
-from vmscert.runbook import STAGES
-from vmscert.site import CSR, THIRD_PARTY, Host, Site
-from vmscert.state import read_state
+from vmscert.certificates.authority import QUICK, create_authority, new_key, request
+from vmscert.changes.errands import hand_over
+from vmscert.changes.job import Job
+from vmscert.changes.rehearsal import simulated
+from vmscert.practice.faults import remade
+from vmscert.records.folder import Records
+from vmscert.records.state import read_state
+from vmscert.runbooks.deeds import issue_certificates, receive, sign_requests
+from vmscert.runbooks.stages import STAGES
+from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
+from vmscert.windows.inventory import write_inventory
 
 AT = datetime(2026, 11, 23, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,10 +61,12 @@ def secrets(monkeypatch):
     """Let runs find their passwords, and cost less than they should."""
     monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)
     monkeypatch.setenv("VMSCERT_PFX_PASSWORD", PFX_PASSWORD)
-    monkeypatch.setattr("vmscert.keyfile.ROUNDS", 10)
-    monkeypatch.setattr("vmscert.succession.ROOT", QUICK)
+    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 10)
+    monkeypatch.setattr("vmscert.runbooks.succession.ROOT", QUICK)
     made = count()
-    monkeypatch.setattr("vmscert.fleet.new_key", lambda _bits: key(f"server {next(made)}"))
+    monkeypatch.setattr(
+        "vmscert.certificates.fleet.new_key", lambda _bits: key(f"server {next(made)}")
+    )
 
 
 class Approved:

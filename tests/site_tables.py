@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
-from vmscert.site import ENROLMENTS, Host, Site
-from vmscert.sitetable import COLUMNS
+from vmscert.site.site import ENROLMENTS, Host, Site
+from vmscert.site.table import COLUMNS
 
 # These two may be left out.
 HEADER = ",".join(column for column in COLUMNS if column not in ("cluster", "enrolment"))

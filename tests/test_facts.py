@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from vmscert.facts import DATA, facts
-from vmscert.rules import RULES
+from vmscert.findings import RULES
 
 TABLES = sorted(path.stem for path in (DATA / "xprotect").glob("*.csv"))
 TAGS = {"C", "C2", "E", "G", "I"}

@@ -10,13 +10,13 @@ from functools import cache
 from cryptography.hazmat.primitives.serialization import Encoding
 from site_tables import GUIDE_CLIENTS, as_csv
 
-from vmscert.authority import QUICK, create_authority, new_key, thumbprint
-from vmscert.inventory import write_inventory
-from vmscert.ledger import Entry
+from vmscert.certificates.authority import QUICK, create_authority, new_key, thumbprint
 from vmscert.names import iso
-from vmscert.records import Records
-from vmscert.site import Host, Site
-from vmscert.windows import Personal, Stores
+from vmscert.records.folder import Records
+from vmscert.records.ledger import Entry
+from vmscert.site.site import Host, Site
+from vmscert.windows.inventory import write_inventory
+from vmscert.windows.stores import Personal, Stores
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PASSWORD = "a PFX for one computer"

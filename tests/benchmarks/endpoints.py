@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.authority import QUICK, create_authority, new_key
-from vmscert.tls import server_context
+from vmscert.certificates.authority import QUICK, create_authority, new_key
+from vmscert.network.tls import server_context
 
 _KEYS = 16  # each certificate is another one, keys take turns: making one costs 45 ms
 _ADDRESSES = 20  # 127.0.0.1 and up, as on a real site

@@ -10,20 +10,20 @@ import big_sites
 import pytest
 from big_sites import AT
 
-from vmscert import cli
-from vmscert.agenda import gather
-from vmscert.carrying import loads
-from vmscert.deeds import due_certificates
-from vmscert.expiry import due
-from vmscert.handbook import handbook
-from vmscert.job import Job
-from vmscert.plans import check_issued, plan_certificates, plan_switching, switching_checks
-from vmscert.reading import check_path
-from vmscert.returns import take_each
-from vmscert.runbook import precheck, verify_stage
-from vmscert.sitetable import read_site
-from vmscert.standings import board
-from vmscert.succession import retirable
+from vmscert.agenda.gather import gather
+from vmscert.changes.errands import loads
+from vmscert.changes.job import Job
+from vmscert.changes.standings import board
+from vmscert.checks.documents import check_path
+from vmscert.checks.expiry import due
+from vmscert.cli import main as cli
+from vmscert.runbooks.deeds import due_certificates
+from vmscert.runbooks.handbook import handbook
+from vmscert.runbooks.plans import check_issued, plan_certificates, plan_switching, switching_checks
+from vmscert.runbooks.returns import take_each
+from vmscert.runbooks.stages import precheck, verify_stage
+from vmscert.runbooks.succession import retirable
+from vmscert.site.table import read_site
 
 pytestmark = pytest.mark.benchmark
 SIZES = (250, 500, 1000, 2000)

@@ -15,8 +15,8 @@ from cryptography import x509
 from endpoints import endpoints, name_of
 from measure import side_by_side
 
-from vmscert.surveys import survey
-from vmscert.targets import Target
+from vmscert.network.survey import survey
+from vmscert.network.targets import Target
 
 pytestmark = pytest.mark.benchmark
 AT_ONCE = 50
@@ -27,9 +27,9 @@ import json, resource, sys
 import pandas
 from datetime import UTC, datetime
 from cryptography import x509
-from vmscert.surveys import survey
-from vmscert.targets import Target
-import vmscert.check, vmscert.verify, asyncio, ssl
+from vmscert.network.survey import survey
+from vmscert.network.targets import Target
+import vmscert.checks.site, vmscert.checks.live, asyncio, ssl
 root, places = json.loads(sys.stdin.read())
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from measure import seconds, side_by_side
 
-from vmscert.fleet import issue_all
-from vmscert.records import Records
+from vmscert.certificates.fleet import issue_all
+from vmscert.records.folder import Records
 
 pytestmark = pytest.mark.benchmark
 

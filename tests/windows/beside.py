@@ -11,10 +11,10 @@ from unittest import mock
 from computer import Computer
 from cryptography import x509
 
-from vmscert import visits
-from vmscert.site import Host
-from vmscert.visits import HEALTHY, ScriptError, Trouble
-from vmscert.windows import Stores, principal
+from vmscert.site.site import Host
+from vmscert.windows import simulated as visits
+from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows.stores import Stores, principal
 
 _PATCHING = Lock()
 

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from workers import Workers
 
-from vmscert.authority import Issued, thumbprint
+from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.facts import facts
-from vmscert.inventory import read_inventory
-from vmscert.releases import release
-from vmscert.site import Host
-from vmscert.visits import HEALTHY, ScriptError, Trouble
-from vmscert.windows import Stores, account, principal
+from vmscert.site.releases import release
+from vmscert.site.site import Host
+from vmscert.windows.inventory import read_inventory
+from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows.stores import Stores, account, principal
 
 WORKERS = Workers()
 _COMPONENTS = {row["role"]: row for row in facts("xprotect/components")}

@@ -10,7 +10,8 @@ import lyon
 import pytest
 from workers import AT_ONCE
 
-from vmscert import deeds, rehearsal
+from vmscert.changes import rehearsal
+from vmscert.runbooks import deeds
 
 AHEAD = pytest.StashKey()
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import lyon
 
-from vmscert.authority import QUICK, Authority, Issued, create_authority, thumbprint
-from vmscert.handover import pack
-from vmscert.load import Load
-from vmscert.site import CSR, Host
+from vmscert.certificates.authority import QUICK, Authority, Issued, create_authority, thumbprint
+from vmscert.site.site import CSR, Host
+from vmscert.windows.handover import pack
+from vmscert.windows.load import Load
 
 AT, DAY, PASSWORD = lyon.AT, lyon.DAY, "for tests only"
 LATER = AT + timedelta(hours=1)

@@ -21,12 +21,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from vmscert.authority import QUICK, create_authority, thumbprint
-from vmscert.handover import pack
-from vmscert.inventory import read_inventory
-from vmscert.load import Load
-from vmscert.scripts import quote
-from vmscert.site import Host
+from vmscert.certificates.authority import QUICK, create_authority, thumbprint
+from vmscert.site.site import Host
+from vmscert.windows.handover import pack
+from vmscert.windows.inventory import read_inventory
+from vmscert.windows.load import Load
+from vmscert.windows.scripts import quote
 
 PASSWORD = "VMSCERT_PFX_PASSWORD"
 # What asks for a password without showing it, asks the console, whatever stands at its input; a

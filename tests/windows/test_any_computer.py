@@ -10,9 +10,9 @@ from bench import labelled
 from computer import Computer
 from one import AT, DAY, PASSWORD
 
-from vmscert.authority import thumbprint
-from vmscert.site import Host
-from vmscert.visits import HEALTHY, Trouble
+from vmscert.certificates.authority import thumbprint
+from vmscert.site.site import Host
+from vmscert.windows.simulated import HEALTHY, Trouble
 
 ALL = "VMSCERT_ALL_COMPUTERS"  # any text in this variable: all seeds, not only the first
 SEEDS = range(200 if os.environ.get(ALL) else 10)

@@ -7,8 +7,8 @@ from computer import Computer
 from one import PASSWORD, SERVICE, WAYS
 
 from vmscert.facts import facts
-from vmscert.scripts import script_steps
-from vmscert.visits import Trouble
+from vmscert.windows.scripts import script_steps
+from vmscert.windows.simulated import Trouble
 
 pytestmark = pytest.mark.ahead
 

@@ -9,8 +9,8 @@ import real_windows
 import yaml
 
 from vmscert.facts import facts
-from vmscert.handover import pack
-from vmscert.scripts import script_inputs
+from vmscert.windows.handover import pack
+from vmscert.windows.scripts import script_inputs
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 WORKFLOW = Path(__file__).parents[2] / ".github/workflows/tests.yml"

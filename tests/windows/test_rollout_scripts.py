@@ -8,12 +8,12 @@ import computer as computers
 import pytest
 from computer import encoded
 
-from vmscert.authority import QUICK, create_authority, thumbprint
+from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.facts import DATA
-from vmscert.rollout import roll_out_files
-from vmscert.site import Host
-from vmscert.sitetable import read_site
-from vmscert.visits import Trouble
+from vmscert.site.site import Host
+from vmscert.site.table import read_site
+from vmscert.windows.rollout import roll_out_files
+from vmscert.windows.simulated import Trouble
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLACE = "LocalMachine\\"

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from beside import Beside
 
-from vmscert import open_runbook, rehearsal
-from vmscert.deeds import verify_site
+from vmscert import open_runbook
+from vmscert.changes import rehearsal
 from vmscert.facts import DATA
-from vmscert.records import Records
-from vmscert.site import THIRD_PARTY
+from vmscert.records.folder import Records
+from vmscert.runbooks.deeds import verify_site
+from vmscert.site.site import THIRD_PARTY
 
 SITES = Path(__file__).parent / "sites"
 TABLES = [DATA / "sites" / "example.csv", *sorted(SITES.glob("*.csv"))]

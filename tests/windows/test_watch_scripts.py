@@ -10,12 +10,12 @@ import computer as computers
 import pytest
 from computer import encoded
 
-from vmscert.authority import QUICK, create_authority
+from vmscert.agenda.watching import notification_script, scheduled_task
+from vmscert.certificates.authority import QUICK, create_authority
 from vmscert.facts import facts
-from vmscert.scripts import script, script_inputs
-from vmscert.site import Host
-from vmscert.visits import Trouble
-from vmscert.watching import notification_script, scheduled_task
+from vmscert.site.site import Host
+from vmscert.windows.scripts import script, script_inputs
+from vmscert.windows.simulated import Trouble
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"

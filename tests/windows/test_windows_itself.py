@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from workers import KilledError
 
 from vmscert import open_runbook
-from vmscert.authority import thumbprint
-from vmscert.carrying import hand_over
-from vmscert.certreq import request_inf
+from vmscert.certificates.authority import thumbprint
+from vmscert.changes.errands import hand_over
 from vmscert.facts import DATA, facts
-from vmscert.site import Host
-from vmscert.visits import HEALTHY, ScriptError, Trouble
+from vmscert.site.site import Host
+from vmscert.windows.certreq import request_inf
+from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
 
 pytestmark = pytest.mark.usefixtures("windows")
 

@@ -1,0 +1,553 @@
+"""A change on a real site: planned, approved by somebody else, carried out, closed, proven."""
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, tree, visit
+
+from vmscert.changes.change import approve, begin, progress, steps
+from vmscert.changes.errands import hand_over, roll_out
+from vmscert.changes.job import EXAMPLE, Job, Stop
+from vmscert.changes.plan import read_plan
+from vmscert.changes.record import add_signed, close, record_problems
+from vmscert.records.evidence import PLAN, STEPS, problems, seal
+from vmscert.records.folder import Records
+from vmscert.records.ledger import Entry, Ledger, read_rows
+from vmscert.runbooks.changeplans import plan_change
+from vmscert.runbooks.deeds import create_ca, issue_certificates, renew_certificates, sign_requests
+from vmscert.runbooks.stages import open_runbook
+
+RECORD_PASSWORD = "canary of the record 44d1"
+ANNA, BOB = "Anna Berg", "Bob Stone"
+
+pytestmark = pytest.mark.usefixtures("lyon_secrets")
+
+
+@pytest.fixture(autouse=True)
+def record_password(monkeypatch):
+    monkeypatch.setenv("VMSCERT_RECORD_PASSWORD", RECORD_PASSWORD)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Runbook 12 of a real site that has a CA and nothing else; nobody has approved anything."""
+    issued = open_lyon(tmp_path / "lyon", "12", issued=False)
+    table = tmp_path / "lyon.csv"
+    table.write_bytes(b"name,roles\n")
+    issued.records.save_table(table.read_bytes())
+    return replace(issued, change=None, table=table, clock=lambda: AT + DAY / 24)
+
+
+def approved(job, plan=None, **more):
+    plan = plan or plan_change(job)
+    return approve(job, plan, f"{plan.hash} {ANNA}", BOB, **more)
+
+
+def steps_of(begun):
+    """The lines of the ledger that belong to a change."""
+    return steps(begun.records, begun.change.folder, begun.change.plan)
+
+
+def carried_out(job):
+    """The whole of runbook 12, as far as it needs nobody at another computer."""
+    begun = approved(job)
+    issue_certificates(begun, PFX_PASSWORD)
+    close(begun, "done")
+    return begun
+
+
+# The plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lines": "x", "more": 1}, "'lines' has the wrong value 'x'; 'more' is unknown"),
+        ({"computers": [{"computer": 7}]}, "'computers[0].computer' has the wrong value '7'"),
+        ({"dark": None, "back": None}, "'dark' has the wrong value 'None'; 'back' has"),
+    ],
+)
+def test_a_plan_that_is_none_any_more_names_every_place_that_is_wrong(job, changes, told):
+    data = json.loads(plan_change(job).data()) | changes
+    with pytest.raises(ValueError, match=f"^plan.json: {re.escape(told)}.*Restore it from the"):
+        read_plan(json.dumps(data).encode())
+
+
+def test_a_plan_is_the_same_for_the_same_state_and_names_what_it_is_made_from(job):
+    plan = plan_change(job, days=397)
+    again = plan_change(replace(job, at=AT + DAY), days=397)
+    assert plan == again
+    (folder,) = job.records.changes()
+    assert (folder / PLAN).read_bytes() == plan.data()
+    assert {"plan.html", "plan.md"} < {path.name for path in folder.iterdir()}
+    assert plan.hash in (folder / "plan.md").read_text("utf-8")
+    assert {row["computer"] for row in plan.computers} == {"ms", "rec-1", "mob"}
+
+
+def test_a_plan_after_the_theft_of_the_ca_s_key_names_every_server(job):
+    stolen = replace(job, runbook="19-answer-a-key-compromise")
+    rows = plan_change(stolen, ["CA"], stolen="CA").computers
+    renewed = {row["computer"] for row in rows if row["to do"].startswith("a new certificate")}
+    assert renewed == {host.name for host in job.site.servers}
+
+
+@pytest.mark.parametrize("what", ["table", "ledger", "parameter"])
+def test_another_state_makes_another_plan(job, what):
+    before = plan_change(job, days=397)
+    if what == "table":
+        job.table.write_bytes(b"name,roles\nnew,smart client\n")
+    elif what == "ledger":
+        job.records.note("16", "look", at=AT)
+    after = plan_change(job, days=398 if what == "parameter" else 397)
+    assert after.hash != before.hash
+    assert len(job.records.changes()) == 1  # nobody had approved the one before
+
+
+# Approval
+
+
+def test_nothing_happens_on_a_real_site_without_an_approved_plan(job):
+    before = tree(job.records.folder)
+    deeds = (
+        lambda: create_ca(job),
+        lambda: issue_certificates(job, PFX_PASSWORD),
+        lambda: sign_requests(job),
+        lambda: renew_certificates(job, ["ms"], PFX_PASSWORD),
+        lambda: hand_over(job, "trust"),
+        lambda: roll_out(job),
+    )
+    for deed in deeds:
+        with pytest.raises(Stop, match="no plan of this run is approved"):
+            deed()
+    assert tree(job.records.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "by", "emergency", "sentence"),
+    [
+        ("", BOB, "", "is not approved. Let somebody else read"),
+        ("{hash}", BOB, "", "does not say who approved"),
+        ("{hash} by  ", BOB, "", "does not say who approved"),
+        ("0123456789ab Anna Berg", BOB, "", "was approved, but the plan is"),
+        ("{hash} Bob Stone", BOB, "", "both approves and carries out"),
+        ("{hash} bob  STONE", BOB, "", "both approves and carries out"),
+        ("{hash} Bob", BOB, "", "both approves and carries out"),
+        ("{hash} Bob Stone", BOB, "urgent!", "EMERGENCY is not a reason"),
+    ],
+)
+def test_what_is_no_approval_is_refused_in_a_sentence(job, given, by, emergency, sentence):
+    plan = plan_change(job)
+    with pytest.raises(Stop, match=sentence):
+        approve(job, plan, given.format(hash=plan.hash), by, emergency)
+    assert not any("approve" in entry.action for entry in job.records.ledger.entries())
+
+
+def test_somebody_elses_approval_lets_it_happen_and_stands_in_the_record(job):
+    begun = approved(job)
+    assert issue_certificates(begun, PFX_PASSWORD)
+    first = steps_of(begun)[0]
+    assert (first.action, first.approved_by, first.carried_out_by) == ("approve", ANNA, BOB)
+    assert first.time == "2026-11-23T23:00:00Z"
+    assert first.digest.startswith(begun.change.plan.hash)
+    assert "approved by Anna Berg" in first.note
+
+
+def test_in_an_emergency_one_person_may_do_both_with_a_written_reason(job):
+    plan = plan_change(job)
+    reason = "all cameras are dark and nobody answers"
+    begun = approve(job, plan, f"{plan.hash} {BOB}", BOB, reason)
+    assert issue_certificates(begun, PFX_PASSWORD)
+    assert steps_of(begun)[0].emergency == reason
+    close(begun, "done")
+    assert reason in (begun.change.folder / "record.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("what", ["table", "ledger"])
+def test_an_approval_is_void_when_table_or_ledger_changed_since(job, what):
+    plan = plan_change(job)
+    if what == "table":
+        job.table.write_bytes(b"name,roles\nnew,smart client\n")
+    else:
+        job.records.note("17", "renew", at=AT)
+    with pytest.raises(Stop, match="since the plan was made"):
+        approve(job, plan, f"{plan.hash} {ANNA}", BOB)
+
+
+@pytest.mark.parametrize("what", ["table", "ledger", "another ledger"])
+def test_an_approval_is_void_even_between_two_cells(job, what):
+    begun = approved(job)
+    if what == "table":
+        job.table.write_bytes(b"name,roles\nnew,smart client\n")
+    elif what == "ledger":
+        job.records.note("17", "renew", at=AT)
+    else:
+        path = job.records.ledger.path
+        path.write_bytes(path.read_bytes().replace(b"create CA", b"create CB"))
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        path.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    with pytest.raises((Stop, ValueError), match=r"void|were sealed|is not the"):
+        issue_certificates(begun, PFX_PASSWORD)
+
+
+def test_what_people_bring_back_meanwhile_makes_no_approval_void(job):
+    begun = approved(job)
+    job.records.note("17", "brought back", at=AT, host="ms")
+    assert issue_certificates(begun, PFX_PASSWORD)
+
+
+def test_a_void_change_is_left_and_a_new_plan_begins_another(job):
+    first = approved(job)
+    job.records.note("17", "renew", at=AT)
+    plan = plan_change(job)
+    assert plan.hash != first.change.plan.hash
+    second = approved(job, plan)
+    assert second.change.folder != first.change.folder
+    assert steps_of(first)[-1].action == "abandoned"
+    assert issue_certificates(second, PFX_PASSWORD)
+
+
+def test_a_rehearsal_needs_nobody(tmp_path):
+    records = Records(tmp_path / "rehearsal")
+    records.begin_rehearsal()
+    records.save_table(b"name,roles\n")
+    rehearsed = Job("11-create-the-ca-certificate", SITE, records, AT)
+    begun = approve(rehearsed, plan_change(rehearsed), "", "", "")
+    assert "rehearsal" in steps_of(begun)[0].note
+
+
+# Steps
+
+
+def test_every_line_of_the_ledger_is_a_step_with_its_own_time_and_result(job):
+    begun = carried_out(job)
+    found = steps_of(begun)
+    assert [step.action for step in found] == [
+        "approve", "create record key", "issue", "close", "seal record",
+    ]  # fmt: skip
+    assert {step.change for step in found} == {begun.change.folder.name}
+    assert all(step.user and step.machine == platform.node() for step in found)
+    assert {step.time for step in found} == {"2026-11-23T23:00:00Z"}
+    assert (found[2].host, found[2].encryption) == ("ms", "AES-256")
+    copied = [
+        Entry(*row[:-1]) for row in read_rows((begun.change.folder / STEPS).read_text("utf-8"))
+    ]
+    assert copied == found[:-1]
+
+
+def test_a_change_that_was_stopped_goes_on_where_it_was(job):
+    begun = approved(job)
+    issue_certificates(begun, PFX_PASSWORD)
+    later = replace(job, records=Records(job.records.folder), at=AT + DAY)
+    plan = plan_change(later)
+    assert plan == begun.change.plan
+    again = approved(later, plan)
+    assert again.change.folder == begun.change.folder
+    done = {row["computer"]: row["so far"] for row in progress(again)}
+    assert "issue" in done["ms"]
+    assert done["rec-1"] == "nothing yet"
+    assert issue_certificates(again, PFX_PASSWORD) == []
+    assert steps_of(again)[-1].action == "go on"
+
+
+def test_a_change_that_was_stopped_goes_on_with_its_own_parameters_only(job):
+    approved(job, plan_change(job, days=397))
+    later = replace(job, records=Records(job.records.folder))
+    with pytest.raises(Stop, match="has begun with other parameters: DAYS = 397"):
+        plan_change(later, days=398)
+
+
+class Killed(BaseException):
+    """The run is gone, whatever it was about to do."""
+
+
+def test_a_run_that_is_killed_at_any_write_leaves_one_truth_and_goes_on(job, monkeypatch, tmp_path):
+    """The ledger is the only chain: no second one can lag behind it."""
+    for nth in count(1):
+        table, folder = tmp_path / f"{nth}.csv", tmp_path / f"{nth}"
+        shutil.copy(job.table, table)
+        shutil.copytree(job.records.folder, folder)
+        mine = replace(job, records=Records(folder), table=table)
+        left = count(1 - nth)
+
+        def die(_number, left=left):
+            if next(left) == 0:
+                raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr("vmscert.files.os.fsync", die)
+            try:
+                carried_out(mine)
+                break
+            except Killed:
+                pass
+        again = replace(mine, records=Records(folder))
+        if not again.records.changes() or record_problems(again.records)[1] == 0:
+            carried_out(again)
+        assert again.records.ledger.problems() == ()
+        assert record_problems(again.records) == ([], 1, [])
+        (kept,) = again.records.changes()
+        copied = (kept / STEPS).read_bytes()
+        assert again.records.ledger.since(1).encode().startswith(copied)
+        assert copied.count(b",issue,ms,") in (1, 2)  # what reached no file is done anew
+    assert nth > 15
+
+
+# The closed record
+
+
+@pytest.fixture
+def closed(job):
+    return carried_out(job)
+
+
+def verified(folder):
+    """What the script in the record says, with nothing but Python and OpenSSL."""
+    run = subprocess.run(
+        [sys.executable, "-I", folder / "verify.py"], capture_output=True, text=True, cwd="/"
+    )
+    return run.returncode, run.stdout + run.stderr
+
+
+def test_a_closed_record_holds_all_that_an_auditor_asks_for(closed):
+    folder = closed.change.folder
+    assert {path.name for path in folder.iterdir()} == {
+        "plan.json", "plan.md", "plan.html", "before.json", "steps.csv",
+        "files.csv", "versions.json", "record.md", "record.html", "record.pem", "verify.py",
+        "SHA256SUMS", "SHA256SUMS.sig",
+    }  # fmt: skip
+    text = (folder / "record.md").read_text("utf-8")
+    for told in (ANNA, BOB, "Way back", "does not prove", closed.change.plan.hash):
+        assert told in text
+    files = (folder / "files.csv").read_text("utf-8-sig")
+    assert "servers/ms/" in files and ".pfx" in files and "record.key" in files
+
+
+def test_a_closed_record_is_proven_by_the_kit_and_without_it(closed, openssl):
+    assert problems(closed.change.folder) == ()
+    assert record_problems(closed.records) == ([], 1, [])
+    code, told = verified(closed.change.folder)
+    assert (code, "11 files and 4 steps are as signed" in told) == (0, True)
+
+
+def test_the_record_key_is_not_the_cas_and_is_encrypted(closed):
+    text = (closed.records.folder / "record.key").read_bytes()
+    assert b"ENCRYPTED PRIVATE KEY" in text.splitlines()[0]
+    assert (closed.change.folder / "record.pem").read_bytes() != (
+        closed.records.folder / "ca.cer"
+    ).read_bytes()
+    with pytest.raises(ValueError, match=r"record\.key: The password does not open"):
+        add_signed(closed.records, closed.change.folder, {}, "another password", AT)
+
+
+def altered(folder, name):
+    """Yield copies of a record in each of which one file is not as it was."""
+    for how in ("cut", "flip", "remove", "append"):
+        copy = shutil.copytree(folder, folder.parent.parent / f"{name}-{how}")
+        path = copy / name
+        data = bytearray(path.read_bytes())
+        if how == "remove":
+            path.unlink()
+        else:
+            data = {
+                "cut": data[:-1], "flip": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+                "append": data + b"\n",
+            }[how]  # fmt: skip
+            path.write_bytes(data)
+        yield copy
+
+
+def test_a_record_in_which_anything_is_changed_is_found_out_by_the_kit(closed):
+    folder = closed.change.folder
+    names = [path.name for path in folder.iterdir()]
+    for name in names:
+        for copy in altered(folder, name):
+            if name == "SHA256SUMS.sig" and not (copy / name).exists():
+                continue  # not signed at all: the command says so, and the ledger misses it
+            assert problems(copy), copy.name
+
+
+def test_a_record_in_which_anything_is_changed_is_found_out_without_the_kit(closed, openssl):
+    folder = closed.change.folder
+    for name in (STEPS, "plan.json", "SHA256SUMS", "SHA256SUMS.sig", "record.pem"):
+        for copy in altered(folder, name):
+            assert verified(copy)[0] == 1, copy.name
+    (folder / "more.txt").write_bytes(b"")
+    assert verified(folder) == (1, "more.txt is missing, or is not part of the record\n")
+
+
+def test_every_step_that_is_changed_removed_doubled_or_moved_is_found(closed):
+    path = closed.change.folder / STEPS
+    lines = path.read_bytes().splitlines(keepends=True)
+    for n in range(len(lines)):
+        without, double = [*lines[:n], *lines[n + 1 :]], [*lines[: n + 1], *lines[n:]]
+        swapped = [*without[: n - 1], lines[n], *without[n - 1 :]] if n else without
+        other = [*lines[:n], lines[n].replace(b"e", b"i", 1), *lines[n + 1 :]]
+        for wrong in (without, double, swapped, other):
+            path.write_bytes(b"".join(wrong))
+            assert any(STEPS in told for told in problems(closed.change.folder))
+
+
+def test_steps_that_were_changed_and_signed_again_with_the_key_do_not_follow(closed, openssl):
+    folder = closed.change.folder
+    path = folder / STEPS
+    true = path.read_bytes()
+    header, *lines = true.splitlines(keepends=True)
+    for wrong in ([lines[0].replace(ANNA.encode(), b"Zoe"), *lines[1:]], lines[1:], lines[::-1]):
+        path.write_bytes(header + b"".join(wrong))
+        for name in ("SHA256SUMS", "SHA256SUMS.sig"):
+            (folder / name).unlink(missing_ok=True)
+        seal(folder, closed.change.key, lambda digest: None)
+        assert problems(folder)[0].startswith("steps.csv, line 2: was changed, or")
+        code, told = verified(folder)
+        assert code == 1 and told.startswith("step 1 is out of order\n")
+    path.write_bytes(true)
+
+
+def test_lines_of_another_ledger_are_no_steps_of_this_one(closed, job, tmp_path):
+    other = Ledger(tmp_path)
+    other.append(*job.records.ledger.entries())
+    plan = json.loads((closed.change.folder / PLAN).read_bytes())
+    assert other.head(plan["lines"]) == (plan["lines"], plan["ledger"])
+    for path in (job.records.ledger.path, job.records.ledger.seal):
+        path.unlink()
+    entries = [*other.entries()]
+    entries[2] = replace(entries[2], time="2026-11-23T23:00:01Z")
+    job.records.ledger.append(*entries)
+    assert record_problems(closed.records) == (
+        [f"changes/{closed.change.folder.name}: steps.csv is not of this ledger"], 1, [],
+    )  # fmt: skip
+
+
+def test_a_plan_that_is_changed_after_its_approval_is_found_while_the_change_is_open(job):
+    begun = approved(job)
+    path = begun.change.folder / PLAN
+    path.write_bytes(path.read_bytes().replace(b'"lyon"', b'"lion"'))
+    name = f"changes/{path.parent.name}"
+    assert record_problems(job.records) == (
+        [f"{name}: plan.json is not what was approved"],
+        0,
+        [name],
+    )
+
+
+def test_a_record_that_vanished_lost_its_signature_or_was_signed_by_another_is_missed(
+    closed, tmp_path
+):
+    folder = closed.change.folder
+    (folder / "SHA256SUMS.sig").rename(tmp_path / "kept")
+    assert "its signature is gone" in record_problems(closed.records)[0][0]
+    (tmp_path / "kept").rename(folder / "SHA256SUMS.sig")
+    forged = shutil.copytree(folder, tmp_path / "forged")
+    shutil.rmtree(folder)
+    assert "is missing now" in record_problems(closed.records)[0][0]
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    for name in ("SHA256SUMS", "SHA256SUMS.sig", "record.pem"):
+        (forged / name).unlink()
+    seal(forged, Ed25519PrivateKey.generate(), lambda digest: None)
+    assert problems(forged) == ()  # whole by itself, but
+    shutil.copytree(forged, folder)
+    told = " ".join(record_problems(closed.records)[0])
+    assert "is not the record key that the ledger knows" in told
+    assert "is not the record whose signature the ledger knows" in told
+
+
+def test_what_was_changed_after_closing_is_never_signed_anew(closed):
+    folder = closed.change.folder
+    (folder / "record.md").write_bytes(b"nicer")
+    with pytest.raises(ValueError, match=r"record\.md was changed\. It is not signed anew"):
+        add_signed(closed.records, folder, {"notebook.ipynb": b"{}"}, RECORD_PASSWORD, AT)
+
+
+def test_the_notebook_is_added_to_a_closed_record_and_signed_with_it(closed):
+    folder = closed.change.folder
+    add_signed(closed.records, folder, {"notebook.ipynb": b"{}"}, RECORD_PASSWORD, AT)
+    assert record_problems(closed.records) == ([], 1, [])
+    (folder / "notebook.ipynb").write_bytes(b"[]")
+    assert problems(folder) == ("notebook.ipynb was changed",)
+
+
+def test_a_closed_change_is_over_and_the_next_run_begins_another(closed, job):
+    again = replace(job, records=Records(job.records.folder))
+    plan = plan_change(again)
+    assert plan.hash != closed.change.plan.hash
+    assert len(job.records.changes()) == 2
+
+
+def test_a_change_that_only_looks_needs_no_approval(job):
+    looking = begin(numbered_16(job), plan_change(numbered_16(job)))
+    close(looking, "looked")
+    assert record_problems(job.records) == ([], 1, [])
+
+
+def test_a_change_that_only_looks_may_not_do_anything(job):
+    looking = begin(job, plan_change(job))
+    with pytest.raises(Stop, match="only looks, and nobody approved a change"):
+        issue_certificates(looking, PFX_PASSWORD)
+    assert job.state().current == {}
+
+
+def numbered_16(job):
+    return replace(job, runbook="16-verify-the-site")
+
+
+def test_no_secret_is_in_any_byte_of_a_change(job):
+    """The canaries are every password, and every private key in DER, PEM and hex."""
+    begun = approved(job)
+    for errand in hand_over(begun, "request"):
+        visit(begun, errand, script="request")
+    issue_certificates(begun, PFX_PASSWORD)
+    sign_requests(begun)
+    close(begun, "done")
+    from base64 import b64encode
+
+    from lyon import key
+
+    from vmscert.certificates.keyfile import clear_key
+    from vmscert.changes.recordkey import open_record_key
+
+    clear = [clear_key(key(word)) for word in ("ca", "server 0", "server 1")]
+    clear.append(clear_key(open_record_key(job.records, RECORD_PASSWORD)))
+    middle = [der[len(der) // 2 :][:48] for der in clear]
+    canaries = [p.encode() for p in (CA_PASSWORD, PFX_PASSWORD, RECORD_PASSWORD)]
+    canaries += [p.encode("utf-16-le") for p in (CA_PASSWORD, PFX_PASSWORD, RECORD_PASSWORD)]
+    canaries += [*middle, *(one.hex().encode() for one in middle)]
+    canaries += [b64encode(der)[len(der) // 3 :][:40] for der in clear]
+    written = {path: data for path, (data, _) in tree(job.records.folder).items()}
+    assert len(written) > 20
+    assert [path for path, data in written.items() if any(one in data for one in canaries)] == []
+
+
+def test_hostile_names_are_text_in_plan_and_record(job):
+    hostile = replace(job.site["ms"], owner="<script>alert(1)</script> | `x` [a](b)")
+    hosts = tuple(hostile if host.name == "ms" else host for host in job.site)
+    job = replace(job, site=replace(job.site, hosts=hosts))
+    begun = approve(job, plan := plan_change(job), f"{plan.hash} <img src=x>", BOB)
+    close(begun, "done")
+    for page in ("plan.html", "record.html"):
+        text = (begun.change.folder / page).read_text("utf-8")
+        assert "<script>" not in text and "<img" not in text
+
+
+def test_a_real_runbook_that_is_run_to_its_end_without_approval_changes_nothing(
+    tmp_path, monkeypatch
+):
+    table = tmp_path / "lyon.csv"
+    table.write_bytes(EXAMPLE.read_bytes())
+    opened = open_runbook("11-create-the-ca-certificate", table, tmp_path / "records",
+                          datetime(2026, 11, 26, tzinfo=UTC))  # fmt: skip
+    with pytest.raises(Stop):
+        approve(opened, plan_change(opened, years=10))
+    with pytest.raises(Stop):
+        create_ca(opened)
+    assert not opened.records.has_authority
+    assert opened.records.ledger.entries() == ()
+    assert numbered(opened, "12").change is None

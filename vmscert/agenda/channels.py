@@ -1,0 +1,425 @@
+"""One agenda, told through every channel: table, calendar, metrics, monitoring, page, mail.
+
+Each function takes the agenda and returns text or bytes; nothing is written or sent here.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from icalendar import Alarm, Calendar, Event
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from vmscert.agenda.gather import Agenda, Unknown
+from vmscert.certificates.diagnosis import WARNING
+from vmscert.checks.acceptance import dark_findings, dark_links
+from vmscert.checks.blackout import Blackout
+from vmscert.checks.expiry import CRITICAL, Due
+from vmscert.names import iso
+from vmscert.pages import page, render
+from vmscert.pictures.bands import timeline
+from vmscert.pictures.site_map import site_map
+from vmscert.site.site import named
+
+NOTEBOOKS = {
+    "CA": "18-replace-the-ca",
+    "CRL": "19-key-compromise",
+    "server": "17-renew-before-expiry",
+    "certificate": "17-renew-before-expiry",
+}
+_ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
+_DAILY = 7  # days around the end: said every day, not only once
+_some = partial(named, most=12)  # computers in one line; more are counted
+_MOST_PERFDATA = 50  # certificates, the soonest; many monitoring systems cut longer lines
+_WORST_FIRST = ("expired", "critical", "unknown", "warning", "plan")
+OK, WARN, CRIT, UNKNOWN = 0, 1, 2, 3  # exit codes of a monitoring plugin
+_WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+Memory = dict[str, dict[str, str]]  # SHA-256 or place → what was told, and on which day
+
+
+def records(agenda: Agenda) -> list[dict[str, Any]]:
+    """Return one record for each certificate and each unknown, ready for JSON; dates as text."""
+    dark_with = {one.thumbprint: one for one in agenda.blackouts}
+    told = [_record(row, dark_with.get(row.thumbprint)) for row in agenda.rows]
+    blank = dict.fromkeys(told[0] if told else ())
+    return [*told, *(blank | asdict(one) | {"where": [one.where]} for one in agenda.unknown)]
+
+
+def as_json(agenda: Agenda) -> str:
+    """Return the records as JSON."""
+    return json.dumps(records(agenda), indent=1, ensure_ascii=False)
+
+
+def as_csv(agenda: Agenda) -> bytes:
+    """Return the records as CSV that Excel opens: UTF-8 with a mark, one line each."""
+    text = io.StringIO(newline="")
+    found = [{key: _cell(value) for key, value in one.items()} for one in records(agenda)]
+    columns = dict.fromkeys(key for one in found for key in one)
+    writer = csv.DictWriter(text, list(columns), restval="")
+    writer.writeheader()
+    writer.writerows(found)
+    return text.getvalue().encode("utf-8-sig", "replace")
+
+
+def _record(row: Due, blackout: Blackout | None) -> dict[str, Any]:
+    told = asdict(row) | {
+        "not_before": iso(row.not_before),
+        "not_after": iso(row.not_after),
+        "renew_on": iso(row.renew_on),
+        "share_left": round(row.share_left, 4),
+        "findings": [f"{one.code}: {one.detail}" for one in row.findings],
+        "dark_servers": list(blackout.servers) if blackout else [],
+        "dark_clients": list(blackout.clients) if blackout else [],
+        "dark_links": len(blackout.links) if blackout else 0,
+    }
+    return told | {"why": ""}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int | float):
+        return str(value)
+    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+    # What a foreign certificate holds is not to become a formula in Excel.
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+# The calendar
+
+
+def calendar(agenda: Agenda, made: datetime) -> bytes:
+    """Return an iCalendar file (RFC 5545): one event a certificate, on its renewal day.
+
+    The alarms go off before that day, not before the end: whoever acts on them has the whole time
+    between renewal day and end in hand. The UID is the certificate's own, so that importing again
+    replaces; what was replaced meanwhile is cancelled.
+    """
+    found = Calendar()
+    found.add("prodid", "-//vmscert//certificates that end//EN")
+    found.add("version", "2.0")
+    found.add("method", "PUBLISH")
+    found.add("x-wr-calname", "Certificates: renewal days")
+    for row in agenda.rows:
+        found.add_component(_event(row, made))
+    return found.to_ical()
+
+
+def _event(row: Due, made: datetime) -> Event:
+    event, day = Event(), row.renew_on.astimezone(UTC).date()
+    event.add("uid", f"{row.fingerprint.lower()}@vmscert")
+    event.add("dtstamp", made)
+    # Calendars keep the event with the higher number; minutes grow from one export to the next.
+    event.add("sequence", int(made.timestamp()) // 60)
+    event.add("dtstart", day)
+    event.add("dtend", day + timedelta(days=1))
+    event.add("summary", f"Renew {row.label}: it ends on {row.not_after:%Y-%m-%d}")
+    event.add("description", _described(row))
+    event.add("transp", "TRANSPARENT")  # nobody is busy all day because of it
+    event.add("status", "CANCELLED" if row.status == "replaced" else "CONFIRMED")
+    for days in _ALARMS if row.status != "replaced" else ():
+        if row.renew_on - timedelta(days=days) > row.not_before:
+            event.add_component(_alarm(row, days))
+    return event
+
+
+def _alarm(row: Due, days: int) -> Alarm:
+    alarm = Alarm()
+    alarm.add("action", "DISPLAY")
+    alarm.add("trigger", -timedelta(days=days))
+    alarm.add("description", f"Renew {row.label} within {days} day{'s' if days > 1 else ''}")
+    return alarm
+
+
+def _described(row: Due) -> str:
+    told = {
+        "Ends": f"{row.not_after:%Y-%m-%d %H:%M} UTC",
+        "Kind": row.kind,
+        "Names": ", ".join(row.names),
+        "Issued by": row.issuer,
+        "Thumbprint (SHA-1, as Windows shows it)": row.thumbprint,
+        "Fingerprint (SHA-256)": row.fingerprint,
+        "Owner": row.owner,
+        "Note": row.note,
+        "Met": _some(row.where),
+        "Open the notebook": NOTEBOOKS[row.kind],
+    }
+    return "\n".join(f"{key}: {value}" for key, value in told.items() if value)
+
+
+# Prometheus
+
+
+class _Metrics:
+    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
+
+    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
+    """
+
+    def __init__(self, agenda: Agenda, made: datetime) -> None:
+        self.agenda, self.made = agenda, made
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        certificates = [row for row in self.agenda.rows if row.kind != "CRL"]
+        lists = [row for row in self.agenda.rows if row.kind == "CRL"]
+        for name, (words, value) in _OF_CERTIFICATES.items():
+            yield _family(name, words, value, [(_labels(row), row) for row in certificates])
+        for name, (words, value) in _OF_LISTS.items():
+            yield _family(name, words, value, [(_crl_labels(row), row) for row in lists])
+        yield self._unknown()
+        yield self._run()
+        yield self._reported()
+
+    def _unknown(self) -> GaugeMetricFamily:
+        words = "1 for each server or file that did not tell its certificate."
+        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
+        for one in self.agenda.unknown:
+            family.add_metric([one.label, one.where], 1)
+        return family
+
+    def _run(self) -> GaugeMetricFamily:
+        words = "When this file was made, in seconds since 1970: an old file is an alarm."
+        return GaugeMetricFamily(
+            "vmscert_inventory_timestamp_seconds", words, self.made.timestamp()
+        )
+
+    def _reported(self) -> GaugeMetricFamily:
+        words = "When a computer said last what it holds, in seconds since 1970."
+        name = "vmscert_computer_inventory_timestamp_seconds"
+        family = GaugeMetricFamily(name, words, labels=["computer"])
+        for computer, when in self.agenda.reported.items():
+            family.add_metric([computer], when.timestamp())
+        return family
+
+
+_OF_CERTIFICATES = {
+    "x509_cert_not_after": ("Last second of a certificate.", lambda row: row.not_after.timestamp()),
+    "x509_cert_not_before": (
+        "First second of a certificate.",
+        lambda row: row.not_before.timestamp(),
+    ),
+    "x509_cert_expired": ("1 if a certificate has ended.", lambda row: row.status == "expired"),
+}
+_OF_LISTS = {
+    "x509_crl_next_update": (
+        "Until when a revocation list counts.",
+        lambda row: row.not_after.timestamp(),
+    ),
+    "x509_crl_this_update": (
+        "Since when a revocation list counts.",
+        lambda row: row.not_before.timestamp(),
+    ),
+    "x509_crl_stale": ("1 if a revocation list has ended.", lambda row: row.status == "expired"),
+}
+
+
+def metrics(agenda: Agenda, made: datetime) -> bytes:
+    """Return metrics for the textfile collector of node_exporter or windows_exporter."""
+    registry = CollectorRegistry()
+    registry.register(_Metrics(agenda, made))  # type: ignore[arg-type]
+    return generate_latest(registry)
+
+
+def _family(
+    name: str, words: str, value: Any, rows: Sequence[tuple[dict[str, str], Due]]
+) -> GaugeMetricFamily:
+    labels = list(rows[0][0]) if rows else []
+    family = GaugeMetricFamily(name, words, labels=labels)
+    for labelled, row in rows:
+        family.add_metric(list(labelled.values()), float(value(row)))
+    return family
+
+
+def _labels(row: Due) -> dict[str, str]:
+    return {
+        "serial_number": str(int(row.serial or "0", 16)),  # decimal, as the exporter has it
+        "subject_CN": row.subject,
+        "issuer_CN": row.issuer,
+        "filename": row.label,
+        "owner": row.owner,
+        "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
+    }
+
+
+def _crl_labels(row: Due) -> dict[str, str]:
+    return {
+        "issuer_CN": row.issuer,
+        "crl_number": str(int(row.serial or "0", 16)),
+        "filename": row.label,
+        "discriminator": row.fingerprint[:8].lower(),
+    }
+
+
+# Monitoring
+
+
+def nagios(agenda: Agenda) -> tuple[int, str]:
+    """Return the exit code of a monitoring plugin, and its one line.
+
+    The worst counts: CRITICAL, then UNKNOWN, then WARNING. What is known to end is a reason to get
+    up at night; what is unknown may be one, and must not be told as a warning or as OK.
+    """
+    codes = {_code(row) for row in agenda.rows} | ({UNKNOWN} if agenda.unknown else set())
+    code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
+    if not agenda.rows and not agenda.unknown:
+        code = UNKNOWN
+    return code, nagios_line(code, _summary(agenda), _perfdata(agenda))
+
+
+def nagios_line(code: int, text: str, perfdata: str = "") -> str:
+    """Return one line as monitoring systems read it; what would end it early is taken out."""
+    words = " ".join(text.replace("|", "/").split())
+    return f"CERTIFICATES {_WORDS[code]} - {words}" + (f" | {perfdata}" if perfdata else "")
+
+
+def _code(row: Due) -> int:
+    if row.status in ("expired", "critical"):
+        return CRIT
+    return WARN if row.status == "warning" or row.findings else OK
+
+
+def _summary(agenda: Agenda) -> str:
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    told = [_sentence(live[0])] if live else ["nothing is known to end"]
+    loud = sum(_code(row) != OK for row in live[1:])
+    told += [f"{loud} more to act on"] if loud else []
+    told += [f"{one.code} on {one.where}" for row in live for one in row.findings[:1]][:3]
+    told += [f"{one.label} is unknown ({one.why})" for one in agenda.unknown[:2]]
+    told += [f"{len(agenda.unknown) - 2} more unknown"] if len(agenda.unknown) > 2 else []
+    return "; ".join(told)
+
+
+def _perfdata(agenda: Agenda) -> str:
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    names = _unique(row.label for row in live)
+    each = [f"'{name}'={_days(row)}" for name, row in zip(names, live, strict=True)]
+    first = [f"days={_days(live[0])}"] if live else []
+    return " ".join([*first, *each[:_MOST_PERFDATA]])
+
+
+def _days(row: Due) -> str:
+    _, warning, critical = row.thresholds
+    return f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
+
+
+def _unique(labels: Iterable[str]) -> list[str]:
+    """Labels without what perfdata can't hold, each once."""
+    found: dict[str, None] = {}
+    for label in labels:
+        clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in label)
+        number = sum(name == clean or name.startswith(f"{clean} #") for name in found)
+        found[f"{clean} #{number + 1}" if number else clean] = None
+    return list(found)
+
+
+# The page
+
+
+def page_of(agenda: Agenda) -> bytes:
+    """Return a page that opens offline and prints: table, findings, timeline, what goes dark."""
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    title = f"What ends when, seen on {agenda.at:%Y-%m-%d}"
+    pictures = {"timeline.svg": timeline(live, agenda.at).svg} if live else {}
+    maps = []  # of each site on its first dark day
+    for number, one in enumerate(agenda.outlooks):
+        if one.blackouts:
+            day, site = max(agenda.at, one.blackouts[0].since + timedelta(seconds=1)), one.site
+            lost = dark_findings(dark_links(site, one.stores, day))
+            pictures[f"map-{number}.svg"] = site_map(site, findings=lost).svg
+            maps.append((site, day, f"map-{number}.svg"))
+    findings, dark = findings_lines(agenda), dark_lines(agenda)
+    told = {"title": title, "live": live, "unknown": agenda.unknown, "maps": maps}
+    return page(render("due.md", findings=findings, dark=dark, **told), title, pictures)
+
+
+# Sentences
+
+
+def findings_lines(agenda: Agenda) -> list[str]:
+    """Return what is told at once, one sentence for each finding."""
+    return [
+        f"{one.code}: {one.where}: {one.detail}. {one.rule.remedy_text} ({one.rule.remedy})"
+        for row in agenda.rows
+        for one in row.findings
+    ]
+
+
+def dark_lines(agenda: Agenda) -> list[str]:
+    """Return what is dark, and what will be if nobody acts, by name, the first day first."""
+    return [_dark_line(one, agenda.at) for one in agenda.blackouts]
+
+
+def _dark_line(one: Blackout, at: datetime) -> str:
+    verb = "has been dark since" if one.since < at else "goes dark on"
+    assumed = f" Only assumed of {_some(one.assumed)}: no inventory." if one.assumed else ""
+    return (
+        f"{_some(one.servers)} {verb} {one.since:%Y-%m-%d %H:%M} UTC, because {one.cause} "
+        f"({one.thumbprint[:8]}) ends: {_some(one.clients)} "
+        f"lose{'s' * (len(one.clients) == 1)} contact, "
+        f"{len(one.links)} link{'s' if len(one.links) > 1 else ''}.{assumed}"
+    )
+
+
+def _sentence(row: Due) -> str:
+    day = f"{row.not_after:%Y-%m-%d}"
+    if row.status == "expired":
+        return f"{row.label} ended on {day}"
+    return f"{row.label} ends on {day}, in {row.days_left} day{'s' * (row.days_left != 1)}"
+
+
+# Mail
+
+
+def mail(agenda: Agenda) -> str:
+    """Return a mail, subject first, about all on which somebody has to act; "" if that is nothing.
+
+    `news()` tells what of it is new.
+    """
+    loud = [row for row in agenda.rows if not row.quiet or row.findings]
+    if not loud and not agenda.unknown:
+        return ""
+    lines = {one.thumbprint: _dark_line(one, agenda.at) for one in agenda.blackouts}
+    rows = [(r, _sentence(r), _described(r), lines.get(r.thumbprint)) for r in loud]
+    subject = _subject(loud, agenda.unknown)
+    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
+
+
+def _subject(loud: Sequence[Due], unknown: Sequence[Unknown]) -> str:
+    statuses = [row.status for row in loud] + ["unknown" for _ in unknown]
+    counted = [f"{statuses.count(word)} {word}" for word in _WORST_FIRST if word in statuses]
+    first = _sentence(loud[0]) if loud else f"{unknown[0].label} is unknown"
+    told = f"Certificates: {first}" + (f" ({', '.join(counted)})" if counted else "")
+    return " ".join(told.split())
+
+
+def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agenda, Memory]:
+    """Return what has crossed a threshold since `memory`, and the memory of having told it.
+
+    Each threshold once; in the last week, and in the week after the end, every day. A certificate
+    that was replaced has crossed nothing; a server that answers again is told when it fails again.
+    """
+    today = f"{agenda.at:%Y-%m-%d}"
+    rows = [row for row in agenda.rows if _is_new(row, memory.get(row.fingerprint, {}), today)]
+    silent = [one for one in agenda.unknown if one.where not in memory]
+    now = {one.where: {"told": "unknown", "on": today} for one in agenda.unknown}
+    now |= {row.fingerprint: {"told": _state(row), "on": today} for row in rows}
+    # A certificate that was not met this time, on a server that is down, is not told as new later.
+    kept = {key: dict(was) for key, was in memory.items() if was.get("told") != "unknown"}
+    return replace(agenda, rows=tuple(rows), unknown=tuple(silent)), {**kept, **now}
+
+
+def _state(row: Due) -> str:
+    return "|".join([row.status, *sorted({one.code for one in row.findings})])
+
+
+def _is_new(row: Due, was: Mapping[str, str], today: str) -> bool:
+    """Whether a row says more than what was told of it, or is so near its end that it is daily."""
+    status, *codes = was.get("told", "").split("|")
+    daily = not row.quiet and abs(row.days_left) <= _DAILY and was.get("on") != today
+    worse = not row.quiet and row.status != status
+    return daily or worse or any(one.code not in codes for one in row.findings)

@@ -1,0 +1,455 @@
+"""A private certificate authority: it creates itself, issues server certificates, signs requests.
+
+What goes into a certificate is written down once, in a `Profile`. The choices follow RFC 5280 and
+what real TLS clients accept; each carries its reason.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from vmscert.certificates.keyfile import decrypt_key, encrypt_key
+from vmscert.certificates.teaching import WORDS, is_teaching
+from vmscert.names import parse_name
+
+# Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
+BACKDATE = timedelta(days=1)
+LONGEST_COMMON_NAME = 64  # letters; upper bound ub-common-name, RFC 5280 appendix A.1
+_KEY_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one kind of certificate contains."""
+
+    name: str
+    key_bits: int
+    days: int  # validity, RFC 5280 section 4.1.2.5
+    is_ca: bool  # basicConstraints, section 4.2.1.9; critical
+    key_usage: tuple[str, ...]  # section 4.2.1.3; critical
+    # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
+    extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
+
+
+ROOT = Profile(
+    name="root",
+    key_bits=4096,
+    days=3653,  # ten years: outlives several generations of servers, changed on a planned day
+    is_ca=True,
+    key_usage=("key_cert_sign", "crl_sign"),
+)
+SERVER = Profile(
+    name="server",
+    key_bits=2048,  # the smallest that iOS and current TLS clients accept, the fastest to use
+    days=397,  # a yearly change with a month to spare; far below the 825 days iPhones allow
+    is_ca=False,
+    key_usage=("digital_signature", "key_encipherment"),
+    extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
+)
+# Only for tests and lessons, where half a second for a root key is half a second too long.
+QUICK = Profile("root", 2048, ROOT.days, True, ROOT.key_usage)
+# Only for lessons: their handshakes have to succeed for as long as their CA is valid.
+LESSON = replace(SERVER, name="lesson", days=ROOT.days)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate, its private key where we hold it, and the certificates above it."""
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey | None
+    issuers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def until(self) -> str:
+        """The day on which it ends, and whether that is its CA's doing."""
+        ends = f"{self.certificate.not_valid_after_utc:%Y-%m-%d}"
+        return f"{ends} (ends with the CA)" if self.capped else ends
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificate and those above it, leaf first, root last."""
+        return (self.certificate, *self.issuers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every DNS name and IP address of the subjectAltName, as text."""
+        return subject_names(self.certificate)
+
+    @property
+    def friendly_name(self) -> str:
+        """The label that Windows and Server Configurator show in their lists."""
+        end = self.certificate.not_valid_after_utc
+        name = self.names[0] if self.names else self.certificate.subject.rfc4514_string()
+        return f"VMS {name} until {end:%Y-%m-%d}"
+
+    @property
+    def capped(self) -> bool:
+        """Whether the certificate ends with its CA instead of after its full life."""
+        end = self.certificate.not_valid_after_utc
+        return any(end == issuer.not_valid_after_utc for issuer in self.issuers)
+
+    def pfx(self, password: str, encryption: str = "AES-256") -> bytes:
+        """Return certificate, key and intermediates as PKCS #12, ready for Windows to import.
+
+        `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
+        the password of an AES file wrong. The root stays out: Windows would put it into the store
+        of the server certificate. Raises ValueError for a password that is empty or not printable
+        ASCII (Java, Mono and Wine cannot open such a file).
+        """
+        if self.key is None:
+            raise ValueError("The private key was made on the server and is not here: no PFX")
+        if not (password and password.isascii() and password.isprintable()):
+            raise ValueError("The PFX password must be printable ASCII, or some clients fail")
+        return pkcs12.serialize_key_and_certificates(
+            self.friendly_name.encode(),
+            self.key,
+            self.certificate,
+            [issuer for issuer in self.issuers if issuer.subject != issuer.issuer],
+            _pfx_encryption(password, encryption),
+        )
+
+    def encrypted_key(self, password: str) -> bytes:
+        """Return the private key as encrypted PKCS #8 in PEM, for programs that want files."""
+        if self.key is None:
+            raise ValueError("The private key was made on the server and is not here: no PEM file")
+        return encrypt_key(self.key, password)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority: what it is (`issued`) and what it can do."""
+
+    issued: Issued
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The CA certificate: public, goes to every computer."""
+        return self.issued.certificate
+
+    @property
+    def name(self) -> str:
+        """The CA's common name."""
+        return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+    @cached_property
+    def key(self) -> rsa.RSAPrivateKey:
+        """The CA's private key; ValueError when only the certificate is at hand."""
+        if self.issued.key is None:
+            raise ValueError(f"The private key of {self.name!r} is not here: it can't sign")
+        return self.issued.key
+
+    def issue(
+        self,
+        *names: str,
+        at: datetime,
+        profile: Profile = SERVER,
+        key: rsa.RSAPrivateKey | None = None,
+        serial: int | None = None,
+    ) -> Issued:
+        """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
+
+        The first name that fits becomes the common name. A certificate never outlives its CA:
+        where it would, it ends with the CA and `.capped` is true. Raises ValueError for no names,
+        a bad name, an `at` at which the CA itself is not valid, or a teaching key, unless the CA
+        is one for teaching, too.
+        """
+        key = key or new_key(profile.key_bits)
+        self._refuse_teaching(key.public_key())
+        certificate = self._certificate(names, key.public_key(), at, profile, serial)
+        return Issued(certificate, key, self.issued.chain)
+
+    def sign(
+        self,
+        csr: x509.CertificateSigningRequest,
+        allowed: Iterable[str],
+        at: datetime,
+        profile: Profile = SERVER,
+    ) -> Issued:
+        """Answer a request whose key was made on the server itself; the key stays there.
+
+        The certificate carries all `allowed` names (the site's table decides which), the key of
+        the request, and nothing else of it. Raises ValueError when the request's signature, key
+        or names are not acceptable; the sentence lists every name that is not allowed.
+        """
+        names = tuple(allowed)
+        public_key = _acceptable_key(csr)
+        self._refuse_teaching(public_key)
+        _refuse_strangers(csr, names)
+        certificate = self._certificate(names, public_key, at, profile, None)
+        return Issued(certificate, None, self.issued.chain)
+
+    def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
+        """Issue the same names again, with a new key of the same size."""
+        old = certificate.public_key()
+        bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
+        profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
+        return self.issue(*subject_names(certificate), at=at, profile=profile)
+
+    def encrypted_key(self, password: str) -> bytes:
+        """Return the CA's private key as encrypted PKCS #8 PEM."""
+        return encrypt_key(self.key, password)
+
+    def _refuse_teaching(self, public_key: rsa.RSAPublicKey) -> None:
+        if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
+            raise ValueError(
+                "This key is for lessons: anybody can derive its private half. Make a new one"
+            )
+
+    def _certificate(
+        self,
+        names: Iterable[str],
+        public_key: rsa.RSAPublicKey,
+        at: datetime,
+        profile: Profile,
+        serial: int | None,
+    ) -> x509.Certificate:
+        general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
+        if not general:
+            raise ValueError("A server certificate needs at least one name: none was given")
+        subject = _marked(_server_subject(general), public_key)
+        born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        if not born <= _aware(at) < last:
+            raise ValueError(
+                f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {last:%Y-%m-%d}, not on "
+                f"{at:%Y-%m-%d}: create a new CA, or check the date"
+            )
+        start = max(_aware(at) - BACKDATE, born)
+        end = min(start + timedelta(days=profile.days), last)
+        number = serial or x509.random_serial_number()
+        builder = x509.CertificateBuilder(
+            self.certificate.subject, subject, public_key, number, start, end
+        )
+        # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), not list(subject))
+        return _with_profile(builder, profile, public_key, self.certificate).sign(
+            self.key, hashes.SHA256()
+        )
+
+
+def create_authority(
+    name: str,
+    at: datetime,
+    profile: Profile = ROOT,
+    key: rsa.RSAPrivateKey | None = None,
+    serial: int | None = None,
+) -> Authority:
+    """Create a root CA: a new key unless given, and a certificate that it signs itself.
+
+    `name` becomes the common name; make it unique to site and year, or two sites' CAs can't be
+    told apart. Raises ValueError for a name that is empty or over 64 letters.
+    """
+    if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
+        raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
+    key = key or new_key(profile.key_bits)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name.strip())])
+    subject = _marked(subject, key.public_key())
+    start = _aware(at) - BACKDATE
+    end = start + timedelta(days=profile.days)
+    number = serial or x509.random_serial_number()
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), number, start, end)
+    certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
+    return Authority(Issued(certificate, key))
+
+
+def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
+    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair.
+
+    A teaching CA is refused: it must never become a site's.
+    """
+    issued = Issued(
+        x509.load_der_x509_certificate(certificate), decrypt_key(encrypted_key, password)
+    )
+    authority = Authority(issued)
+    if is_teaching(authority.certificate.public_key()):
+        raise ValueError(
+            f"{authority.name!r} is a CA for lessons: anybody can derive its private key. Create "
+            "the site's own CA (11-create-the-ca-certificate)"
+        )
+    if authority.key.public_key() != authority.certificate.public_key():
+        raise ValueError(f"The key file does not belong to the certificate of {authority.name!r}")
+    return authority
+
+
+def new_key(bits: int) -> rsa.RSAPrivateKey:
+    """Return a new random RSA key; under 2,048 bits is refused, as TLS clients do."""
+    if bits < SERVER.key_bits:
+        raise ValueError(f"An RSA key of {bits} bits is too weak: 2048 is the least")
+    return rsa.generate_private_key(65537, bits)
+
+
+def request(
+    *names: str, key: rsa.RSAPrivateKey | None = None
+) -> tuple[x509.CertificateSigningRequest, rsa.RSAPrivateKey]:
+    """Return a certificate signing request (RFC 2986) for these names, and the key it is for."""
+    key = key or new_key(SERVER.key_bits)
+    general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
+    subject = _marked(_server_subject(general), key.public_key())
+    builder = x509.CertificateSigningRequestBuilder(subject)
+    builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    return builder.sign(key, hashes.SHA256()), key
+
+
+def subject_names(signed: x509.Certificate | x509.CertificateSigningRequest) -> tuple[str, ...]:
+    """Return the DNS names and IP addresses of the subjectAltName as text, in their order."""
+    try:
+        san = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(n.value) for n in san if isinstance(n, x509.DNSName | x509.IPAddress))
+
+
+@lru_cache(maxsize=1 << 14)  # of few CAs and many computers the same is asked again and again
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether the issuer's key really signed this certificate."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=8192)
+def thumbprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
+
+    It names a certificate and protects nothing, so SHA-1 does no harm here.
+    """
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+
+
+def _general_name(name) -> x509.GeneralName:
+    return x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(ip_address(name))
+
+
+def _server_subject(names: list[x509.GeneralName]) -> x509.Name:
+    """The first name that fits a common name; IP addresses only if there is no DNS name."""
+    texts = [str(name.value) for name in sorted(names, key=lambda n: isinstance(n, x509.IPAddress))]
+    fitting = [text for text in texts if len(text) <= LONGEST_COMMON_NAME][:1]
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text) for text in fitting])
+
+
+def _marked(subject: x509.Name, public_key: rsa.RSAPublicKey) -> x509.Name:
+    """Let the subject of a teaching key say what it is; nobody shall take it for a real one."""
+    if not is_teaching(public_key):
+        return subject
+    return x509.Name([*subject, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS)])
+
+
+def _with_profile(
+    builder: x509.CertificateBuilder,
+    profile: Profile,
+    public_key: rsa.RSAPublicKey,
+    issuer: x509.Certificate | None,
+) -> x509.CertificateBuilder:
+    """Add the extensions that the profile names; without an issuer the certificate is a root."""
+    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    issuer_id = _key_identifier(issuer) if issuer else own_id
+    usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
+    extended = profile.extended_key_usage
+    authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
+    builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
+    builder = builder.add_extension(usage, critical=True)
+    builder = builder.add_extension(own_id, critical=False)
+    builder = builder.add_extension(authority_id, critical=False)
+    return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
+
+
+def _key_identifier(issuer: x509.Certificate) -> x509.SubjectKeyIdentifier:
+    """The issuer's own identifier; computed when an old script forgot to write one."""
+    try:
+        return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        public_key = issuer.public_key()
+        assert isinstance(public_key, rsa.RSAPublicKey)
+        return x509.SubjectKeyIdentifier.from_public_key(public_key)
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError(f"The time {at} has no time zone: say UTC")
+    return at.replace(microsecond=0)
+
+
+def _pfx_encryption(password: str, encryption: str) -> serialization.KeySerializationEncryption:
+    """AES-256 with SHA-256, or what Windows before 10 1709 / Server 2019 can read.
+
+    2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries the
+    cheaper of the two: the strength is in the password.
+    """
+    algorithms = {
+        "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
+        "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
+    }
+    if encryption not in algorithms:
+        raise ValueError(f"PFX encryption is one of {', '.join(algorithms)}, not {encryption!r}")
+    cipher, mac = algorithms[encryption]
+    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
+    return builder.key_cert_algorithm(cipher).hmac_hash(mac).build(password.encode())
+
+
+def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
+    try:
+        public_key = csr.public_key()
+        signed = csr.is_signature_valid
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
+        raise ValueError(f"The request can't be read: {error}. Make it again") from None
+    if not signed:
+        raise ValueError(
+            "The request's signature is wrong: it was changed on the way. Make it again"
+        )
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
+    if public_key.key_size < SERVER.key_bits or public_key.public_numbers().e < 65537:
+        raise ValueError(
+            f"The request's RSA key is weak ({public_key.key_size} bits, exponent "
+            f"{public_key.public_numbers().e}): make it with 2048 bits or more"
+        )
+    return public_key
+
+
+def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, ...]) -> None:
+    try:
+        common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
+    known = {str(parse_name(name)) for name in allowed}
+    strangers = []
+    for name in dict.fromkeys(wanted):
+        with suppress(ValueError):
+            if str(parse_name(name)) in known:
+                continue
+        strangers.append(name)
+    if strangers:
+        raise ValueError(
+            f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
+            f"this computer: correct the table or the request"
+        )
+
+
+def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
+    """Open a PFX file; ValueError in one sentence when it won't open."""
+    try:
+        key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+    except ValueError:
+        raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
+    if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
+    return Issued(certificate, key, issuers)

@@ -1,0 +1,466 @@
+"""Would this client trust this server, and if not, why: every reason, not only the first.
+
+RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they differ from it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from itertools import islice, pairwise
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    ExtensionOID,
+    NameOID,
+)
+
+from vmscert.certificates.extensions import called
+from vmscert.certificates.paths import Path, Question, Reading, moment, plain, points_at
+from vmscert.certificates.revocation import RevocationList, revocations
+from vmscert.certificates.subtrees import allowing, folded
+from vmscert.findings import Finding, clients, finding_of
+from vmscert.names import parse_name
+
+WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
+_MOST_PATHS = 16  # judged in full
+# What people call a CA that is no root.
+_BELOW_A_ROOT = (
+    "intermediate", "issuing", "subordinate", "signing", "sub ca", "sub-ca", "subca", "policy ca",
+    "server ca", "tls ca", "ssl ca", "level 1", "level 2",
+)  # fmt: skip
+_LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
+_HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
+_KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
+_EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The answer: trusted or not, the best path from leaf to root, all findings, worst first."""
+
+    trusted: bool
+    path: tuple[x509.Certificate, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of all findings."""
+        return {finding.code for finding in self.findings}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the diagnosis ready for JSON; certificates as label and SHA-256."""
+        return {
+            "trusted": self.trusted,
+            "path": [
+                {
+                    "label": Reading(one).label,
+                    "sha256": sha256(one.public_bytes(Encoding.DER)).hexdigest(),
+                }
+                for one in self.path
+            ],
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+def diagnose(
+    presented: Iterable[x509.Certificate],
+    name: str,
+    roots: Iterable[x509.Certificate],
+    at: datetime,
+    *,
+    intermediates: Iterable[x509.Certificate] = (),
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> Diagnosis:
+    """Judge what a server presented to a client that trusts `roots` and asks for `name`.
+
+    `presented` as the server sent it, its own certificate first as a rule; `intermediates` are
+    what the client holds besides, `crls` the revocation lists that it looks into. Never raises for
+    what a certificate or a list holds; ValueError for an `at` without time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"The time {at} has no time zone: say UTC")
+    question = Question(name, at, presented, roots, intermediates, map(RevocationList, crls))
+    if not question.presented:
+        nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
+        return Diagnosis(False, (), (nothing,))
+    paths = list(question.paths())  # those that end nowhere only if no other is there
+    paths = [path for path in paths if path.anchored] or paths
+    judged = [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
+    path, findings = min(judged, key=_how_bad)
+    trusted = path.anchored and not any(finding.severity == "bad" for finding in findings)
+    return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
+
+
+def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
+    """Tell if the certificate on a computer ends within the time that a renewal needs."""
+    if timedelta(0) <= end - at <= timedelta(days=WARNING):
+        text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
+        yield Finding("expires-soon", host, text)
+
+
+def _findings(path: Path) -> tuple[Finding, ...]:
+    found = dict.fromkeys(finding for rule in _PATH_RULES for finding in rule(path))
+    return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
+
+
+def _how_bad(judged: tuple[Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
+    path, findings = judged
+    bad = sum(finding.severity == "bad" for finding in findings)
+    return bad, len(findings), len(path.steps) * (1 if path.anchored else -1)
+
+
+# The rules, the main causes first. Each takes a path and yields what breaks it.
+
+
+def _malformed(path: Path) -> Iterator[Finding]:
+    for one in dict.fromkeys((*path.steps, *path.question.presented)):
+        for part, trouble in one.trouble.items():
+            text = f"can't be read in full, its {part} is odd: {trouble.why}"
+            case = "" if trouble.needed else "odd extension that clients can do without"
+            yield path.fault("malformed", one, text, case)
+
+
+def _ending(path: Path) -> Iterator[Finding]:
+    """The one reason why the way up ends where it does."""
+    top, wanted = path.top, path.top.issuer_label
+    named, anchors = path.question.known[top.issuer], path.question.anchors
+    namesakes = [one for one in named if one in anchors and one is not top]
+    if path.anchored:
+        if not top.self_signed:
+            text = "is trusted, but is no root: clients that look for its own issuer refuse"
+            yield path.fault("untrusted-root", top, text, "trusted CA that is no root")
+    elif top.issuer is None:
+        return
+    elif top is path.leaf and top.self_signed:
+        yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
+    elif namesakes:
+        yield _recreated(top, namesakes)
+    elif top.self_signed:
+        detail = f"the client does not trust the root {top.label}"
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
+    elif path.question.issuers(top):
+        detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
+    elif _stands_below_a_root(path):
+        detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
+        yield finding_of("missing-intermediate", "intermediate", detail)
+    else:
+        detail = f"{top.label} was issued by {wanted}, which the client does not trust"
+        yield finding_of("untrusted-root", "root", detail, "untrusted root")
+
+
+def _recreated(top: Reading, namesakes: list[Reading]) -> Finding:
+    held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
+    used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
+    detail = (
+        f"{top.label} was signed by {top.issuer_label} with the key {used or '(not named)'}, but "
+        f"the client trusts one of that name with the key {held}"
+    )
+    return finding_of("root-recreated", "root", detail, "root of the same name with another key")
+
+
+def _stands_below_a_root(path: Path) -> bool:
+    """Guess whether an issuer that nobody holds is an intermediate: its name or its kin say so."""
+    question, top = path.question, path.top
+    name = top.issuer_label.casefold()
+    if not question.roots or "root" in name:
+        return False
+    other_key = any(not one.self_signed for one in question.known[top.issuer])
+    access = top.get(x509.AuthorityInformationAccess) or ()
+    fetched = any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
+    said = any(word in name for word in _BELOW_A_ROOT)
+    # The certificate itself may say that its issuer's issuer is a trusted root.
+    written = top.get(x509.AuthorityKeyIdentifier)
+    above = (written and written.authority_cert_issuer) or ()
+    named = {folded(name.value) for name in above if isinstance(name, x509.DirectoryName)}
+    # A trusted root may belong to the same organisation or domain.
+    mine = {part for rdn in top.issuer or () for part in rdn if part[0] in _HOUSE}
+    kin = any(mine & rdn for root in question.roots for rdn in root.subject or ())
+    return other_key or fetched or said or kin or any(r.subject in named for r in question.roots)
+
+
+def _signatures(path: Path) -> Iterator[Finding]:
+    for child, issuer in pairwise(path.steps):
+        fits = path.question.fits(child, issuer)
+        if fits is None and issuer.key:
+            oid = child.certificate.signature_algorithm_oid.dotted_string
+            text = f"has a signature that clients can't check, of algorithm {oid}"
+            yield path.fault("weak-signature", child, text)
+        elif fits is False:
+            text = f"does not carry the signature of {issuer.label}, which it names as its issuer"
+            yield path.fault("bad-signature", child, text)
+    for one in path.steps:
+        # A root is trusted for itself: nobody checks the signature on it.
+        if one.forgeable and one not in path.question.anchors and not one.self_signed:
+            name = one.signature_hash.name
+            case = "SHA-1 signature" if name == "sha1" else ""
+            yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
+
+
+def _validity(path: Path) -> Iterator[Finding]:
+    at = path.question.at
+    for one in path.steps:
+        start, end = one.validity or (at, at)
+        if at < start:
+            text = f"is valid from {moment(start)}, which is after {moment(at)}"
+            yield path.fault("not-yet-valid", one, text, "not yet valid")
+        if at > end:
+            case = "expired" if one is path.leaf else "root expired" if one is path.top else ""
+            yield path.fault("expired", one, f"ended on {moment(end)}, before {moment(at)}", case)
+
+
+def _naming(path: Path) -> Iterator[Finding]:
+    """RFC 9525; a common name counts only where there is nothing else, and not for everybody."""
+    leaf, name = path.leaf, path.question.name
+    if not leaf.names and not leaf.readable:
+        return
+    try:
+        asked = parse_name(name)
+    except ValueError as error:
+        yield finding_of(
+            "name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}"
+        )
+        return
+    if not isinstance(asked, str) and x509.IPAddress(asked) in leaf.general_names:
+        return
+    if _matches(leaf.names, asked):
+        return
+    if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
+        who = ", ".join(clients("CN only", "accepts"))
+        text = f"has {plain(name)} only as common name, which {who} still read"
+        yield path.fault("no-san", leaf, text, "CN only")
+    else:
+        yield _mismatch(path, asked)
+
+
+def _matches(offered: Iterable[str], asked: Any) -> bool:
+    """Whether a DNS name is offered, or a wildcard for exactly its left-most label."""
+    if not isinstance(asked, str):
+        return False
+    parent = asked.partition(".")[2]
+    # A wildcard above a single label, such as *.local, is refused by OpenSSL.
+    return asked in offered or ("." in parent and f"*.{parent}" in offered)
+
+
+def _mismatch(path: Path, asked: Any) -> Finding:
+    offered, asks = path.leaf.names, plain(path.question.name)
+    listed = ", ".join(map(plain, offered[:5])) or "no name"
+    more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
+    text = f"was issued to {listed}{more}, but clients ask for {asks}"
+    case = "wrong host or IP address"
+    if str(asked) in offered:
+        text += "; the address stands there as a DNS name, where most clients do not look"
+        case = "IP address only as dNSName"
+    elif any(one.partition(".")[0] == asked for one in offered if not one.endswith(".")):
+        text += "; it has only the full name, not the short one"
+    return path.fault("name-mismatch", path.leaf, text, case)
+
+
+def _purpose(path: Path) -> Iterator[Finding]:
+    for one in path.steps:
+        purposes = one.get(x509.ExtendedKeyUsage)
+        if not one.serves:
+            listed = ", ".join(purpose._name for purpose in purposes)
+            case = "wrong EKU" if one is path.leaf else "wrong EKU in a CA"
+            yield path.fault("wrong-eku", one, f"is for {listed}, not for serverAuth", case)
+        elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
+            case = "EKU any" if one is path.leaf else "EKU any in a CA"
+            yield path.fault(
+                "wrong-eku", one, "is for any use, but not for serverAuth by name", case
+            )
+
+
+def _leaf_key_usage(path: Path) -> Iterator[Finding]:
+    usage = path.leaf.get(x509.KeyUsage)
+    if usage is None or usage.digital_signature:
+        return
+    if usage.key_encipherment or usage.key_agreement:
+        text = "has a key usage without digitalSignature, which TLS 1.3 asks for"
+        yield path.fault("wrong-eku", path.leaf, text, severity="dubious")
+    else:
+        case = "leaf keyUsage only keyCertSign" if usage.key_cert_sign else ""
+        text = "has a key usage that does not allow TLS"
+        yield path.fault("wrong-eku", path.leaf, text, case)
+
+
+def _authority(path: Path) -> Iterator[Finding]:
+    for child, issuer in pairwise(path.steps):
+        if not issuer.get(x509.BasicConstraints) and not issuer.readable:
+            continue
+        old_root = issuer in path.question.anchors and issuer.get(x509.BasicConstraints) is None
+        if not issuer.is_ca:
+            case = "root without basicConstraints" if old_root else ""
+            text = f"issued {child.label}, but does not say that it is a CA"
+            yield path.fault("issuer-not-ca", issuer, text, case)
+        if (issuer.is_ca or old_root) and not issuer.signs:
+            text = f"issued {child.label}, but its key usage has no keyCertSign"
+            yield path.fault("issuer-key-usage", issuer, text)
+
+
+def _lengths(path: Path) -> Iterator[Finding]:
+    below = 0
+    for issuer in path.issuers:
+        limit = getattr(issuer.get(x509.BasicConstraints), "path_length", None)
+        if limit is not None and below > limit:
+            text = f"allows {limit} CAs below it, and there are {below}"
+            yield path.fault("path-length", issuer, text)
+        below += issuer.subject != issuer.issuer
+    if len(path.steps) > _LONGEST:
+        text = f"stands {len(path.steps) - 1} certificates below the root"
+        yield path.fault("chain-too-long", path.leaf, text)
+
+
+def _constraints(path: Path) -> Iterator[Finding]:
+    for place, issuer in enumerate(path.steps):
+        constraints = issuer.get(x509.NameConstraints)
+        if not (place and constraints):
+            continue
+        allows = allowing(constraints)
+        for one in path.steps[:place]:
+            if one is not path.leaf and one.subject == one.issuer:
+                continue  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
+            if outside := [n.value for n in _constrained(one, one is path.leaf) if not allows(n)]:
+                told = (v.rfc4514_string() if isinstance(v, x509.Name) else str(v) for v in outside)
+                text = f"may not issue for {', '.join(map(plain, islice(told, 3)))}, as in "
+                case = "name outside the root's nameConstraints" if issuer is path.top else ""
+                yield path.fault("name-constraint", issuer, text + one.label, case)
+
+
+def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
+    """Every name of a certificate that a constraint may forbid; RFC 5280 section 4.2.1.10."""
+    alternatives = list(one.get(x509.SubjectAlternativeName) or ())
+    yield from alternatives
+    if not any(isinstance(name, x509.RFC822Name) for name in alternatives):
+        yield from one.mailboxes
+    if one.subject:
+        yield x509.DirectoryName(one.certificate.subject)
+    if is_leaf and not one.names:
+        yield from (x509.DNSName(name) for name in one.common_names if name.isascii())
+
+
+def _strength(path: Path) -> Iterator[Finding]:
+    for one in path.steps:
+        text, severity = _weakness(one.key)
+        if text:
+            measured = one is path.leaf and "RSA" in text and not severity
+            yield path.fault("weak-key", one, text, "RSA 1024 leaf" if measured else "", severity)
+
+
+def _weakness(key: Any) -> tuple[str, str]:
+    """Say what is weak about a key, and how bad that is if it is not only dubious."""
+    if isinstance(key, rsa.RSAPublicKey):
+        exponent = key.public_numbers().e
+        if exponent < 3 or exponent % 2 == 0:
+            return f"has an RSA key with the exponent {exponent}, which protects nothing", "bad"
+        if key.key_size < 2048:
+            return f"has an RSA key of {key.key_size} bits", "bad" if key.key_size < 1024 else ""
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if key.key_size < 224:
+            return f"has a key on {key.curve.name}, of {key.key_size} bits", ""
+    elif key is not None and not isinstance(key, _EDWARDS):
+        return "has a key of a kind that current TLS does not use", "bad"
+    return "", ""
+
+
+def _criticals(path: Path) -> Iterator[Finding]:
+    for one in path.steps:
+        for oid in one.unknown:
+            text = f"has the critical extension {called(oid)}, which clients do not know"
+            yield path.fault("unknown-critical-extension", one, text)
+
+
+def _order(path: Path) -> Iterator[Finding]:
+    sent = path.question.presented
+    places = [sent.index(one) for one in path.steps if one in sent]
+    if places[0]:
+        text = f"is the server's own certificate, but was sent as number {places[0] + 1}"
+        yield path.fault("chain-order", path.leaf, text, severity="bad")
+    elif places != sorted(places):
+        order = ", ".join(str(place + 1) for place in places)
+        text = f"is followed by its issuers out of order: they came as {order}"
+        yield path.fault("chain-order", path.leaf, text)
+
+
+def _leaf_is_ca(path: Path) -> Iterator[Finding]:
+    if path.leaf.is_ca:
+        yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
+
+
+def _untidy(path: Path) -> Iterator[Finding]:
+    for one in path.steps:
+        for text, case in _departures(one, one is path.leaf):
+            yield path.fault("profile", one, text, case)
+        if one.readable and one.certificate.version is x509.Version.v3:
+            yield from _missing_extensions(path, one)
+    for child, issuer in pairwise(path.steps):
+        serial = getattr(
+            child.get(x509.AuthorityKeyIdentifier), "authority_cert_serial_number", None
+        )
+        wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
+        if wrong_key or serial not in (None, issuer.serial):
+            text = f"names another key or certificate of its issuer than {issuer.label} has"
+            yield path.fault("profile", child, text, "AKI names another key")
+
+
+def _departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
+    """Yield what a certificate does otherwise than RFC 5280 says, with the measured case."""
+    if not 0 < one.serial < 1 << 160:
+        yield "has a serial number that is not a positive number of up to 20 bytes", ""
+    if one.critical & _KEY_IDS:
+        yield "has a critical key identifier", "critical key identifier"
+    if one.certificate.version is not x509.Version.v3 and one.extensions:
+        yield "has extensions, though its version is not 3", "version 1 with extensions"
+    elif one.certificate.version is not x509.Version.v3 and is_leaf:
+        yield "is of version 1, which has no room for names", ""
+    nameless = one.subject == ()
+    if nameless and one.is_ca:
+        yield "is a CA without a subject", "CA without a subject"
+    elif nameless and one.names and ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in one.critical:
+        yield "has no subject, and its names are not critical", "no subject, SAN not critical"
+    usage = one.get(x509.KeyUsage)
+    if one.is_ca and ExtensionOID.BASIC_CONSTRAINTS not in one.critical:
+        yield "says that it is a CA in an extension that is not critical", "CA not critical"
+    may_sign = usage and usage.key_cert_sign and usage.digital_signature
+    if is_leaf and may_sign and not one.is_ca:
+        yield "may sign certificates by its key usage, but is no CA", "no CA, but keyCertSign"
+    if is_leaf and one.get(x509.NameConstraints):
+        yield "has name constraints, which belong into a CA", "name constraints in a leaf"
+
+
+def _missing_extensions(path: Path, one: Reading) -> Iterator[Finding]:
+    root = one.self_signed or one in path.question.anchors
+    if not (root or one.get(x509.AuthorityKeyIdentifier)):
+        case = "leaf without AKI" if one is path.leaf else "intermediate without AKI"
+        yield path.fault("profile", one, "has no authority key identifier", case)
+    if one is not path.leaf and one.is_ca:
+        if not one.get(x509.SubjectKeyIdentifier):
+            yield path.fault("profile", one, "has no subject key identifier", "CA without SKI")
+        if not one.get(x509.KeyUsage):
+            case = "root without keyUsage" if one is path.top else ""
+            yield path.fault("profile", one, "has no key usage", case)
+
+
+_PATH_RULES = (
+    _malformed,
+    _ending,
+    _signatures,
+    revocations,
+    _validity,
+    _naming,
+    _purpose,
+    _leaf_key_usage,
+    _authority,
+    _lengths,
+    _constraints,
+    _strength,
+    _criticals,
+    _order,
+    _leaf_is_ca,
+    _untidy,
+)

@@ -1,0 +1,223 @@
+"""Was a certificate revoked, as far as the revocation lists (CRLs) at hand tell?
+
+RFC 5280 section 6.3. What no list speaks of is not judged; lists of others are not looked at.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from vmscert.certificates.paths import Path, Reading, moment
+from vmscert.certificates.subtrees import Folded, folded
+from vmscert.findings import Finding
+
+_MOST_SIGNERS = 8  # certificates of one name that are tried on a list
+# Critical extensions of a list that are heeded here; OpenSSL refuses others, too.
+_KNOWN = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.DELTA_CRL_INDICATOR,
+    ExtensionOID.ISSUING_DISTRIBUTION_POINT,
+}
+_TAKEN_BACK = x509.ReasonFlags.remove_from_crl
+# The reasons that a list can be limited to, RFC 5280 section 4.2.1.13.
+_ALL = frozenset(x509.ReasonFlags) - {x509.ReasonFlags.unspecified, _TAKEN_BACK}
+
+
+class RevocationList:
+    """One list, its parts read when first asked for; reading may raise what pyca raises."""
+
+    def __init__(self, crl: x509.CertificateRevocationList) -> None:
+        self.crl = crl
+
+    @cached_property
+    def issuer(self) -> Folded | None:
+        try:
+            return folded(self.crl.issuer)
+        except ValueError:
+            return None  # it speaks of nobody
+
+    @cached_property
+    def scope(self) -> x509.IssuingDistributionPoint | None:
+        return self._get(x509.IssuingDistributionPoint)
+
+    @cached_property
+    def base(self) -> int | None:
+        """The number of the list that this one only updates; None if it is complete."""
+        indicator = self._get(x509.DeltaCRLIndicator)
+        return None if indicator is None else indicator.crl_number
+
+    @cached_property
+    def number(self) -> int:
+        written = self._get(x509.CRLNumber)
+        return -1 if written is None else written.crl_number
+
+    @cached_property
+    def reasons(self) -> frozenset[x509.ReasonFlags]:
+        """The reasons for which it lists certificates."""
+        return (self.scope and self.scope.only_some_reasons) or _ALL
+
+    @cached_property
+    def entries(self) -> dict[tuple[Folded | None, int], x509.RevokedCertificate]:
+        """What an indirect list revokes, by issuer and serial number.
+
+        An entry's issuer holds for the entries after it, until another one is named.
+        """
+        found, issuer = {}, self.issuer
+        for entry in self.crl:
+            named = _extension(entry.extensions, x509.CertificateIssuer)
+            for name in named.get_values_for_type(x509.DirectoryName) if named else ():
+                issuer = folded(name)
+            found[issuer, entry.serial_number] = entry
+        return found
+
+    def entry(self, child: Reading) -> x509.RevokedCertificate | None:
+        """Return what it says about a certificate, None if nothing."""
+        serial = child.serial
+        if self.scope and self.scope.indirect_crl:
+            return self.entries.get((child.issuer, serial))
+        return self.crl.get_revoked_certificate_by_serial_number(serial)
+
+    def speaks_of(self, child: Reading) -> bool:
+        """Whether it is the list of a certificate's issuer, or of one named in its stead."""
+        return self.issuer is not None and self.issuer in (child.issuer, *_list_issuers(child))
+
+    def _get(self, kind: Any) -> Any:
+        return _extension(self.crl.extensions, kind)
+
+
+def revocations(path: Path) -> Iterator[Finding]:
+    """Tell which certificates of a path were revoked, and of which the lists can't tell it."""
+    for child, issuer in pairwise(path.steps):
+        named = [one for one in path.question.lists if one.speaks_of(child)]
+        reasons = {one: _why_not(path, child, issuer, one) for one in named}
+        usable = [one for one in named if not reasons[one]]
+        entry = _entry(child, usable)
+        if entry:
+            why = f" ({reason.value})" if (reason := _reason(entry)) else ""
+            text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}, says the revocation "
+            text += f"list of {issuer.label}"
+            yield path.fault("revoked", child, text, "on the revocation list")
+        elif named and frozenset().union(*(one.reasons for one in usable)) != _ALL:
+            why = next(filter(None, reasons.values()), "it lists only some reasons of revocation")
+            text = f"can't be looked up in the revocation list of {child.issuer_label}: {why}"
+            yield path.fault("crl-unusable", child, text, "revocation list unusable")
+
+
+def _entry(child: Reading, usable: list[RevocationList]) -> x509.RevokedCertificate | None:
+    """The last word of complete lists and their updates about a certificate."""
+    found = None
+    for one in sorted(usable, key=lambda one: one.base is not None):
+        entry = one.entry(child)
+        found = entry or found
+        if entry and _reason(entry) is _TAKEN_BACK:
+            found = None
+    return found
+
+
+def _why_not(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> str:
+    """Say why a list can't be used for a certificate; empty if it can."""
+    try:
+        return next(filter(None, _faults(path, child, issuer, one)), "")
+    except Exception as error:  # pyca raises many kinds for odd lists
+        return f"it can't be read in full: {str(error).splitlines()[0][:100] if str(error) else ''}"
+
+
+def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> Iterator[str]:
+    start, end, at = one.crl.last_update_utc, one.crl.next_update_utc, path.question.at
+    if at < start:
+        yield f"it is valid from {moment(start)}, which is after {moment(at)}"
+    elif end and at > end:
+        yield f"it ended on {moment(end)}, before {moment(at)}"
+    yield _unsigned(path, issuer, one)
+    unknown = [e.oid for e in one.crl.extensions if e.critical and e.oid not in _KNOWN]
+    yield f"it has the critical extension {unknown[0].dotted_string}" if unknown else ""
+    yield "" if _covers(one, child) else "it is made for other certificates of this CA"
+    same = (other for other in path.question.lists if other.issuer == one.issuer)
+    base = one.base
+    if base is not None and not any(o.base is None and o.number >= base for o in same):
+        yield "it only updates a list that is not at hand"
+    one.entry(child)  # raises if it can't be read
+
+
+def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
+    # Part of the path, trusted, or issued by what is.
+    above, question = {*path.steps, *path.question.anchors}, path.question
+    named = (
+        other
+        for other in question.known[one.issuer]
+        if other in above or not above.isdisjoint(question.issuers(other))
+    )
+    signers = list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]
+    right = []
+    for signer in (each for each in signers if each.subject == one.issuer):
+        with suppress(Exception):  # a key or an algorithm of another kind
+            right += [signer] if one.crl.is_signature_valid(signer.key) else []
+    if not right:
+        return "it does not carry the signature of that CA"
+    allowed = any(signer.signs_lists for signer in right)
+    return "" if allowed else "the CA's key usage has no cRLSign"
+
+
+def _covers(one: RevocationList, child: Reading) -> bool:
+    """Whether a certificate is within the list's scope, RFC 5280 section 6.3.3 (b)."""
+    scope = one.scope
+    if scope is None:
+        return one.issuer == child.issuer
+    wrong_kind = scope.only_contains_ca_certs if not child.is_ca else scope.only_contains_user_certs
+    if wrong_kind or scope.only_contains_attribute_certs:
+        return False
+    if one.issuer != child.issuer and not scope.indirect_crl:
+        return False
+    places = _places(scope.full_name, scope.relative_name, one.issuer)
+    published = [_of_point(child, point) for point in _points(child)] or [{child.issuer}]
+    return not places or any(places & point for point in published)
+
+
+def _points(child: Reading) -> list[x509.DistributionPoint]:
+    return list(child.get(x509.CRLDistributionPoints) or ())
+
+
+def _list_issuers(child: Reading) -> Iterator[Folded]:
+    for point in _points(child):
+        for name in point.crl_issuer or ():
+            if isinstance(name, x509.DirectoryName):
+                yield folded(name.value)
+
+
+def _of_point(child: Reading, point: x509.DistributionPoint) -> set:
+    issuers = [folded(n.value) for n in point.crl_issuer or () if isinstance(n, x509.DirectoryName)]
+    named = _places(point.full_name, point.relative_name, (issuers or [child.issuer])[0])
+    return named or set(issuers)
+
+
+def _places(
+    full: Iterable[x509.GeneralName] | None,
+    relative: x509.RelativeDistinguishedName | None,
+    issuer: Folded | None,
+) -> set:
+    """Where a list is published, as values that can be compared."""
+    if relative is not None:
+        return {(issuer or ()) + folded(x509.Name([relative]))}
+    return {
+        folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full or ()
+    }
+
+
+def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
+    try:
+        written = _extension(entry.extensions, x509.CRLReason)
+    except Exception:  # it is revoked all the same
+        return None
+    return written.reason if written else None
+
+
+def _extension(extensions: x509.Extensions, kind: Any) -> Any:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None

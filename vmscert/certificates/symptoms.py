@@ -1,0 +1,234 @@
+"""The pasted error: which texts are known, what they can mean, and what would tell it apart.
+
+`data/symptoms.csv` holds what programs print. One text often has many causes: they are ranked, and
+the check that decides is named.
+"""
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from itertools import islice
+from typing import Any
+
+from vmscert.facts import facts
+from vmscert.findings import RULES, Rule
+from vmscert.names import endpoint, spelled
+
+QUESTIONS = (
+    "Which program said it, on which computer, and which server did it call by which name?",
+    "Do other clients reach the same server, and does this client reach other servers?",
+    "What changed last: a certificate, a name, a clock, an update, or a switch in Server "
+    "Configurator?",
+)
+_MOST = 1 << 20  # letters from each end of a long log; a fault that repeats stands in both
+_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u00ab\u00bb", '\'\'""""', "\0")
+_MOST_PLACES = 20  # of one text that are looked at; a log repeats its errors for hours
+_GENERIC = 4  # causes: a text with so many only supports what others point at
+_STAMP = re.compile(r"^[\s>|]*(?:\[?\d{4}-\d\d-\d\d[T ][\d:.,+]+Z?\]?)?[\s>|]*", re.MULTILINE)
+_NUMBER = re.compile(r"(?<![0-9a-z])(?:0x)?([89][0-9a-f]{7})(?![0-9a-z])|(-?\d{9,10})")
+_PLACE = re.compile(
+    r"https?://[^\s\"'<>]+|(?<![\w.:/-])(?:\[[0-9a-f:]+\]|[a-z0-9][a-z0-9.-]*[a-z0-9]):\d{2,5}\b"
+)
+_SOURCE_FILE = re.compile(r"\.(?:go|py|cs|js|ts|java|c|cc|cpp|h|rs):\d+$")
+_CHECKS = {
+    "connect": "vmscert connect {place} --root ca.cer",
+    "check": "vmscert check FILE --root ca.cer",
+    "inventory": "inventory.ps1 on the server, then notebook {remedy}",
+    "due": "vmscert due FOLDER",
+    "site": "vmscert check data/sites/SITE.csv",
+}
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One text that a program prints; `{}` in it stands for what varies."""
+
+    text: str
+    code: str  # HRESULT, eight hexadecimal digits
+    near: str  # words of which one must be in the same text, separated by |
+    program: str
+    language: str
+    rules: tuple[str, ...]  # likeliest first
+    besides: str  # what else it can mean
+    source: str
+    tag: str
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """The fixed parts of the text, as comparing sees them."""
+        return [_plain(part) for part in self.text.split("{}")]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One rule that may be broken, and the texts that speak for it."""
+
+    code: str
+    why: tuple[Symptom, ...]
+    check: str
+
+    @property
+    def rule(self) -> Rule:
+        """The rule."""
+        return RULES[self.code]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a pasted text means: known texts, causes with the likeliest first, next questions."""
+
+    symptoms: tuple[Symptom, ...]
+    causes: tuple[Cause, ...]
+    besides: tuple[str, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether any text was recognised."""
+        return bool(self.symptoms)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What to find out when nothing was recognised."""
+        return () if self.known else QUESTIONS
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the explanation ready for JSON."""
+        causes = [
+            {
+                "code": one.code,
+                "meaning": one.rule.meaning,
+                "tell_apart": one.rule.diagnosis,
+                "check": one.check,
+                "remedy": one.rule.remedy,
+                "remedy_text": one.rule.remedy_text,
+                "why": [symptom.text for symptom in one.why],
+            }
+            for one in self.causes
+        ]
+        symptoms = [asdict(symptom) for symptom in self.symptoms]
+        about = {"known": self.known, "causes": causes, "besides": list(self.besides)}
+        return {**about, "symptoms": symptoms, "questions": list(self.questions)}
+
+    def __str__(self) -> str:
+        return "\n".join(text for _, text in self._lines())
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for tag, text in self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """Yield (HTML element, line)."""
+        if not self.known:
+            yield "p", "This text is not known here. Three questions narrow it:"
+            yield from (("li", f"• {question}") for question in self.questions)
+        for symptom in self.symptoms:
+            yield "p", f"{symptom.program} says “{symptom.text}”"
+        for place, one in enumerate(self.causes, 1):
+            yield "h4", f"{place}. {one.code}: {one.rule.meaning}"
+            yield "li", f"   to know: {one.rule.diagnosis}"
+            yield "li", f"   check: {one.check}"
+            yield "li", f"   repair: {one.rule.remedy_text} ({one.rule.remedy})"
+        yield from (("p", f"It can also mean: {text}") for text in self.besides)
+
+
+def explain(text: str) -> Explanation:
+    """Tell what a pasted error, log or stack trace means; any text will do.
+
+    Line breaks, time stamps, case and quotes do not matter; of a long text, both ends are read.
+    """
+    plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
+    found = list(_longest(_found(plain)))
+    place = _place(plain)
+    causes = [
+        Cause(code, tuple(why), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
+        for code, why in _ranked(found)
+        for rule in [RULES[code]]
+    ]
+    besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
+    return Explanation(tuple(found), tuple(causes), tuple(besides))
+
+
+def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
+    """Return (rule code, texts that speak for it), the likeliest first."""
+    meant = {code for one in found if len(one.rules) < _GENERIC for code in one.rules}
+    weights: dict[str, float] = defaultdict(float)
+    why: dict[str, list[Symptom]] = defaultdict(list)
+    for symptom in found:
+        for rank, code in enumerate(symptom.rules, 1):
+            if code in meant or not meant:
+                weights[code] += 1 / (rank * len(symptom.rules))
+                why[code].append(symptom)
+    return sorted(why.items(), key=lambda cause: -weights[cause[0]])
+
+
+@cache
+def _symptoms() -> list[Symptom]:
+    return [
+        Symptom(**{**row, "rules": tuple(filter(None, row["rules"].split("|")))})
+        for row in facts("symptoms")
+    ]
+
+
+def _plain(text: str) -> str:
+    """Return a text without what its way through logs and clipboards may have changed."""
+    unwrapped = _STAMP.sub("", html.unescape(text.translate(_QUOTES)).translate(_QUOTES))
+    return " ".join(unwrapped.casefold().split())
+
+
+def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
+    """Yield every known text with the places where it stands; a number alone stands nowhere."""
+    # Every number that may be an HRESULT: hexadecimal, or decimal with or without sign.
+    codes = {
+        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
+        for code, number in _NUMBER.findall(plain)
+    } - {""}
+    for symptom in _symptoms():
+        if symptom.near and not any(word in plain for word in symptom.near.split("|")):
+            continue
+        spans = _spans(symptom, plain)
+        if spans or symptom.code in codes:
+            yield symptom, spans
+
+
+def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
+    if not all(part in plain for part in symptom.parts):
+        return []
+    pattern = ".{0,200}?".join(map(re.escape, symptom.parts))
+    before = r"(?<![a-z0-9_])" if symptom.parts[0][:1].isalnum() else ""
+    after = r"(?![a-z0-9_])" if symptom.parts[-1][-1:].isalnum() else ""
+    found = re.finditer(before + pattern + after, plain)
+    return [match.span() for match in islice(found, _MOST_PLACES)]
+
+
+def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
+    """Yield those that do not only stand within a longer one; one for each number."""
+    kept = list(found)
+    covered = [span for _, spans in kept for span in spans]
+    numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
+
+    def within(span: tuple[int, int]) -> bool:
+        return any(s <= span[0] and span[1] <= e and (s, e) != span for s, e in covered)
+
+    for symptom, spans in kept:
+        if any(
+            not any(s <= start and end <= e and (s, e) != (start, end) for s, e in covered)
+            for start, end in spans
+        ):
+            yield symptom
+        elif not spans and symptom.code not in numbers:
+            numbers.add(symptom.code)
+            yield symptom
+
+
+def _place(plain: str) -> str:
+    """Return the first `host:port` that is named, ready for a command line."""
+    for match in _PLACE.finditer(plain):
+        if _SOURCE_FILE.search(match[0]):
+            continue
+        try:
+            return spelled(endpoint(match[0].rstrip(".,;)")))
+        except ValueError:
+            continue
+    return "HOST:PORT"

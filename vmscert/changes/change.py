@@ -1,0 +1,229 @@
+"""A change as auditors know it: planned, approved by somebody else, carried out, closed.
+
+    changes/<date>-<runbook>/
+      plan.json, plan.html, plan.md    what was to be done; the beginning of plan.json's SHA-256 is
+                                       what somebody approves
+      before.json                      SHA-256 of every file of the site before
+
+On a real site nothing is done before that. Who approved it, and what is done then, are lines of the
+ledger that name the change; `closing` copies them, adds the rest, and signs.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from vmscert.changes.job import Job, Stop
+from vmscert.changes.plan import Plan, plan_markdown, read_plan
+from vmscert.changes.recordkey import record_key
+from vmscert.files import write_atomic
+from vmscert.pages import faces
+from vmscert.records.evidence import PLAN, is_sealed
+from vmscert.records.folder import Records, whoami
+from vmscert.records.ledger import Entry
+
+# What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
+_OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
+BEGUN = ("approve", "go on")  # a change was begun, or gone on with
+_ABANDONED = "abandoned"
+_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
+_BEFORE = "before.json"
+_OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
+_LEAST_WORDS = 3  # a reason has more than one word
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that is being carried out: its plan and its folder."""
+
+    plan: Plan
+    folder: Path
+    key: Ed25519PrivateKey = field(repr=False)  # signs the record at the end
+    looks: bool = False  # it only looks: nobody approved it, and it may change nothing
+
+    def demand(self, job: Job) -> None:
+        """Raise Stop when nobody approved the plan, or it is not any more what was approved."""
+        if self.looks:
+            raise Stop(f"plan {self.plan.hash} only looks, and nobody approved a change: use "
+                       f"approve() where something is done")  # fmt: skip
+        if reason := void(job, self.plan, begun=True):
+            raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
+                       f"notebook from its top: it makes a new plan")  # fmt: skip
+
+
+def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
+    """Return the plan of the change that this runbook has begun and not closed, if there is one.
+
+    Stop if it has begun with other parameters.
+    """
+    if job.change is not None:
+        return job.change.plan
+    with job.records.lock():
+        begun = under_way(job)
+    if begun and begun[1].parameters != json.loads(json.dumps(parameters, default=str)):
+        told = ", ".join(f"{name.upper()} = {it!r}" for name, it in begun[1].parameters.items())
+        raise Stop(f"{begun[0].name} has begun with other parameters: {told}. Set them as they "
+                   f"were")  # fmt: skip
+    return begun[1] if begun else None
+
+
+def keep_plan(job: Job, plan: Plan) -> Plan:
+    """Keep a plan for somebody to read, in place of one that nobody has approved."""
+    with job.records.lock():
+        # One in which nothing is approved yet; a killed run may have left it without a plan.
+        mine = job.records.changes(job.runbook)
+        waiting = (one for one in mine if not _is_begun(job.records, one))
+        folder = next(waiting, None) or job.records.new_change(job.runbook, job.at)
+        title = f"Plan {plan.hash}: {plan.runbook}, {plan.site}"
+        for name, data in faces("plan", plan_markdown(plan), title).items():
+            write_atomic(folder / name, data)
+        write_atomic(folder / PLAN, plan.data())
+    return plan
+
+
+def approve(
+    job: Job, plan: Plan, approved: str = "", carried_out_by: str = "", emergency: str = ""
+) -> Job:
+    """Begin a change, or go on with it, if somebody else has approved just this plan.
+
+    `approved` is the hash of the plan and a name, "3f9a1c7e55d0 Anna Berg". `carried_out_by` is
+    you; your user name if empty. `emergency` is a written reason, and then the names may be the
+    same. A rehearsal needs no approval. Stop in one sentence otherwise.
+    """
+    me = carried_out_by.strip() or whoami()["user"]
+    if job.rehearsal:
+        return _begin(job, plan, me, {"approved_by": "nobody: this is a rehearsal"})
+    place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
+    given, _, name = approved.strip().partition(" ")
+    name = re.sub(r"^by\b", "", name.strip()).strip()
+    if not given:
+        raise Stop(f"plan {plan.hash} is not approved. Let somebody else read {place}/plan.html, "
+                   f"then write APPROVED = '{plan.hash} <name>' into the parameters")  # fmt: skip
+    if given.casefold() != plan.hash:
+        raise Stop(f"{given} was approved, but the plan is {plan.hash} now: the table, the ledger "
+                   f"or a parameter is another one. Let {place}/plan.html be read")  # fmt: skip
+    if not name:
+        raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
+    if emergency.strip() and len(emergency.split()) < _LEAST_WORDS:
+        raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
+    if not emergency.strip() and _same(name, me):
+        raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
+                   f"or write into EMERGENCY why that can't wait")  # fmt: skip
+    return _begin(job, plan, me, {"approved_by": name, "emergency": emergency.strip()})
+
+
+def begin(job: Job, plan: Plan) -> Job:
+    """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
+    begun = _begin(job, plan, whoami()["user"], {"approved_by": "nobody: it only looks"})
+    return replace(begun, change=replace(begun.change, looks=True))
+
+
+def steps(records: Records, folder: Path, plan: Plan) -> list[Entry]:
+    """Return the lines of the ledger that belong to a change; old ones name but its runbook."""
+    return [
+        one
+        for one in records.ledger.entries()[plan.lines :]
+        if one.change == folder.name or (not one.change and one.runbook == plan.runbook[:2])
+    ]
+
+
+def progress(job: Job) -> list[dict[str, str]]:
+    """Tell for each computer of the plan how far it is, and what was done last anywhere."""
+    if job.change is None:
+        return []
+    last = {
+        one.host: f"{one.time} {one.action}: {one.note}".strip()
+        for one in steps(job.records, job.change.folder, job.change.plan)
+    }
+    return [
+        {name: row[name] for name in ("computer", "to do")}
+        | {"so far": last.get(row["computer"], "nothing yet")}
+        for row in job.change.plan.computers
+    ]
+
+
+def void(job: Job, plan: Plan, begun: bool) -> str:
+    """Tell why a plan is not any more what it was made from, or nothing."""
+    table = job.table or job.records.table
+    if not table.exists() or hashlib.sha256(table.read_bytes()).hexdigest() != plan.table:
+        return f"{table.name} has changed since the plan was made"
+    if job.records.ledger.head(plan.lines) != (plan.lines, plan.ledger):
+        return "the ledger is not the one from which the plan was made"
+    since = job.records.ledger.entries()[plan.lines :]
+    ours = (job.number,) if begun else ()
+    other = [e for e in since if e.runbook not in ours and not (begun and e.action in _OBSERVED)]
+    told = f"{other[0].action} (runbook {other[0].runbook})" if other else ""
+    return f"the ledger has gone on since the plan was made: {told}" if other else ""
+
+
+def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
+    folder = _folder_of(job, plan)
+    again = _is_begun(job.records, folder)
+    begun = replace(job, records=job.records.within(folder.name, job.clock))
+    with job.records.lock():
+        if reason := void(job, plan, begun=again):
+            raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
+        key = record_key(begun) if again else None
+        if not again:
+            write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
+        # From this line on the change has begun, also for a run after one that was killed.
+        about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
+        if approval.get("emergency"):
+            about += f"; emergency: {approval['emergency']}"
+        told = {"digest": hashlib.sha256(plan.data()).hexdigest(), "carried_out_by": me, **approval}
+        begun.records.note(job.number, BEGUN[again], at=job.at, note=about, **told)
+        return replace(begun, change=Change(plan, folder, key or record_key(begun)))
+
+
+def snapshot(records: Records) -> dict[str, str]:
+    """Return path → SHA-256 of every file of a site's folder, but for what changes by itself."""
+    paths = (path for path in sorted(records.folder.rglob("*")) if path.is_file())
+    named = ((path.relative_to(records.folder), path) for path in paths)
+    return {
+        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in named
+        if name.parts[0] not in _NOT_OF_THE_CHANGE
+    }
+
+
+def under_way(job: Job) -> tuple[Path, Plan] | None:
+    """The change of this runbook that has begun and is not closed; one that is void is left."""
+    for folder in reversed(job.records.changes(job.runbook)):
+        if not is_sealed(folder) and _is_begun(job.records, folder):
+            plan = read_plan((folder / PLAN).read_bytes())
+            if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
+                continue
+            reason = void(job, plan, begun=True)
+            if not reason:
+                return folder, plan
+            job.records.within(folder.name, job.clock).note(
+                job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}"
+            )
+    return None
+
+
+def _is_begun(records: Records, folder: Path) -> bool:
+    lines = records.ledger.entries()
+    begun = (one.change == folder.name and one.action in BEGUN for one in lines)
+    return (folder / _OLD_APPROVAL).exists() or any(begun)
+
+
+def _folder_of(job: Job, plan: Plan) -> Path:
+    if job.change is not None and job.change.plan == plan:
+        return job.change.folder
+    for folder in reversed(job.records.changes(job.runbook)):
+        path = folder / PLAN
+        if not is_sealed(folder) and path.exists() and path.read_bytes() == plan.data():
+            return folder
+    raise Stop(f"plan {plan.hash} is not kept any more: run the cell that makes it")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names may be one person: all words of the shorter stand in the longer."""
+    words = [set(re.findall(r"\w+", name.casefold())) for name in (one, other)]
+    return any(words[0]) and (words[0] <= words[1] or words[1] <= words[0])

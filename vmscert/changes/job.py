@@ -1,0 +1,129 @@
+"""One run of one runbook: the site, the folder of its records, the time, and its secrets."""
+
+import getpass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vmscert.certificates.keyfile import check_password
+from vmscert.facts import DATA, HOME
+from vmscert.records.folder import Records
+from vmscert.records.state import State, read_state
+from vmscert.site.site import Site
+
+EXAMPLE = DATA / "sites" / "example.csv"
+NOBODY = (
+    "Nobody is there to type the password for {label}: open the notebook in JupyterLab, or set "
+    "VMSCERT_{what}_PASSWORD for this run"
+)
+_LABELS = {
+    "CA": "the CA's private key",
+    "PFX": "the PFX files",
+    "RECORD": "the key that signs change records",
+    "INHERITED": "the files of the other tool",
+}
+# Everybody may know it: a rehearsal's CA says in its name that it is one.
+_TEACHING_PASSWORD = "for rehearsals only"
+
+
+class Stop(Exception):  # noqa: N818 - what people read in red is this name
+    """The notebook stops here, with one line that says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Stop: {self}"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one runbook on one site; `at` is the time at which it was opened.
+
+    `table` is the file that describes the site, `clock` tells the time of a step, which is later,
+    and `change` is what was approved, once it was.
+    """
+
+    runbook: str
+    site: Site
+    records: Records
+    at: datetime
+    table: Path | None = None
+    clock: Callable[[], datetime] | None = None
+    change: Any = None  # a Change, which knows this module
+
+    @property
+    def number(self) -> str:
+        """The runbook's number, as the ledger names it."""
+        return self.runbook[:2]
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the computers are simulated."""
+        return self.records.rehearsal
+
+    @property
+    def folder(self) -> str:
+        """The folder of the records, short where it lies within the kit."""
+        folder = self.records.folder.resolve()
+        return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
+
+    def state(self) -> State:
+        """Read what the site's folder says now, to look at; anew after something was done."""
+        return read_state(self.records, self.site, self.at)
+
+    def permit(self) -> None:
+        """Raise Stop unless this may change something: a rehearsal may, and an approved plan."""
+        if self.rehearsal:
+            return
+        if self.change is None:
+            raise Stop("this is a real site, and no plan of this run is approved: run the cells "
+                       "above, from the top")  # fmt: skip
+        self.change.demand(self)
+
+    def secret(self, what: str, new: bool = False) -> str:
+        """Return the password of the "CA", the "PFX" files or the "RECORD" key; a person is asked.
+
+        A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD and so on; the
+        record key has the CA's if it has none of its own); a rehearsal without that uses one that
+        everybody may know.
+        """
+        return secret(what, self.rehearsal, new)
+
+
+def secret(what: str, rehearsal: bool, new: bool = False) -> str:
+    """Return a password, as `Job.secret` says; one that another tool asked for may be short."""
+    check = str if what == "INHERITED" else check_password
+    names = (what, "CA") if what == "RECORD" else (what,)
+    given = [os.environ.get(f"VMSCERT_{name}_PASSWORD") for name in names]
+    if found := next(filter(None, given), None):
+        return check(found)
+    return _TEACHING_PASSWORD if rehearsal else _ask(what, new, check)
+
+
+def folder_of(runbook: str, site: Path) -> Path:
+    """Return where a runbook keeps the records of a site; the example is not two sites at once."""
+    folder = records_folder(site)
+    inherited = runbook.startswith("10") and site.resolve() == EXAMPLE.resolve()
+    return folder.with_name(f"{folder.name}-inherited") if inherited else folder
+
+
+def records_folder(site: Path) -> Path:
+    """Return where a site's records lie unless another folder is named.
+
+    In `data/records/` of a checkout, else in `records/` here; VMSCERT_RECORDS names another place.
+    """
+    base = HOME / "data" if (HOME / "pyproject.toml").exists() else Path.cwd()
+    return Path(os.environ.get("VMSCERT_RECORDS") or base / "records") / site.stem
+
+
+def _ask(what: str, new: bool, check: Callable[[str], str]) -> str:
+    """Ask a person for a password; twice for a new one."""
+    label = _LABELS[what]
+    try:
+        password = check(getpass.getpass(f"Password for {label}: "))
+        if new and getpass.getpass(f"Password for {label}, once more: ") != password:
+            raise ValueError("The two passwords differ: run the cell again")
+    except (EOFError, NotImplementedError, RuntimeError):
+        raise RuntimeError(NOBODY.format(what=what, label=label)) from None
+    return password

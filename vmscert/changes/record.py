@@ -1,0 +1,160 @@
+"""The end of a change: what it made, with what, what it proves; signed with the record key."""
+
+import csv
+import io
+import json
+import platform
+import ssl
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from vmscert.changes.change import BEGUN, Change, snapshot, steps
+from vmscert.changes.job import Job
+from vmscert.changes.recordkey import known_keys, open_record_key
+from vmscert.files import write_atomic
+from vmscert.pages import faces, render
+from vmscert.records.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
+from vmscert.records.folder import Records
+from vmscert.records.ledger import read_rows
+
+_CLOSED, _SEALED = "close", "seal record"
+_WITH = ("vmscert", "cryptography", "nbclient", "pandas")
+
+
+def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
+    """Finish a change: keep these files and the rest of the record, and sign it; return its folder.
+
+    What comes later, as the notebook that ran without a browser, is added by `add_signed`.
+    """
+    change: Change = job.change
+    with job.records.lock():
+        for name, data in (files or {}).items():
+            job.records.keep(change.folder, name, data)
+        job.records.note(job.number, _CLOSED, at=job.at, note=note)
+        lines = job.records.ledger.since(change.plan.lines)
+        write_atomic(change.folder / STEPS, lines.encode())
+        made = _made(job, change)
+        write_atomic(change.folder / "files.csv", _csv(made, ("path", "SHA-256", "is")))
+        write_atomic(change.folder / "versions.json", json.dumps(versions(), indent=1).encode())
+        title = f"{change.folder.name}: {job.site.name}"
+        for name, data in faces("record", record_markdown(job, made), title).items():
+            write_atomic(change.folder / name, data)
+        _sign(job.records, change.folder, change.key, job.number, job.at)
+    return change.folder
+
+
+def add_signed(
+    records: Records, folder: Path, files: Mapping[str, bytes], password: str, at
+) -> list[Path]:
+    """Add files to a record that is closed already, and sign it again with them."""
+    with records.lock():
+        kept = [records.keep(folder, name, data) for name, data in files.items()]
+        key, number = open_record_key(records, password), folder.name.split("-")[3]
+        _sign(records.within(folder.name), folder, key, number, at)
+    return kept
+
+
+def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
+    """Return what is wrong with the records of all changes, how many are closed, what is open."""
+    entries, keys = records.ledger.entries(), known_keys(records)
+    chain = {row[-1] for row in read_rows(records.ledger.text())}
+    # Folder → SHA-256 of its plan, and of the list that was signed last, as the ledger says.
+    begun = {one.change: one.digest for one in entries if one.action in BEGUN}
+    signed = {one.change: one.digest for one in entries if one.action == _SEALED}
+    found, closed, still_open = [], 0, []
+    for folder in records.changes():
+        name, path = folder.name, f"changes/{folder.name}"
+        wrong = [*problems(folder)]
+        if is_sealed(folder):
+            closed += 1
+            if _hash(folder / PUBLIC) not in keys:
+                wrong.append(f"{PUBLIC} is not the record key that the ledger knows")
+            if _hash(folder / SUMS) != signed.get(name):
+                wrong.append("is not the record whose signature the ledger knows")
+            if (
+                not wrong
+                and (folder / STEPS).exists()
+                and read_rows((folder / STEPS).read_bytes().decode())[-1][-1] not in chain
+            ):
+                wrong.append(f"{STEPS} is not of this ledger")
+        elif name in signed:
+            wrong.append("was closed, and its signature is gone: restore it from the backup, or "
+                         "open its runbook again")  # fmt: skip
+        else:
+            still_open.append(path)
+            if begun.get(name) and begun[name] != _hash(folder / PLAN):
+                wrong.append(f"{PLAN} is not what was approved")
+        found += [f"{path}: {problem}" for problem in wrong]
+    gone = signed.keys() - {folder.name for folder in records.changes()}
+    found += [f"changes/{name}: was closed, and is missing now" for name in sorted(gone)]
+    return found, closed, still_open
+
+
+def versions() -> dict[str, str]:
+    """Return with what a change was made."""
+    libraries = {name: version(name) for name in _WITH}
+    system = f"{platform.system()} {platform.release()}"
+    return {"Python": platform.python_version(), "OpenSSL": ssl.OPENSSL_VERSION,
+            "system": system, **libraries}  # fmt: skip
+
+
+def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
+    """Return the record of a change as one text to read and to print."""
+    folder, lines = job.change.folder, steps(job.records, job.change.folder, job.change.plan)
+    approvals = {
+        (one.approved_by, one.carried_out_by, one.emergency): one
+        for one in reversed(lines)  # the same approval once, when it was given
+        if one.action in BEGUN
+    }
+    # The last look at every connection: what was refused is told whole, the others are counted.
+    seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return render(
+        "record.md",
+        change=job.change,
+        site=job.site,
+        rehearsal=job.rehearsal,
+        approvals=[*approvals.values()][::-1],
+        steps=lines,
+        connections=json.loads(seen[-1].read_bytes()) if seen else None,
+        verification=seen[-1].stem if seen else "",
+        made=made,
+        versions=versions(),
+    )
+
+
+def _made(job: Job, change: Change) -> list[dict[str, str]]:
+    """The files of the site that this change made, changed or moved away."""
+    before = json.loads((change.folder / "before.json").read_bytes())
+    after = snapshot(job.records)
+    changed = {path: digest for path, digest in after.items() if before.get(path) != digest}
+    rows = [
+        {"path": path, "SHA-256": digest, "is": "changed" if path in before else "new"}
+        for path, digest in changed.items()
+        if not path.startswith("ledger.")
+    ]
+    return rows + [
+        {"path": path, "SHA-256": before[path], "is": "moved away"}
+        for path in before
+        if path not in after
+    ]
+
+
+def _csv(rows: Iterable[Mapping[str, str]], columns: tuple[str, ...]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, at) -> None:
+    """Sign a record; the ledger knows of it first, so that one that vanishes is missed."""
+    seal(folder, key, lambda digest: records.note(number, _SEALED, at=at, digest=digest))
+
+
+def _hash(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest() if path.exists() else ""

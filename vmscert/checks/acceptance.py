@@ -1,0 +1,350 @@
+"""Does this client accept that server, and if not, why: one answer, for all who ask.
+
+What a server serves, and what a client believes, is in their Stores, as inventories tell them or as
+a plan will leave them. Darkness on a day, the check of a site, the wire's expectation, an overlap
+of two CAs, the map and the gates of the runbooks all ask here.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from cryptography import x509
+
+from vmscert.certificates.authority import is_signed_by, thumbprint
+from vmscert.certificates.diagnosis import diagnose
+from vmscert.certificates.paths import Reading
+from vmscert.checks.computer import accounts, serving
+from vmscert.findings import OF_THE_CLIENT, Finding
+from vmscert.site.site import Connection, Host, Site
+from vmscert.windows.stores import (
+    CLOCK_SKEW,
+    Chain,
+    Personal,
+    Stores,
+    dns_names,
+    names_of,
+    presented,
+)
+
+_OF_TIME = {"expired", "not-yet-valid"}
+_BEFORE = timedelta.resolution  # both the first and the last moment of a certificate are good
+_NEVER = datetime.max.replace(tzinfo=UTC)
+Reasons = tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a computer decides whom it accepts; computers that are alike there have one view.
+
+    `roots` it trusts, `known` are intermediates that it holds, `barred` those it never trusts.
+    `astray` is store → self-signed certificates that lie there without being trusted, `ahead` how
+    much a wrong clock is ahead of the time.
+    """
+
+    roots: Chain
+    known: Chain = ()
+    barred: Chain = ()
+    astray: tuple[tuple[str, Chain], ...] = ()
+    ahead: timedelta = timedelta(0)
+
+    def towards(self, chain: Chain) -> "View":
+        """Return the view with those certificates only that a way up from a chain could meet."""
+        met, waiting = dict.fromkeys(chain), list(chain)
+        while waiting:
+            above = self._by_subject.get(names_of(waiting.pop())[1], ())
+            waiting += (new := [one for one in above if one not in met])
+            met |= dict.fromkeys(new)
+        near = [tuple(one for one in part if one in met) for part in self._parts]
+        return View(near[0], near[1], near[2])
+
+    @property
+    def _parts(self) -> tuple[Chain, Chain, Chain]:
+        return self.roots, self.known, self.barred
+
+    @cached_property
+    def _by_subject(self) -> dict[object, list[x509.Certificate]]:
+        found = defaultdict(list)
+        for one in dict.fromkeys(one for part in self._parts for one in part):
+            found[names_of(one)[0]].append(one)
+        return found
+
+
+class DarkLink(NamedTuple):
+    """One connection that its client refuses, by one of the server's names."""
+
+    connection: Connection
+    name: str
+    why: Finding
+
+    @property
+    def reason(self) -> str:
+        """Why, in one sentence."""
+        return self.why.detail
+
+    def __str__(self) -> str:
+        link = self.connection
+        return f"{link.client} → {link.server}:{link.port} as {self.name}: {self.reason}"
+
+
+def view(stores: Stores) -> View:
+    """Return what of a computer decides whom it accepts."""
+    off = stores.clock_offset or 0
+    astray = {
+        "CurrentUser\\Root": stores.user_root,
+        "LocalMachine\\CA": stores.intermediate,
+        "LocalMachine\\My": tuple(held.certificate for held in stores.personal),
+    }
+    return View(
+        stores.trusted,
+        stores.intermediate,
+        stores.disallowed,
+        tuple(
+            (place, roots)
+            for place, held in astray.items()
+            if (roots := tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
+        ),
+        timedelta(seconds=off) if abs(off) > CLOCK_SKEW else timedelta(0),
+    )
+
+
+def acceptance(
+    server: Host, held: Stores, group: str, client: Stores, at: datetime
+) -> dict[str, Reasons]:
+    """Return each of a server's names → all that is wrong when this client calls there by it.
+
+    `held` is what the server holds, `group` the certificate group that is called. An accepted
+    server has no finding that is bad. A group that is not switched on is judged as if it were, and
+    has the finding "not-encrypted" besides.
+    """
+    chain, faults = service(server, held, group)
+    reasons = accepted(chain, server.names, view(client), at) if chain else {}
+    return {
+        name: (*faults, *_placed(reasons.get(name, ()), server, client.host, chain))
+        for name in server.names
+    }
+
+
+def acceptance_of(
+    server: Host, shown: Chain, name: str, client: Stores, at: datetime
+) -> tuple[Finding, ...]:
+    """Return all that is wrong when this client was shown these certificates by that server."""
+    reasons = accepted(shown, [name], view(client), at)[name]
+    return tuple(_placed(reasons, server, client.host, shown))
+
+
+def refusals(
+    site: Site, stores: Mapping[str, Stores], at: datetime
+) -> Iterator[tuple[Connection, dict[str, Reasons]]]:
+    """Yield each connection of which anything is wrong, and its `acceptance`, in the site's order.
+
+    Of a computer without an entry in `stores` nothing is assumed: its connections are not judged.
+    """
+    believers, offered = views(stores), offers(site, stores)
+    different = {id(one): one for one in believers.values()}
+    wrong = {
+        (server, group, number): found
+        for (server, group), (chain, faults) in offered.items()
+        for number, believed in different.items()
+        for found in [accepted(chain, site[server].names, believed, at) if chain else {}]
+        if faults or any(found.values())
+    }
+    for link in site.connections if wrong else ():
+        key = link.server, link.group, id(believers.get(link.client))
+        if key in wrong:
+            server, (chain, faults) = site[link.server], offered[link.server, link.group]
+            reasons = wrong[key]
+            yield (
+                link,
+                {
+                    name: (*faults, *_placed(reasons.get(name, ()), server, link.client, chain))
+                    for name in server.names
+                },
+            )
+
+
+def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[DarkLink, ...]:
+    """Return every encrypted connection that is refused at this time, by which name, and why.
+
+    A group that is not encrypted is refused by nobody.
+    """
+    return tuple(
+        DarkLink(link, name, worst[0])
+        for link, reasons in refusals(site, stores, at)
+        for name, found in reasons.items()
+        if link.group in stores[link.server].bindings and (worst := bad(found))
+    )
+
+
+def offers(
+    site: Site, stores: Mapping[str, Stores]
+) -> dict[tuple[str, str], tuple[Chain, Reasons]]:
+    """Return (server, certificate group) → its `service`, of every server that has stores."""
+    return {
+        (host.name, group): service(host, stores[host.name], group)
+        for host in site.servers
+        if host.name in stores
+        for group in host.groups
+    }
+
+
+def views(stores: Mapping[str, Stores]) -> dict[str, View]:
+    """Return computer → its view; those that are alike share one."""
+    known: dict[View, View] = {}
+    found = {name: view(held) for name, held in stores.items()}
+    return {name: known.setdefault(one, one) for name, one in found.items()}
+
+
+def dark_findings(links: Iterable[DarkLink]) -> list[Finding]:
+    """Return a finding for each link that is dark; the site's map shows them in red."""
+    found = (
+        replace(
+            one.why, where=f"{link.client} → {link.server}", detail=f"{link.port}: {one.reason}"
+        )
+        for one in links
+        for link in [one.connection]
+    )
+    return list(dict.fromkeys(found))
+
+
+def bad(reasons: Iterable[Finding]) -> list[Finding]:
+    """Return those for which a client refuses."""
+    return [one for one in reasons if one.severity == "bad"]
+
+
+def service(server: Host, held: Stores, group: str) -> tuple[Chain, Reasons]:
+    """Return what a computer presents in a certificate group, and what keeps it from serving it."""
+    one, name = serving(server, held, group), server.name
+    if one is None:
+        return (), (_without_certificate(server, held),)
+    faults = [*unusable_key(server, held, one)]
+    if group not in held.bindings:
+        faults.append(Finding("not-encrypted", name, f"{group} is not switched on on {name}"))
+    return presented(one.certificate, held), tuple(faults)
+
+
+def served(server: Host, held: Stores) -> list[Chain]:
+    """Return what a computer presents in each certificate group that is switched on."""
+    switched = (group for group in server.groups if group in held.bindings)
+    return [chain for group in switched if (chain := service(server, held, group)[0])]
+
+
+def unusable_key(server: Host, stores: Stores, held: Personal) -> Iterator[Finding]:
+    """Yield why a service can't use a certificate that its computer holds."""
+    label = thumbprint(held.certificate)
+    if not held.has_key:
+        text = f"certificate {label} on {server.name} has no private key"
+        yield Finding("key-missing", server.name, text)
+        return
+    for account in accounts(server, stores):
+        if not held.readable_by(account):
+            text = f"{account} can't read the private key of {label} on {server.name}"
+            yield Finding("key-not-readable", server.name, text)
+
+
+def accepted(
+    chain: Chain, names: Iterable[str], believed: View, at: datetime
+) -> dict[str, Reasons]:
+    """Return name → all that such a client finds wrong with what a server presented, if anything.
+
+    Each finding's place is a part of the chain, or "client".
+    """
+    near = believed.towards(chain)
+    return {name: _reasons(chain, name, believed, near, at) for name in names}
+
+
+def _reasons(chain: Chain, name: str, believed: View, near: View, at: datetime) -> Reasons:
+    found = _judged(chain, name, near, _since(chain, near, at))
+    if any(one.severity == "bad" or one.code in _OF_TIME for one in found):
+        # Each client and each second is told in its own words, once it comes to that.
+        found = _judged(chain, name, replace(believed, astray=(), ahead=timedelta(0)), at)
+        found = tuple(_misplaced(one, chain, believed) for one in found)
+    elif believed.ahead:
+        theirs = at + believed.ahead
+        if wrong := bad(_judged(chain, name, near, _since(chain, near, theirs))):
+            text = f"by its clock, {theirs:%Y-%m-%d %H:%M} UTC, the certificate is {wrong[0].code}"
+            return (*found, Finding("clock-off", "client", text))
+    return found
+
+
+@lru_cache(maxsize=1 << 16)  # hundreds of clients see the same server with the same roots
+def _judged(chain: Chain, name: str, believed: View, at: datetime) -> Reasons:
+    """All that is wrong for a client with a right clock; what it has barred is told besides."""
+    verdict = diagnose(chain, name, believed.roots, at, intermediates=believed.known)
+    barred = {one for one in believed.barred if one in chain or one in verdict.path}
+    if not barred or (chain[0] not in barred and _without(barred, chain, name, believed, at)):
+        return verdict.findings
+    what = "the certificate of a server" if chain[0] in barred else "the CA certificate"
+    first = chain[0] if chain[0] in barred else min(barred, key=thumbprint)
+    text = f"{{}} holds {what}, {thumbprint(first)}, in LocalMachine\\Disallowed"
+    return Finding("disallowed", "client", text), *verdict.findings
+
+
+def _without(barred, chain: Chain, name: str, believed: View, at: datetime) -> bool:
+    """Whether another way up is trusted, on which nothing is barred."""
+    left = [tuple(one for one in part if one not in barred) for part in (chain, *believed._parts)]
+    return diagnose(left[0], name, left[1], at, intermediates=left[2]).trusted
+
+
+@lru_cache(maxsize=1 << 12)
+def _moments(chain: Chain, believed: View) -> list[datetime]:
+    """When a verdict can change: when a certificate of it begins or ends."""
+    spans = (Reading(one).validity for one in (*chain, *believed.roots, *believed.known))
+    moments = {moment for span in spans if span for moment in (span[0] - _BEFORE, span[1])}
+    return sorted((*moments, _NEVER))
+
+
+def _since(chain: Chain, believed: View, at: datetime) -> datetime:
+    """A moment that stands for this one: between the two nothing begins and nothing ends."""
+    moments = _moments(chain, believed)
+    return moments[bisect_left(moments, at)]
+
+
+def _misplaced(finding: Finding, chain: Chain, believed: View) -> Finding:
+    """See a root that lies where nobody trusts it for what it is."""
+    if finding.code != "untrusted-root":
+        return finding
+    for place, held in believed.astray:
+        if any(is_signed_by(chain[-1], one) for one in held):
+            text = f"{{}} holds the CA certificate in {place}, where no service trusts it: it"
+            return Finding("wrong-store", "client", f"{text} belongs in LocalMachine\\Root")
+    issuer = Reading(chain[-1]).issuer_label
+    text = f"{{}} does not trust the CA {issuer}: it refuses every server of that CA"
+    return replace(finding, where="client", detail=text)
+
+
+def _placed(reasons: Reasons, server: Host, client: str, chain: Chain) -> Iterator[Finding]:
+    """Say of which computer each finding speaks."""
+    for one in reasons:
+        if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
+            yield replace(_without_names(server), severity=one.severity)
+        elif one.where == "client":
+            yield replace(one, where=client, detail=one.detail.replace("{}", client))
+        else:
+            place = client if one.code in OF_THE_CLIENT else server.name
+            yield replace(one, where=place)
+
+
+def _without_names(server: Host) -> Finding:
+    return Finding(
+        "no-san",
+        server.name,
+        f"the certificate on {server.name} has no subjectAltName: some clients still read the one "
+        f"name in its subject, none finds {', '.join(server.names[1:])}",
+    )
+
+
+def _without_certificate(server: Host, held: Stores) -> Finding:
+    full = server.names[0]
+    if any(full in dns_names(one.certificate) for one in held.user_personal):
+        text = (
+            f"the certificate for {full} is in CurrentUser\\My on {server.name}, where no "
+            f"service sees it: it belongs in LocalMachine\\My"
+        )
+        return Finding("wrong-store", server.name, text)
+    text = f"LocalMachine\\My holds no certificate for {full}"
+    return Finding("no-certificate", server.name, text)

@@ -1,0 +1,213 @@
+"""What goes dark on which day if nobody acts: links, by name, and the certificate that ends them.
+
+A link is one client's connection to one port of a server. It goes dark when the client accepted
+what the server presents for as long as everything on the way up lasts, and something ends.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.diagnosis import diagnose
+from vmscert.certificates.paths import Reading
+from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, views
+from vmscert.checks.computer import serving
+from vmscert.checks.expiry import lasts
+from vmscert.site.site import Connection, Host, Site
+from vmscert.windows.stores import Chain, Stores
+
+_SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What a site issued and planned: what is assumed of computers that have not reported.
+
+    `certificates` is server → its newest certificate, `above` server → the CAs above it, `roots`
+    what every computer is to trust.
+    """
+
+    certificates: Mapping[str, x509.Certificate]
+    above: Mapping[str, Sequence[x509.Certificate]]
+    roots: Sequence[x509.Certificate]
+
+
+@dataclass(frozen=True)
+class Blackout:
+    """One certificate that ends, and every link that goes dark with it."""
+
+    since: datetime  # the last second in which the links work
+    cause: str  # "the certificate on vms-rec-01", "the CA 'Lyon VMS root 2026'"
+    thumbprint: str
+    links: tuple[Connection, ...]
+    assumed: tuple[str, ...] = ()  # computers of these links that have not said what they hold
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers that nobody reaches any more, in the table's order."""
+        return tuple(dict.fromkeys(link.server for link in self.links))
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """The computers that lose a server, in the table's order."""
+        return tuple(dict.fromkeys(link.client for link in self.links))
+
+    @property
+    def because(self) -> str:
+        """What ends, in half a sentence."""
+        return f"{self.cause} ends on {self.since:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One site as it will be if nobody acts: what its computers hold, and what goes dark when."""
+
+    site: Site
+    stores: Mapping[str, Stores]
+    blackouts: tuple[Blackout, ...] = ()
+
+
+def assumed(
+    site: Site, stores: Mapping[str, Stores], issue: Issue, at: datetime
+) -> dict[str, Stores]:
+    """Return what every computer holds: what it reported, else what it was given on paper.
+
+    A server that reported before its certificate reached it is taken to have it by now.
+    """
+    return {
+        host.name: _with_issued(
+            host, stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots)), issue
+        )
+        for host in site.clients
+    }
+
+
+def blackouts(
+    site: Site, stores: Mapping[str, Stores], reported: Iterable[str] = ()
+) -> list[Blackout]:
+    """Tell what goes dark when, the first day first, if everything stays as these stores say.
+
+    `stores` as `assumed()` returns them; `reported` names the computers that really said so. What
+    has gone dark before is among it; a link that never worked is not.
+    """
+    known = set(reported)
+    links: dict[tuple[datetime, str, str], list[Connection]] = defaultdict(list)
+    for link, (since, cause, label) in _endings(site, stores):
+        links[since, cause, label].append(link)
+    return [
+        Blackout(*key, tuple(same), tuple(_silent(same, known)))
+        for key, same in sorted(links.items(), key=lambda item: item[0])
+    ]
+
+
+def dark(found: Iterable[Blackout], day: datetime) -> list[Blackout]:
+    """Return those that have come by a day."""
+    return [one for one in found if one.since < day]
+
+
+def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list[dict[str, object]]:
+    """Return rows for people: dark from, because, the servers and the clients by name.
+
+    Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
+    """
+    found = list(found)
+    explained = {link for one in found for link in one.links}
+    others: dict[str, list[Connection]] = defaultdict(list)
+    for one in links:
+        if one.connection not in explained:
+            others[one.reason].append(one.connection)
+    never = (Blackout(datetime.max, why, "", tuple(same)) for why, same in others.items())
+    return [
+        {
+            "dark from": f"{one.since:%Y-%m-%d %H:%M}",
+            "because": f"{one.cause} ends",
+            "servers": one.servers,
+            "clients": one.clients,
+            "links": len(one.links),
+            "only assumed of": one.assumed,
+        }
+        for one in found
+    ] + [
+        {
+            "dark from": "now",
+            "because": one.cause,
+            "servers": one.servers,
+            "clients": one.clients,
+            "links": len(set(one.links)),
+            "only assumed of": (),
+        }
+        for one in never
+    ]
+
+
+def _with_issued(host: Host, held: Stores, issue: Issue) -> Stores:
+    newest = issue.certificates.get(host.name)
+    if newest is None or any(serving(host, held, group) for group in host.groups):
+        return held
+    above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
+    unbound = [group for group in host.groups if group not in held.bindings]
+    return held.serving(newest, unbound, host.accounts).knowing(*above)
+
+
+def _silent(links: Iterable[Connection], known: set[str]) -> dict[str, None]:
+    names = (name for link in links for name in (link.client, link.server))
+    return dict.fromkeys(name for name in names if name not in known)
+
+
+End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
+
+
+def _endings(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, End]]:
+    """Every link that works at some time, and what ends it.
+
+    Hundreds of clients believe the same: each server is judged once for all of them.
+    """
+    served = {key: chain for key, (chain, faults) in offers(site, stores).items() if not faults}
+    believed, ends = views(stores), {}
+    for link in site.connections:
+        chain = served.get((link.server, link.group))
+        if chain and link.client in believed:
+            key = link.server, chain, id(believed[link.client])
+            if key not in ends:
+                ends[key] = _ending(site[link.server], chain, believed[link.client])
+            if ends[key]:
+                yield link, ends[key]
+
+
+def _ending(server: Host, chain: Chain, believed: View) -> End | None:
+    """What ends the trust in a server for good; None if it is never trusted at all.
+
+    Time is the same for all of its names: the first that is ever trusted tells. Between the moments
+    at which something begins or ends nothing changes.
+    """
+    near = believed.towards(chain)
+    spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
+    turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
+    moments = sorted(turns | {turn - believed.ahead for turn in turns})
+    for name in server.names:
+        after = None
+        for moment in reversed(moments):
+            if not bad(accepted(chain, [name], believed, moment)[name]):
+                if after:
+                    return _what_ended(
+                        server, chain, replace(near, ahead=believed.ahead), name, after
+                    )
+                break
+            after = moment
+    return None
+
+
+def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
+    since, early = dark_from - _SECOND, near.ahead if near.ahead > timedelta(0) else timedelta(0)
+    by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
+    seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
+    ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
+    last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
+    if last == chain[0]:
+        return since, f"the certificate on {server.name}{by_clock}", thumbprint(last)
+    kind = "CA" if Reading(last).self_signed else "intermediate CA"
+    return since, f"the {kind} {Reading(last).label}{by_clock}", thumbprint(last)

@@ -1,0 +1,310 @@
+"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it.
+
+Files, folders, pasted text: certificates in any wrapping, PFX, P7B, requests, keys, revocation
+lists, inventories, tables, and what Windows tools print.
+"""
+
+import binascii
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from cryptography import x509
+
+from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.formats import Found, counted, read_der, read_pem, unbase64
+from vmscert.certificates.paths import Reading
+from vmscert.checks.site import check_ca, check_site, told_at_once
+from vmscert.facts import doubt
+from vmscert.files import is_file
+from vmscert.findings import Finding
+from vmscert.network.looks import Look, judged
+from vmscert.network.tls import Handshake
+from vmscert.records.folder import Records
+from vmscert.records.state import read_state
+from vmscert.site.table import read_site
+from vmscert.windows.inventory import parse_inventory
+from vmscert.windows.pasted import Binding, read_pasted, thumbprints
+
+AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
+_LARGEST = 64 << 20  # bytes; the largest log of a server
+_MOST_FILES = 1000  # in a folder
+_DEEPEST = 3  # base64 within base64
+# A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
+_HEX = re.compile(r"\s*(?:[0-9a-fA-F]{4,8}[ \t:]+)?((?:[0-9a-fA-F]{2}[ ,-]*)+)(?:\s\s.*)?")
+# What can't be judged of a certificate alone, when nobody says which CA the clients trust.
+_NEEDS_A_ROOT = {"untrusted-root", "missing-intermediate"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """What something is, in a few words, and what it holds.
+
+    `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
+    certificate; `thumbprints` are those named in a text. `problems` are sentences. Of a site's
+    table, `questions` are what a person has to ask, `outside` what others make certificates for.
+    """
+
+    about: str
+    certificates: tuple[x509.Certificate, ...] = ()
+    requests: tuple[x509.CertificateSigningRequest, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    keys: tuple[str, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    thumbprints: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
+    """Return what a file, a folder, or pasted text or bytes is; never raises for what it holds.
+
+    A text that names no file is taken as pasted. `ask` is called for a password that is needed.
+    ValueError only for a path that can't be read.
+    """
+    if isinstance(source, bytes):
+        return _of_bytes(source, "the pasted data", ask)
+    path = _path(source)
+    if path is None:
+        return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
+    if path.is_dir():
+        return _folder(path)
+    try:
+        if path.stat().st_size > _LARGEST:
+            return Document("a very large file", problems=(f"{path.name} is too large to be one",))
+        return _of_bytes(path.read_bytes(), path.name, ask)
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+
+
+def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
+    """Return what clients are to trust: all certificates of a file, the CAs of a folder."""
+    if is_site_folder(path):
+        return [Records(path).ca_certificate]
+    found = read(path, ask)
+    if not path.is_dir():
+        return list(found.certificates)
+    return [one for one in found.certificates if Reading(one).is_ca or Reading(one).self_signed]
+
+
+def check_path(
+    path: Path,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    at: datetime,
+    ask: AskPassword,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> tuple[Document, list[Finding]]:
+    """Return what a path is, and the findings about it."""
+    if is_site_folder(path):  # its CA, and what computers reported against its table
+        records = Records(path)
+        site = read_site(records.table)
+        state = read_state(records, site, at)
+        found = check_ca(state.signing_ca, at)
+        found += check_site(site, state.inventories, at, state.pfx_encryptions)
+        about = f"a site's folder: {len(site)} computers, {counted(state.current)}"
+        return Document(about), list(dict.fromkeys(found))
+    if path.suffix.lower() == ".csv":
+        site = read_site(path)
+        about = f"a site of {len(site)} computers, {len(site.connections)} connections"
+        outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
+        return Document(about, questions=site.questions, outside=tuple(outside)), []
+    document = read(path, ask)
+    return document, judge_document(document, list(roots), name, at, crls)
+
+
+def look_into(
+    found: Document,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    at: datetime,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> Look:
+    """Look at the certificates of a document as if a server had sent them, or at a CA alone.
+
+    Without a name, the first one in its certificate is asked for.
+    """
+    if not found.certificates:
+        return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
+    leaf, roots = found.certificates[0], list(roots)
+    one = Reading(leaf)
+    name = name or (one.names[0] if one.names else _label(leaf))
+    seen = Handshake(name, True, chain=found.certificates)
+    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
+        return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
+    look = judged(seen, roots, at, crls=[*found.crls, *crls])
+    later = told_at_once(leaf, (*found.certificates[1:], *roots))
+    return replace(look, findings=(*look.findings, *later), place=found.about)
+
+
+def judge_document(
+    found: Document,
+    roots: list[x509.Certificate],
+    name: str,
+    at: datetime,
+    crls: Iterable[x509.CertificateRevocationList] = (),
+) -> list[Finding]:
+    """Return the findings about a document; without roots, those that need none."""
+    findings = look_into(found, roots, name, at, crls).findings
+    return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
+
+
+def _path(source: Path | str) -> Path | None:
+    """The path that a source means, None for pasted text."""
+    if isinstance(source, Path):
+        return source
+    with suppress(OSError, ValueError):  # no name that a file could have
+        if source.strip() and Path(source).exists():
+            return Path(source)
+    return None
+
+
+def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
+    def password() -> str:
+        return ask(name) if ask else ""
+
+    if not data.strip():
+        return Document("empty", problems=(f"{name} is empty",))
+    found = read_der(data, password)
+    return _document(found, name) if found else _of_text(_decoded(data), name, password)
+
+
+def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) -> Document:
+    """What a text is: PEM, a list from Windows, an inventory, or one of them wrapped again."""
+    if found := read_pem(text, password):
+        return _document(found, name)
+    if pasted := read_pasted(text):
+        about, bindings = pasted
+        return Document(about, bindings=tuple(bindings), thumbprints=tuple(thumbprints(text)))
+    if text.lstrip().startswith("{"):
+        return _inventory(text, name)
+    for inner in (_unhex(text), unbase64(text)):
+        if found := read_der(inner, password):
+            return _document(found, name)
+        wrapped = _decoded(inner)
+        if depth < _DEEPEST and ((wrapped and wrapped.isprintable()) or "-----BEGIN" in wrapped):
+            return _of_text(wrapped, name, password, depth + 1)
+    return _unknown(text, name)
+
+
+def _document(found: Found, name: str) -> Document:
+    counted = Counter(found.kinds)
+    kinds = [
+        kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
+        for kind, n in counted.items()
+    ]
+    problems = [f"{name}: {text}" for text in found.problems]
+    own = {Reading(one).spki for one in found.certificates}
+    if own:
+        stranger = f"{name}: the private key belongs to none of the certificates beside it"
+        problems += [stranger for public in found.public_keys if public not in own]
+    return Document(
+        ", ".join(kinds),
+        tuple(found.certificates),
+        tuple(found.requests),
+        tuple(found.crls),
+        tuple(found.keys),
+        problems=tuple(problems),
+    )
+
+
+def _inventory(text: str, name: str) -> Document:
+    try:
+        stores = parse_inventory(text.encode())
+    except ValueError as error:
+        text = f"{name}: {error}. Run inventory.ps1 there again"
+        return Document("JSON that is no inventory", problems=(text,))
+    held = [*(one.certificate for one in stores.personal), *stores.trusted]
+    bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
+    about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
+    about += f"{counted(stores.trusted)} in its trusted roots"
+    return Document(about, tuple(held), bindings=tuple(bindings))
+
+
+def _unknown(text: str, name: str) -> Document:
+    if re.search("-----BEGIN (?!PGP )", text):
+        why = "a PEM block begins but does not end: copy it with its last line"
+        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
+    labels = thumbprints(text)
+    if labels:
+        return Document(f"text that names {len(labels)} thumbprints", thumbprints=tuple(labels))
+    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
+    return Document("something else", problems=(f"{name}: {why}",))
+
+
+def _decoded(data: bytes) -> str:
+    """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    if data[1:200:2].count(0) > len(data[:200]) // 3:
+        return data.decode("utf-16-le", "replace")
+    if data[:200:2].count(0) > len(data[:200]) // 3:
+        return data.decode("utf-16-be", "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _unhex(text: str) -> bytes:
+    """Return the bytes of a hex dump, with or without addresses; nothing if any line is none."""
+    lines = [_HEX.fullmatch(line) for line in text.splitlines() if line.strip()]
+    if not all(lines):
+        return b""
+    return binascii.unhexlify("".join(re.sub(r"[ ,-]", "", line[1]) for line in lines if line))
+
+
+def _folder(path: Path) -> Document:
+    """All files of a folder together, without asking; what is nothing of ours is passed over."""
+    ours: list[tuple[Path, Document]] = []
+    for one in files_below(path):
+        try:
+            document = read(one)
+        except ValueError as error:  # one locked file must not hide the others
+            document = Document("a file that can't be read", problems=(str(error),))
+        if document.about != "something else":
+            ours.append((one, document))
+    kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
+    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+    if not ours:
+        why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
+        return Document("a folder", problems=(f"{path.name}: {why}",))
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
+    return Document(f"a folder with {kinds}{more}", **together)
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and below it, in order, up to a thousand files."""
+
+    def files() -> Iterator[Path]:
+        for folder, below, names in os.walk(path):  # what nobody may enter is passed over
+            below.sort()
+            yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
+
+    return islice(files(), _MOST_FILES)
+
+
+def is_site_folder(path: Path) -> bool:
+    """Tell whether a folder holds the records of a site."""
+    return path.is_dir() and (path / "ca.cer").exists()
+
+
+def in_use(documents: Iterable[Document]) -> Iterator[str]:
+    """Tie what is in use according to some documents to the certificates of all of them."""
+    documents = list(documents)
+    known = {thumbprint(one): _label(one) for d in documents for one in d.certificates}
+    for binding in (binding for d in documents for binding in d.bindings):
+        label = binding.thumbprint
+        if label and known:
+            yield f"{binding}: {known.get(label, 'no certificate that was given here')}"
+        else:
+            yield str(binding)
+
+
+def _label(certificate: x509.Certificate) -> str:
+    return Reading(certificate).label.strip("'")

@@ -1,0 +1,191 @@
+"""What ends when: the warning that XProtect does not give."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from vmscert.certificates.authority import SERVER, thumbprint
+from vmscert.certificates.diagnosis import WARNING
+from vmscert.certificates.paths import Reading
+from vmscert.findings import Finding
+
+Signed = x509.Certificate | x509.CertificateRevocationList
+
+# Days before the end: time to plan and approve a change, and to drop everything else. Between them
+# is WARNING, the time to carry it out.
+PLAN, CRITICAL = 90, 14
+STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced")
+IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
+
+
+class Sight(NamedTuple):
+    """A certificate or revocation list, where it was met, and what the site's table says of it."""
+
+    label: str
+    signed: Signed
+    where: str = ""
+    owner: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Due:
+    """When one certificate ends, and when to act. `days_left` is negative once it has ended.
+
+    A revocation list is one, too: clients want the next one by its nextUpdate. "replaced" is the
+    status of a certificate that nothing uses since there is a newer one for the same names.
+    """
+
+    label: str
+    not_before: datetime
+    not_after: datetime
+    days_left: int
+    share_left: float  # of its whole life, 0 to 1
+    status: str  # one of STATUSES
+    renew_on: datetime
+    kind: str = "server"  # "CA", "server", "CRL", or "certificate" for any other purpose
+    names: tuple[str, ...] = ()
+    thumbprint: str = ""  # SHA-1, as Windows shows it; empty for a CRL
+    fingerprint: str = ""  # SHA-256, 64 hex digits
+    serial: str = ""  # hex digits; the number of a CRL
+    subject: str = ""  # common name
+    issuer: str = ""  # common name
+    owner: str = ""
+    note: str = ""
+    findings: tuple[Finding, ...] = ()  # what will hurt, and is told at once
+    where: tuple[str, ...] = ()  # "issued", "in use on vms-rec-01", "served at vms-rec-01:7563"
+
+    @property
+    def thresholds(self) -> tuple[timedelta, timedelta, timedelta]:
+        """How long before its end it is "plan", "warning" and "critical"."""
+        return _thresholds(self.not_after - self.not_before)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody has to act because of it."""
+        return self.status in ("ok", "replaced")
+
+
+def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
+    """Tell what ends when, soonest first; a certificate is one row, however often it was met.
+
+    Certificates that live shorter than `PLAN` days warn at a third and a sixth of their life. What
+    has no end that can be read has no row: `lasts()` tells.
+    """
+    seen: dict[str, list[Sight]] = defaultdict(list)
+    for one in met:
+        sight = one if isinstance(one, Sight) else Sight(one[0], one[1])
+        seen[fingerprint(sight.signed)].append(sight)
+    told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
+    by_name: dict[str, list[Due]] = defaultdict(list)
+    for row in told:
+        for name in row.names if row.kind == "server" else ():
+            by_name[name].append(row)
+    return sorted((_unless_replaced(row, by_name) for row in told), key=lambda row: row.not_after)
+
+
+def lasts(signed: Signed) -> tuple[datetime, datetime] | None:
+    """Return from when to when something holds; a CRL until its nextUpdate, if it names one."""
+    if isinstance(signed, x509.Certificate):
+        return Reading(signed).validity
+    end = signed.next_update_utc
+    return (signed.last_update_utc, end) if end else None
+
+
+def fingerprint(signed: Signed) -> str:
+    """Return the SHA-256 of a certificate or revocation list, as 64 upper-case hex digits."""
+    return signed.fingerprint(SHA256()).hex().upper()
+
+
+def kind_of(certificate: x509.Certificate) -> str:
+    """Return "CA", "server" or "certificate": what it says of itself that it is for."""
+    read = Reading(certificate)
+    # A root that an old script made may not say that it is one; it has a name, and signs itself.
+    if read.is_ca or (read.self_signed and read.common_names and not read.names):
+        return "CA"
+    return "server" if read.serves else "certificate"
+
+
+def _due(sights: Sequence[Sight], at: datetime) -> Due:
+    """One certificate with all its places, and the first word on everything else."""
+    signed = sights[0].signed
+    told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
+    start, end = lasts(signed) or (at, at)
+    renew_on = _renew_on(told["kind"], start, end)
+    return Due(
+        label=sights[0].label,
+        not_before=start,
+        not_after=end,
+        days_left=(end - at).days,
+        share_left=max(0.0, min(1.0, (end - at) / (end - start))) if end > start else 0.0,
+        status=_status(end - start, end - at, at >= renew_on and told["kind"] == "CA"),
+        renew_on=renew_on,
+        fingerprint=fingerprint(signed),
+        owner=next((one.owner for one in sights if one.owner), ""),
+        note=next((one.note for one in sights if one.note), ""),
+        where=tuple(dict.fromkeys(one.where for one in sights if one.where)),
+        **told,
+    )
+
+
+def _of_certificate(certificate: x509.Certificate) -> dict[str, Any]:
+    read = Reading(certificate)
+    return {
+        "kind": kind_of(certificate),
+        "names": read.names,
+        "thumbprint": thumbprint(certificate),
+        "serial": f"{read.serial:X}",
+        "subject": read.label.strip("'"),
+        "issuer": read.issuer_label.strip("'"),
+    }
+
+
+def _of_crl(crl: x509.CertificateRevocationList) -> dict[str, Any]:
+    named = crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    numbers = [one.value.crl_number for one in crl.extensions if one.oid == x509.CRLNumber.oid]
+    issuer = str(named[0].value) if named else crl.issuer.rfc4514_string()
+    return {"kind": "CRL", "issuer": issuer, "serial": "".join(f"{one:X}" for one in numbers)}
+
+
+def _status(life: timedelta, left: timedelta, early: bool) -> str:
+    plan, warning, critical = _thresholds(life)
+    if left < timedelta(0):
+        return "expired"
+    if left <= critical:
+        return "critical"
+    if left <= warning:
+        return "warning"
+    return "plan" if left <= plan or early else "ok"
+
+
+def _renew_on(kind: str, start: datetime, end: datetime) -> datetime:
+    """The day on which a change should be made, with time for approval, and weeks to spare."""
+    plan, warning, _ = _thresholds(end - start)
+    ahead = (plan + warning) / 2  # half-way between planning and warning
+    if kind == "CA":
+        # No certificate outlives its CA. From this day on the next server certificate would be
+        # cut short, and with the CA all of them would end on one day; so the next CA signs by
+        # then, and the weeks before are for bringing it to every computer.
+        ahead += timedelta(days=SERVER.days)
+    return max(start, end - ahead)
+
+
+def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
+    if life < timedelta(days=PLAN):
+        return life / 3, life / 3, life / 6
+    return timedelta(days=PLAN), timedelta(days=WARNING), timedelta(days=CRITICAL)
+
+
+def _unless_replaced(row: Due, by_name: Mapping[str, Sequence[Due]]) -> Due:
+    """Let a certificate rest that no client meets since a newer one has all of its names."""
+    met = not row.where or any(place.startswith(IN_USE) for place in row.where)
+    if met or row.kind != "server" or not row.names:
+        return row
+    later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
+    newer = any(set(row.names) <= set(one.names) for one in later)
+    return replace(row, status="replaced") if newer else row

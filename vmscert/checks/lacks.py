@@ -1,0 +1,301 @@
+"""What a site still lacks, read from files and inventories: host → what, for each runbook."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
+from vmscert.certificates.diagnosis import diagnose
+from vmscert.records.state import State
+from vmscert.site.releases import pfx_encryption
+from vmscert.site.site import PFX, THIRD_PARTY, Host
+from vmscert.windows.pemfiles import LOOK
+from vmscert.windows.stores import UNKNOWN, Stores
+
+_REQUEST = "request.ps1"
+
+
+def missing_ca(state: State) -> dict[str, str]:
+    """Runbook 11: the CA's certificate and key; a CA that was adopted may have none."""
+    there = state.has_authority or state.adopted_without_key
+    return {} if there else {"CA": "ca.cer and ca.key are not there yet"}
+
+
+def missing_certificates(state: State) -> dict[str, str]:
+    """Runbook 12: a certificate for every server, with the names of the table, from this CA."""
+    found = {host.name: _stale(state, host) for host in state.site.servers}
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def missing_requests(state: State) -> dict[str, str]:
+    """Runbook 12: a request from every server that makes its own key and has no certificate."""
+    return {
+        name: reason
+        for name, reason in missing_certificates(state).items()
+        if state.site[name].enrolment != PFX and name not in state.requests
+    }
+
+
+def missing_trust(state: State) -> dict[str, str]:
+    """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
+    return {
+        name: what for name, what in lacking_roots(state).items() if not state.site[name].certified
+    }
+
+
+def missing_imports(state: State) -> dict[str, str]:
+    """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
+    stores = state.inventories
+    found = {
+        name: what for name, what in lacking_roots(state).items() if state.site[name].certified
+    }
+    for host in state.site.servers:
+        label = state.thumbprints.get(host.name, "")
+        held = stores[host.name].find(label) if host.name in stores else None
+        if held is None:
+            found[host.name] = "its certificate"
+        elif not held.has_key:
+            found[host.name] = "the private key"
+        elif not all(map(held.readable_by, host.accounts)):
+            found[host.name] = f"read access to the key for {', '.join(host.accounts)}"
+    return found
+
+
+def missing_encryption(state: State) -> dict[str, str]:
+    """Runbook 15: every certificate group of every server bound to its certificate."""
+    return {name: ", ".join(groups) for name, groups in missing_groups(state).items()}
+
+
+def missing_groups(state: State) -> dict[str, list[str]]:
+    """Return server → its certificate groups that do not use its newest certificate."""
+    found = {
+        host.name: _unbound(
+            state.inventories.get(host.name), host.groups, state.thumbprints.get(host.name, "")
+        )
+        for host in state.site.servers
+    }
+    return {name: groups for name, groups in found.items() if groups}
+
+
+def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[str]:
+    """The groups that do not use this thumbprint, as far as anybody can tell.
+
+    One that does not say which certificate it uses was given it, if it says that; the wire has the
+    last word.
+    """
+    if stores is None:
+        return list(groups)
+    return [group for group in groups if not label or stores.used.get(group) != label]
+
+
+def missing_retirement(state: State) -> dict[str, str]:
+    """Runbooks 17 to 19, at the end: computers that still hold or trust what was replaced."""
+    found = defaultdict(list)
+    for name, labels in _left_behind(state).items():
+        found[name].append(f"still there: {', '.join(labels)}")
+    for name, roots in surplus_roots(state).items():
+        found[name].append(f"still trusted: {', '.join(map(thumbprint, roots))}")
+    for name, barred in unbarred(state).items():
+        found[name].append(f"not barred: {', '.join(map(thumbprint, barred))}")
+    return {name: "; ".join(what) for name, what in found.items()}
+
+
+def _left_behind(state: State) -> dict[str, list[str]]:
+    """Server → its older certificates that are still there, if it uses the newest one."""
+    stores, found = state.inventories, {}
+    for name, labels in state.superseded.items():
+        if name in stores and state.thumbprints[name] in stores[name].bindings.values():
+            found[name] = [label for label in labels if stores[name].find(label)]
+    return {name: labels for name, labels in found.items() if labels}
+
+
+def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → what is to be barred there and is not yet in LocalMachine\\Disallowed.
+
+    A certificate is barred where its server is called, a CA everywhere; nowhere as long as it or
+    something that it issued is in use or needed there, nor where only PEM files say who is trusted.
+    """
+    barred, stores, needed = state.barred, state.inventories, needed_roots(state)
+    callers = defaultdict(set)
+    for connection in state.site.connections:
+        callers[connection.server] |= {connection.client, connection.server}
+    used = {label for held in stores.values() for label in held.bindings.values()}
+    found = {}
+    only_pem = {host.name for host in state.site if host.only_pem}
+    for name, held in stores.items():
+        mine = (
+            one
+            for one, server in (() if name in only_pem else barred)
+            if (not server or name in callers[server])
+            and one not in held.disallowed
+            and one not in needed.get(name, ())
+            and thumbprint(one) not in used
+        )
+        found[name] = tuple(mine)
+    return {name: what for name, what in found.items() if what}
+
+
+def lacking_roots(state: State) -> dict[str, str]:
+    """Return computer → what it lacks, where a root that it needs is not trusted."""
+    stores, found = state.inventories, {}
+    for name, roots in needed_roots(state).items():
+        if name not in stores:
+            found[name] = "no inventory came back"
+        elif not set(roots) <= set(stores[name].trusted):
+            found[name] = "the CA certificate"
+    return found
+
+
+def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → the roots of all servers that it calls, and of its own certificate.
+
+    While a CA is replaced these are both: that of what is served, and that of what will be. Every
+    server is among them, also one that is in nobody's connection: its Data Collector and the
+    management server talk over TLS both ways.
+    """
+    roots = _roots_of_servers(state)
+    called = defaultdict(set, {host.name: {host.name} for host in state.site.servers})
+    for connection in state.site.connections:
+        called[connection.client].add(connection.server)
+    place = {name: number for number, name in enumerate(roots)}  # as the table has them
+    return {
+        host.name: tuple(
+            dict.fromkeys(
+                root
+                for name in sorted(called[host.name], key=place.__getitem__)
+                for root in roots[name]
+            )
+        )
+        for host in state.site.clients
+    }
+
+
+def _roots_of_servers(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Server → the roots of its newest certificate, of what it serves, and of what comes next."""
+    above, served = state.issuers, _served_roots(state)
+    signing = (state.signing_ca, state.next_ca)
+    found = {}
+    for host in state.site.servers:
+        newest = above[host.name][-1:] if host.name in above else ()
+        ours = () if host.enrolment == THIRD_PARTY else signing
+        every = (*newest, *ours, *served.get(host.name, ()))
+        found[host.name] = tuple(dict.fromkeys(one for one in every if one is not None))
+    return found
+
+
+def _served_roots(state: State) -> dict[str, list[x509.Certificate]]:
+    """Server → the CAs of this site above the certificates that its inventory says it uses."""
+    found = {}
+    for name, stores in state.inventories.items():
+        used = (stores.find(label) for label in set(stores.bindings.values()) - {UNKNOWN})
+        issuers = [state.issuer_of(held.certificate) for held in used if held]
+        found[name] = [one for one in issuers if one is not None]
+    return found
+
+
+def surplus_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → the CAs that were replaced, which it still trusts and needs no more."""
+    needed, stores = needed_roots(state), state.inventories
+    former = state.former_cas
+    found = {
+        name: tuple(one for one in former if one in stores[name].root and one not in roots)
+        for name, roots in needed.items()
+        if name in stores
+    }
+    return {name: roots for name, roots in found.items() if roots}
+
+
+def _stale(state: State, host: Host) -> str:
+    """Why this server needs a certificate, or nothing."""
+    certificate = state.current.get(host.name)
+    if certificate is None:
+        return "no certificate yet"
+    if not _carries_its_names(host, certificate, state):
+        return "its names in the table have changed"
+    if certificate.not_valid_after_utc <= state.at:
+        return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    ours = is_signed_by(certificate, state.signing_ca)
+    if host.enrolment == THIRD_PARTY and ours:
+        return "the table wants a certificate of another CA"
+    if host.enrolment != THIRD_PARTY and not ours:
+        return "its certificate is of another CA"
+    return _wrong_pfx(state, host)
+
+
+def _carries_its_names(host: Host, certificate: x509.Certificate, state: State) -> bool:
+    """Whether a certificate is for the names of the table; another CA may add some of its own."""
+    if host.enrolment != THIRD_PARTY:
+        return set(subject_names(certificate)) == set(host.issued_names)
+    asked = (diagnose([certificate], name, [], state.at) for name in host.issued_names)
+    return not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
+
+
+def _wrong_pfx(state: State, host: Host) -> str:
+    """Why the PFX that was made for this server is of no use to it, or nothing."""
+    made = state.pfx_encryptions.get(host.name)  # nothing where the key is there
+    if made is None:
+        return ""
+    if host.pem_files and host.name not in state.keys:
+        return f"its key is in a PFX only, and it wants {', '.join(host.pem_files)}"
+    if host.enrolment != PFX:
+        return "its private key was made here, and the table wants one that is made there"
+    wanted = pfx_encryption(host.windows)
+    too_new = wanted == "3DES" and made != wanted
+    return f"its PFX can't be opened by {host.windows}" if too_new else ""
+
+
+def unanswered(state: State) -> dict[str, str]:
+    """Runbooks 12 and 17: servers that were asked for a request, or are to be, and have no answer.
+
+    For a renewal too, while the certificate before is still good.
+    """
+    found = {
+        name: reason
+        for name, reason in missing_certificates(state).items()
+        if state.site[name].enrolment != PFX
+    }
+    for entry in state.entries:
+        if entry.action == "hand over" and entry.command == _REQUEST:
+            found.setdefault(entry.host, "a new certificate: its request is under way")
+        elif entry.action in ("sign", "receive"):
+            found.pop(entry.host, None)
+    own = {host.name for host in state.site.servers if host.enrolment != PFX}
+    return {name: what for name, what in found.items() if name in own}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One visit to a computer: what is run there, who is to be prepared for it, who lacks it."""
+
+    command: str
+    needed: Callable[[State], dict[str, str]]
+    lacking: Callable[[State], dict[str, str]]
+
+    def command_at(self, host: Host) -> str:
+        """Return what is run at this computer: where PEM files lie, a script that only looks.
+
+        Before something is removed, a person sees what the groups use that do not say it.
+        """
+        if host.only_pem:
+            return LOOK
+        removes = self.command.endswith(" -Phase Retire")
+        silent = ", ".join(host.unsaid_groups) if removes else ""
+        return f"{self.command} -ByHand '{silent}'" if silent else self.command
+
+
+PHASES = {
+    "request": Phase(_REQUEST, missing_requests, unanswered),
+    "trust": Phase("install.ps1", missing_trust, missing_trust),
+    "import": Phase("install.ps1", missing_imports, missing_imports),
+    "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption, missing_encryption),
+    "retire": Phase("install.ps1 -Phase Retire", missing_retirement, missing_retirement),
+}
+MISSING: dict[str, Callable[[State], dict[str, str]]] = {
+    "11": missing_ca,
+    "12": missing_certificates,
+    "13": missing_trust,
+    "14": missing_imports,
+    "15": missing_encryption,
+}

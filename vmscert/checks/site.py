@@ -1,0 +1,237 @@
+"""The guide's three requirements and its warning, checked for a whole site.
+
+A server certificate is issued to the host names that clients use, trusted on all computers that
+talk to the server, and its private key is readable by the service account. What computers hold
+comes from their inventory files, real or simulated; the answer is a list of findings.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from vmscert.certificates.authority import SERVER, is_signed_by, thumbprint
+from vmscert.certificates.diagnosis import ends_soon
+from vmscert.certificates.paths import Reading
+from vmscert.certificates.teaching import is_teaching
+from vmscert.checks.acceptance import offers, refusals, service
+from vmscert.checks.computer import check_computer, check_roots, serving, superseded
+from vmscert.checks.expiry import kind_of, lasts
+from vmscert.findings import Finding
+from vmscert.site.site import Host, Site
+from vmscert.windows.stores import Chain, Stores
+
+PHONES = "mobile streaming media"  # the certificate group that phones meet
+PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
+# Every server certificate that a shorter root signs after its first renewal is cut short by it, so
+# that root must be replaced on every computer more often than one certificate on one server.
+_SHORTEST_ROOT = timedelta(days=2 * SERVER.days)
+AT_ONCE = frozenset({"ca-ends-first", "too-long-for-phones", "short-lived-root"})
+_STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
+
+
+def check_site(
+    site: Site,
+    stores: Mapping[str, Stores],
+    at: datetime,
+    pfx: Mapping[str, str] | None = None,
+) -> list[Finding]:
+    """Return every finding about a site: its computers and servers first, then each connection.
+
+    `stores` is host name → what that computer holds. A computer without an entry has not
+    reported; nothing is assumed of it. `pfx` is host name → encryption of the PFX issued for it.
+    """
+    reported = [host for host in site.clients if host.name in stores]
+    silent = [
+        Finding("not-reachable", host.name, f"no inventory of {host.name} has come back")
+        for host in site.clients
+        if host.name not in stores
+    ]
+    taught = [finding for one in stores.values() for finding in _teaching_roots(one)]
+    found = [*silent, *taught]
+    for host in reported:
+        held = stores[host.name]
+        found += check_computer(site, host, held, (pfx or {}).get(host.name, ""))
+        found += check_host(host, held, at)
+    found += _connections(site, stores, at)
+    found += _roots_above(site, stores)
+    told: dict[tuple[str, str, str], Finding] = {}
+    for one in found:  # one cause is told once, as bad as it is for the worst of the names
+        key = one.code, one.where, one.detail
+        if key not in told or one.severity == "bad":
+            told[key] = one
+    return list(told.values())
+
+
+def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
+    """Return the findings about one server: certificate, key, encryption, and its near future."""
+    findings = [
+        Finding(
+            "not-reachable",
+            host.name,
+            f"what {group} uses on {host.name} could not be read: {stores.unread[group]}",
+        )
+        for group in host.groups
+        if group in stores.unread
+    ]
+    findings += _moved_web_site(host, stores)
+    for group in host.groups:
+        findings += service(host, stores, group)[1]
+        if held := serving(host, stores, group):
+            findings += superseded(host, stores, held.certificate)
+            findings += _outlook(host, held.certificate, group, at)
+            cas = (*stores.intermediate, *stores.trusted)
+            findings += _outlives(host.name, held.certificate, cas)
+    return list(dict.fromkeys(findings))
+
+
+def _moved_web_site(host: Host, stores: Stores) -> Iterator[Finding]:
+    """Tell of a web site whose port somebody changed: nothing here looks there."""
+    port = stores.web_ports.get("WebSiteSecurePort", "")
+    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
+        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
+        yield Finding("not-reachable", host.name, text)
+
+
+def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
+    """Return the findings about a CA certificate by itself, before anybody trusts it."""
+    return list(_ca_findings(certificate, at))
+
+
+def told_at_once(
+    certificate: x509.Certificate, cas: Iterable[x509.Certificate], host: Host | None = None
+) -> list[Finding]:
+    """Return what will hurt on a day that can be told today: findings with codes of AT_ONCE.
+
+    `cas` are the CAs at hand, `host` the server that presents the certificate, where it is known.
+    """
+    found = [*_short_lived(certificate)]
+    found += _outlives(host.name if host else "leaf", certificate, cas)
+    if host and PHONES in host.groups:
+        found += _too_long(host, certificate)
+    return found
+
+
+def _roots_above(site: Site, stores: Mapping[str, Stores]) -> Iterator[Finding]:
+    """Look at each root that computers trust and that some server's chain leads to."""
+    chains = {chain for chain, _ in offers(site, stores).values() if chain}
+    above = {Reading(chain[-1]).issuer for chain in chains}
+    trusted = dict.fromkeys(root for held in stores.values() for root in held.trusted)
+    for root in trusted:
+        if Reading(root).subject in above:
+            yield from _short_lived(root)
+
+
+def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iterator[Finding]:
+    for _, reasons in refusals(site, stores, at):
+        for found in reasons.values():
+            yield from found
+    served = {key: chain for key, (chain, _) in offers(site, stores).items() if chain}
+    every = set(served.values())
+    reported = {host.name: host for host in site if host.name in stores}
+    odd = [n for n, host in reported.items() if any(check_roots(host, stores[n], every))]
+    met: dict[str, dict[Chain, None]] = defaultdict(dict)
+    for link in site.connections if odd else ():
+        if chain := served.get((link.server, link.group)):
+            met[link.server][chain] = None
+            met[link.client][chain] = None
+    for name in odd:  # as far as it concerns what this computer meets itself
+        yield from check_roots(reported[name], stores[name], met[name])
+
+
+def _teaching_roots(stores: Stores) -> Iterator[Finding]:
+    for root in stores.trusted:
+        if is_teaching(_public_key(root)):
+            yield Finding(
+                "teaching-key",
+                stores.host,
+                f"{stores.host} trusts a CA for lessons, {thumbprint(root)}: remove it",
+            )
+
+
+def _outlook(
+    host: Host, certificate: x509.Certificate, group: str, at: datetime
+) -> Iterator[Finding]:
+    yield from ends_soon(host.name, certificate.not_valid_after_utc, at)
+    if group == PHONES:
+        yield from _too_long(host, certificate)
+    odd = [name for name in host.names if "_" in name]
+    if odd:
+        yield Finding(
+            "name-not-portable",
+            host.name,
+            f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
+        )
+
+
+def _too_long(host: Host, certificate: x509.Certificate) -> Iterator[Finding]:
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    if life > PHONES_LIMIT:
+        yield Finding(
+            "too-long-for-phones",
+            host.name,
+            f"the certificate on {host.name} is valid for {life.days} days; iPhones refuse more "
+            f"than {PHONES_LIMIT.days}",
+        )
+
+
+def _outlives(
+    where: str, certificate: x509.Certificate, cas: Iterable[x509.Certificate]
+) -> Iterator[Finding]:
+    """Tell of a CA that ends before a certificate that it issued: on that day both are dead."""
+    mine = lasts(certificate)
+    for ca in cas:
+        until = lasts(ca)
+        if mine and until and until[1] < mine[1] and is_signed_by(certificate, ca):
+            text = f"it ends on {mine[1]:%Y-%m-%d}, but its CA {Reading(ca).label} does so already"
+            yield Finding("ca-ends-first", where, f"{text} on {until[1]:%Y-%m-%d}")
+
+
+def _short_lived(certificate: x509.Certificate) -> Iterator[Finding]:
+    span, read = lasts(certificate), Reading(certificate)
+    if span and kind_of(certificate) == "CA" and read.self_signed:
+        life = span[1] - span[0]
+        if life < _SHORTEST_ROOT:
+            text = f"the root {read.label} is valid for {life.days} days, until {span[1]:%Y-%m-%d}"
+            yield Finding("short-lived-root", "root", text)
+
+
+def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not _is_ca(certificate):
+        yield Finding("issuer-not-ca", "root", "the certificate does not say that it is a CA")
+    if at < start:
+        yield Finding("not-yet-valid", "root", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC")
+    if at > end:
+        yield Finding("expired", "root", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC")
+    elif end - at < timedelta(days=365):
+        yield Finding(
+            "expires-soon",
+            "root",
+            f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
+        )
+    yield from _short_lived(certificate)
+    key = _public_key(certificate)
+    if is_teaching(key):
+        yield Finding("teaching-key", "root", "its modulus spells that it is a key for lessons")
+    if isinstance(key, RSAPublicKey) and key.key_size < _STRONG_CA:
+        yield Finding(
+            "weak-key", "root", f"the CA's key has {key.key_size} bits; {_STRONG_CA} last ten years"
+        )
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):  # an odd key, which is no RSA key of ours
+        return None
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False

@@ -1,0 +1,125 @@
+"""What lessons call: a self-test of the reader's computer, and checks that answer."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from vmscert.certificates.authority import LESSON, QUICK, Authority, Issued, create_authority
+from vmscert.certificates.teaching import teaching_key
+from vmscert.findings import Check
+from vmscert.network.reach import connect
+from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.tls import handshake
+
+AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # the day on which every lesson plays
+_LIBRARIES = ("cryptography", "pandas", "ipywidgets", "jupyterlab")
+
+
+def self_test(at: datetime) -> list[Check]:
+    """Tell whether this computer can run the lessons and rehearsals; `at` is the present time."""
+    ca = create_authority("self-test", at, QUICK)
+    served, roots = ca.issue("localhost", at=at), [ca.certificate]
+    try:
+        with serving({443: served}) as ports:
+            talks = connect(LOOPBACK, ports[443], roots, "localhost").ok
+    except OSError:
+        talks = False
+    shakes = handshake(served, roots, "localhost").ok
+    return [
+        Check(
+            "Python is 3.11 or newer",
+            sys.version_info >= (3, 11),
+            "install a newer Python, then the kit into it",
+        ),
+        Check(
+            "all libraries are installed",
+            all(map(find_spec, _LIBRARIES)),
+            "install the kit again, as its README says",
+        ),
+        Check("a handshake in memory succeeds", shakes, "compare this computer's clock"),
+        Check(
+            "two programs on this computer can talk",
+            talks,
+            f"allow connections to {LOOPBACK} in the firewall",
+        ),
+    ]
+
+
+def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
+    """Answer an exercise: right, a hint that fits the wrong answer, or an invitation.
+
+    `wanted` is the right answer, a set of right answers, or a function that tells whether an
+    answer is right; `hints` wrong answer → what to look at. Case and blanks around words do not
+    count; a list counts as a tuple, and says how many of its entries are right.
+    """
+    if answer is ...:
+        return "Your turn: replace the three dots, and run both cells again."
+    answer = _plain(answer)
+    if _is_right(answer, wanted):
+        return "Right."
+    hint = hints.get(answer, "") if isinstance(answer, Hashable) else ""
+    return f"Not yet. {hint or _counted(answer, wanted)}".strip()
+
+
+def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
+    """Return a CA for lessons, the same in every run; another `word` makes another key."""
+    return create_authority(name, AT, QUICK, teaching_key(word or name), serial=1)
+
+
+def lesson_server(
+    ca: Authority, *names: str, key: rsa.RSAPrivateKey | None = None, **changes: Any
+) -> Issued:
+    """Return a server certificate for lessons, the same in every run.
+
+    Its key belongs to the first name unless given; `changes` are other arguments of
+    `Authority.issue`, such as `at` and `profile`.
+    """
+    serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
+    usual: dict[str, Any] = {"at": AT, "profile": LESSON, "serial": serial}
+    return ca.issue(*names, key=key or teaching_key("".join(names[:1])), **(usual | changes))
+
+
+def milliseconds(work: Callable[[], object], times: int = 5) -> float:
+    """Return how long this takes on this computer: the median of several runs."""
+    taken = []
+    for _ in range(times):
+        begun = perf_counter()
+        work()
+        taken.append(perf_counter() - begun)
+    return median(taken) * 1000
+
+
+def _plain(answer: Any) -> Any:
+    if isinstance(answer, str):
+        return answer.strip().lower()
+    if isinstance(answer, list | tuple):
+        return tuple(map(_plain, answer))
+    return frozenset(map(_plain, answer)) if isinstance(answer, set) else answer
+
+
+def _is_right(answer: Any, wanted: Any) -> bool:
+    if callable(wanted):
+        try:
+            return bool(wanted(answer))
+        except Exception:  # whatever somebody types: it is not right
+            return False
+    if isinstance(wanted, set | frozenset) and not isinstance(answer, frozenset):
+        return isinstance(answer, Hashable) and answer in wanted
+    return type(answer) is type(wanted) and answer == wanted
+
+
+def _counted(answer: Any, wanted: Any) -> str:
+    """How much of an answer with several entries is right."""
+    if not (isinstance(answer, tuple) and isinstance(wanted, tuple)):
+        return ""
+    if len(answer) != len(wanted):
+        return f"It needs {len(wanted)} entries; there are {len(answer)}."
+    same = sum(one == other for one, other in zip(answer, wanted, strict=True))
+    return f"{same} of {len(wanted)} entries are right."

@@ -1,0 +1,243 @@
+"""The messages of a TLS handshake in words, as RFC 8446 (TLS 1.3) and RFC 5246 (TLS 1.2) name them.
+
+What is told of a message is the same in every run with the same certificates: random numbers and
+key shares differ each time, so they stay in its bytes.
+"""
+
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from vmscert.certificates.extensions import reason
+from vmscert.certificates.paths import Reading
+from vmscert.facts import facts
+
+NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum
+_SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _KEY_SHARE = 0, 10, 13, 43, 51  # extensions
+_NO_SUITE = 0x00FF  # a signal that older OpenSSL put among the cipher suites, RFC 5746
+_NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numbers")}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a connection.
+
+    `name` is the RFC's, `sender` "client" or "server", `protected` whether it travels encrypted;
+    `data` are its bytes in clear all the same. `facts` is field → text, the same in every run,
+    `says` one sentence that tells what the message is for.
+    """
+
+    sender: str
+    name: str
+    protected: bool
+    data: bytes
+    facts: Mapping[str, str]
+    says: str
+
+
+class Reader:
+    """Reads bytes from left to right; ValueError where there are too few."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    @property
+    def more(self) -> bool:
+        return self.at < len(self.data)
+
+    def take(self, size: int) -> bytes:
+        if self.at + size > len(self.data):
+            raise ValueError(f"The message ends after {len(self.data)} bytes, in the midst of one")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size))
+
+    def vector(self, size: int) -> bytes:
+        """Return a vector, which has its length in `size` bytes in front (RFC 8446 section 3.4)."""
+        return self.take(self.number(size))
+
+
+def handshake_name(data: bytes) -> str:
+    """Return the name of a handshake message, which its first byte tells."""
+    known = _NUMBERS.get(("message", data[0]))
+    return known["name"] if known else f"handshake message {data[0]}"
+
+
+def message(
+    sender: str, name: str, protected: bool, data: bytes, version: str, key_exchange: str
+) -> Message:
+    """Tell what a message says; `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA"."""
+    told: dict[str, str] = {}
+    said = ""
+    for row in facts("tls/messages"):  # what is alike in all of its kind; the special comes later
+        fits = row["version"] in ("", version) and row["key_exchange"] in ("", key_exchange)
+        if row["message"] == name and fits:
+            said = row["says"]
+            told |= dict(part.split(": ", 1) for part in row["facts"].split("|") if part)
+    if name in _READERS:
+        told = _READERS[name](data)
+    return Message(sender, name, protected, data, told, said.format(sender=sender))
+
+
+# The messages, one by one
+
+
+def hello_extensions(hello: bytes) -> dict[int, bytes]:
+    """Return the extensions of a ClientHello or ServerHello by their numbers (RFC 8446 4.2)."""
+    return _hello(hello)[2]
+
+
+def _hello(hello: bytes) -> tuple[int, list[int], dict[int, bytes]]:
+    """The version field, the cipher suites, the extensions: RFC 8446 section 4.1."""
+    reader = Reader(hello[4:])
+    version, _random, _session = reader.number(2), reader.take(32), reader.vector(1)
+    if handshake_name(hello) == "ClientHello":
+        suites, _compression = _numbers(reader.vector(2)), reader.vector(1)
+    else:
+        suites, _compression = [reader.number(2)], reader.take(1)
+    return version, suites, _pairs(reader.vector(2) if reader.more else b"")
+
+
+def _pairs(data: bytes) -> dict[int, bytes]:
+    """Extensions and key shares alike: a number, and a vector of its bytes."""
+    reader, found = Reader(data), {}
+    while reader.more:
+        number = reader.number(2)
+        found[number] = reader.vector(2)
+    return found
+
+
+def _client_hello(data: bytes) -> dict[str, str]:
+    version, suites, extensions = _hello(data)
+    shares = _pairs(Reader(extensions.get(_KEY_SHARE, b"\0\0")).vector(2))
+    known = set(suites) - {_NO_SUITE}
+    # Newer OpenSSL offers more; only what all offer is told: a lesson reads the same with each.
+    offered = {("signature", one) for one in _vector(extensions, _SCHEMES, 2)}
+    kinds = dict.fromkeys(row["kind"] for key, row in _NUMBERS.items() if key in offered)
+    told = {
+        "asks for": _server_name(extensions),
+        "offers": _called("version", _vector(extensions, _VERSIONS, 1) or [version]),
+        "sends": _half(*shares) if shares else "",
+        "knows": f"{len(known)} cipher suite{'s' * (len(known) != 1)}",
+        "ECDHE groups": _called("group", _vector(extensions, _GROUPS, 2)),
+        "accepts signatures by": ", ".join(kinds),
+    }
+    return {field: text for field, text in told.items() if text}
+
+
+def _server_name(extensions: Mapping[int, bytes]) -> str:
+    """RFC 6066 section 3; a client that calls an IP address does not name it."""
+    if _SERVER_NAME not in extensions:
+        return "no name"
+    reader = Reader(Reader(extensions[_SERVER_NAME]).vector(2))
+    reader.take(1)
+    return reader.vector(2).decode("ascii", "replace")
+
+
+def _server_hello(data: bytes) -> dict[str, str]:
+    version, suites, extensions = _hello(data)
+    chosen = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
+    told = {
+        "chooses": _called("version", [chosen]),
+        "cipher suite": _called("cipher suite", suites),
+    }
+    if _KEY_SHARE in extensions:
+        told["sends"] = _half(Reader(extensions[_KEY_SHARE]).number(2))
+    return told
+
+
+def _certificate(data: bytes) -> dict[str, str]:
+    leaf, *others = map(_certified, sent_certificates(data))
+    also = ", ".join(one["certificate of"] for one in others)
+    return leaf | ({"also sent": also} if others else {})
+
+
+def sent_certificates(data: bytes) -> Iterator[bytes]:
+    """Yield what a Certificate message carries, as DER (RFC 8446 section 4.4.2, RFC 5246 7.4.2)."""
+    reader = Reader(data[4:])
+    in_12 = int.from_bytes(data[4:7]) == len(data) - 7  # TLS 1.3 puts a context in front
+    if not in_12:
+        reader.vector(1)
+    reader = Reader(reader.vector(3))
+    while reader.more:
+        yield reader.vector(3)
+        if not in_12:
+            reader.vector(2)  # extensions
+
+
+def _certified(der: bytes) -> dict[str, str]:
+    try:
+        one = Reading(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.InvalidVersion) as error:
+        return {"certificate of": f"nobody: {reason(error)}"}
+    told = {"certificate of": one.label.strip("'"), "issued by": one.issuer_label.strip("'")}
+    return told | ({"good for": ", ".join(one.names)} if one.names else {})
+
+
+def _server_key_exchange(data: bytes) -> dict[str, str]:
+    reader = Reader(data[4:])
+    group, _half_of_server = ecdhe_half(reader)
+    scheme, _signature = signature(reader)
+    return {"sends": _half(group), "signs": "this half and both random numbers", "with": scheme}
+
+
+def ecdhe_half(reader: Reader) -> tuple[int, bytes]:
+    """Read a named group and a public key: ServerECDHParams of RFC 8422 section 5.4."""
+    reader.take(1)  # named_curve, the one form that is left
+    return reader.number(2), reader.vector(1)
+
+
+def signature(reader: Reader) -> tuple[str, bytes]:
+    """Read the name of an algorithm and a signature: digitally-signed, RFC 5246 section 4.7."""
+    return _called("signature", [reader.number(2)]), reader.vector(2)
+
+
+def _alert(data: bytes) -> dict[str, str]:
+    level, number = data
+    known = {one.value: one.name.removeprefix("ALERT_DESCRIPTION_") for one in ssl.AlertDescription}
+    return {
+        "alert": known.get(number, str(number)).lower(),
+        "level": {1: "warning", 2: "fatal"}.get(level, str(level)),
+    }
+
+
+def _half(*groups: int) -> str:
+    return f"its half of ECDHE ({_called('group', groups)})"
+
+
+def _vector(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
+    return _numbers(Reader(extensions[number]).vector(size)) if number in extensions else []
+
+
+def _numbers(data: bytes) -> list[int]:
+    reader, found = Reader(data), []
+    while reader.more:
+        found.append(reader.number(2))
+    return found
+
+
+def _called(what: str, numbers: Iterable[int]) -> str:
+    """The names of these numbers; what we don't know is told as a number."""
+    known = [_NUMBERS.get((what, number), {"name": f"0x{number:04X}"}) for number in numbers]
+    return ", ".join(row["name"] for row in known)
+
+
+_READERS = {
+    "ClientHello": _client_hello,
+    "ServerHello": _server_hello,
+    "EncryptedExtensions": lambda data: {
+        "carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"
+    },
+    "Certificate": _certificate,
+    "CertificateVerify": lambda data: {
+        "signs": "all messages so far",
+        "with": signature(Reader(data[4:]))[0],
+    },
+    "ServerKeyExchange": _server_key_exchange,
+    "Alert": _alert,
+    "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
+}

@@ -1,0 +1,269 @@
+"""A real TLS connection in memory, recorded: every message, and every byte that a listener gets.
+
+For lessons: what the server signs, and whether its private key opens what was recorded.
+"""
+
+import hashlib
+import hmac
+import ssl
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import dropwhile
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vmscert.certificates.authority import Issued
+from vmscert.lessons.messages import (
+    NO_HANDSHAKE,
+    Message,
+    Reader,
+    ecdhe_half,
+    handshake_name,
+    hello_extensions,
+    message,
+    signature,
+)
+from vmscert.network.tls import Handshake, InMemory, own_client_context, server_context
+
+_SUITES = {
+    ("1.3", "ECDHE"): "ECDHE+AESGCM:ECDHE+CHACHA20",
+    ("1.2", "ECDHE"): "ECDHE+AESGCM:ECDHE+CHACHA20",
+    ("1.2", "RSA"): "AES256-GCM-SHA384",
+}
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+# Content types, RFC 8446 appendix B.1; the last is OpenSSL's own, for the head of a record.
+_CHANGE, _ALERT, _HANDSHAKE, _DATA, _HEADER = 20, 21, 22, 23, 0x100
+_KEY_SHARE = 51  # the extension, RFC 8446 section 4.2.8
+_WORDS = b" " * 64 + b"TLS 1.3, server CertificateVerify\0"  # RFC 8446 section 4.4.3
+_NONCE, _TAG = 8, 16  # bytes that AES-GCM puts in front of and behind a record, RFC 5288
+_ANSWER = b"Here it is"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One connection from its first byte to its last.
+
+    `messages` are in the order in which the client sends and receives them; `result` is how the
+    handshake ended for it. `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA". `wire`
+    and `said` are by sender, "client" and "server": all bytes on the wire, as a listener gets
+    them, and what the two programs told each other.
+    """
+
+    messages: tuple[Message, ...]
+    result: Handshake
+    version: str
+    key_exchange: str
+    wire: Mapping[str, bytes]
+    said: Mapping[str, bytes]
+
+    @property
+    def cipher(self) -> str:
+        """OpenSSL's name of the cipher suite, empty when the handshake was refused."""
+        return self.result.cipher
+
+    def first(self, name: str) -> Message:
+        """Return the first message of this name; ValueError if it never came to that."""
+        for one in self.messages:
+            if one.name == name:
+                return one
+        raise ValueError(f"There is no {name} in this recording: the handshake ended before it")
+
+
+class Signed(NamedTuple):
+    """What the server signed, its signature, and the RFC's name of the algorithm."""
+
+    content: bytes
+    signature: bytes
+    scheme: str
+
+
+def capture(
+    issued: Issued,
+    roots: Iterable[x509.Certificate],
+    name: str,
+    *,
+    version: str = "1.3",
+    key_exchange: str = "ECDHE",
+    say: bytes = b"Show me camera 7",
+) -> Recording:
+    """Record how a client that trusts only `roots` calls a server by `name` and tells it `say`.
+
+    `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or, in TLS 1.2, "RSA": RSA key transport.
+    The server answers. A handshake that the client refuses ends with its alert.
+    """
+    if (version, key_exchange) not in _SUITES:
+        raise ValueError(
+            f"TLS {version} with {key_exchange} can't be recorded: choose 1.3 with ECDHE, or 1.2 "
+            "with ECDHE or RSA"
+        )
+    tap = _Tap(version == "1.3")
+    client = _restrict(own_client_context(roots), version, key_exchange)
+    tap.listen(client)
+    server = _restrict(server_context(issued), version, key_exchange)
+    call = InMemory(client, name, server)
+    result, said = call.shake_hands(), {}
+    if result.ok:
+        said = {"client": say, "server": _ANSWER}
+        call.talk(**said)
+    heard = [*tap.heard, *((who, "ApplicationData", True, data) for who, data in said.items())]
+    messages = tuple(message(*one, version, key_exchange) for one in heard)
+    return Recording(messages, result, version, key_exchange, call.wire, said)
+
+
+def signed_by_server(recording: Recording) -> Signed:
+    """Return what the server signed to prove that it holds the private key, and the signature.
+
+    In TLS 1.3 that is a hash of all messages up to its certificate, with some words in front (RFC
+    8446 section 4.4.3); in TLS 1.2 both random numbers and its half of ECDHE (RFC 8422 section
+    5.4). ValueError where it signed nothing: in RSA key transport, or if the client hung up first.
+    """
+    if recording.key_exchange == "RSA":
+        raise ValueError(
+            "In RSA key transport the server signs nothing: it proves that it holds the key by "
+            "opening the secret"
+        )
+    if recording.version == "1.3":
+        scheme, signed = signature(Reader(recording.first("CertificateVerify").data[4:]))
+        return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
+    reader = Reader(recording.first("ServerKeyExchange").data[4:])
+    ecdhe_half(reader)
+    half = reader.data[: reader.at]
+    scheme, signed = signature(reader)
+    return Signed(b"".join(_randoms(recording)) + half, signed, scheme)
+
+
+def key_shares(recording: Recording) -> dict[str, bytes]:
+    """Return by sender the two public halves of ECDHE, which are new in each connection."""
+    if recording.version == "1.3":
+        offered = hello_extensions(recording.first("ClientHello").data)[_KEY_SHARE]
+        chosen = hello_extensions(recording.first("ServerHello").data)[_KEY_SHARE]
+        return {"client": _share(offered[2:]), "server": _share(chosen)}
+    if recording.key_exchange == "RSA":
+        raise ValueError("In RSA key transport there are no halves: the client makes up the secret")
+    _, of_server = ecdhe_half(Reader(recording.first("ServerKeyExchange").data[4:]))
+    of_client = Reader(recording.first("ClientKeyExchange").data[4:]).vector(1)
+    return {"client": of_client, "server": of_server}
+
+
+def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
+    """Return what the client said, for a listener who got the server's private key afterwards.
+
+    That works for RSA key transport, from the bytes on the wire alone; ValueError with the reason
+    for all others, and for another key.
+    """
+    if recording.key_exchange != "RSA":
+        raise ValueError(
+            "This recording stays closed: the certificate's key only signed the handshake, and "
+            "the secret came from two halves of ECDHE that both sides have forgotten"
+        )
+    encrypted = Reader(recording.first("ClientKeyExchange").data[4:]).vector(2)
+    if key.public_key() != recording.result.chain[0].public_key():
+        raise ValueError("This recording stays closed: the key is not the one of its certificate")
+    # The extended master secret of RFC 7627 section 4, which every OpenSSL agrees on; then the
+    # client's AES-256 key and the 4 fixed bytes of its nonces, RFC 5246 section 6.3.
+    premaster, seed = key.decrypt(encrypted, padding.PKCS1v15()), b"extended master secret"
+    seed += _transcript_hash(recording, "ClientKeyExchange")
+    master = _prf(premaster, seed, 48)
+    of_client, of_server = _randoms(recording)
+    block = _prf(master, b"key expansion" + of_server + of_client, 72)
+    return _opened(recording.wire["client"], block[:32], block[64:68])
+
+
+class _Tap:
+    """Notes each message of one client, in clear, in the order in which it sends and receives."""
+
+    def __init__(self, in_13: bool) -> None:
+        self._in_13 = in_13
+        self._sealed = {"client": False, "server": False}
+        self.heard: list[tuple[str, str, bool, bytes]] = []  # as `message` takes them
+
+    def listen(self, context: ssl.SSLContext) -> None:
+        """Let OpenSSL tell of every message of this context's connections.
+
+        The wire shows those of TLS 1.3 encrypted, and Python has no public way to see them in
+        clear; this private one stands there, unchanged, from Python 3.8 on.
+        """
+        context._msg_callback = self._hear  # type: ignore[attr-defined]
+
+    def _hear(self, _connection, direction, _version, content_type, _kind, data) -> None:
+        sender = "client" if direction == "write" else "server"
+        if content_type == _HEADER:
+            if data[0] == _CHANGE:
+                self._note(sender, "ChangeCipherSpec", b"\x01")
+            if self._in_13:  # what is encrypted calls itself application data, RFC 8446 section 5.2
+                self._sealed[sender] = data[0] == _DATA
+            else:
+                self._sealed[sender] |= data[0] == _CHANGE
+        elif content_type == _HANDSHAKE:
+            self._note(sender, handshake_name(data), data)
+        elif content_type == _ALERT:
+            self._note(sender, "Alert", data)
+
+    def _note(self, sender: str, name: str, data: bytes) -> None:
+        self.heard.append((sender, name, self._sealed[sender], data))
+
+
+def _restrict(context: ssl.SSLContext, version: str, key_exchange: str) -> ssl.SSLContext:
+    """Let a side do what every OpenSSL does, or a lesson would read differently with each."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = _VERSIONS[version]
+    context.set_ciphers(_SUITES[version, key_exchange])
+    context.set_ecdh_curve("prime256v1")  # Python before 3.11.4 knows no X25519 here
+    return context
+
+
+# What was signed
+
+
+def _transcript_hash(recording: Recording, last: str) -> bytes:
+    """Hash all handshake messages up to the first of this name (RFC 8446 section 4.4.1)."""
+    handshake = [one for one in recording.messages if one.name not in NO_HANDSHAKE]
+    end = handshake.index(recording.first(last)) + 1
+    suite = recording.first("ServerHello").facts["cipher suite"]
+    return hashlib.new(suite[-6:].lower(), b"".join(one.data for one in handshake[:end])).digest()
+
+
+def _randoms(recording: Recording) -> tuple[bytes, bytes]:
+    """The random numbers of client and server, behind a type, a length and a version."""
+    hellos = [recording.first(name).data for name in ("ClientHello", "ServerHello")]
+    return hellos[0][6:38], hellos[1][6:38]
+
+
+def _share(entry: bytes) -> bytes:
+    """The public key of a KeyShareEntry, behind its group."""
+    return Reader(entry[2:]).vector(2)
+
+
+# What a listener opens
+
+
+def _prf(secret: bytes, seed: bytes, size: int) -> bytes:
+    """The pseudorandom function of RFC 5246 section 5, with SHA-384; the label leads the seed."""
+    mixed, made = seed, b""
+    while len(made) < size:
+        mixed = hmac.digest(secret, mixed, "sha384")
+        made += hmac.digest(secret, mixed + seed, "sha384")
+    return made[:size]
+
+
+def _opened(wire: bytes, key: bytes, fixed: bytes) -> bytes:
+    """Decrypt the application data of one direction: AES-GCM as in RFC 5288 section 3."""
+    said, records = b"", _records(wire)
+    sealed = list(dropwhile(lambda one: one[0] != _CHANGE, records))[1:]
+    for number, (kind, data) in enumerate(sealed):
+        head = struct.pack("!QBHH", number, kind, 0x0303, len(data) - _NONCE - _TAG)
+        clear = AESGCM(key).decrypt(fixed + data[:_NONCE], data[_NONCE:], head)
+        said += clear if kind == _DATA else b""
+    return said
+
+
+def _records(wire: bytes) -> Iterator[tuple[int, bytes]]:
+    """Content type and content of each record, RFC 5246 section 6.2."""
+    reader = Reader(wire)
+    while reader.more:
+        kind, _version = reader.number(1), reader.number(2)
+        yield kind, reader.vector(2)

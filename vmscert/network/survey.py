@@ -1,0 +1,305 @@
+"""Many servers at once: what each presents, whether clients would trust it, and for how long.
+
+One event loop in a thread of its own, so that it works in a script, in a notebook whose loop runs
+already, and can be interrupted anywhere without losing what was found.
+"""
+
+import asyncio
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.paths import Reading
+from vmscert.findings import RULES
+from vmscert.names import parse_name
+from vmscert.network.looks import Look, judged
+from vmscert.network.reach import AT_ONCE, MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
+from vmscert.network.targets import Target, as_targets
+from vmscert.network.tls import Exchange, Handshake, reading_context
+from vmscert.site.site import Site
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SPARE = 100  # files that a process has open besides, of those that it may have
+_RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
+_TICK = 0.1  # seconds between two reports of progress
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that was seen until the end or an interruption; what needs a person stands first."""
+
+    seen: tuple[Look, ...]
+    at: datetime
+    interrupted: bool = False
+
+    @cached_property
+    def same_key(self) -> Mapping[bytes, Sequence[str]]:
+        """SubjectPublicKeyInfo → the computers that use this key, where these are several."""
+        users: dict[bytes, dict[str, None]] = defaultdict(dict)
+        for one in self.seen:
+            for leaf in one.presented[:1]:
+                users[Reading(leaf).spki][one.target.computer] = None
+        return {key: sorted(hosts) for key, hosts in users.items() if len(hosts) > 1}
+
+    def remedies(self) -> list[dict[str, Any]]:
+        """Return what to do, what repairs most refusals first: one row for each kind of finding."""
+        kinds: dict[tuple[bool, str], list[Look]] = defaultdict(list)
+        for one in self.seen:
+            for code, severity in {(f.code, f.severity) for f in one.findings}:
+                kinds[severity != "bad", code].append(one)
+        order = sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0][1]))
+        return [
+            {
+                "finding": code,
+                "severity": "dubious" if dubious else "bad",
+                "endpoints": len(seen),
+                "on": ", ".join(dict.fromkeys(one.target.computer for one in seen)),
+                "what to do": RULES[code].remedy_text,
+                "notebook": RULES[code].remedy,
+            }
+            for (dubious, code), seen in order
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each endpoint, ready for a table; times are datetimes."""
+        return [self._row(one) for one in self.seen]
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the rows as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def _row(self, one: Look) -> dict[str, Any]:
+        seen, target = one.handshake, one.target
+        return {
+            "host": target.host,
+            "address": target.address,
+            "port": target.port,
+            "name": target.name,
+            "verdict": one.verdict,
+            "findings": ", ".join(dict.fromkeys(finding.code for finding in one.findings)),
+            "detail": "; ".join(finding.detail for finding in one.findings),
+            **self._of_certificate(*seen.chain[:1]),
+            "tls": seen.version,
+            "cipher": seen.cipher,
+            "seconds": seen.seconds,
+        }
+
+    def _of_certificate(self, leaf: x509.Certificate | None = None) -> dict[str, Any]:
+        about = ["issued_to", "issued_by", "thumbprint", "not_after", "days_left", "key_shared_by"]
+        if leaf is None:
+            return dict.fromkeys(about)
+        read = Reading(leaf)
+        end = read.validity[1] if read.validity else None
+        values = (
+            ", ".join(read.names),
+            read.issuer_label.strip("'"),
+            thumbprint(leaf),
+            end,
+            (end - self.at).days if end else None,
+            ", ".join(self.same_key.get(read.spki, ())),
+        )
+        return dict(zip(about, values, strict=True))
+
+
+def survey(
+    targets: Site | Iterable[Target | tuple[str, int] | str | Path],
+    roots: Iterable[x509.Certificate],
+    at: datetime,
+    *,
+    expected: Mapping[str, str] | None = None,
+    at_once: int = AT_ONCE,
+    timeout: float = TIMEOUT,
+    progress: Progress | None = None,
+) -> Survey:
+    """Look at all targets, as a client that trusts `roots` at the time `at`.
+
+    `targets` may be a site, or a mixture of targets, (address, port) pairs, lines such as
+    `rec-01:7000-7010`, and files of them. `expected` is computer → thumbprint that should be served
+    there. `timeout` is in seconds, for the call and again for the handshake; `progress(done, of)`
+    is called ten times a second.
+    Interrupting (Ctrl-C, or the kernel's stop button) returns what was seen until then.
+    """
+    run = _Run(as_targets(targets), tuple(roots), at, expected or {}, timeout)
+    many = max(1, min(at_once, _open_files() - _SPARE, len(run.targets)))
+    thread = threading.Thread(target=run.all, args=(many,), daemon=True)
+    thread.start()
+    interrupted = False
+    try:
+        while thread.is_alive():
+            thread.join(_TICK)
+            if progress:
+                progress(len(run.seen), len(run.targets))
+    except KeyboardInterrupt:
+        interrupted = True
+        run.stopped.set()  # what is under way is given up
+        thread.join()
+    if run.error:
+        raise run.error
+    order = {target: place for place, target in enumerate(run.targets)}
+    found = sorted(run.seen, key=lambda one: (one.trusted, order[one.target]))
+    return Survey(tuple(found), at, interrupted)
+
+
+def _open_files() -> int:
+    """How many files and sockets this process may have open at the same time."""
+    try:
+        import resource
+    except ImportError:  # Windows counts otherwise: its event loop has no such limit
+        return 1 << 14
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 14 if limit == resource.RLIM_INFINITY else limit
+
+
+class _Run:
+    """One survey under way; `seen` grows as results come."""
+
+    def __init__(self, targets, roots, at, expected, timeout) -> None:
+        self.targets, self.roots, self.at = targets, roots, at
+        self.expected, self.timeout = expected, timeout
+        self.seen: list[Look] = []
+        self.error: Exception | None = None
+        self.stopped = threading.Event()
+        self._issuers: dict[x509.Certificate, x509.Certificate] = {}
+
+    def all(self, at_once: int) -> None:
+        """Look at all targets; what goes wrong here is told in the caller's thread."""
+        try:
+            asyncio.run(self._all(at_once))
+        except Exception as error:
+            self.error = error
+
+    async def _all(self, at_once: int) -> None:
+        waiting, resolve = iter(self.targets), _Resolver()
+        work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
+        left = set(work)
+        while left:
+            if self.stopped.is_set():
+                for task in left:
+                    task.cancel()
+            _, left = await asyncio.wait(left, timeout=_TICK)
+        resolve.close()
+        for task in work:
+            if not task.cancelled():
+                task.result()  # raises what went wrong in it
+
+    async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
+        for target in waiting:
+            handshake = await self._shake(target, resolve, legacy=False)
+            if handshake.problem in MAYBE_OLD:
+                old = await self._shake(target, resolve, legacy=True)
+                handshake = with_old_tls(handshake, old, (target.address, target.port))
+            self.seen.append(self._judged(target, handshake))
+
+    async def _shake(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:
+        begun = monotonic()
+        try:
+            async with asyncio.timeout(self.timeout):
+                plain = await _called(await resolve(target.address, target.port))
+        except (OSError, UnicodeError) as error:
+            seen = not_connected(target.name, error)
+        else:
+            exchange, ended = Exchange(reading_context(legacy), str(parse_name(target.name))), None
+            with plain:
+                try:
+                    async with asyncio.timeout(self.timeout):
+                        await _exchange(plain, exchange)
+                except OSError as error:
+                    ended = error
+            seen = exchange.ended(target.name, ended)
+        return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
+
+    def _judged(self, target: Target, seen: Handshake) -> Look:
+        # One object for each issuer: thousands of servers present the same.
+        shared = [self._issuers.setdefault(one, one) for one in seen.chain[1:]]
+        seen = replace(seen, chain=(*seen.chain[:1], *shared))
+        wanted = self.expected.get(target.host)
+        expected = (wanted,) if wanted else ()
+        look = judged(seen, self.roots, self.at, target=target, expected=expected)
+        # A certificate keeps all of it that was ever read; the copy has read nothing yet.
+        fresh = {
+            leaf: x509.load_der_x509_certificate(leaf.public_bytes(Encoding.DER))
+            for leaf in seen.chain[:1]
+        }
+        seen = replace(seen, chain=tuple(fresh.get(one, one) for one in seen.chain))
+        diagnosis = look.diagnosis
+        if diagnosis:
+            path = tuple(fresh.get(one, one) for one in diagnosis.path)
+            diagnosis = replace(diagnosis, path=path)
+        return replace(look, handshake=seen, diagnosis=diagnosis)
+
+
+async def _called(places: Iterable[tuple[int, tuple]]) -> socket.socket:
+    """Connect to the first place that takes the call; OSError of the last one if none does."""
+    refused = OSError("no address")
+    for family, where in places:
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        plain.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(plain, where)
+            return plain
+        except BaseException as error:  # cancelled, too
+            plain.close()
+            if not isinstance(error, OSError):
+                raise
+            refused = error
+    raise refused
+
+
+async def _exchange(plain: socket.socket, exchange: Exchange) -> None:
+    loop, done = asyncio.get_running_loop(), False
+    while not done:
+        try:
+            done = exchange.step()
+        finally:  # the server is told even why it is refused
+            if data := exchange.out():
+                with suppress(ConnectionError):
+                    await loop.sock_sendall(plain, data)
+        if not done:
+            exchange.hear(await loop.sock_recv(plain, 1 << 16))
+
+
+class _Resolver:
+    """Looks names up, each once, in threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_RESOLVERS)
+        self._known: dict[str, asyncio.Future] = {}
+
+    async def __call__(self, host: str, port: int) -> list[tuple[int, tuple]]:
+        """Return (family, socket address) of every place that a host name means."""
+        with suppress(ValueError):
+            if ip_address(host).version == 4:
+                return [(socket.AF_INET, (host, port))]
+        found = await asyncio.shield(self._known.get(host) or self._look_up(host))
+        return [(family, (where[0], port, *where[2:])) for family, *_, where in found]
+
+    def _look_up(self, host: str) -> asyncio.Future:
+        ask = (socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, *ask)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._known[host] = future
+        return future
+
+    def close(self) -> None:
+        """Leave look-ups that still wait for an answer to themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,263 @@
+"""Real TLS handshakes: in memory for lessons, and the exchange of bytes that sockets carry."""
+
+import secrets
+import ssl
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from warnings import catch_warnings, simplefilter
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from vmscert.certificates.authority import Issued
+from vmscert.facts import facts
+from vmscert.names import parse_name
+
+_OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
+_RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
+
+# What keeps a handshake from its end, and which reason of OpenSSL's means it.
+PROBLEMS = {row["problem"]: row for row in facts("tls/problems")}
+_PROBLEM_OF = {row["reason"]: row["problem"] for row in facts("tls/reasons")}
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """How one TLS handshake ended, as the client tells it.
+
+    `chain` is what the server presented, leaf first, also when the client refused it. `error` is
+    OpenSSL's own text when a certificate was refused, with `verify_code`, its number
+    (X509_V_ERR_…); else one sentence of ours. `problem` is a word of PROBLEMS and `rule` the rule
+    that is broken when the handshake never came to certificates, or to none that can be read. All
+    are empty when `ok`. `hint` tells what a second look showed, `seconds` how long the first took.
+    """
+
+    name: str
+    ok: bool
+    version: str = ""
+    cipher: str = ""
+    chain: tuple[x509.Certificate, ...] = ()
+    error: str = ""
+    verify_code: int | None = None
+    rule: str = ""
+    problem: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+
+    def stopped(self, problem: str, said: str) -> "Handshake":
+        """Return the handshake as ended by a word of PROBLEMS."""
+        rule = PROBLEMS[problem]["rule"]
+        return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
+
+
+class Exchange:
+    """A client's half of a handshake: bytes that came go in, bytes to send come out."""
+
+    def __init__(self, context: ssl.SSLContext, name: str = "") -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.heard = b""
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
+
+    def step(self) -> bool:
+        """Go as far as the bytes allow; True at the end of the handshake, else SSLError."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def out(self) -> bytes:
+        """Return what is to be sent."""
+        return self._outgoing.read()
+
+    def hear(self, data: bytes) -> None:
+        """Take what came; nothing means that the server hung up."""
+        if not self.heard:
+            self.heard = data[:512]
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def ended(self, name: str, error: OSError | None = None) -> Handshake:
+        """Return how it ended, with what the server presented until then."""
+        try:
+            chain = _presented(self.tls)
+        except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
+            text = f"A certificate that the server sent can't be read: {reason}"
+            return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
+        version, cipher = self.tls.version() or "", self.tls.cipher()
+        seen = Handshake(name, not error, version, cipher[0] if cipher else "", chain)
+        if error is None:
+            return seen
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text = error.verify_message or str(error)
+            return replace(seen, cipher="", error=text, verify_code=error.verify_code)
+        return seen.stopped(*self._why(error, bool(chain)))
+
+    def _why(self, error: OSError, certificates: bool) -> tuple[str, str]:
+        """The word of PROBLEMS for what ended the exchange before any verdict, and what it said."""
+        if self.heard and self.heard[0] not in _RECORDS:
+            line = self.heard.partition(b"\n")[0].decode("ascii", "replace").strip()[:60]
+            http = self.heard[:5] == b"HTTP/" or self.heard.lstrip()[:1] == b"<"
+            return "plain-http" if http else "plain", repr(line)
+        reason = getattr(error, "reason", "") or ""
+        if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
+            word = "client-certificate"  # TLS 1.2: the only thing left to disagree about
+        elif isinstance(error, TimeoutError):
+            word = "silent"
+        else:
+            word = "alert" if "alert" in str(error).lower() else "closed"
+        said = (reason or str(error)).replace("_", " ").lower()
+        return _PROBLEM_OF.get(reason, word), said
+
+
+def handshake(
+    issued: Issued, roots: Iterable[x509.Certificate], name: str, *, verify: bool = True
+) -> Handshake:
+    """Let a client that trusts only `roots` call a server by `name`, in memory: no socket.
+
+    Without `verify` the client takes whatever certificate it is shown, as careless programs do.
+    """
+    context = client_context(roots) if verify else reading_context(legacy=False)
+    return InMemory(context, name, server_context(issued)).shake_hands()
+
+
+class InMemory:
+    """A client and a server in memory, and a copy of every byte that goes between them."""
+
+    def __init__(self, client: ssl.SSLContext, name: str, server: ssl.SSLContext) -> None:
+        self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._name, self._client = name, Exchange(client, str(parse_name(name)))
+        self._server = server.wrap_bio(self._to_server, self._to_client, server_side=True)
+        self.wire = {"client": b"", "server": b""}
+
+    def shake_hands(self) -> Handshake:
+        """Go on until both are content, or the client is not."""
+        ended = None
+        try:
+            for _ in range(4):  # flights: two round trips at the most, in TLS 1.2
+                self._client.step()
+                self._carry()
+                with suppress(ssl.SSLWantReadError):
+                    self._server.do_handshake()
+                self._carry()
+        except ssl.SSLError as error:
+            ended = error
+            self._carry()
+        return self._client.ended(self._name, ended)
+
+    def talk(self, client: bytes, server: bytes) -> None:
+        """Let the client say something, and the server answer."""
+        with suppress(ssl.SSLWantReadError):  # takes the tickets, which come first
+            self._client.tls.read()
+        self._client.tls.write(client)
+        self._carry()
+        _read(self._server, len(client))
+        self._server.write(server)
+        self._carry()
+        _read(self._client.tls, len(server))
+
+    def _carry(self) -> None:
+        sent, answered = self._client.out(), self._to_client.read()
+        self._to_server.write(sent)
+        if answered:
+            self._client.hear(answered)
+        self.wire["client"] += sent
+        self.wire["server"] += answered
+
+
+def _read(tls: ssl.SSLObject, size: int) -> None:
+    """Read so many bytes, which may come in several records."""
+    while size > 0:
+        size -= len(tls.read(size))
+
+
+def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
+    """Return the settings of a client that trusts these roots and nothing else.
+
+    The flags are set by hand, since Python's defaults changed with 3.13; names count only in the
+    subjectAltName, as for browsers and phones.
+    """
+    return _client_context(tuple(roots))
+
+
+def server_context(issued: Issued, *, careless: bool = False, old: bool = False) -> ssl.SSLContext:
+    """Return the settings of a server that presents this certificate and its intermediates.
+
+    A careless one serves what current clients refuse, an old one speaks TLS 1.1 at the most.
+    ValueError without its private key. OpenSSL loads keys from files only: the key lies there
+    encrypted, with a password of its own, for the moment of loading.
+    """
+    if issued.key is None:
+        raise ValueError("A server can't run without its private key, which is not here")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if careless or old:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # short keys, SHA-1, and TLS before 1.2
+    if old:
+        with catch_warnings():
+            simplefilter("ignore", DeprecationWarning)  # Python warns of TLS 1.1, rightly
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+    sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
+    password = secrets.token_hex()
+    encryption = BestAvailableEncryption(password.encode())
+    key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "server.pem")
+        file.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in sent) + key)
+        context.load_cert_chain(file, password=password)
+    return context
+
+
+def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
+    """Return the same settings, not shared with anybody, to be changed further."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python would go lower
+    context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
+    context.hostname_checks_common_name = False
+    if trusted := b"".join(one.public_bytes(Encoding.DER) for one in roots):
+        context.load_verify_locations(cadata=trusted)
+    return context
+
+
+# A context costs more than a handshake; a site has few sets of roots.
+_client_context = lru_cache(maxsize=64)(own_client_context)
+
+
+@lru_cache(maxsize=2)
+def reading_context(legacy: bool) -> ssl.SSLContext:
+    """Return the settings of a client that judges nothing, to read what a server presents.
+
+    `legacy` goes back to TLS 1.0, short keys and old ciphers, as far as this OpenSSL does.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if legacy:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.options |= _OP_LEGACY_SERVER_CONNECT
+    return context
+
+
+def _presented(client: ssl.SSLObject) -> tuple[x509.Certificate, ...]:
+    """The certificates as the server sent them; Python offers this publicly from 3.13 on."""
+    inner = client._sslobj  # type: ignore[union-attr]
+    if sys.version_info >= (3, 13):
+        chain = client.get_unverified_chain()
+    else:
+        found = inner.get_unverified_chain() or ()
+        chain = [certificate.public_bytes(2) for certificate in found]  # 2: ENCODING_DER
+    return tuple(map(x509.load_der_x509_certificate, chain))

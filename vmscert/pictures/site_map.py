@@ -1,0 +1,267 @@
+"""The map of a site as SVG text: who signs, who trusts, and where they meet.
+
+Pure: the same input gives the same bytes. Host names are other people's input; ElementTree escapes
+them.
+"""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import cycle
+
+from vmscert.facts import facts
+from vmscert.findings import OF_THE_CLIENT, Finding
+from vmscert.pictures.canvas import (
+    BAD,
+    DUBIOUS,
+    INK,
+    LINE,
+    PAPER,
+    QUIET,
+    WIDTH,
+    Canvas,
+    Picture,
+    count,
+    fit,
+    pixels,
+)
+from vmscert.site.site import Host, Site
+
+_SPARE = ("#5b4b9a", "#0f6674", "#3d5a1e", "#6d3b6d")  # for groups that the table gives no colour
+_MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind
+_MOST_NAMES = 3  # names in one label; more are counted
+_MOST_CALLERS, _MOST_CALLED = 8, 3  # drawn apart when single links are broken; more are counted
+_LEFT, _TOP, _PILL, _LINE = 250, 150, 38, 20  # pixels: left of and above the cells; of one port
+
+# (client, server) → the worst severity of what is wrong there. Without a server it is what the
+# client trusts, without a client what the server presents.
+_Marks = Mapping[tuple[str, str], str]
+
+
+def group_colours() -> dict[str, str]:
+    """Return each certificate group's colour, as the table of groups has it, or one of its own."""
+    spare = cycle(_SPARE)
+    return {r["group"]: r["colour"] or next(spare) for r in facts("xprotect/certificate-groups")}
+
+
+def site_map(
+    site: Site, *, findings: Iterable[Finding] = (), places: Sequence[str] = ()
+) -> Picture:
+    """Draw who signs, who trusts, and where they meet.
+
+    The CA signs for the columns and is trusted by the rows; a pill in a cell is a port on which
+    the row's computers call the column's server, coloured by certificate group. Findings colour
+    what they concern; where only some links of a cell are broken, the cell says how many.
+    `places` are the places of encryption to show; all when empty.
+    """
+    found = list(findings)
+    grid = _grid(site, _marks(found), places)
+    colours = group_colours()
+    signs = [(group, colour, 6) for group, colour in colours.items()]
+    signs += [("refused", BAD, 2), ("dubious", DUBIOUS, 2)]
+    width = max(grid.width, 700, 40 + sum(34 + pixels(words, 11) for words, _, _ in signs))
+    canvas = Canvas(width, grid.height, f"Who signs, who trusts: {site.name}")
+    _draw_ca(canvas, site, grid)
+    for number, hosts in enumerate(grid.columns):
+        _draw_server(canvas, hosts, grid, number)
+    for number, hosts in enumerate(grid.rows):
+        _draw_client(canvas, hosts, grid, number)
+    for (column, row), cell in grid.cells.items():
+        _draw_cell(canvas, cell, grid, column, row, colours)
+    x, y = 40, grid.height - 22
+    for words, colour, radius in signs:
+        canvas.box(x, y - 9, 12, 12, fill=colour, radius=radius)
+        canvas.text(x + 17, y + 1, words, colour=QUIET, size=11)
+        x += 34 + pixels(words, 11)
+    bad = sum(finding.severity == "bad" for finding in found)
+    return canvas.picture(
+        f"Map of {site.name}: one CA signs for {count(site.servers, 'server')} and is trusted by "
+        f"{count(site.clients, 'computer')}, over {count(site.connections, 'connection')}; "
+        f"{bad or 'no'} finding{'' if bad == 1 else 's'} that make clients refuse."
+    )
+
+
+def _marks(findings: Iterable[Finding]) -> _Marks:
+    marks: dict[tuple[str, str], str] = {}
+    for one in findings:
+        client, arrow, server = one.where.partition(" → ")
+        if not arrow and one.code not in OF_THE_CLIENT:
+            client, server = "", client
+        marks[client, server] = _worst((marks.get((client, server), ""), one.severity))
+    return marks
+
+
+@dataclass
+class _Cell:
+    """Where the computers of one row call those of one column."""
+
+    ports: dict[int, str] = field(default_factory=dict)  # port → certificate group
+    links: set[tuple[str, str]] = field(default_factory=set)  # (client, server)
+    state: str = ""
+    note: str = ""  # how many links are broken, when not all are
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What stands where."""
+
+    columns: list[list[Host]]
+    rows: list[list[Host]]
+    cells: dict[tuple[int, int], _Cell]
+    marks: _Marks
+
+    def state(self, hosts: Iterable[Host]) -> str:
+        """The worst of what these computers trust and present."""
+        keys = (key for host in hosts for key in ((host.name, ""), ("", host.name)))
+        return _worst(self.marks.get(key, "") for key in keys)
+
+    @property
+    def column_width(self) -> float:
+        return max(90, min(180, (WIDTH - _LEFT - 20) / max(1, len(self.columns))))
+
+    @property
+    def width(self) -> float:
+        return _LEFT + self.column_width * len(self.columns) + 20
+
+    @property
+    def height(self) -> float:
+        return self.y(len(self.rows)) + 62
+
+    @property
+    def ports_in_line(self) -> int:
+        return int((self.column_width - 8) // _PILL)
+
+    def x(self, column: float) -> float:
+        return _LEFT + self.column_width * column
+
+    def y(self, row: int) -> float:
+        return _TOP + sum(self.row_heights[:row])
+
+    @cached_property
+    def row_heights(self) -> list[float]:
+        heights = [34.0] * len(self.rows)
+        for (_, row), cell in self.cells.items():
+            lines = -(-len(cell.ports) // self.ports_in_line)
+            heights[row] = max(heights[row], 14 + _LINE * lines + (10 if cell.note else 0))
+        return heights
+
+
+def _grid(site: Site, marks: _Marks, places: Sequence[str]) -> _Grid:
+    by_kind = len(site.servers) > _MOST_COLUMNS
+    links = [link for link in marks if all(link)]
+    callers, called = {client for client, _ in links}, {server for _, server in links}
+    callers = callers if len(callers) <= _MOST_CALLERS else set()
+    called = called if len(called) <= _MOST_CALLED else set()
+    single = set() if by_kind else {host.name for host in site.servers}
+    columns = _grouped(site.servers, marks, called | single)
+    rows = _grouped(site.clients, marks, callers | single | (called if by_kind else set()))
+    column_of = {host.name: n for n, hosts in enumerate(columns) for host in hosts}
+    row_of = {host.name: n for n, hosts in enumerate(rows) for host in hosts}
+    place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
+    cells: dict[tuple[int, int], _Cell] = {}
+    for c in site.connections:
+        if not places or place_of[c.group] in places:
+            cell = cells.setdefault((column_of[c.server], row_of[c.client]), _Cell())
+            cell.ports[c.port] = c.group
+            cell.links.add((c.client, c.server))
+    for (column, row), cell in cells.items():
+        _judge(cell, columns[column], rows[row], marks)
+    return _Grid(columns, rows, cells, marks)
+
+
+def _grouped(hosts: Sequence[Host], marks: _Marks, apart: set[str]) -> list[list[Host]]:
+    """Those who do the same and stand the same together; those named in `apart` alone."""
+    groups: dict[object, list[Host]] = {}
+    for host in hosts:
+        state = marks.get((host.name, "")), marks.get(("", host.name))
+        same = (frozenset(host.roles), host.ports, state)
+        groups.setdefault(host.name if host.name in apart else same, []).append(host)
+    return list(groups.values())
+
+
+def _judge(cell: _Cell, servers: list[Host], clients: list[Host], marks: _Marks) -> None:
+    """Colour all of a cell for what its computers hold, or for its broken links, counted."""
+    broken = cell.links & marks.keys()
+    held = [*((host.name, "") for host in clients), *(("", host.name) for host in servers)]
+    cell.state = _worst(marks.get(key, "") for key in held)
+    if broken and cell.state != "bad":
+        if not cell.state and len(broken) < len(cell.links):
+            cell.note = f"{len(broken)} of {len(cell.links)}"
+        cell.state = _worst((cell.state, *(marks[link] for link in broken)))
+
+
+def _draw_ca(canvas: Canvas, site: Site, grid: _Grid) -> None:
+    canvas.box(18, 18, 166, 48, fill=INK, radius=8)
+    canvas.text(30, 39, "Certificate authority", colour=PAPER, bold=True)
+    canvas.text(30, 56, "ca.cer goes to every row", colour="#c9d3dc", size=11)
+    middle, arrow = 42, grid.width - 20
+    canvas.line(184, middle, arrow - 6, middle, colour=INK, width=1.5)
+    canvas.shape(f"{arrow},{middle} {arrow - 8},{middle - 4} {arrow - 8},{middle + 4}", INK)
+    canvas.text(_LEFT, middle - 8, f"signs for {count(site.servers, 'server')}", colour=QUIET)
+    bottom = grid.height - 52
+    canvas.line(28, 66, 28, bottom - 6, colour=INK, width=1.5)
+    canvas.shape(f"28,{bottom} 24,{bottom - 8} 32,{bottom - 8}", INK)
+    words = f"trusted by {count(site.clients, 'computer')}"
+    canvas.text(40, _TOP - 14, words, colour=QUIET)
+
+
+def _draw_server(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, number: int) -> None:
+    width, x = grid.column_width, grid.x(number)
+    colour = _colour(grid.state(hosts), LINE)
+    canvas.box(x + 4, 58, width - 8, _TOP - 66, fill="#f3f6f8", stroke=colour)
+    words = fit(_label(hosts), width - 14, bold=True)
+    canvas.text(x + width / 2, 78, words, anchor="middle", bold=True)
+    # A long role takes two lines; what does not fit into three is told by three dots.
+    letters = int((width - 12) / 5.9)
+    lines = [line for role in hosts[0].roles for line in textwrap.wrap(role, letters)]
+    lines = lines if len(lines) <= 3 else [*lines[:2], f"{lines[2]} …"]
+    for line, words in enumerate(lines):
+        canvas.text(x + width / 2, 96 + 15 * line, words, colour=QUIET, size=10, anchor="middle")
+
+
+def _draw_client(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, number: int) -> None:
+    y, room = grid.y(number), _LEFT - 44 - 6
+    canvas.line(40, y, grid.width - 16, y)
+    names = ", ".join(host.name for host in hosts)
+    listed = len(hosts) <= _MOST_NAMES and pixels(names, 12, bold=True) <= room
+    words = fit(names if listed else _label(hosts), room, bold=True)
+    canvas.text(44, y + 15, words, bold=True, colour=_colour(grid.state(hosts), INK))
+    roles = textwrap.shorten(", ".join(hosts[0].roles), 34, placeholder=" …")
+    canvas.text(44, y + 28, roles, colour=QUIET, size=10)
+
+
+def _draw_cell(
+    canvas: Canvas, cell: _Cell, grid: _Grid, column: int, row: int, colours: Mapping[str, str]
+) -> None:
+    ports, middle = sorted(cell.ports.items()), grid.x(column + 0.5)
+    lines = [ports[n : n + grid.ports_in_line] for n in range(0, len(ports), grid.ports_in_line)]
+    tall = _LINE * len(lines) + (10 if cell.note else 0)
+    y = grid.y(row) + (grid.row_heights[row] - tall + _LINE) / 2
+    for line in lines:
+        left = middle - _PILL * len(line) / 2
+        for port, group in line:
+            fill = _colour(cell.state, colours[group])
+            # Square where something is wrong: nobody needs to tell the colours apart.
+            radius = 2 if cell.state else 9
+            canvas.box(left + 1, y - 9, _PILL - 2, 18, fill=fill, radius=radius)
+            words, middle_of_it = str(port), left + _PILL / 2
+            canvas.text(middle_of_it, y + 3.5, words, colour=PAPER, size=9.5, anchor="middle")
+            left += _PILL
+        y += _LINE
+    if cell.note:
+        colour = _colour(cell.state, QUIET)
+        canvas.text(middle, y - 1, cell.note, colour=colour, size=10, anchor="middle")
+
+
+def _worst(severities: Iterable[str]) -> str:
+    known = set(severities) - {""}
+    return "bad" if "bad" in known else "dubious" if known else ""
+
+
+def _colour(state: str, otherwise: str) -> str:
+    return {"bad": BAD, "dubious": DUBIOUS}.get(state, otherwise)
+
+
+def _label(hosts: Sequence[Host]) -> str:
+    return hosts[0].name if len(hosts) == 1 else f"{len(hosts)} computers"

@@ -1,0 +1,245 @@
+"""Faults of the chain and of the wire: what one client meets when it calls one server.
+
+A `Stand` is the server of a lab as one of its clients sees it. Here are the faults that no
+inventory shows: certificates of issuing CAs that the server sends or forgets, how it answers, and
+the revocation lists that the client holds.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from itertools import permutations
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.certificates.authority import QUICK, SERVER, Issued, create_authority, new_key
+from vmscert.findings import RULES
+from vmscert.network.looks import Look, look_at
+from vmscert.network.servers import LOOPBACK, Answer, Loopback, greeting, plain_http
+from vmscert.network.targets import Target
+from vmscert.network.tls import server_context
+from vmscert.practice.faults import GALLERY, Lab, healthy, remade
+from vmscert.site.table import read_site
+
+_SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
+
+
+@dataclass(frozen=True)
+class Stand:
+    """One server as one client meets it: the server of a lab, and what this client holds.
+
+    `others` are further roots that the client trusts, `crls` the revocation lists that it looks
+    into. `answers` is "TLS", "old TLS" or "nothing".
+    """
+
+    lab: Lab
+    others: tuple[x509.Certificate, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    answers: str = "TLS"
+
+    @property
+    def name(self) -> str:
+        """The name that the client asks for."""
+        return self.lab.server.names[0]
+
+    @property
+    def issued(self) -> Issued | None:
+        """What the server presents; None where encryption is off."""
+        server = self.lab.server.name
+        return self.lab.served[server] if self.lab.stores[server].bindings else None
+
+    @property
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        """The CA certificates that the client trusts."""
+        return (*self.lab.stores[self.lab.client.name].trusted, *self.others)
+
+
+WireFault = Callable[[Stand], Stand]
+WIRE: dict[str, WireFault] = {}
+
+
+def _wire_fault(make: WireFault) -> WireFault:
+    """Put a fault that no inventory of a site could show under the name of its rule."""
+    WIRE[make.__name__.replace("_", "-")] = make
+    return make
+
+
+# The chain: issuing CAs between the server and the root
+
+
+@_wire_fault
+def missing_intermediate(stand: Stand) -> Stand:
+    """An issuing CA issued the certificate, and the server does not send that CA's certificate."""
+    return _sending(_below(stand, 1), ())
+
+
+@_wire_fault
+def chain_order(stand: Stand) -> Stand:
+    """The server sends the certificates of two issuing CAs in the wrong order."""
+    stand = _below(stand, 2)
+    lower, upper, _root = _served(stand).issuers
+    return _sending(stand, (upper, lower))
+
+
+@_wire_fault
+def path_length(stand: Stand) -> Stand:
+    """An issuing CA that allows no CA below itself issued one all the same."""
+    return _below(stand, 2, limit=0)
+
+
+@_wire_fault
+def chain_too_long(stand: Stand) -> Stand:
+    """Nine issuing CAs stand between the server and the root."""
+    return _below(stand, 9)
+
+
+def _served(stand: Stand) -> Issued:
+    return stand.lab.served[stand.lab.server.name]
+
+
+def _presenting(stand: Stand, issued: Issued) -> Stand:
+    return replace(stand, lab=stand.lab.serving(stand.lab.server, issued))
+
+
+def _sending(stand: Stand, issuers: tuple[x509.Certificate, ...]) -> Stand:
+    return _presenting(stand, replace(_served(stand), issuers=issuers))
+
+
+def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
+    """Put issuing CAs between the server and the root; the topmost allows `limit` below itself."""
+    lab, key = stand.lab, new_key(SERVER.key_bits)  # one key for all: a lesson can't wait for nine
+    above = lab.authority.issued
+    for number in range(1, count + 1):
+        own = create_authority(f"Example VMS issuing CA {number}", lab.at, QUICK, key).issued
+        if limit is not None and number == 1:
+            above = _reissued(own, above, having=x509.BasicConstraints(True, limit), critical=True)
+        else:
+            above = _reissued(own, above)
+    return _presenting(stand, _reissued(_served(stand), above))
+
+
+def _reissued(issued: Issued, above: Issued, **changes: Any) -> Issued:
+    """Return the same certificate as another CA would have issued it, with that CA's chain."""
+    assert above.key is not None
+    issuer = above.certificate.subject
+    certificate = remade(issued.certificate, above.key, issuer=issuer, **changes)
+    return replace(issued, certificate=certificate, issuers=above.chain)
+
+
+# How the server answers, and what the client holds
+
+
+@_wire_fault
+def tls_too_old(stand: Stand) -> Stand:
+    """The server speaks TLS 1.1 at the most."""
+    return replace(stand, answers="old TLS")
+
+
+@_wire_fault
+def not_reachable(stand: Stand) -> Stand:
+    """The service does not run: nobody listens on its port."""
+    return replace(stand, answers="nothing")
+
+
+@_wire_fault
+def revoked(stand: Stand) -> Stand:
+    """The CA has revoked the certificate, and the client holds the revocation list."""
+    return _with_list(stand, 30, _served(stand).certificate.serial_number)
+
+
+@_wire_fault
+def crl_unusable(stand: Stand) -> Stand:
+    """The client's revocation list ended three days ago, and nobody published a new one."""
+    return _with_list(stand, -3)
+
+
+def _with_list(stand: Stand, days_left: int, *serials: int) -> Stand:
+    """Give the client a revocation list of the CA that revokes these serial numbers."""
+    authority, day = stand.lab.authority, timedelta(days=1)
+    start, end = stand.lab.at - 30 * day, stand.lab.at + days_left * day
+    builder = x509.CertificateRevocationListBuilder(authority.certificate.subject, start, end)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder(serial, stand.lab.at - 35 * day)
+        builder = builder.add_revoked_certificate(entry.build())
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False)
+    return replace(stand, crls=(builder.sign(authority.key, hashes.SHA256()),))
+
+
+# What a TLS client can see; the other faults of GALLERY hide behind a perfect handshake.
+SEEN = (*(n for n in GALLERY if RULES[n].about == "path"), "not-encrypted", *WIRE)
+
+
+def healthy_stand(at: datetime) -> Stand:
+    """Return a recording server with nothing wrong, and a client that trusts its CA and another."""
+    before = at - timedelta(days=500)
+    site = read_site("data/sites/example.csv")
+    site = replace(site, hosts=(site[_SERVER], site[_CLIENT]))
+    authority = create_authority("Example VMS root", before, QUICK)
+    other = create_authority("Example office root", before, QUICK)
+    return Stand(healthy(site, authority, at), (other.certificate,))
+
+
+def broken(stand: Stand, *names: str) -> Stand:
+    """Apply faults one after the other, in the first order in which none hides another.
+
+    ValueError for a fault that does not exist or that no TLS client sees, and if one stand can't
+    show all of them.
+    """
+    wanted = {chosen(name, SEEN) for name in names}
+    for order in permutations(names):
+        made = _applied(stand, order)
+        if made:
+            with Loopback(answer_of(made)) as port:
+                if call(made, port).codes == wanted:
+                    return made
+    raise ValueError(f"One stand can't show all of {', '.join(names)}: one hides another")
+
+
+def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
+    """Return the stand with these faults; None if one leaves nothing for the next to change."""
+    for name in names:
+        if name in WIRE:
+            stand = WIRE[name](stand)
+            continue
+        try:
+            stand = replace(stand, lab=GALLERY[name](stand.lab))
+        except ValueError:  # pyca can't take apart what is malformed
+            return None
+    return stand
+
+
+def chosen(name: str, among: Iterable[str]) -> str:
+    """Return the code that somebody wrote; ValueError with the nearest one if there is none."""
+    code, known = name.strip().lower().replace("_", "-"), list(among)
+    if code in known:
+        return code
+    near = get_close_matches(code, known, 1)
+    mean = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}"
+    raise ValueError(f"{name!r} is not the code of a fault here. {mean}")
+
+
+def call(stand: Stand, port: int) -> Look:
+    """Call a stand whose server runs on this port, as its client does."""
+    target = Target(LOOPBACK, port, stand.name)
+    return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
+
+
+# Its server
+
+
+def answer_of(stand: Stand) -> Answer | None:
+    """Return how the server of a stand answers its callers; None where nobody listens."""
+    if stand.answers == "nothing":
+        return None
+    if stand.issued is None:
+        return plain_http
+    return greeting(server_context(stand.issued, careless=True, old=stand.answers == "old TLS"))
+
+
+def pem(objects: Iterable[x509.Certificate | x509.CertificateRevocationList]) -> bytes:
+    """Return certificates or revocation lists as OpenSSL reads them."""
+    return b"".join(one.public_bytes(Encoding.PEM) for one in objects)

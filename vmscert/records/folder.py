@@ -1,0 +1,546 @@
+"""The folder of one site: its CA, what was issued, what computers report, and the ledger.
+
+    ca.cer                             public; goes to every computer
+    ca.key                             PKCS #8, encrypted; goes nowhere
+    ca.crl                             its revocation list, if it has one; public
+    next/                              the CA that will take over, as long as both are trusted
+    former/<thumbprint>/               a CA that signed before
+    servers/<host>/<thumbprint>.cer    what was issued; .pfx (.key) beside it; never overwritten
+    hand-over/<host>/<date>/           what one person carries to one computer; never changed
+    roll-out/<date>/                   the CA for many computers at once, and for phones
+    drop/                              where people put what they bring back
+    requests/<host>.req                what a computer asks for that made its own key
+    inventory/<host>.json              what was found there
+    site.csv                           the site's table, as the last runbook read it
+    ledger.csv, ledger.seal            the story, chained by hashes
+    drills/<date>.json                 what a restore drill found
+    changes/<date>-<runbook>/          the record of one change: plan, steps, proof
+
+Files are the state, the ledger is the story. Everything is written whole, under a lock; every
+certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
+"""
+
+import getpass
+import json
+import os
+import platform
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from filelock import FileLock, Timeout
+
+from vmscert.certificates.authority import Authority, Issued, thumbprint
+from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
+from vmscert.names import iso
+from vmscert.records.ca import CaFiles
+from vmscert.records.ledger import Entry, Ledger
+from vmscert.windows.inventory import read_inventory, write_inventory
+from vmscert.windows.stores import Stores
+
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
+_CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
+_PATIENCE = 20  # seconds to wait for another run before saying so
+_REHEARSAL = "REHEARSAL.txt"
+_ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
+OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
+CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
+BAR = "bar"
+ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
+DRILL = "drill"  # a backup was tried
+_NO_KEY = "without its key"
+_RUN = secrets.token_hex(8)  # tells this run from one before it that had the same number
+
+
+def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return the lines of a ledger that tell of a server's certificate, oldest first."""
+    return tuple(entry for entry in entries if entry.action in CERTIFICATES)
+
+
+def came_without_key(entries: Iterable[Entry]) -> bool:
+    """Whether the CA was taken over from somebody whose key could not be."""
+    made = [e for e in entries if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
+    return bool(made) and made[-1].action == ADOPT_CA and made[-1].key == _NO_KEY
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Read a server's certificate; ValueError in a sentence where it is none any more."""
+    try:
+        return x509.load_der_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise ValueError(f"{path} is damaged: restore it from the backup") from None
+
+
+class Records:
+    """One site's folder; made when the first file is written."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if self.folder.is_file():
+            raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
+        self.ledger = Ledger(self.folder)
+        self._change, self._clock = "", None
+        self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
+
+    def within(self, change: str, clock: Callable[[], datetime] | None = None) -> "Records":
+        """Return the same folder, whose new lines of the ledger belong to this change.
+
+        `clock` tells when each of them is written; without it the caller does.
+        """
+        mine = copy(self)
+        mine._change, mine._clock = change, clock
+        return mine
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out while files change, and clear away what a killed run left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mine_already = self._lock.is_locked
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise RuntimeError(
+                f"{self.folder} is in use by {self._holder()}: wait until it ends, then run again"
+            ) from None
+        try:
+            if not mine_already:
+                self._clear_away()
+                self._settle()
+            yield
+        finally:
+            self._lock.release()
+
+    def _clear_away(self) -> None:
+        """Remove what a killed run left, where another one had the lock last; say who has it now.
+
+        To look through a large folder takes long, and whoever ends in peace leaves nothing there.
+        """
+        me = {**whoami(), "process": os.getpid(), "run": _RUN}
+        if self._signed() != me:
+            sweep(self.folder)
+            self._lock_holder.write_text(json.dumps(me), encoding="utf-8")
+
+    def _signed(self) -> dict[str, Any]:
+        """Who had the lock last, or has it: Windows lets nobody read a locked file itself."""
+        try:
+            return dict(json.loads(self._lock_holder.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _holder(self) -> str:
+        told = self._signed()
+        if not {"user", "machine", "process"} <= set(told):
+            return "another run"
+        return f"{told['user']} on {told['machine']} (process {told['process']})"
+
+    @property
+    def _lock_holder(self) -> Path:
+        return self.folder / ".lock.json"
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether this folder is a rehearsal's: simulated computers, a CA for nothing else."""
+        return (self.folder / _REHEARSAL).exists()
+
+    def begin_rehearsal(self) -> None:
+        """Mark a new folder as a rehearsal's; ValueError when it holds a real site already."""
+        if self.rehearsal:
+            return
+        if any(path.exists() for path in (self._ca.cer, self._ca.key, self.ledger.path)):
+            raise ValueError(
+                f"{self.folder} holds a real site: rehearse in another folder (--folder)"
+            )
+        text = (
+            "Everything here belongs to a rehearsal. The computers are simulated.\n"
+            "Never install this CA on a real computer; delete the folder when you like.\n"
+        )
+        write_atomic(self.folder / _REHEARSAL, text.encode())
+
+    @property
+    def table(self) -> Path:
+        """The site's table, as the last runbook read it."""
+        return self.folder / "site.csv"
+
+    def save_table(self, data: bytes) -> None:
+        """Keep the table beside what was made from it."""
+        with self.lock():
+            write_atomic(self.table, data)
+
+    # The CAs
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether the CA is complete: certificate and key."""
+        return self._ca.complete
+
+    @property
+    def ca_certificate(self) -> x509.Certificate:
+        """The CA that signs now; FileNotFoundError says which runbook makes it."""
+        return self._ca.certificate
+
+    @property
+    def next_ca(self) -> x509.Certificate | None:
+        """The CA that will take over, if there is one."""
+        return self._next.certificate if self._next.complete else None
+
+    @property
+    def former_cas(self) -> tuple[x509.Certificate, ...]:
+        """The CAs that signed before, oldest first."""
+        found = (CaFiles(path.parent).certificate for path in self.folder.glob("former/*/ca.cer"))
+        return tuple(sorted(found, key=lambda one: one.not_valid_before_utc))
+
+    def authority(self, password: str) -> Authority:
+        """Open the CA; ValueError for a wrong password or a key of another certificate."""
+        if self.adopted_without_key:
+            raise FileNotFoundError(
+                f"The key of the CA in {self._ca.cer} was never here, so it can't sign: run "
+                f"18-replace-the-ca"
+            )
+        return self._ca.open(password)
+
+    @property
+    def adopted_without_key(self) -> bool:
+        """Whether the CA was taken over from somebody whose key could not be."""
+        return came_without_key(self.ledger.entries())
+
+    def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
+        """Write a new CA; FileExistsError when one is there, even half of one that was used."""
+        key = authority.encrypted_key(password)
+        with self.lock():
+            used = any(one.action in (*_ISSUED, "sign") for one in self.ledger.entries())
+            if self._ca.key.exists() or (self._ca.cer.exists() and used):
+                raise FileExistsError(
+                    f"{self.folder} has a CA already: its key is never overwritten. If one of "
+                    f"ca.cer and ca.key is missing, restore it from the backup"
+                )
+            if self._ca.cer.exists():
+                self.note("11", "abandon", self.ca_certificate, at=at, note="its key was not saved")
+            self.note("11", "create CA", authority.certificate, at=at, note=authority.name)
+            self._ca.write(authority.certificate, key)
+
+    def adopt(
+        self,
+        certificate: x509.Certificate,
+        authority: Authority | None,
+        password: str,
+        at: datetime,
+    ) -> None:
+        """Take over a CA that another tool made, with its key if that could be had.
+
+        FileExistsError when this folder has a CA already.
+        """
+        key = authority.encrypted_key(password) if authority else None
+        with self.lock():
+            if self._ca.cer.exists():
+                raise FileExistsError(f"{self.folder} has a CA already: adopt into a new folder")
+            name = certificate.subject.rfc4514_string()
+            about = "with its key" if key else _NO_KEY
+            self.note("10", ADOPT_CA, certificate, at=at, note=f"{name}, {about}", key=about)
+            self._ca.write(certificate, key)
+
+    def save_next(self, authority: Authority, password: str, at: datetime) -> None:
+        """Write the CA that will take over; FileExistsError when one is waiting already."""
+        key = authority.encrypted_key(password)
+        with self.lock():
+            if self._next.key.exists():
+                raise FileExistsError(f"{self._next.key} exists: a CA is waiting to take over")
+            self.note("18", "create next CA", authority.certificate, at=at, note=authority.name)
+            self._next.write(authority.certificate, key)
+
+    def promote(self, at: datetime) -> None:
+        """Let the next CA sign from now on; the one before stays in `former/`."""
+        with self.lock():
+            if self.next_ca is None:
+                raise FileNotFoundError(
+                    f"{self._next.cer} is missing: no CA is waiting to take over"
+                )
+            self.note("18", PROMOTE_CA, self.next_ca, at=at, note="signs from now on")
+            self._settle()
+
+    @property
+    def crl(self) -> x509.CertificateRevocationList | None:
+        """The newest revocation list of the CA that signs now, if there is one."""
+        path = self._ca.crl
+        return x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
+
+    def _settle(self) -> None:
+        """Finish a promotion as the ledger tells it, from wherever a killed run left it.
+
+        The certificate of the next CA moves last: as long as it waits, there is something to do.
+        """
+        if not self._next.cer.exists():
+            return
+        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA][-1:]
+        if promoted != [thumbprint(self._next.certificate)]:
+            return
+        if self._ca.cer.exists():
+            label = thumbprint(self._ca.certificate)
+            self._ca.move_to(CaFiles(self.folder / "former" / label))
+        self._next.move_to(self._ca)
+
+    @property
+    def _ca(self) -> CaFiles:
+        return CaFiles(self.folder)
+
+    @property
+    def _next(self) -> CaFiles:
+        return CaFiles(self.folder / "next")
+
+    # Server certificates
+
+    def save(
+        self,
+        host: str,
+        issued: Issued,
+        password: str,
+        encryption: str,
+        *,
+        at: datetime,
+        runbook: str = "12",
+        action: str = "issue",
+        pem: bool = False,
+    ) -> Path:
+        """Record and write one server's certificate and PFX; return the path of the PFX.
+
+        With `pem` its key is kept in PEM, too, under the same password.
+        """
+        pfx = issued.pfx(password, encryption)
+        key = issued.encrypted_key(password) if pem else b""
+        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
+        note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
+        with self.lock():
+            told = {"note": note, "encryption": encryption}
+            self.note(runbook, action, issued.certificate, host=host, at=at, **told)
+            write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
+            if pem:
+                write_once(path.with_suffix(".key"), key)
+            write_once(path, pfx)
+        return path
+
+    def save_signed(
+        self, host: str, issued: Issued, *, at: datetime, runbook: str = "12", action: str = "sign"
+    ) -> Path:
+        """Record and write a certificate whose key is on its computer, with the CAs above it."""
+        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.cer"
+        above = "".join(one.public_bytes(Encoding.PEM).decode() for one in issued.issuers)
+        with self.lock():
+            self.note(runbook, action, issued.certificate, host=host, at=at, note="key stays there")
+            write_once(path.with_suffix(".issuers.pem"), above.encode())
+            write_once(path, issued.certificate.public_bytes(Encoding.DER))
+        return path
+
+    def save_adopted(self, host: str, certificate: x509.Certificate, *, at: datetime) -> None:
+        """Record and write a certificate that another tool issued; its key is on its computer."""
+        path = self.folder / "servers" / host / f"{thumbprint(certificate)}.cer"
+        with self.lock():
+            if not path.exists():
+                self.note("10", "adopt", certificate, host=host, at=at, note="key stays there")
+                write_once(path, certificate.public_bytes(Encoding.DER))
+
+    def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
+        """Note that a key is in other hands: what it belongs to is never to be trusted again.
+
+        `host` is the server of the certificate; empty for a CA.
+        """
+        self.note("19", BAR, certificate, host=host, at=at, note=note)
+
+    def abandoned(self) -> tuple[Entry, ...]:
+        """Return certificates that a killed run recorded but that never became complete files."""
+        entries = self.ledger.entries()
+        told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
+        return tuple(
+            entry
+            for entry in certificate_entries(entries)
+            if entry.thumbprint not in told and not self.is_complete(entry)
+        )
+
+    def certificate_file(self, entry: Entry) -> Path:
+        """Return where the certificate lies of which a line tells."""
+        return self.folder / "servers" / entry.host / f"{entry.thumbprint}.cer"
+
+    def is_complete(self, entry: Entry) -> bool:
+        """Whether the certificate of which a line tells is on disk, with its key if it was made."""
+        path = self.certificate_file(entry)
+        key = entry.action not in _ISSUED or path.with_suffix(".pfx").exists()
+        return key and path.exists()
+
+    # What goes out and what comes back
+
+    def hand_over(self, host: str, files: Mapping[str, bytes], at: datetime) -> Path:
+        """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
+        return self._dated(self.folder / "hand-over" / host, files, at)
+
+    def handed_over(self, host: str) -> Path | None:
+        """Return the newest folder that was made for a computer."""
+        return newest_folder(self.folder / "hand-over" / host)
+
+    def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
+        """Return the newest roll-out folder if it holds just these files, else a new one."""
+        newest = newest_folder(self.folder / "roll-out")
+        held = {one.name: one.read_bytes() for one in newest.iterdir()} if newest else {}
+        if newest and held == with_sums(files):
+            return newest
+        return self._dated(self.folder / "roll-out", files, at)
+
+    def _dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
+        with self.lock():
+            folder = _free(place / f"{at:%Y-%m-%d}")
+            write_folder(folder, with_sums(files))
+        return folder
+
+    def dropped(self) -> list[Path]:
+        """Return the files that people put into the folder `drop`; make it if it is missing."""
+        place = self.folder / "drop"
+        place.mkdir(parents=True, exist_ok=True)
+        return sorted(path for path in place.iterdir() if path.is_file())
+
+    def put_away(self, path: Path) -> None:
+        """Move a dropped file that was taken in to `drop/taken`; nothing there is overwritten."""
+        with self.lock():
+            taken = self.folder / "drop" / "taken"
+            taken.mkdir(exist_ok=True)
+            path.rename(_free(taken / path.name))
+
+    def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
+        """Keep what a computer asks for, unless it is answered; the newest request counts."""
+        if self.is_answered(host, csr):
+            return
+        with self.lock():
+            write_atomic(self._request(host), csr.public_bytes(Encoding.PEM))
+
+    def refuse_request(self, host: str) -> None:
+        """Put a request aside that can't be signed: its computer is asked again."""
+        with self.lock():
+            path = self._request(host)
+            path.rename(_free(path.with_name(f"{host}.refused.req")))
+
+    def is_answered(
+        self,
+        host: str,
+        csr: x509.CertificateSigningRequest,
+        opened: Callable[[Path], x509.Certificate] = read_certificate,
+    ) -> bool:
+        """Tell whether a certificate for the key of this request was issued already."""
+        key = csr.public_key()
+        made = (self.folder / "servers" / host).glob("*.cer")
+        return any(opened(path).public_key() == key for path in made)
+
+    def _request(self, host: str) -> Path:
+        return self.folder / "requests" / f"{host}.req"
+
+    def save_inventory(self, stores: Stores) -> None:
+        """Keep what a computer reported, in place of the report before, and its request with it.
+
+        ValueError, and nothing is kept, for a request that can't be read.
+        """
+        csr = _asked(stores) if stores.request else None
+        with self.lock():
+            write_atomic(self._inventory(stores.host), write_inventory(stores))
+            if csr is not None:
+                self.save_request(stores.host, csr)
+
+    def inventory(self, host: str) -> Stores | None:
+        """Return what a computer's inventory file says, if one came back."""
+        path = self._inventory(host)
+        return read_inventory(path) if path.exists() else None
+
+    def inventories(self) -> dict[str, Stores]:
+        """Return host → what its inventory file says; ValueError names a file that won't open."""
+        found = map(read_inventory, sorted((self.folder / "inventory").glob("*.json")))
+        return {stores.host: stores for stores in found}
+
+    def _inventory(self, host: str) -> Path:
+        return self.folder / "inventory" / f"{host}.json"
+
+    # The story
+
+    def keep(self, folder: Path, name: str, data: bytes) -> Path:
+        """Add a file to the record of a change; one of that name stays, the new gets a number."""
+        with self.lock():
+            path = _free(folder / name)
+            write_once(path, data)
+        return path
+
+    def new_change(self, runbook: str, at: datetime) -> Path:
+        """Make the folder for a change that begins: `changes/<date>-<runbook>/`."""
+        with self.lock():
+            folder = _free(self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}")
+            folder.mkdir(parents=True)
+        return folder
+
+    def changes(self, runbook: str = "") -> list[Path]:
+        """Return the folders of all changes, or of those with one runbook, oldest first."""
+        found = []
+        for path in self.folder.glob("changes/*/"):
+            name = _CHANGE.fullmatch(path.name)
+            if name and (not runbook or name[2] == runbook):
+                found.append((name[1], name[2], int(name[3] or 1), path))
+        return [path for *_, path in sorted(found)]
+
+    def note(
+        self,
+        runbook: str,
+        action: str,
+        certificate: x509.Certificate | None = None,
+        /,
+        *,
+        at: datetime,
+        **about: str,
+    ) -> None:
+        """Add one line to the ledger; `about` names other columns of it."""
+        if certificate is not None:
+            about |= {
+                "serial": f"{certificate.serial_number:X}",
+                "thumbprint": thumbprint(certificate),
+                "not_after": iso(certificate.not_valid_after_utc),
+            }
+        self.note_all([Entry(iso(at), runbook, action, **about)])
+
+    def note_all(self, entries: Iterable[Entry]) -> None:
+        """Add lines to the ledger, all or none, with who writes them and for which change."""
+        told = {"change": self._change, **whoami()}
+        if self._clock:
+            told["time"] = iso(self._clock())
+        with self.lock():
+            self.ledger.append(*(replace(entry, **told) for entry in entries))
+
+
+def whoami() -> dict[str, str]:
+    """Return who runs this, and on which computer, as far as the system tells."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no name is set, and nobody knows the number
+        user = "unknown"
+    return {"user": user, "machine": platform.node()}
+
+
+def _asked(stores: Stores) -> x509.CertificateSigningRequest:
+    """The request for a certificate that came with an inventory."""
+    try:
+        return x509.load_pem_x509_csr(stores.request.encode())
+    except ValueError:
+        raise ValueError(
+            f"The request of {stores.host} can't be read: run request.ps1 there again"
+        ) from None
+
+
+def newest_folder(place: Path) -> Path | None:
+    """Return the newest folder of a date in a place; the tenth of a day comes after the second."""
+    named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*"))  # no copy of a hand
+    found = {(name[1], int(name[2] or 1)): path for name, path in named if name}
+    return found[max(found)] if found else None
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or the first of name-2, name-3 … that is not taken."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(p for p in numbered if not p.exists())

@@ -1,0 +1,191 @@
+"""One site as its folder told it at one moment: every file read once, and nothing changes any more.
+
+Whatever only looks takes a `State`. Whatever acts makes a new one before it looks again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
+from pathlib import Path
+
+from cryptography import x509
+
+from vmscert.certificates.authority import is_signed_by, thumbprint
+from vmscert.records.ca import CaFiles
+from vmscert.records.folder import (
+    BAR,
+    Records,
+    came_without_key,
+    certificate_entries,
+    newest_folder,
+    read_certificate,
+)
+from vmscert.records.ledger import Entry, Ledger
+from vmscert.site.site import Site
+from vmscert.windows.stores import Stores
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a site's table, ledger, CAs, certificates and inventories say at one moment.
+
+    `issued` are the lines of the ledger whose certificates are whole in files, oldest first, and
+    `certificates` (host, thumbprint) → the certificate of such a line. `pfx` and `keys` are host →
+    the file that holds the key of its newest certificate, where it is here.
+    `requests` is host → what it asks for and nobody has answered, `lists` file name → the bytes of
+    a revocation list, `handed_over` host → the newest folder that was made for it.
+    """
+
+    site: Site  # without a computer where no table is there
+    at: datetime
+    folder: Path
+    rehearsal: bool
+    story: str  # the ledger as it stands in its file
+    entries: tuple[Entry, ...]
+    ca: x509.Certificate | None  # signs now
+    has_authority: bool  # whether its key is here, too
+    next_ca: x509.Certificate | None
+    former_cas: tuple[x509.Certificate, ...]  # oldest first
+    issued: tuple[Entry, ...]
+    certificates: Mapping[tuple[str, str], x509.Certificate]
+    above: Mapping[str, tuple[x509.Certificate, ...]]  # host → the CAs that came with its newest
+    pfx: Mapping[str, Path]
+    keys: Mapping[str, Path]
+    requests: Mapping[str, x509.CertificateSigningRequest]
+    inventories: Mapping[str, Stores]
+    lists: Mapping[str, bytes]
+    handed_over: Mapping[str, Path]
+
+    @property
+    def crl(self) -> x509.CertificateRevocationList | None:
+        """The newest revocation list of the CA that signs now, if there is one."""
+        data = self.lists.get("ca.crl")
+        return x509.load_der_x509_crl(data) if data else None
+
+    @cached_property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each line of the ledger that was changed, removed, added or moved."""
+        return Ledger(self.folder).problems(self.story)
+
+    @property
+    def signing_ca(self) -> x509.Certificate:
+        """The CA that signs now; FileNotFoundError says which runbook makes it."""
+        return self.ca or CaFiles(self.folder).certificate
+
+    @cached_property
+    def adopted_without_key(self) -> bool:
+        """Whether the CA was taken over from somebody whose key could not be."""
+        return came_without_key(self.entries)
+
+    @cached_property
+    def cas(self) -> dict[str, x509.Certificate]:
+        """Label → every CA of this site: "CA" signs now, the others will or did."""
+        found = {"CA": self.ca, "next CA": self.next_ca}
+        found |= {f"former CA {thumbprint(one)[:8]}": one for one in self.former_cas}
+        return {label: one for label, one in found.items() if one is not None}
+
+    def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate | None:
+        """Return which CA of this site signed a certificate, if one did."""
+        return next((ca for ca in self.cas.values() if is_signed_by(certificate, ca)), None)
+
+    @cached_property
+    def thumbprints(self) -> dict[str, str]:
+        """Host → the thumbprint of its newest certificate that is complete on disk."""
+        return {entry.host: entry.thumbprint for entry in self.issued}
+
+    @cached_property
+    def current(self) -> dict[str, x509.Certificate]:
+        """Host → the newest certificate that was issued and is complete on disk."""
+        return {host: self.certificates[host, one] for host, one in self.thumbprints.items()}
+
+    @cached_property
+    def issuers(self) -> dict[str, tuple[x509.Certificate, ...]]:
+        """Host → the CAs above its newest certificate, nearest first, root last."""
+        return {
+            host: self.above.get(host) or (self.issuer_of(one) or self.signing_ca,)
+            for host, one in self.current.items()
+        }
+
+    @cached_property
+    def superseded(self) -> dict[str, tuple[str, ...]]:
+        """Host → the thumbprints of its older certificates, oldest first, if it has any."""
+        labels: dict[str, dict[str, None]] = defaultdict(dict)
+        for entry in self.issued:
+            labels[entry.host][entry.thumbprint] = None
+        return {host: tuple(found)[:-1] for host, found in labels.items() if len(found) > 1}
+
+    @cached_property
+    def barred(self) -> tuple[tuple[x509.Certificate, str], ...]:
+        """(certificate, its server or nothing for a CA) of everything that was barred."""
+        cas = {thumbprint(ca): ca for ca in self.cas.values()}
+        return tuple(
+            (self.certificates[e.host, e.thumbprint] if e.host else cas[e.thumbprint], e.host)
+            for e in self.entries
+            if e.action == BAR
+        )
+
+    @cached_property
+    def pfx_encryptions(self) -> dict[str, str]:
+        """Host → encryption of the PFX of its newest complete certificate."""
+        noted = {(entry.host, entry.thumbprint): entry.encryption for entry in self.issued}
+        return {host: noted[host, path.stem] for host, path in self.pfx.items()}
+
+
+def read_state(records: Records, site: Site, at: datetime) -> State:
+    """Read the folder of a site; ValueError names a file that can't be read."""
+    folder, story = records.folder, records.ledger.text()
+    entries = records.ledger.entries(story)
+    issued = tuple(e for e in certificate_entries(entries) if records.is_complete(e))
+    newest = {entry.host: records.certificate_file(entry) for entry in issued}
+    told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
+    opened = cache(read_certificate)
+    pfx = _beside(newest, ".pfx")
+    return State(
+        site=site,
+        at=at,
+        folder=folder,
+        rehearsal=records.rehearsal,
+        story=story,
+        entries=entries,
+        ca=records.ca_certificate if CaFiles(folder).cer.exists() else None,
+        has_authority=records.has_authority,
+        next_ca=records.next_ca,
+        former_cas=records.former_cas,
+        issued=issued,
+        certificates={(e.host, e.thumbprint): opened(records.certificate_file(e)) for e in told},
+        above={
+            host: tuple(x509.load_pem_x509_certificates(path.read_bytes()))
+            for host, path in _beside(newest, ".issuers.pem").items()
+        },
+        pfx=pfx,
+        keys=_beside(pfx, ".key"),
+        requests=_requests(records, site, opened),
+        inventories=records.inventories(),
+        lists={path.name: path.read_bytes() for path in sorted(folder.glob("*.crl"))},
+        handed_over={
+            place.name: made
+            for place in folder.glob("hand-over/*")
+            if (made := newest_folder(place))
+        },
+    )
+
+
+def _beside(paths: Mapping[str, Path], suffix: str) -> dict[str, Path]:
+    """Host → the file of this kind beside its file, where there is one."""
+    found = {host: path.with_suffix(suffix) for host, path in paths.items()}
+    return {host: path for host, path in found.items() if path.exists()}
+
+
+def _requests(
+    records: Records, site: Site, opened: Callable[[Path], x509.Certificate]
+) -> dict[str, x509.CertificateSigningRequest]:
+    """Host → what it asks for, if its request came back and is not answered yet."""
+    found = {}
+    for path in records.folder.glob("requests/*.req"):
+        if path.stem in site:
+            csr = x509.load_pem_x509_csr(path.read_bytes())
+            if not records.is_answered(path.stem, csr, opened):
+                found[path.stem] = csr
+    return found

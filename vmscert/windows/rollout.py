@@ -1,0 +1,265 @@
+"""Roll the CA certificate out without walking: one folder for an administrator, and for phones."""
+
+import base64
+import hashlib
+import plistlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from uuid import UUID, uuid5
+
+import segno
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from vmscert.certificates.authority import thumbprint
+from vmscert.facts import UNCONFIRMED, facts, sureness
+from vmscert.pages import Markup, faces, literal, render
+from vmscert.site.site import Host, Site
+from vmscert.windows.load import numbered
+from vmscert.windows.scripts import quote, script
+
+# Ways with a place of their own: on the page for phones, or only where something goes.
+_ELSEWHERE = ("iPhone and iPad", "Android", "The old CA", "Stolen keys")
+_NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
+_LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
+_STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
+Certificates = tuple[x509.Certificate, ...]
+
+
+@dataclass(frozen=True)
+class _Rolled:
+    """What one folder rolls out: CAs to trust, CAs to trust no longer, certificates to bar."""
+
+    roots: Certificates
+    old: Certificates
+    barred: Certificates
+    site: Site
+    at: datetime
+
+
+def roll_out_files(
+    ca: x509.Certificate,
+    site: Site,
+    at: datetime,
+    also: Iterable[x509.Certificate] = (),
+    old_roots: Iterable[x509.Certificate] = (),
+    barred: Iterable[x509.Certificate] = (),
+) -> dict[str, bytes]:
+    """Return file name → content of the folder with which an administrator rolls out this CA.
+
+    While a CA is replaced, `also` is the other one that is to be trusted. `old_roots` are to be
+    trusted no longer, `barred` are certificates never to be trusted again. The same bytes for the
+    same certificates, site and day; `at` is an aware datetime. What phones need is left out where
+    no phone meets a certificate of this CA.
+    """
+    rolled = _Rolled((ca, *also), tuple(old_roots), tuple(barred), site, at)
+    files = _for_windows(rolled)
+    if serves_phones(site):
+        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
+        files["ca.mobileconfig"] = profile(ca, site, also)
+        files |= {name: picture.encode() for name, picture in pictures.items()}
+        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
+    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
+
+
+def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
+    """The certificates, and the scripts that carry one each."""
+    files: dict[str, bytes] = {}
+    successors = [thumbprint(one) for one in rolled.roots]  # nobody is left without a CA to trust
+    for number, one in enumerate(rolled.roots):
+        files[numbered("ca", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("trust", number, "ps1")] = _script(one, "Add")
+        for name in ("detect", "detect-application"):
+            files[numbered(name, number, "ps1")] = script(name, **_known(one))
+    for number, one in enumerate(rolled.old):
+        files[numbered("old-ca", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("remove-old-ca", number, "ps1")] = _script(one, "Remove", successors)
+    for number, one in enumerate(rolled.barred):
+        files[numbered("barred", number)] = one.public_bytes(Encoding.DER)
+        files[numbered("bar", number, "ps1")] = _script(one, "Bar")
+    return files
+
+
+def serves_phones(site: Site) -> bool:
+    """Tell whether phones meet a certificate of the site's own CA."""
+    return any("mobile streaming media" in host.groups for host in site)
+
+
+def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
+    """Return an unsigned configuration profile that brings roots to iPhone, iPad and Mac.
+
+    Keys: https://developer.apple.com/documentation/devicemanagement/certificateroot
+    """
+    roots = (ca, *also)
+    whole = {
+        **_payload("Configuration", ca, site),
+        "PayloadDescription": f"Trusts the servers of {_visible(site.name)}. SHA-256 "
+        + ", ".join(map(_digest, roots)),
+        "PayloadRemovalDisallowed": False,
+        "PayloadContent": [
+            {
+                **_payload("com.apple.security.root", one, site),
+                "PayloadCertificateFileName": numbered("ca", number),
+                "PayloadContent": one.public_bytes(Encoding.DER),
+            }
+            for number, one in enumerate(roots)
+        ],
+    }
+    return plistlib.dumps(whole)
+
+
+def fingerprint(ca: x509.Certificate) -> str:
+    """Return the SHA-256 in pairs, eight in a line, to be compared by eye."""
+    digest = _digest(ca)
+    pairs = [digest[i : i + 2] for i in range(0, 64, 2)]
+    return "\n".join(" ".join(pairs[i : i + 8]) for i in range(0, 32, 8))
+
+
+def ca_name(ca: x509.Certificate) -> str:
+    """Return what people call this CA: its common name, or the whole subject without one."""
+    common = ca.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else ca.subject.rfc4514_string()
+
+
+def home_domain(site: Site) -> str:
+    """Return the DNS domain of the management server, else the one of most computers."""
+    servers = [host.domain for host in site if "management server" in host.roles]
+    most = Counter(host.domain for host in site.clients).most_common(1)
+    return servers[0] if servers else next((domain for domain, _ in most), "")
+
+
+def unreached(site: Site) -> list[dict[str, str]]:
+    """Return a row for each computer that a Group Policy of the home domain may not reach."""
+    return [
+        {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
+        for host in site.clients
+        for why, instead in _obstacle(host, home_domain(site))
+    ]
+
+
+def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
+    """Why a policy of the home domain may not reach a computer, and what to do; or nothing."""
+    if host.only_pem:
+        yield "a file says whom it trusts, no store of Windows", "its hand-over folder"
+    elif not host.domain:
+        yield "no domain", "remoting without a domain, or its hand-over folder"
+    elif host.domain != home:
+        yield "another domain", "a policy of that domain, or remoting with an account of it"
+    elif "mobile server" in host.roles:
+        yield "perhaps in a DMZ, outside the domain", "ask; else its hand-over folder"
+
+
+def _script(ca: x509.Certificate, action: str, successors: Iterable[str] = ()) -> bytes:
+    der = ca.public_bytes(Encoding.DER)
+    return script(
+        "roll-out",
+        UsualAction=action,
+        CaSha256=hashlib.sha256(der).hexdigest(),
+        CaCertificate=base64.b64encode(der).decode("ascii"),
+        Successors=list(successors),
+        **_known(ca),
+    )
+
+
+def _known(ca: x509.Certificate) -> dict[str, str]:
+    """What tells a CA certificate apart: for people, and for Windows."""
+    return {"CaName": _visible(ca_name(ca)), "CaThumbprint": thumbprint(ca)}
+
+
+def _visible(text: str) -> str:
+    """The text without what hides, and with straight quotes: fit for scripts and property lists."""
+    return "".join(filter(str.isprintable, text.translate(_STRAIGHT)))
+
+
+def _payload(kind: str, ca: x509.Certificate, site: Site) -> dict[str, object]:
+    digest = _digest(ca)
+    return {
+        "PayloadType": kind,
+        "PayloadVersion": 1,
+        "PayloadDisplayName": _visible(f"{site.name} VMS: {ca_name(ca)}"),
+        "PayloadIdentifier": f"vmscert.{digest[:16].lower()}.{kind}",
+        "PayloadUUID": str(uuid5(_NAMESPACE, f"{kind} {digest}")).upper(),
+    }
+
+
+def _digest(ca: x509.Certificate) -> str:
+    return hashlib.sha256(ca.public_bytes(Encoding.DER)).hexdigest().upper()
+
+
+def _qr_name(number: int) -> str:
+    return numbered("ca", number, "svg").replace(".svg", "-sha256.svg")
+
+
+def _qr(ca: x509.Certificate) -> str:
+    """The SHA-256 as a QR code: SVG that stands in a page, or in a file of its own."""
+    text = BytesIO()
+    segno.make(_digest(ca), error="m").save(
+        text, kind="svg", scale=4, xmldecl=False, light="#fff", title="SHA-256 as a QR code"
+    )
+    return text.getvalue().decode().strip()
+
+
+# The pages
+
+
+def _page(name: str, rolled: _Rolled, **more: object) -> str:
+    called = {"ca": rolled.roots, "old": rolled.old, "barred": rolled.barred}
+    roots = [
+        {
+            "name": ca_name(ca),
+            "until": ca.not_valid_after_utc,
+            "lines": fingerprint(ca).split("\n"),
+            "sha256": fingerprint(ca).replace("\n", " "),
+            "thumbprint": thumbprint(ca),
+            "picture": _qr_name(number),
+        }
+        for number, ca in enumerate(rolled.roots)
+    ]
+    return render(name, site=rolled.site, at=rolled.at, roots=roots, ways=_ways(called), **more)
+
+
+def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
+    site, home = rolled.site, home_domain(rolled.site)
+    ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
+    domains: dict[str, list[Markup]] = {}
+    for host in sorted(
+        site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain)
+    ):
+        domains.setdefault(host.domain, []).append(Markup(quote(host.fqdn)))
+    return _page(
+        "roll-out.md",
+        rolled,
+        old=rolled.old,
+        barred=rolled.barred,
+        files={name: re.sub(r"-\d+(?=\.)", "", name) for name in files},
+        everywhere=[way for way in ways if way not in _ELSEWHERE],
+        home=home,
+        domains=domains,
+        missed=unreached(site),
+        most=_LONGEST_LISTS,
+        honours=facts("windows/disallowed"),
+    )
+
+
+def _phones(rolled: _Rolled) -> str:
+    servers = [host for host in rolled.site if "mobile streaming media" in host.groups]
+    names = [name for host in servers for name in (host.fqdn, *host.aliases)]
+    return _page("phones.md", rolled, names=names)
+
+
+def _ways(called: Mapping[str, Certificates]) -> dict[str, dict[str, list[Markup]]]:
+    """Way → kind of text → the texts, with the names of the certificates of this folder."""
+    found: dict[str, dict[str, list[Markup]]] = defaultdict(lambda: defaultdict(list))
+    for row in facts("windows/roll-out"):
+        text = row["text"]
+        for key, held in called.items():
+            text = text.replace(f"{{{key}}}", ", ".join(literal(ca_name(one)) for one in held))
+        text += f" ({UNCONFIRMED})" if sureness(row["tag"]) == UNCONFIRMED else ""
+        kind = "steps" if row["step"].isdigit() else row["step"]
+        found[row["way"]][kind].append(Markup(text))
+    return found

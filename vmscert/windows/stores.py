@@ -1,0 +1,240 @@
+"""What a Windows computer holds, and what certificates and accounts are called there."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache, lru_cache
+
+from cryptography import x509
+
+from vmscert.certificates.authority import is_signed_by, thumbprint
+from vmscert.certificates.paths import Reading
+from vmscert.facts import facts
+from vmscert.names import is_address
+
+Chain = tuple[x509.Certificate, ...]
+
+# Stands for a thumbprint where a service encrypts and does not say with which certificate.
+UNKNOWN = "UNKNOWN"
+CLOCK_SKEW = 300  # seconds; what Kerberos allows, RFC 4120, so that a domain minds it too
+
+
+@dataclass(frozen=True)
+class Personal:
+    """A certificate of the store My, whether its private key is there, and who may read the key."""
+
+    certificate: x509.Certificate
+    has_key: bool
+    readers: tuple[str, ...] = ()
+
+    def readable_by(self, name: str) -> bool:
+        """Tell whether this account, in any spelling, is among the readers of the private key."""
+        wanted, readers = account(name), set(map(account, self.readers))
+        if "\\" not in wanted and not principal(name).startswith("S-1-"):
+            readers |= {reader.rpartition("\\")[2] for reader in readers}  # nobody said of where
+        return self.has_key and wanted in readers
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Windows service of XProtect: its account is a SID where that is well known, else a name."""
+
+    name: str
+    display: str
+    account: str
+    state: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """What the install script noted of one step, in its words; a spoilt line is in `detail`."""
+
+    at: str
+    step: str
+    result: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What one Windows computer holds at one moment; `at` is an aware datetime.
+
+    `root` is LocalMachine\\Root and `personal` LocalMachine\\My; `user_root` and `user_personal`
+    are those of CurrentUser, where no service looks; `third_party_root` is LocalMachine\\AuthRoot,
+    `intermediate` CA and `disallowed` Disallowed. `bindings` is certificate group → thumbprint of
+    the certificate in use, or UNKNOWN; a group that is not encrypted is not in it. `https` is
+    "address:port" → thumbprint of what Windows serves there, `registered` is component → address at
+    which it looks for the management server. `clock_offset` is in seconds, ahead of `clock_source`,
+    None where nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was
+    changed. `request` is the PEM text of a request for a certificate, if one was made there.
+    `given` is certificate group → thumbprint that this kit gave it last, `told_by` certificate
+    group → the file or program that spoke of it, `unread` what could not be read → why, `web_ports`
+    the ports of the management server's web site where the registry names them.
+    """
+
+    host: str
+    at: datetime
+    windows: str = ""
+    root: tuple[x509.Certificate, ...] = ()
+    user_root: tuple[x509.Certificate, ...] = ()
+    personal: tuple[Personal, ...] = ()
+    user_personal: tuple[Personal, ...] = ()
+    bindings: Mapping[str, str] = field(default_factory=dict)
+    third_party_root: tuple[x509.Certificate, ...] = ()
+    intermediate: tuple[x509.Certificate, ...] = ()
+    disallowed: tuple[x509.Certificate, ...] = ()
+    https: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    registered: Mapping[str, str] = field(default_factory=dict)
+    clock_offset: float | None = None
+    clock_source: str = ""
+    tls: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
+    request: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+    told_by: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    web_ports: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def trusted(self) -> tuple[x509.Certificate, ...]:
+        """The roots that every user and service of this computer trusts, from both stores."""
+        return self.root + self.third_party_root
+
+    @property
+    def used(self) -> dict[str, str]:
+        """Certificate group → thumbprint in use; of one that does not say it, what it was given.
+
+        UNKNOWN is left where nobody gave it one, or where the group could not be read.
+        """
+        return {
+            group: self.given.get(group, label)
+            if label == UNKNOWN and group not in self.unread
+            else label
+            for group, label in self.bindings.items()
+        }
+
+    def trusting(self, root: x509.Certificate) -> "Stores":
+        """Return the stores with one more root."""
+        return replace(self, root=tuple(dict.fromkeys((*self.root, root))))
+
+    def without(self, *certificates: x509.Certificate) -> "Stores":
+        """Return the stores that neither trust nor know these CAs any more."""
+        roots, known = (
+            tuple(one for one in held if one not in certificates)
+            for held in (self.root, self.intermediate)
+        )
+        return replace(self, root=roots, intermediate=known)
+
+    def knowing(self, *intermediates: x509.Certificate) -> "Stores":
+        """Return the stores with more CAs that are no roots."""
+        return replace(
+            self, intermediate=tuple(dict.fromkeys((*self.intermediate, *intermediates)))
+        )
+
+    def serving(
+        self, certificate: x509.Certificate, groups: Iterable[str], readers: Iterable[str]
+    ) -> "Stores":
+        """Return the stores that use a certificate in these groups; the ones before stay there."""
+        held = Personal(certificate, True, tuple(readers))
+        others = tuple(one for one in self.personal if one.certificate != certificate)
+        return replace(self, personal=(*others, held)).bound(certificate, groups)
+
+    def bound(self, certificate: x509.Certificate, groups: Iterable[str]) -> "Stores":
+        """Return the stores whose groups use a certificate, whether it is there or not."""
+        used = dict.fromkeys(groups, thumbprint(certificate))
+        return replace(self, bindings={**self.bindings, **used})
+
+    def barring(self, *certificates: x509.Certificate) -> "Stores":
+        """Return the stores that never trust these certificates again."""
+        return replace(self, disallowed=tuple(dict.fromkeys((*self.disallowed, *certificates))))
+
+    def find(self, label: str) -> Personal | None:
+        """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""
+        wanted = re.sub(r"[^0-9A-F]", "", label.upper())  # the dialog of Windows adds a U+200E
+        return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
+
+
+def account(text: str) -> str:
+    """Return one key for all the spellings of an account, to compare accounts by.
+
+    Well-known accounts are recognised in several languages and by SID (data/windows/accounts.csv);
+    any other account is itself, whatever its case. svc@lyon.example and lyon.example\\svc count as
+    LYON\\svc: what Windows calls a domain is usually the beginning of its DNS name.
+    """
+    if known := _well_known().get(_folded(text)):
+        return known[1]
+    text = text.strip().casefold()
+    domain, separator, name = text.rpartition("\\")
+    if not separator:
+        name, separator, domain = text.partition("@")
+    return f"{domain.partition('.')[0]}\\{name}" if separator else text
+
+
+def principal(text: str) -> str:
+    """Return what names an account to any Windows: a well-known one by SID, others as written.
+
+    A French Windows does not know the English name of NETWORK SERVICE, but it knows S-1-5-20.
+    """
+    return _well_known().get(_folded(text), (text.strip(), ""))[0]
+
+
+@cache
+def _well_known() -> dict[str, tuple[str, str]]:
+    """Folded spelling → (SID, key) of every well-known account.
+
+    People mix languages: the name that they see, behind the authority that they know.
+    """
+    rows = facts("windows/accounts")
+    found = {}
+    for row in rows:
+        authorities = {one["authority"] for one in rows if one["sid"] == row["sid"]}
+        full = (f"{authority}\\{row['name']}" for authority in authorities)
+        for spelling in (row["sid"], row["name"], *full):
+            found[_folded(spelling)] = row["sid"], row["account"]
+    return found
+
+
+def _folded(text: str) -> str:
+    """The text without case, accents and blanks, in which spellings of one account differ."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in apart if not (c.isspace() or unicodedata.combining(c)))
+
+
+def presented(certificate: x509.Certificate, stores: Stores) -> Chain:
+    """Return what Windows sends: the certificate, and intermediates above it that it holds.
+
+    Nothing above what one of its own roots signed (second hand): so a cross certificate stays
+    behind at a server that trusts the new root itself; see data/cross-signing.csv.
+    """
+    chain = [certificate]
+    above = [one for one in stores.intermediate if not Reading(one).self_signed]
+    while not any(is_signed_by(chain[-1], root) for root in stores.trusted):
+        issuer = next((one for one in above if is_signed_by(chain[-1], one)), None)
+        if issuer is None:
+            break
+        above.remove(issuer)
+        chain.append(issuer)
+    return tuple(chain)
+
+
+def leads_through(chain: Chain, one: x509.Certificate) -> bool:
+    """Tell whether a certificate is in a chain, or is what issued its last one."""
+    above = names_of(chain[-1])[1] == names_of(one)[0] and is_signed_by(chain[-1], one)
+    return above or one in chain
+
+
+def dns_names(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names to which a certificate is issued, in lower case."""
+    return [name for name in Reading(certificate).names if not is_address(name)]
+
+
+@lru_cache(maxsize=1 << 12)  # every computer of a site holds the same few
+def names_of(certificate: x509.Certificate) -> tuple[object, object]:
+    """Return subject and issuer of a certificate, to compare names by."""
+    read = Reading(certificate)
+    return read.subject, read.issuer
