@@ -5,7 +5,9 @@ what real TLS clients accept; each carries its reason.
 """
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,8 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.certificates.keyfile import decrypt_key, encrypt_key
-from vmscert.certificates.teaching import WORDS, is_teaching
+from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
 from vmscert.names import parse_name
 
 # Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
@@ -453,3 +454,25 @@ def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
     if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
     return Issued(certificate, key, issuers)
+
+
+def issue_all(
+    authority: Authority,
+    orders: Mapping[str, Sequence[str]],
+    at: datetime,
+    *,
+    profile: Profile = SERVER,
+) -> Iterator[tuple[str, Issued]]:
+    """Yield (host, certificate with its own new key) for every host → names, in their order.
+
+    Keys are nearly all of the work, and cryptography makes them outside Python's lock: one thread
+    for each core.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        keys = [pool.submit(new_key, profile.key_bits) for _ in orders]
+        try:
+            for (host, names), key in zip(orders.items(), keys, strict=True):
+                yield host, authority.issue(*names, at=at, profile=profile, key=key.result())
+        finally:  # whoever stops early does not wait for keys that nobody wants
+            for key in keys:
+                key.cancel()

@@ -20,10 +20,9 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
-from vmscert.certificates.extensions import called
-from vmscert.certificates.paths import Path, Question, Reading, moment, plain, points_at
+from vmscert.certificates.paths import Path, Question, points_at
+from vmscert.certificates.reading import Reading, allowing, called, folded, moment, plain
 from vmscert.certificates.revocation import RevocationList, revocations
-from vmscert.certificates.subtrees import allowing, folded
 from vmscert.findings import Finding, clients, finding_of
 from vmscert.names import parse_name
 

@@ -12,8 +12,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from vmscert.certificates.paths import Path, Reading, moment
-from vmscert.certificates.subtrees import Folded, folded
+from vmscert.certificates.paths import Path
+from vmscert.certificates.reading import Folded, Reading, folded, moment
 from vmscert.findings import Finding
 
 _MOST_SIGNERS = 8  # certificates of one name that are tried on a list

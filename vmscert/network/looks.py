@@ -8,7 +8,7 @@ from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import Diagnosis, diagnose, ends_soon
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.names import spelled
 from vmscert.network.reach import TIMEOUT, connect

@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.findings import RULES
 from vmscert.names import parse_name
 from vmscert.network.looks import Look, judged

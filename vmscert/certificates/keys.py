@@ -1,17 +1,26 @@
-"""A private key at rest: PKCS #8, encrypted so that guessing the password is slow.
+"""Private keys: at rest, where guessing the password is slow, and for lessons.
 
 cryptography's own PKCS #8 encryption derives the key with 2,048 PBKDF2 rounds and offers no
 choice; the key of a CA deserves more. The file made here is plain RFC 8018 PBES2, so OpenSSL and
 every other tool reads it.
+A key for lessons is derived from a word: it is the same in every run, and anybody can derive it.
+It says so itself: its modulus spells `MARK` in plain letters, in every certificate and request
+that carries it. Whoever holds only the public half can read that, and `authority` and `check` do.
 """
 
+import hashlib
 import os
 from base64 import b64encode
+from functools import cache
+from itertools import count
+from math import gcd, prod
 from textwrap import wrap
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -140,3 +149,46 @@ def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+MARK = b"TEACHING KEY, ITS PRIVATE HALF IS PUBLIC"
+WORDS = "teaching key, private half is public"  # what the subject of a certificate says
+_EXPONENT = 65537
+_TOP = 0xF0  # the first byte of the modulus, before the mark: a 2,048-bit number needs its top bit
+# Trial division by a product: most candidates end in one gcd.
+_SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
+
+
+@cache
+def teaching_key(word: str) -> rsa.RSAPrivateKey:
+    """Return the RSA key of 2,048 bits that belongs to this word.
+
+    The first prime comes from the word; the second is chosen so that their product begins with
+    the mark. OpenSSL checks the result, primes included, when it loads the numbers.
+    """
+    half = 128  # bytes of a prime
+    drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
+    p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
+    begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
+    q = _prime_from(int.from_bytes(begin) // p)
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
+
+
+def is_teaching(public_key: Any) -> bool:
+    """Tell whether a public key is one for lessons, whose private half anybody can derive."""
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        return False
+    n = public_key.public_numbers().n
+    return n.to_bytes((n.bit_length() + 7) // 8)[1 : 1 + len(MARK)] == MARK
+
+
+def _prime_from(start: int) -> int:
+    """The first number from here on that is prime and fits the exponent."""
+    for n in count(start | 1, 2):
+        # Fermat's test is enough: OpenSSL tests again.
+        if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1:
+            return n
+    raise AssertionError("there is always a next prime")
