@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -86,8 +85,11 @@ class Question:
         Those whose key fits; else those that can't be checked; else those that seem the issuer
         though their key does not fit: then the child was changed.
         """
-        if child in self._issuers:
-            return self._issuers[child]
+        if child not in self._issuers:
+            self._issuers[child] = self._found_issuers(child)
+        return self._issuers[child]
+
+    def _found_issuers(self, child: Reading) -> list[Reading]:
 
         def unlikeliness(one: Reading) -> tuple:
             stranger = one.issuer not in self._trusted_names
@@ -97,16 +99,13 @@ class Question:
         named = self.known[child.issuer] if child.issuer is not None else []
         likely = sorted(named, key=unlikeliness)
         right = next((one.spki for one in likely if self.fits(child, one)), None)
-        found = [one for one in likely if one.spki == right]
-        if right is None:
-            found = [one for one in likely if self.fits(child, one) is None] or [
-                one
-                for one in likely
-                if points_at(child, one)
-                or (points_at(child, one) is None and one not in self.anchors)
-            ]
-        self._issuers[child] = found
-        return found
+        if right is not None:
+            return [one for one in likely if one.spki == right]
+        return [one for one in likely if self.fits(child, one) is None] or [
+            one
+            for one in likely
+            if points_at(child, one) or (points_at(child, one) is None and one not in self.anchors)
+        ]
 
     def handicap(self, one: Reading) -> int:
         """The number of faults that a certificate would bring into a path as an issuer."""
@@ -146,29 +145,28 @@ class Path:
     def top(self) -> Reading:
         return self.steps[-1]
 
-    @property
-    def issuers(self) -> tuple[Reading, ...]:
-        return self.steps[1:]
-
     def fault(
         self, code: str, one: Reading, text: str, case: str = "", severity: str = ""
     ) -> Finding:
         """Return a finding about one certificate of this path, or one sent along with it."""
-        if one is self.leaf:
-            where = "leaf"
-        else:
-            where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
+        where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
+        where = "leaf" if one is self.leaf else where
         return finding_of(code, where, f"{one.label} {text}", case, severity)
 
 
 @lru_cache(maxsize=8192)  # under every name, on every day, the same signature
 def _fits(child: Reading, issuer: Reading) -> bool | None:
     """Tell whether a key made a certificate's signature; None if nobody here can check it."""
-    one, key = child.certificate, issuer.key
+    one, key, how = child.certificate, issuer.key, []
     try:
-        how = _arguments(one, key)
+        if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            how.append(one.signature_algorithm_parameters)
+        if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):
+            how.append(one.signature_hash_algorithm)
     except Exception:  # an algorithm, or its parameters, that pyca does not know
         return None
+    if not (how or isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)):
+        return None  # a key that can't verify
     try:
         key.verify(one.signature, one.tbs_certificate_bytes, *how)
     except UnsupportedAlgorithm:
@@ -176,19 +174,6 @@ def _fits(child: Reading, issuer: Reading) -> bool | None:
     except (InvalidSignature, TypeError, ValueError):
         return False
     return True
-
-
-def _arguments(child: x509.Certificate, key: Any) -> tuple:
-    match key:
-        case rsa.RSAPublicKey():
-            return child.signature_algorithm_parameters, child.signature_hash_algorithm
-        case ec.EllipticCurvePublicKey():
-            return (child.signature_algorithm_parameters,)
-        case dsa.DSAPublicKey():
-            return (child.signature_hash_algorithm,)
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return ()
-    raise TypeError("a key that can't verify")
 
 
 def points_at(child: Reading, issuer: Reading) -> bool | None:

@@ -6,7 +6,6 @@ subtree is a tuple, kind first; a name lies in it if the tuple is among those ar
 thousands of names and subtrees cost two set look-ups a name.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,20 +72,11 @@ class _ToBeSigned:
     extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
 
 
-def read_extensions(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
-    """Return the extensions that can be read, and what is wrong with the others, by name.
+def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
+    """The extensions that can be read, and what is wrong with the others, by name.
 
     Raises what pyca raises when not even their list can be read.
     """
-    with catch_warnings():
-        simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
-        try:
-            return {one.oid: one for one in certificate.extensions}, {}
-        except Exception:  # pyca raises many kinds
-            return _one_by_one(certificate)
-
-
-def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
     written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
@@ -161,22 +151,18 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
     match name:
         case x509.DNSName():
             yield from (("DNS", tail) for tail in _domains(value, itself=True))
-        case x509.RFC822Name():
-            hosts = [value.lower(), *_domains(value.rpartition("@")[2], itself=False)]
-            yield from (("RFC822Name", host) for host in hosts)
-        case x509.UniformResourceIdentifier():
-            address = ""
+        case x509.RFC822Name() | x509.UniformResourceIdentifier():
+            host, whole = "", [value.lower()] if isinstance(name, x509.RFC822Name) else []
             with suppress(ValueError):
-                address = urlsplit(value).hostname or ""
-            hosts = _domains(address, itself=False)
-            yield from (("UniformResourceIdentifier", host) for host in hosts)
+                host = value.rpartition("@")[2] if whole else urlsplit(value).hostname or ""
+            hosts = [*whole, *_domains(host, itself=False)]
+            yield from ((type(name).__name__, host) for host in hosts)
         case x509.IPAddress() if not hasattr(value, "netmask"):  # eight bytes would be a network
             for length in range(value.max_prefixlen + 1):
                 yield "IP", value.version, length, int(value) >> (value.max_prefixlen - length)
         case x509.DirectoryName():
-            parts = folded(value)
-            ends = range(min(len(parts), _DEEPEST) + 1)
-            yield from (("directory", parts[:end]) for end in ends)
+            parts = folded(value)[:_DEEPEST]
+            yield from (("directory", parts[:end]) for end in range(len(parts) + 1))
         case _:
             yield type(name).__name__, value
 
@@ -192,7 +178,6 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
 
 
 _LONGEST_TEXT = 64  # letters of a name in a sentence
-_MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
 _SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _FORGEABLE = (hashes.MD5, hashes.SHA1)
 # Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
@@ -278,8 +263,13 @@ class Reading:
         return self._read("signature algorithm", hash_or_oid)
 
     @cached_property
-    def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
-        found, trouble = self._read("extensions", read_extensions) or ({}, {})
+    def extensions(self) -> Extensions:
+        with catch_warnings():
+            simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
+            try:
+                return {one.oid: one for one in self.certificate.extensions}
+            except Exception:  # pyca raises many kinds
+                found, trouble = self._read("extensions", _one_by_one) or ({}, {})
         self.broken.update(trouble)
         return found
 
@@ -314,12 +304,6 @@ class Reading:
         return usage is None or usage.key_cert_sign
 
     @cached_property
-    def signs_lists(self) -> bool:
-        """Whether its key usage lets its key sign revocation lists."""
-        usage = self.get(x509.KeyUsage)
-        return usage is None or usage.crl_sign
-
-    @cached_property
     def serves(self) -> bool:
         """Whether its extended key usage lets it, or what it issued, be a TLS server."""
         purposes = self.get(x509.ExtendedKeyUsage)
@@ -343,9 +327,8 @@ class Reading:
     @cached_property
     def general_names(self) -> list[x509.GeneralName]:
         """The DNS names and IP addresses of the subjectAltName."""
-        kinds = x509.DNSName | x509.IPAddress
         found = self.get(x509.SubjectAlternativeName) or ()
-        return [name for name in found if isinstance(name, kinds)]
+        return [name for name in found if isinstance(name, x509.DNSName | x509.IPAddress)]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -353,17 +336,12 @@ class Reading:
 
     @cached_property
     def common_names(self) -> list[str]:
-        oid = NameOID.COMMON_NAME
+        return self.named(NameOID.COMMON_NAME)
+
+    def named(self, oid: x509.ObjectIdentifier) -> list[str]:
+        """Return what the subject says of one kind."""
         found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
         return [str(attribute.value) for attribute in found or ()]
-
-    @cached_property
-    def mailboxes(self) -> list[x509.RFC822Name]:
-        """The mail addresses of the subject, where old certificates carry them."""
-        oid = NameOID.EMAIL_ADDRESS
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
-        texts = [str(attribute.value) for attribute in found or ()]
-        return [x509.RFC822Name(text) for text in texts if _MAILBOX.fullmatch(text)]
 
     @cached_property
     def label(self) -> str:
@@ -375,8 +353,8 @@ class Reading:
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
         parts = self._read("issuer", lambda one: list(one.issuer)) or ()
-        common = [str(part.value) for part in parts if part.oid == NameOID.COMMON_NAME]
-        return repr(plain((common or [str(part.value) for part in parts] or ["nobody"])[-1]))
+        common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
+        return repr(plain(str(common[-1].value) if common else "nobody"))
 
     @cached_property
     def key_id(self) -> bytes:
@@ -397,6 +375,11 @@ class Reading:
         """Whether it names itself as its issuer: subject and, where written, key identifier."""
         own = self.issuer_key_id in (b"", self.key_id)
         return own and self.subject is not None and self.subject == self.issuer
+
+
+def spelled_out(name: x509.GeneralName) -> str:
+    """Return a name out of a certificate as text."""
+    return getattr(name.value, "rfc4514_string", name.value.__str__)()
 
 
 def moment(when: datetime) -> str:

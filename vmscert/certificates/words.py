@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.reading import Reading, called, moment, plain
+from vmscert.certificates.reading import Reading, called, moment, plain, spelled_out
 
 Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
 # A block ends before the next one begins, so that a file of beginnings is read in one pass.
@@ -80,19 +80,18 @@ def read_pem(text: str, ask: Ask) -> Found | None:
         return None
     found = Found()
     for number, block in enumerate(blocks, 1):
-        found.add(_block(number, block[1], block[2], ask))
+        found.add(_block(number, block, ask))
     return found
 
 
-def _block(number: int, label: str, body: str, ask: Ask) -> Found:
-    encrypted = "ENCRYPTED" in label or "Proc-Type: 4,ENCRYPTED" in body
+def _block(number: int, block: re.Match[str], ask: Ask) -> Found:
+    label, body = block.groups()
     if label == "OPENSSH PRIVATE KEY":
-        pem = f"-----BEGIN {label}-----{body}-----END {label}-----"
-        if key := _loaded(serialization.load_ssh_private_key, pem.encode(), None):
+        if key := _loaded(serialization.load_ssh_private_key, block[0].encode(), None):
             return _key_found(key, "private key, OpenSSH, not encrypted")
         text = "private key, OpenSSH, encrypted or damaged"
         return Found(["an OpenSSH private key"], keys=[text])
-    if encrypted:
+    if "ENCRYPTED" in label or "Proc-Type: 4,ENCRYPTED" in body:
         return Found(["an encrypted private key"], keys=["private key, encrypted"])
     data = unbase64(_HEADER.sub("", body))
     found = read_der(data, ask) if data else None
@@ -163,18 +162,20 @@ def spki(key: Any) -> bytes:
 def _pfx(data: bytes, ask: Ask) -> Found | None:
     if not _PFX.match(data):
         return None
-    weak = "3DES" if _3DES in data else "another or no encryption"
-    kind = f"a PFX ({'AES-256' if _AES_256 in data else weak})"
+    marks = {_AES_256: "AES-256", _3DES: "3DES"}
+    how = next((how for oid, how in marks.items() if oid in data), "another or no encryption")
+    kind = f"a PFX ({how})"
     if _length(data) > len(data):
         text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
         return Found([kind], problems=[text])
     bag = _loaded(pkcs12.load_pkcs12, data, None)
-    password = "" if bag else ask()
-    bag = bag or (_loaded(pkcs12.load_pkcs12, data, password.encode()) if password else None)
     if not bag:
-        wrong = "the password does not open it: type it again, or the file was changed"
-        text = wrong if password else "its password is needed to look into it"
-        return Found([kind], problems=[text])
+        password, text = ask(), "its password is needed to look into it"
+        if password:
+            bag = _loaded(pkcs12.load_pkcs12, data, password.encode())
+            text = "the password does not open it: type it again, or the file was changed"
+        if not bag:
+            return Found([kind], problems=[text])
     held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
     found = Found([f"{kind} with {counted(held)}"], certificates=held)
     if bag.key is None:
@@ -189,6 +190,15 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
 
 _LONGEST = 400  # letters of one field
 _MOST = 20  # names listed in short
+_USAGES = {
+    "digitalSignature": "digital_signature",
+    "contentCommitment": "content_commitment",
+    "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign",
+    "cRLSign": "crl_sign",
+}
 Rows = list[tuple[str, str]]
 
 
@@ -217,10 +227,8 @@ def anatomy(certificate: x509.Certificate) -> Anatomy:
 
 def _table(rows: Rows) -> str:
     left = 'style="text-align: left"'
-    cells = (
-        f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
-        for label, text in rows
-    )
+    told = ((escape(label), escape(text)) for label, text in rows)
+    cells = (f"<tr><th {left}>{label}</th><td {left}>{text}</td></tr>" for label, text in told)
     return f"<table>{''.join(cells)}</table>"
 
 
@@ -242,38 +250,18 @@ def _rows(one: Reading) -> Iterator[tuple[str, str]]:
 
 
 def _purpose(one: Reading) -> str:
-    purposes = one.get(x509.ExtendedKeyUsage)
+    purposes, usage = one.get(x509.ExtendedKeyUsage), one.get(x509.KeyUsage)
     said = ["to issue certificates (it is a CA)"] if one.is_ca else []
-    if purposes is None:
-        said.append("for anything")
-    else:
-        said += [purpose._name for purpose in purposes]
-    usage = one.get(x509.KeyUsage)
-    return ", ".join(said) + (f"; key usage: {_usage(usage)}" if usage else "")
-
-
-def _usage(usage: x509.KeyUsage) -> str:
-    flags = {
-        "digitalSignature": usage.digital_signature,
-        "contentCommitment": usage.content_commitment,
-        "keyEncipherment": usage.key_encipherment,
-        "dataEncipherment": usage.data_encipherment,
-        "keyAgreement": usage.key_agreement,
-        "keyCertSign": usage.key_cert_sign,
-        "cRLSign": usage.crl_sign,
-    }
-    return ", ".join(name for name, on in flags.items() if on) or "nothing"
+    said += ["for anything"] if purposes is None else [purpose._name for purpose in purposes]
+    return ", ".join(said) + (f"; key usage: {_value(usage)}" if usage else "")
 
 
 def _key(key: Any) -> str:
-    match key:
-        case rsa.RSAPublicKey():
-            return f"RSA, {key.key_size} bits, exponent {key.public_numbers().e}"
-        case ec.EllipticCurvePublicKey():
-            return f"elliptic curve {key.curve.name}"
-        case None:
-            return "can't be read"
-    return type(key).__name__.removesuffix("PublicKey")
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA, {key.key_size} bits, exponent {key.public_numbers().e}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"elliptic curve {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey") if key else "can't be read"
 
 
 def _signature(one: Reading) -> str:
@@ -310,13 +298,10 @@ def _directory(one: Reading, part: str) -> str:
 def _value(value: Any) -> str:
     match value:
         case x509.SubjectAlternativeName() | x509.IssuerAlternativeName():
-            texts = (
-                (type(name).__name__, getattr(name.value, "rfc4514_string", name.value.__str__)())
-                for name in value
-            )
-            return ", ".join(f"{kind} {text}" for kind, text in texts)
+            return ", ".join(f"{type(name).__name__} {spelled_out(name)}" for name in value)
         case x509.KeyUsage():
-            return _usage(value)
+            allowed = (name for name, flag in _USAGES.items() if getattr(value, flag))
+            return ", ".join(allowed) or "nothing"
         case x509.ExtendedKeyUsage():
             return ", ".join(purpose._name for purpose in value)
         case x509.BasicConstraints():
