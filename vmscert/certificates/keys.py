@@ -40,45 +40,27 @@ _AES_256_CBC = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
 
 @asn1.sequence
-class _Prf:
+class _Algorithm:  # AlgorithmIdentifier, RFC 5280 section 4.1.1.2
     algorithm: ObjectIdentifier
-    parameters: asn1.Null
+    parameters: asn1.TLV
 
 
 @asn1.sequence
 class _Pbkdf2Parameters:
     salt: bytes
     iterations: int
-    prf: _Prf
-
-
-@asn1.sequence
-class _Kdf:
-    algorithm: ObjectIdentifier
-    parameters: _Pbkdf2Parameters
-
-
-@asn1.sequence
-class _Encryption:
-    algorithm: ObjectIdentifier
-    iv: bytes
+    prf: _Algorithm
 
 
 @asn1.sequence
 class _Pbes2Parameters:
-    kdf: _Kdf
-    encryption: _Encryption
-
-
-@asn1.sequence
-class _Pbes2:
-    algorithm: ObjectIdentifier
-    parameters: _Pbes2Parameters
+    kdf: _Algorithm
+    encryption: _Algorithm
 
 
 @asn1.sequence
 class _EncryptedPrivateKeyInfo:
-    algorithm: _Pbes2
+    algorithm: _Algorithm
     data: bytes
 
 
@@ -96,22 +78,26 @@ def encrypt_key(key: RSAPrivateKey | Ed25519PrivateKey, password: str) -> bytes:
     """Return the key as PEM `ENCRYPTED PRIVATE KEY`: PBES2, PBKDF2-SHA256, AES-256 (RFC 8018)."""
     salt, iv = os.urandom(16), os.urandom(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(check_password(password).encode())
-    prf = _Prf(algorithm=_HMAC_SHA256, parameters=asn1.Null())
+    prf = _algorithm(_HMAC_SHA256, asn1.Null())
     rounds = _Pbkdf2Parameters(salt=salt, iterations=ROUNDS, prf=prf)
     parameters = _Pbes2Parameters(
-        kdf=_Kdf(algorithm=_PBKDF2, parameters=rounds),
-        encryption=_Encryption(algorithm=_AES_256_CBC, iv=iv),
+        kdf=_algorithm(_PBKDF2, rounds), encryption=_algorithm(_AES_256_CBC, iv)
     )
     padder = padding.PKCS7(8 * len(iv)).padder()
     padded = padder.update(clear_key(key)) + padder.finalize()
     encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
     info = _EncryptedPrivateKeyInfo(
-        algorithm=_Pbes2(algorithm=_PBES2, parameters=parameters),
+        algorithm=_algorithm(_PBES2, parameters),
         data=encryptor.update(padded) + encryptor.finalize(),
     )
     lines = wrap(b64encode(asn1.encode_der(info)).decode("ascii"), 64)
     label = "ENCRYPTED PRIVATE KEY"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
+
+
+def _algorithm(oid: ObjectIdentifier, parameters: Any) -> _Algorithm:
+    written = asn1.decode_der(asn1.TLV, asn1.encode_der(parameters))
+    return _Algorithm(algorithm=oid, parameters=written)
 
 
 def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
