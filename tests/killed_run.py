@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from vmscert import files
-from vmscert.certificates import authority, fleet, keyfile
+from vmscert.certificates import authority
+from vmscert.certificates import keys as key_file
 from vmscert.certificates.authority import Issued
 from vmscert.changes.change import begin
 from vmscert.changes.record import close
@@ -26,8 +27,8 @@ def run(folder, table, at, keys, passwords, die_at=0, writes=None):
     """Rehearse the site in this folder; die in the middle of write `die_at`, counted from 1."""
     made = iter([load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
                  for der in keys] * 9)  # fmt: skip
-    authority.new_key = fleet.new_key = lambda _bits: next(made)
-    keyfile.ROUNDS = 10
+    authority.new_key = lambda _bits: next(made)
+    key_file.ROUNDS = 10
     simulate.read_pfx = lambda pfx, _password: _beside(folder, pfx)
     files.os.fsync = _mortal(die_at, writes)
     os.environ.update(passwords)

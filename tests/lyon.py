@@ -61,11 +61,11 @@ def secrets(monkeypatch):
     """Let runs find their passwords, and cost less than they should."""
     monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)
     monkeypatch.setenv("VMSCERT_PFX_PASSWORD", PFX_PASSWORD)
-    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 10)
+    monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 10)
     monkeypatch.setattr("vmscert.runbooks.succession.ROOT", QUICK)
     made = count()
     monkeypatch.setattr(
-        "vmscert.certificates.fleet.new_key", lambda _bits: key(f"server {next(made)}")
+        "vmscert.certificates.authority.new_key", lambda _bits: key(f"server {next(made)}")
     )
 
 

@@ -14,7 +14,7 @@ _HOMES = {
     "notebook.timemachine": "time_machine",
     "certificates.authority": (
         "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority read_pfx request "
-        "thumbprint"
+        "thumbprint issue_all"
     ),
     "notebook.board": "board_form",
     "runbooks.changeplans": "plan_change",
@@ -29,7 +29,6 @@ _HOMES = {
     "checks.expiry": "Due Sight due",
     "notebook.explorer": "Explorer explore",
     "practice.faults": "GALLERY Lab fault healthy",
-    "certificates.fleet": "issue_all",
     "notebook.forms": "error_box look_form show_look sieve",
     "changes.job": "Job",
     "pictures.ladder": "ladder",
@@ -82,7 +81,7 @@ _HOMES = {
     "certificates.symptoms": "Explanation explain",
     "network.targets": "Target read_targets site_targets",
     "pictures.path": "heat_map path_picture",
-    "certificates.teaching": "is_teaching teaching_key",
+    "certificates.keys": "is_teaching teaching_key",
     "network.tls": "Handshake handshake",
     "certificates.diagnosis": "Diagnosis diagnose",
     "findings": "RULES Check Finding Rule",

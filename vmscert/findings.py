@@ -72,6 +72,7 @@ def finding_of(code: str, where: str, detail: str, case: str = "", severity: str
 
 
 def clients(case: str, verdict: str) -> tuple[str, ...]:
+    """Return the clients of which this was seen in a case: "refuses" or "accepts"."""
     return tuple(client for client, found in _CASES.get(case, {}).items() if found == verdict)
 
 

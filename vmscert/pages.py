@@ -111,6 +111,4 @@ def _templates() -> "Environment":
 
 def _image(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     """A picture of ours as it is, of any other its words: the page asks nobody for it."""
-    words = escape(tokens[index].content)
-    picture = env["pictures"].get(tokens[index].attrs["src"])
-    return picture if picture is not None else words
+    return env["pictures"].get(tokens[index].attrs["src"], escape(tokens[index].content))

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from measure import seconds, side_by_side
 
-from vmscert.certificates.fleet import issue_all
+from vmscert.certificates.authority import issue_all
 from vmscert.records.folder import Records
 
 pytestmark = pytest.mark.benchmark

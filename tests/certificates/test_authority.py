@@ -30,7 +30,7 @@ from vmscert.certificates.authority import (
     request,
     subject_names,
 )
-from vmscert.certificates.keyfile import clear_key
+from vmscert.certificates.keys import clear_key
 from vmscert.names import is_address, parse_name
 from vmscert.network.tls import handshake
 

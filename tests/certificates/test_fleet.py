@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from vmscert.certificates.authority import SERVER, is_signed_by
-from vmscert.certificates.fleet import issue_all
-from vmscert.certificates.keyfile import clear_key
+from vmscert.certificates.authority import SERVER, is_signed_by, issue_all
+from vmscert.certificates.keys import clear_key
 
 ORDERS = {f"rec-{n}": (f"rec-{n}.lyon.local", f"rec-{n}", f"10.0.0.{n}") for n in (3, 1, 2)}
 

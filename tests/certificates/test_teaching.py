@@ -13,7 +13,7 @@ from vmscert.certificates.authority import (
     new_key,
     request,
 )
-from vmscert.certificates.teaching import MARK, WORDS, is_teaching, teaching_key
+from vmscert.certificates.keys import MARK, WORDS, is_teaching, teaching_key
 from vmscert.checks.site import check_ca, check_site
 from vmscert.facts import DATA
 from vmscert.lessons.exercises import AT, lesson_ca, lesson_server

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import NameOID
 
 from vmscert.certificates.authority import QUICK, Authority, Issued, create_authority
-from vmscert.certificates.keyfile import clear_key
+from vmscert.certificates.keys import clear_key
 from vmscert.network.reach import connect
 from vmscert.network.servers import LOOPBACK, Loopback, greeting
 from vmscert.network.tls import Handshake, client_context, handshake, server_context

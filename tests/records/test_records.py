@@ -23,7 +23,7 @@ from vmscert.certificates.authority import (
     request,
     thumbprint,
 )
-from vmscert.certificates.keyfile import clear_key
+from vmscert.certificates.keys import clear_key
 from vmscert.changes.job import Job
 from vmscert.changes.record import record_problems
 from vmscert.cli import main as cli
@@ -63,7 +63,7 @@ def folder(tmp_path):
 @pytest.fixture
 def lyon(folder, ca, monkeypatch):
     """A folder with a CA and a certificate for rec-1."""
-    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 10)
+    monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 10)
     folder.save_authority(ca, CA_PASSWORD, AT)
     return folder
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import lyon
 import pytest
 
-from vmscert.certificates.keyfile import check_password
+from vmscert.certificates.keys import check_password
 from vmscert.notebook import passwords
 from vmscert.notebook.passwords import Password, new_password, pfx_password
 

@@ -134,7 +134,7 @@ def public_keys(job):
 
 def test_no_two_certificates_share_a_key_not_even_after_renewal(tmp_path, monkeypatch):
     lyon.secrets(monkeypatch)
-    monkeypatch.setattr("vmscert.certificates.fleet.new_key", new_key)
+    monkeypatch.setattr("vmscert.certificates.authority.new_key", new_key)
     site = replace(lyon.SITE, hosts=(lyon.MS, replace(lyon.REC, enrolment="pfx"), lyon.PC))
     job = lyon.open_lyon(tmp_path / "records", site=site)
     renew_certificates(job, ["ms", "rec-1"], lyon.PFX_PASSWORD)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job, records_folder
 from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
 from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read

@@ -5,12 +5,13 @@ what real TLS clients accept; each carries its reason.
 """
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -20,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.certificates.keyfile import decrypt_key, encrypt_key
-from vmscert.certificates.teaching import WORDS, is_teaching
+from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
+from vmscert.certificates.reading import Reading
 from vmscert.names import parse_name
 
 # Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
@@ -94,9 +95,8 @@ class Issued:
     @property
     def friendly_name(self) -> str:
         """The label that Windows and Server Configurator show in their lists."""
-        end = self.certificate.not_valid_after_utc
         name = self.names[0] if self.names else self.certificate.subject.rfc4514_string()
-        return f"VMS {name} until {end:%Y-%m-%d}"
+        return f"VMS {name} until {self.certificate.not_valid_after_utc:%Y-%m-%d}"
 
     @property
     def capped(self) -> bool:
@@ -160,7 +160,7 @@ class Authority:
         at: datetime,
         profile: Profile = SERVER,
         key: rsa.RSAPrivateKey | None = None,
-        serial: int | None = None,
+        serial: int = 0,
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
 
@@ -170,7 +170,6 @@ class Authority:
         is one for teaching, too.
         """
         key = key or new_key(profile.key_bits)
-        self._refuse_teaching(key.public_key())
         certificate = self._certificate(names, key.public_key(), at, profile, serial)
         return Issued(certificate, key, self.issued.chain)
 
@@ -187,11 +186,9 @@ class Authority:
         the request, and nothing else of it. Raises ValueError when the request's signature, key
         or names are not acceptable; the sentence lists every name that is not allowed.
         """
-        names = tuple(allowed)
-        public_key = _acceptable_key(csr)
-        self._refuse_teaching(public_key)
+        names, public_key = tuple(allowed), _acceptable_key(csr)
         _refuse_strangers(csr, names)
-        certificate = self._certificate(names, public_key, at, profile, None)
+        certificate = self._certificate(names, public_key, at, profile)
         return Issued(certificate, None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
@@ -205,24 +202,21 @@ class Authority:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
         return encrypt_key(self.key, password)
 
-    def _refuse_teaching(self, public_key: rsa.RSAPublicKey) -> None:
-        if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
-            raise ValueError(
-                "This key is for lessons: anybody can derive its private half. Make a new one"
-            )
-
     def _certificate(
         self,
         names: Iterable[str],
         public_key: rsa.RSAPublicKey,
         at: datetime,
         profile: Profile,
-        serial: int | None,
+        serial: int = 0,
     ) -> x509.Certificate:
-        general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
-        if not general:
+        if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
+            raise ValueError(
+                "This key is for lessons: anybody can derive its private half. Make a new one"
+            )
+        subject, alternatives = _server_names(names, public_key)
+        if not list(alternatives):
             raise ValueError("A server certificate needs at least one name: none was given")
-        subject = _marked(_server_subject(general), public_key)
         born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         if not born <= _aware(at) < last:
             raise ValueError(
@@ -231,15 +225,14 @@ class Authority:
             )
         start = max(_aware(at) - BACKDATE, born)
         end = min(start + timedelta(days=profile.days), last)
-        number = serial or x509.random_serial_number()
         builder = x509.CertificateBuilder(
-            self.certificate.subject, subject, public_key, number, start, end
+            *(self.certificate.subject, subject, public_key),
+            *(serial or x509.random_serial_number(), start, end),
         )
         # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
-        builder = builder.add_extension(x509.SubjectAlternativeName(general), not list(subject))
-        return _with_profile(builder, profile, public_key, self.certificate).sign(
-            self.key, hashes.SHA256()
-        )
+        builder = builder.add_extension(alternatives, not list(subject))
+        builder = _with_profile(builder, profile, public_key, self.certificate)
+        return builder.sign(self.key, hashes.SHA256())
 
 
 def create_authority(
@@ -247,7 +240,7 @@ def create_authority(
     at: datetime,
     profile: Profile = ROOT,
     key: rsa.RSAPrivateKey | None = None,
-    serial: int | None = None,
+    serial: int = 0,
 ) -> Authority:
     """Create a root CA: a new key unless given, and a certificate that it signs itself.
 
@@ -257,14 +250,14 @@ def create_authority(
     if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name.strip())])
-    subject = _marked(subject, key.public_key())
-    start = _aware(at) - BACKDATE
-    end = start + timedelta(days=profile.days)
-    number = serial or x509.random_serial_number()
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), number, start, end)
-    certificate = _with_profile(builder, profile, key.public_key(), None).sign(key, hashes.SHA256())
-    return Authority(Issued(certificate, key))
+    public_key, start = key.public_key(), _aware(at) - BACKDATE
+    subject = _subject([name.strip()], public_key)
+    builder = x509.CertificateBuilder(
+        *(subject, subject, public_key, serial or x509.random_serial_number()),
+        *(start, start + timedelta(days=profile.days)),
+    )
+    builder = _with_profile(builder, profile, public_key, None)
+    return Authority(Issued(builder.sign(key, hashes.SHA256()), key))
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
@@ -272,16 +265,14 @@ def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> A
 
     A teaching CA is refused: it must never become a site's.
     """
-    issued = Issued(
-        x509.load_der_x509_certificate(certificate), decrypt_key(encrypted_key, password)
-    )
-    authority = Authority(issued)
+    key = decrypt_key(encrypted_key, password)
+    authority = Authority(Issued(x509.load_der_x509_certificate(certificate), key))
     if is_teaching(authority.certificate.public_key()):
         raise ValueError(
             f"{authority.name!r} is a CA for lessons: anybody can derive its private key. Create "
             "the site's own CA (11-create-the-ca-certificate)"
         )
-    if authority.key.public_key() != authority.certificate.public_key():
+    if key.public_key() != authority.certificate.public_key():
         raise ValueError(f"The key file does not belong to the certificate of {authority.name!r}")
     return authority
 
@@ -298,11 +289,9 @@ def request(
 ) -> tuple[x509.CertificateSigningRequest, rsa.RSAPrivateKey]:
     """Return a certificate signing request (RFC 2986) for these names, and the key it is for."""
     key = key or new_key(SERVER.key_bits)
-    general = [_general_name(name) for name in dict.fromkeys(map(parse_name, names))]
-    subject = _marked(_server_subject(general), key.public_key())
+    subject, alternatives = _server_names(names, key.public_key())
     builder = x509.CertificateSigningRequestBuilder(subject)
-    builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
-    return builder.sign(key, hashes.SHA256()), key
+    return builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256()), key
 
 
 def subject_names(signed: x509.Certificate | x509.CertificateSigningRequest) -> tuple[str, ...]:
@@ -317,11 +306,10 @@ def subject_names(signed: x509.Certificate | x509.CertificateSigningRequest) -> 
 @lru_cache(maxsize=1 << 14)  # of few CAs and many computers the same is asked again and again
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Tell whether the issuer's key really signed this certificate."""
-    try:
+    with suppress(InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
-        return False
-    return True
+        return True
+    return False
 
 
 @lru_cache(maxsize=8192)
@@ -334,22 +322,26 @@ def thumbprint(certificate: x509.Certificate) -> str:
     return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
 
 
-def _general_name(name) -> x509.GeneralName:
-    return x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(ip_address(name))
+def _server_names(
+    names: Iterable[str], public_key: rsa.RSAPublicKey
+) -> tuple[x509.Name, x509.SubjectAlternativeName]:
+    """The subject: the first name that fits, an IP address only if no DNS name is there; and all.
 
-
-def _server_subject(names: list[x509.GeneralName]) -> x509.Name:
-    """The first name that fits a common name; IP addresses only if there is no DNS name."""
-    texts = [str(name.value) for name in sorted(names, key=lambda n: isinstance(n, x509.IPAddress))]
+    Names as people write them; each once.
+    """
+    parsed = list(dict.fromkeys(map(parse_name, names)))
+    texts = map(str, sorted(parsed, key=lambda name: not isinstance(name, str)))
     fitting = [text for text in texts if len(text) <= LONGEST_COMMON_NAME][:1]
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text) for text in fitting])
+    general = [x509.DNSName(n) if isinstance(n, str) else x509.IPAddress(n) for n in parsed]
+    return _subject(fitting, public_key), x509.SubjectAlternativeName(general)
 
 
-def _marked(subject: x509.Name, public_key: rsa.RSAPublicKey) -> x509.Name:
-    """Let the subject of a teaching key say what it is; nobody shall take it for a real one."""
-    if not is_teaching(public_key):
-        return subject
-    return x509.Name([*subject, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS)])
+def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.Name:
+    """A subject; that of a teaching key says what it is, so that nobody takes it for a real one."""
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, text) for text in common_names]
+    if is_teaching(public_key):
+        parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, WORDS))
+    return x509.Name(parts)
 
 
 def _with_profile(
@@ -360,25 +352,15 @@ def _with_profile(
 ) -> x509.CertificateBuilder:
     """Add the extensions that the profile names; without an issuer the certificate is a root."""
     own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    issuer_id = _key_identifier(issuer) if issuer else own_id
     usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
-    extended = profile.extended_key_usage
-    authority_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id)
+    # Computed when an old script forgot to write one into the issuer.
+    issuer_id = Reading(issuer).key_id if issuer else own_id.digest
     builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
-    builder = builder.add_extension(usage, critical=True)
-    builder = builder.add_extension(own_id, critical=False)
+    builder = builder.add_extension(usage, critical=True).add_extension(own_id, critical=False)
+    authority_id = x509.AuthorityKeyIdentifier(issuer_id, None, None)
     builder = builder.add_extension(authority_id, critical=False)
+    extended = profile.extended_key_usage
     return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
-
-
-def _key_identifier(issuer: x509.Certificate) -> x509.SubjectKeyIdentifier:
-    """The issuer's own identifier; computed when an old script forgot to write one."""
-    try:
-        return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        public_key = issuer.public_key()
-        assert isinstance(public_key, rsa.RSAPublicKey)
-        return x509.SubjectKeyIdentifier.from_public_key(public_key)
 
 
 def _aware(at: datetime) -> datetime:
@@ -406,14 +388,12 @@ def _pfx_encryption(password: str, encryption: str) -> serialization.KeySerializ
 
 def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
     try:
-        public_key = csr.public_key()
-        signed = csr.is_signature_valid
+        public_key, signed = csr.public_key(), csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise ValueError(f"The request can't be read: {error}. Make it again") from None
     if not signed:
-        raise ValueError(
-            "The request's signature is wrong: it was changed on the way. Make it again"
-        )
+        text = "The request's signature is wrong: it was changed on the way. Make it again"
+        raise ValueError(text)
     if not isinstance(public_key, rsa.RSAPublicKey):
         raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
     if public_key.key_size < SERVER.key_bits or public_key.public_numbers().e < 65537:
@@ -430,18 +410,18 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
         wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
-    known = {str(parse_name(name)) for name in allowed}
-    strangers = []
-    for name in dict.fromkeys(wanted):
-        with suppress(ValueError):
-            if str(parse_name(name)) in known:
-                continue
-        strangers.append(name)
-    if strangers:
+    known = set(map(parse_name, allowed))
+    if strangers := [name for name in dict.fromkeys(wanted) if _parsed(name) not in known]:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
+
+
+def _parsed(name: str) -> object:
+    with suppress(ValueError):
+        return parse_name(name)
+    return None
 
 
 def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
@@ -453,3 +433,25 @@ def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
     if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
     return Issued(certificate, key, issuers)
+
+
+def issue_all(
+    authority: Authority,
+    orders: Mapping[str, Sequence[str]],
+    at: datetime,
+    *,
+    profile: Profile = SERVER,
+) -> Iterator[tuple[str, Issued]]:
+    """Yield (host, certificate with its own new key) for every host → names, in their order.
+
+    Keys are nearly all of the work, and cryptography makes them outside Python's lock: one thread
+    for each core.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        keys = [pool.submit(new_key, profile.key_bits) for _ in orders]
+        try:
+            for (host, names), key in zip(orders.items(), keys, strict=True):
+                yield host, authority.issue(*names, at=at, profile=profile, key=key.result())
+        finally:  # whoever stops early does not wait for keys that nobody wants
+            for key in keys:
+                key.cancel()

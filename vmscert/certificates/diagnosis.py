@@ -3,16 +3,16 @@
 RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they differ from it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
-from itertools import islice, pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import (
     AuthorityInformationAccessOID,
     ExtendedKeyUsageOID,
@@ -20,10 +20,17 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
-from vmscert.certificates.extensions import called
-from vmscert.certificates.paths import Path, Question, Reading, moment, plain, points_at
+from vmscert.certificates.paths import Path, Question, points_at
+from vmscert.certificates.reading import (
+    Reading,
+    allowing,
+    called,
+    folded,
+    moment,
+    plain,
+    spelled_out,
+)
 from vmscert.certificates.revocation import RevocationList, revocations
-from vmscert.certificates.subtrees import allowing, folded
 from vmscert.findings import Finding, clients, finding_of
 from vmscert.names import parse_name
 
@@ -37,6 +44,7 @@ _BELOW_A_ROOT = (
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
 _HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
 _KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
+_MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
 
@@ -55,17 +63,12 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the diagnosis ready for JSON; certificates as label and SHA-256."""
-        return {
-            "trusted": self.trusted,
-            "path": [
-                {
-                    "label": Reading(one).label,
-                    "sha256": sha256(one.public_bytes(Encoding.DER)).hexdigest(),
-                }
-                for one in self.path
-            ],
-            "findings": [finding.as_dict() for finding in self.findings],
-        }
+        path = [
+            {"label": Reading(one).label, "sha256": one.fingerprint(SHA256()).hex()}
+            for one in self.path
+        ]
+        findings = [finding.as_dict() for finding in self.findings]
+        return {"trusted": self.trusted, "path": path, "findings": findings}
 
 
 def diagnose(
@@ -91,10 +94,16 @@ def diagnose(
         return Diagnosis(False, (), (nothing,))
     paths = list(question.paths())  # those that end nowhere only if no other is there
     paths = [path for path in paths if path.anchored] or paths
-    judged = [(path, _findings(path)) for path in paths[:_MOST_PATHS]]
-    path, findings = min(judged, key=_how_bad)
-    trusted = path.anchored and not any(finding.severity == "bad" for finding in findings)
-    return Diagnosis(trusted, tuple(one.certificate for one in path.steps), findings)
+    judged = []
+    for path in paths[:_MOST_PATHS]:
+        found = dict.fromkeys(finding for rule in _PATH_RULES for finding in rule(path))
+        bad = sum(finding.severity == "bad" for finding in found)
+        length = len(path.steps) if path.anchored else -len(path.steps)
+        judged.append(((bad, len(found), length), path, found))
+    (bad, *_), path, found = min(judged, key=lambda one: one[0])
+    findings = tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
+    certificates = tuple(one.certificate for one in path.steps)
+    return Diagnosis(path.anchored and not bad, certificates, findings)
 
 
 def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
@@ -102,17 +111,6 @@ def ends_soon(host: str, end: datetime, at: datetime) -> Iterator[Finding]:
     if timedelta(0) <= end - at <= timedelta(days=WARNING):
         text = f"the certificate on {host} ends on {end:%Y-%m-%d}, in {(end - at).days} days"
         yield Finding("expires-soon", host, text)
-
-
-def _findings(path: Path) -> tuple[Finding, ...]:
-    found = dict.fromkeys(finding for rule in _PATH_RULES for finding in rule(path))
-    return tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
-
-
-def _how_bad(judged: tuple[Path, tuple[Finding, ...]]) -> tuple[int, int, int]:
-    path, findings = judged
-    bad = sum(finding.severity == "bad" for finding in findings)
-    return bad, len(findings), len(path.steps) * (1 if path.anchored else -1)
 
 
 # The rules, the main causes first. Each takes a path and yields what breaks it.
@@ -140,29 +138,24 @@ def _ending(path: Path) -> Iterator[Finding]:
     elif top is path.leaf and top.self_signed:
         yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
     elif namesakes:
-        yield _recreated(top, namesakes)
-    elif top.self_signed:
-        detail = f"the client does not trust the root {top.label}"
-        yield finding_of("untrusted-root", "root", detail, "untrusted root")
-    elif path.question.issuers(top):
-        detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
-        yield finding_of("untrusted-root", "root", detail, "untrusted root")
-    elif _stands_below_a_root(path):
+        held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
+        used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
+        detail = (
+            f"{top.label} was signed by {wanted} with the key {used or '(not named)'}, but the "
+        )
+        detail += f"client trusts one of that name with the key {held}"
+        case = "root of the same name with another key"
+        yield finding_of("root-recreated", "root", detail, case)
+    elif not top.self_signed and not path.question.issuers(top) and _stands_below_a_root(path):
         detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
         yield finding_of("missing-intermediate", "intermediate", detail)
     else:
         detail = f"{top.label} was issued by {wanted}, which the client does not trust"
+        if top.self_signed:
+            detail = f"the client does not trust the root {top.label}"
+        elif path.question.issuers(top):
+            detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
         yield finding_of("untrusted-root", "root", detail, "untrusted root")
-
-
-def _recreated(top: Reading, namesakes: list[Reading]) -> Finding:
-    held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
-    used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
-    detail = (
-        f"{top.label} was signed by {top.issuer_label} with the key {used or '(not named)'}, but "
-        f"the client trusts one of that name with the key {held}"
-    )
-    return finding_of("root-recreated", "root", detail, "root of the same name with another key")
 
 
 def _stands_below_a_root(path: Path) -> bool:
@@ -223,29 +216,24 @@ def _naming(path: Path) -> Iterator[Finding]:
     try:
         asked = parse_name(name)
     except ValueError as error:
-        yield finding_of(
-            "name-mismatch", "leaf", f"no certificate can be for {name[:64]!r}: {error}"
-        )
+        text = f"no certificate can be for {name[:64]!r}: {error}"
+        yield finding_of("name-mismatch", "leaf", text)
         return
-    if not isinstance(asked, str) and x509.IPAddress(asked) in leaf.general_names:
+    if isinstance(asked, str):
+        # A wildcard stands for exactly the left-most label; OpenSSL refuses one above a single
+        # label, such as *.local.
+        parent = asked.partition(".")[2]
+        fitting = {asked, f"*.{parent}"} if "." in parent else {asked}
+        if not fitting.isdisjoint(leaf.names):
+            return
+        if not leaf.names and not fitting.isdisjoint(map(str.lower, leaf.common_names)):
+            who = ", ".join(clients("CN only", "accepts"))
+            text = f"has {plain(name)} only as common name, which {who} still read"
+            yield path.fault("no-san", leaf, text, "CN only")
+            return
+    elif x509.IPAddress(asked) in leaf.general_names:
         return
-    if _matches(leaf.names, asked):
-        return
-    if not leaf.names and _matches([text.lower() for text in leaf.common_names], asked):
-        who = ", ".join(clients("CN only", "accepts"))
-        text = f"has {plain(name)} only as common name, which {who} still read"
-        yield path.fault("no-san", leaf, text, "CN only")
-    else:
-        yield _mismatch(path, asked)
-
-
-def _matches(offered: Iterable[str], asked: Any) -> bool:
-    """Whether a DNS name is offered, or a wildcard for exactly its left-most label."""
-    if not isinstance(asked, str):
-        return False
-    parent = asked.partition(".")[2]
-    # A wildcard above a single label, such as *.local, is refused by OpenSSL.
-    return asked in offered or ("." in parent and f"*.{parent}" in offered)
+    yield _mismatch(path, asked)
 
 
 def _mismatch(path: Path, asked: Any) -> Finding:
@@ -271,9 +259,8 @@ def _purpose(path: Path) -> Iterator[Finding]:
             yield path.fault("wrong-eku", one, f"is for {listed}, not for serverAuth", case)
         elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
             case = "EKU any" if one is path.leaf else "EKU any in a CA"
-            yield path.fault(
-                "wrong-eku", one, "is for any use, but not for serverAuth by name", case
-            )
+            text = "is for any use, but not for serverAuth by name"
+            yield path.fault("wrong-eku", one, text, case)
 
 
 def _leaf_key_usage(path: Path) -> Iterator[Finding]:
@@ -305,7 +292,7 @@ def _authority(path: Path) -> Iterator[Finding]:
 
 def _lengths(path: Path) -> Iterator[Finding]:
     below = 0
-    for issuer in path.issuers:
+    for issuer in path.steps[1:]:
         limit = getattr(issuer.get(x509.BasicConstraints), "path_length", None)
         if limit is not None and below > limit:
             text = f"allows {limit} CAs below it, and there are {below}"
@@ -325,9 +312,9 @@ def _constraints(path: Path) -> Iterator[Finding]:
         for one in path.steps[:place]:
             if one is not path.leaf and one.subject == one.issuer:
                 continue  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
-            if outside := [n.value for n in _constrained(one, one is path.leaf) if not allows(n)]:
-                told = (v.rfc4514_string() if isinstance(v, x509.Name) else str(v) for v in outside)
-                text = f"may not issue for {', '.join(map(plain, islice(told, 3)))}, as in "
+            if outside := [n for n in _constrained(one, one is path.leaf) if not allows(n)]:
+                told = ", ".join(plain(spelled_out(name)) for name in outside[:3])
+                text = f"may not issue for {told}, as in "
                 case = "name outside the root's nameConstraints" if issuer is path.top else ""
                 yield path.fault("name-constraint", issuer, text + one.label, case)
 
@@ -337,7 +324,9 @@ def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
     alternatives = list(one.get(x509.SubjectAlternativeName) or ())
     yield from alternatives
     if not any(isinstance(name, x509.RFC822Name) for name in alternatives):
-        yield from one.mailboxes
+        # Where old certificates carry mail addresses.
+        texts = filter(_MAILBOX.fullmatch, one.named(NameOID.EMAIL_ADDRESS))
+        yield from map(x509.RFC822Name, texts)
     if one.subject:
         yield x509.DirectoryName(one.certificate.subject)
     if is_leaf and not one.names:
@@ -375,7 +364,7 @@ def _criticals(path: Path) -> Iterator[Finding]:
             yield path.fault("unknown-critical-extension", one, text)
 
 
-def _order(path: Path) -> Iterator[Finding]:
+def _misplaced(path: Path) -> Iterator[Finding]:
     sent = path.question.presented
     places = [sent.index(one) for one in path.steps if one in sent]
     if places[0]:
@@ -385,23 +374,20 @@ def _order(path: Path) -> Iterator[Finding]:
         order = ", ".join(str(place + 1) for place in places)
         text = f"is followed by its issuers out of order: they came as {order}"
         yield path.fault("chain-order", path.leaf, text)
-
-
-def _leaf_is_ca(path: Path) -> Iterator[Finding]:
     if path.leaf.is_ca:
         yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
 
 
 def _untidy(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        for text, case in _departures(one, one is path.leaf):
-            yield path.fault("profile", one, text, case)
+        told = _departures(one, one is path.leaf)
         if one.readable and one.certificate.version is x509.Version.v3:
-            yield from _missing_extensions(path, one)
+            told = chain(told, _missing_extensions(path, one))
+        for text, case in told:
+            yield path.fault("profile", one, text, case)
     for child, issuer in pairwise(path.steps):
-        serial = getattr(
-            child.get(x509.AuthorityKeyIdentifier), "authority_cert_serial_number", None
-        )
+        written = child.get(x509.AuthorityKeyIdentifier)
+        serial = written and written.authority_cert_serial_number
         wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
         if wrong_key or serial not in (None, issuer.serial):
             text = f"names another key or certificate of its issuer than {issuer.label} has"
@@ -433,34 +419,19 @@ def _departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
         yield "has name constraints, which belong into a CA", "name constraints in a leaf"
 
 
-def _missing_extensions(path: Path, one: Reading) -> Iterator[Finding]:
+def _missing_extensions(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
     root = one.self_signed or one in path.question.anchors
     if not (root or one.get(x509.AuthorityKeyIdentifier)):
         case = "leaf without AKI" if one is path.leaf else "intermediate without AKI"
-        yield path.fault("profile", one, "has no authority key identifier", case)
+        yield "has no authority key identifier", case
     if one is not path.leaf and one.is_ca:
         if not one.get(x509.SubjectKeyIdentifier):
-            yield path.fault("profile", one, "has no subject key identifier", "CA without SKI")
+            yield "has no subject key identifier", "CA without SKI"
         if not one.get(x509.KeyUsage):
-            case = "root without keyUsage" if one is path.top else ""
-            yield path.fault("profile", one, "has no key usage", case)
+            yield "has no key usage", "root without keyUsage" if one is path.top else ""
 
 
 _PATH_RULES = (
-    _malformed,
-    _ending,
-    _signatures,
-    revocations,
-    _validity,
-    _naming,
-    _purpose,
-    _leaf_key_usage,
-    _authority,
-    _lengths,
-    _constraints,
-    _strength,
-    _criticals,
-    _order,
-    _leaf_is_ca,
-    _untidy,
-)
+    _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _leaf_key_usage,
+    _authority, _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
+)  # fmt: skip

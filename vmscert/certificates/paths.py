@@ -3,239 +3,24 @@
 Nothing here judges; nothing here raises for what a certificate holds, or takes long over a maze.
 """
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, cached_property, lru_cache
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from vmscert.certificates.extensions import Unreadable, read_extensions, reason
-from vmscert.certificates.subtrees import Folded, allowing, folded
+from vmscert.certificates.reading import Folded, Reading, allowing
 from vmscert.findings import Finding, finding_of
 
 # Bounds of the search, far above any honest set of certificates.
 _MOST_STEPS = 1000  # certificates looked at, over all paths
 _MOST_VISITS = 3  # of one certificate, each by another way
-_LONGEST_TEXT = 64  # letters of a name in a sentence
 _MOST_CHECKS = 400  # signature checks, in units of one RSA 4096 check
-
-_MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
-_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-_FORGEABLE = (hashes.MD5, hashes.SHA1)
-# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
-_KNOWN = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.POLICY_MAPPINGS,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
-
-
-class Reading:
-    """One certificate's parts, each read when first asked for, None if it can't be read.
-
-    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
-    A certificate is read once for all who ask: a site asks for the same ones again and again.
-    """
-
-    certificate: x509.Certificate
-    broken: dict[str, Unreadable]
-
-    @lru_cache(maxsize=4096)
-    def __new__(cls, certificate: x509.Certificate) -> "Reading":
-        made = super().__new__(cls)
-        made.certificate, made.broken = certificate, {}
-        return made
-
-    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
-        try:
-            return read(self.certificate)
-        except Exception as error:
-            self.broken[part] = Unreadable(reason(error))
-            return None
-
-    @cached_property
-    def subject(self) -> Folded | None:
-        return self._read("subject", lambda one: folded(one.subject))
-
-    @cached_property
-    def issuer(self) -> Folded | None:
-        return self._read("issuer", lambda one: folded(one.issuer))
-
-    @cached_property
-    def serial(self) -> int:
-        with catch_warnings():
-            simplefilter("ignore")  # pyca warns of a number that is not positive
-            return self.certificate.serial_number
-
-    @cached_property
-    def validity(self) -> tuple[datetime, datetime] | None:
-        return self._read(
-            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
-        )
-
-    @cached_property
-    def key(self) -> Any:
-        return self._read("public key", lambda one: one.public_key())
-
-    @cached_property
-    def spki(self) -> bytes:
-        """The subjectPublicKeyInfo, which tells two keys apart."""
-        public = PublicFormat.SubjectPublicKeyInfo
-        return self.key.public_bytes(Encoding.DER, public) if self.key else b""
-
-    @cached_property
-    def signature_hash(self) -> Any:
-        """The hash of the signature, None if it needs none, or the OID of an unknown algorithm."""
-
-        def hash_or_oid(one: x509.Certificate) -> Any:
-            try:
-                return one.signature_hash_algorithm
-            except UnsupportedAlgorithm:
-                return one.signature_algorithm_oid
-
-        return self._read("signature algorithm", hash_or_oid)
-
-    @cached_property
-    def extensions(self) -> Mapping[x509.ObjectIdentifier, x509.Extension]:
-        found, trouble = self._read("extensions", read_extensions) or ({}, {})
-        self.broken.update(trouble)
-        return found
-
-    def get(self, kind: Any) -> Any:
-        """Return the value of an extension, None if the certificate does not have it."""
-        extension = self.extensions.get(kind.oid)
-        return extension.value if extension else None
-
-    @cached_property
-    def readable(self) -> bool:
-        """Whether an extension that is not there is really missing."""
-        _ = self.extensions
-        return not any(
-            part.startswith("extension") and trouble.needed for part, trouble in self.broken.items()
-        )
-
-    @cached_property
-    def trouble(self) -> Mapping[str, Unreadable]:
-        """Every part that can't be read, and why."""
-        _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
-        return self.broken
-
-    @cached_property
-    def is_ca(self) -> bool:
-        constraints = self.get(x509.BasicConstraints)
-        return bool(constraints and constraints.ca)
-
-    @cached_property
-    def signs(self) -> bool:
-        """Whether its key usage lets its key sign certificates."""
-        usage = self.get(x509.KeyUsage)
-        return usage is None or usage.key_cert_sign
-
-    @cached_property
-    def signs_lists(self) -> bool:
-        """Whether its key usage lets its key sign revocation lists."""
-        usage = self.get(x509.KeyUsage)
-        return usage is None or usage.crl_sign
-
-    @cached_property
-    def serves(self) -> bool:
-        """Whether its extended key usage lets it, or what it issued, be a TLS server."""
-        purposes = self.get(x509.ExtendedKeyUsage)
-        return purposes is None or not _SERVER.isdisjoint(purposes)
-
-    @cached_property
-    def forgeable(self) -> bool:
-        """Whether somebody else could have made the signature."""
-        return isinstance(self.signature_hash, _FORGEABLE)
-
-    @cached_property
-    def critical(self) -> set[x509.ObjectIdentifier]:
-        """The extensions that clients must understand."""
-        return {oid for oid, one in self.extensions.items() if one.critical}
-
-    @cached_property
-    def unknown(self) -> list[x509.ObjectIdentifier]:
-        """The critical extensions that clients do not know."""
-        return sorted(self.critical - _KNOWN, key=str)
-
-    @cached_property
-    def general_names(self) -> list[x509.GeneralName]:
-        """The DNS names and IP addresses of the subjectAltName."""
-        kinds = x509.DNSName | x509.IPAddress
-        found = self.get(x509.SubjectAlternativeName) or ()
-        return [name for name in found if isinstance(name, kinds)]
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(str(name.value).lower() for name in self.general_names)
-
-    @cached_property
-    def common_names(self) -> list[str]:
-        oid = NameOID.COMMON_NAME
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
-        return [str(attribute.value) for attribute in found or ()]
-
-    @cached_property
-    def mailboxes(self) -> list[x509.RFC822Name]:
-        """The mail addresses of the subject, where old certificates carry them."""
-        oid = NameOID.EMAIL_ADDRESS
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
-        texts = [str(attribute.value) for attribute in found or ()]
-        return [x509.RFC822Name(text) for text in texts if _MAILBOX.fullmatch(text)]
-
-    @cached_property
-    def label(self) -> str:
-        """How a sentence calls this certificate, short and without control characters."""
-        name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
-        return repr(plain(name)) if name else f"serial {self.serial:X}"[:64]
-
-    @cached_property
-    def issuer_label(self) -> str:
-        """How a sentence calls the issuer: its common name, else the last part of its name."""
-        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
-        common = [str(part.value) for part in parts if part.oid == NameOID.COMMON_NAME]
-        return repr(plain((common or [str(part.value) for part in parts] or ["nobody"])[-1]))
-
-    @cached_property
-    def key_id(self) -> bytes:
-        """The subject key identifier; computed (RFC 5280 section 4.2.1.2) if none is written."""
-        written = self.get(x509.SubjectKeyIdentifier)
-        if written is None and self.key:
-            written = x509.SubjectKeyIdentifier.from_public_key(self.key)
-        return written.digest if written else b""
-
-    @cached_property
-    def issuer_key_id(self) -> bytes:
-        """The key identifier of the issuer, empty if none is written."""
-        written = self.get(x509.AuthorityKeyIdentifier)
-        return (written and written.key_identifier) or b""
-
-    @cached_property
-    def self_signed(self) -> bool:
-        """Whether it names itself as its issuer: subject and, where written, key identifier."""
-        own = self.issuer_key_id in (b"", self.key_id)
-        return own and self.subject is not None and self.subject == self.issuer
 
 
 class Question:
@@ -300,8 +85,11 @@ class Question:
         Those whose key fits; else those that can't be checked; else those that seem the issuer
         though their key does not fit: then the child was changed.
         """
-        if child in self._issuers:
-            return self._issuers[child]
+        if child not in self._issuers:
+            self._issuers[child] = self._found_issuers(child)
+        return self._issuers[child]
+
+    def _found_issuers(self, child: Reading) -> list[Reading]:
 
         def unlikeliness(one: Reading) -> tuple:
             stranger = one.issuer not in self._trusted_names
@@ -311,16 +99,13 @@ class Question:
         named = self.known[child.issuer] if child.issuer is not None else []
         likely = sorted(named, key=unlikeliness)
         right = next((one.spki for one in likely if self.fits(child, one)), None)
-        found = [one for one in likely if one.spki == right]
-        if right is None:
-            found = [one for one in likely if self.fits(child, one) is None] or [
-                one
-                for one in likely
-                if points_at(child, one)
-                or (points_at(child, one) is None and one not in self.anchors)
-            ]
-        self._issuers[child] = found
-        return found
+        if right is not None:
+            return [one for one in likely if one.spki == right]
+        return [one for one in likely if self.fits(child, one) is None] or [
+            one
+            for one in likely
+            if points_at(child, one) or (points_at(child, one) is None and one not in self.anchors)
+        ]
 
     def handicap(self, one: Reading) -> int:
         """The number of faults that a certificate would bring into a path as an issuer."""
@@ -360,29 +145,28 @@ class Path:
     def top(self) -> Reading:
         return self.steps[-1]
 
-    @property
-    def issuers(self) -> tuple[Reading, ...]:
-        return self.steps[1:]
-
     def fault(
         self, code: str, one: Reading, text: str, case: str = "", severity: str = ""
     ) -> Finding:
         """Return a finding about one certificate of this path, or one sent along with it."""
-        if one is self.leaf:
-            where = "leaf"
-        else:
-            where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
+        where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
+        where = "leaf" if one is self.leaf else where
         return finding_of(code, where, f"{one.label} {text}", case, severity)
 
 
 @lru_cache(maxsize=8192)  # under every name, on every day, the same signature
 def _fits(child: Reading, issuer: Reading) -> bool | None:
     """Tell whether a key made a certificate's signature; None if nobody here can check it."""
-    one, key = child.certificate, issuer.key
+    one, key, how = child.certificate, issuer.key, []
     try:
-        how = _arguments(one, key)
+        if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            how.append(one.signature_algorithm_parameters)
+        if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):
+            how.append(one.signature_hash_algorithm)
     except Exception:  # an algorithm, or its parameters, that pyca does not know
         return None
+    if not (how or isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)):
+        return None  # a key that can't verify
     try:
         key.verify(one.signature, one.tbs_certificate_bytes, *how)
     except UnsupportedAlgorithm:
@@ -392,30 +176,6 @@ def _fits(child: Reading, issuer: Reading) -> bool | None:
     return True
 
 
-def _arguments(child: x509.Certificate, key: Any) -> tuple:
-    match key:
-        case rsa.RSAPublicKey():
-            return child.signature_algorithm_parameters, child.signature_hash_algorithm
-        case ec.EllipticCurvePublicKey():
-            return (child.signature_algorithm_parameters,)
-        case dsa.DSAPublicKey():
-            return (child.signature_hash_algorithm,)
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return ()
-    raise TypeError("a key that can't verify")
-
-
 def points_at(child: Reading, issuer: Reading) -> bool | None:
     """Whether the authority key identifier is that of this issuer; None if there is none."""
     return child.issuer_key_id == issuer.key_id if child.issuer_key_id else None
-
-
-def moment(when: datetime) -> str:
-    """Return how a sentence tells a time."""
-    return f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
-    shown = text if len(text) <= longest else f"{text[:longest]}…"
-    return "".join(letter if letter.isprintable() else "�" for letter in shown)

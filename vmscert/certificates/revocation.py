@@ -12,8 +12,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from vmscert.certificates.paths import Path, Reading, moment
-from vmscert.certificates.subtrees import Folded, folded
+from vmscert.certificates.paths import Path
+from vmscert.certificates.reading import Folded, Reading, folded, moment
 from vmscert.findings import Finding
 
 _MOST_SIGNERS = 8  # certificates of one name that are tried on a list
@@ -57,11 +57,6 @@ class RevocationList:
         return -1 if written is None else written.crl_number
 
     @cached_property
-    def reasons(self) -> frozenset[x509.ReasonFlags]:
-        """The reasons for which it lists certificates."""
-        return (self.scope and self.scope.only_some_reasons) or _ALL
-
-    @cached_property
     def entries(self) -> dict[tuple[Folded | None, int], x509.RevokedCertificate]:
         """What an indirect list revokes, by issuer and serial number.
 
@@ -77,14 +72,9 @@ class RevocationList:
 
     def entry(self, child: Reading) -> x509.RevokedCertificate | None:
         """Return what it says about a certificate, None if nothing."""
-        serial = child.serial
         if self.scope and self.scope.indirect_crl:
-            return self.entries.get((child.issuer, serial))
-        return self.crl.get_revoked_certificate_by_serial_number(serial)
-
-    def speaks_of(self, child: Reading) -> bool:
-        """Whether it is the list of a certificate's issuer, or of one named in its stead."""
-        return self.issuer is not None and self.issuer in (child.issuer, *_list_issuers(child))
+            return self.entries.get((child.issuer, child.serial))
+        return self.crl.get_revoked_certificate_by_serial_number(child.serial)
 
     def _get(self, kind: Any) -> Any:
         return _extension(self.crl.extensions, kind)
@@ -92,17 +82,19 @@ class RevocationList:
 
 def revocations(path: Path) -> Iterator[Finding]:
     """Tell which certificates of a path were revoked, and of which the lists can't tell it."""
-    for child, issuer in pairwise(path.steps):
-        named = [one for one in path.question.lists if one.speaks_of(child)]
+    for child, issuer in pairwise(path.steps) if path.question.lists else ():
+        # The lists of its issuer, and of those named in its stead.
+        issuers = {child.issuer}.union(*map(_list_issuers, _points(child))) - {None}
+        named = [one for one in path.question.lists if one.issuer in issuers]
         reasons = {one: _why_not(path, child, issuer, one) for one in named}
         usable = [one for one in named if not reasons[one]]
-        entry = _entry(child, usable)
-        if entry:
+        covered = (one.scope and one.scope.only_some_reasons for one in usable)
+        if entry := _entry(child, usable):
             why = f" ({reason.value})" if (reason := _reason(entry)) else ""
             text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}, says the revocation "
             text += f"list of {issuer.label}"
             yield path.fault("revoked", child, text, "on the revocation list")
-        elif named and frozenset().union(*(one.reasons for one in usable)) != _ALL:
+        elif named and frozenset().union(*(some or _ALL for some in covered)) != _ALL:
             why = next(filter(None, reasons.values()), "it lists only some reasons of revocation")
             text = f"can't be looked up in the revocation list of {child.issuer_label}: {why}"
             yield path.fault("crl-unusable", child, text, "revocation list unusable")
@@ -159,7 +151,8 @@ def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
             right += [signer] if one.crl.is_signature_valid(signer.key) else []
     if not right:
         return "it does not carry the signature of that CA"
-    allowed = any(signer.signs_lists for signer in right)
+    usages = [signer.get(x509.KeyUsage) for signer in right]
+    allowed = any(usage is None or usage.crl_sign for usage in usages)
     return "" if allowed else "the CA's key usage has no cRLSign"
 
 
@@ -182,15 +175,13 @@ def _points(child: Reading) -> list[x509.DistributionPoint]:
     return list(child.get(x509.CRLDistributionPoints) or ())
 
 
-def _list_issuers(child: Reading) -> Iterator[Folded]:
-    for point in _points(child):
-        for name in point.crl_issuer or ():
-            if isinstance(name, x509.DirectoryName):
-                yield folded(name.value)
+def _list_issuers(point: x509.DistributionPoint) -> list[Folded]:
+    names = point.crl_issuer or ()
+    return [folded(name.value) for name in names if isinstance(name, x509.DirectoryName)]
 
 
 def _of_point(child: Reading, point: x509.DistributionPoint) -> set:
-    issuers = [folded(n.value) for n in point.crl_issuer or () if isinstance(n, x509.DirectoryName)]
+    issuers = _list_issuers(point)
     named = _places(point.full_name, point.relative_name, (issuers or [child.issuer])[0])
     return named or set(issuers)
 

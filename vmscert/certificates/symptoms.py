@@ -8,6 +8,7 @@ import html
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import islice
@@ -96,21 +97,24 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the explanation ready for JSON."""
-        causes = [
-            {
-                "code": one.code,
-                "meaning": one.rule.meaning,
-                "tell_apart": one.rule.diagnosis,
-                "check": one.check,
-                "remedy": one.rule.remedy,
-                "remedy_text": one.rule.remedy_text,
-                "why": [symptom.text for symptom in one.why],
-            }
-            for one in self.causes
-        ]
-        symptoms = [asdict(symptom) for symptom in self.symptoms]
-        about = {"known": self.known, "causes": causes, "besides": list(self.besides)}
-        return {**about, "symptoms": symptoms, "questions": list(self.questions)}
+        return {
+            "known": self.known,
+            "causes": [
+                {
+                    "code": one.code,
+                    "meaning": one.rule.meaning,
+                    "tell_apart": one.rule.diagnosis,
+                    "check": one.check,
+                    "remedy": one.rule.remedy,
+                    "remedy_text": one.rule.remedy_text,
+                    "why": [symptom.text for symptom in one.why],
+                }
+                for one in self.causes
+            ],
+            "besides": list(self.besides),
+            "symptoms": [asdict(symptom) for symptom in self.symptoms],
+            "questions": list(self.questions),
+        }
 
     def __str__(self) -> str:
         return "\n".join(text for _, text in self._lines())
@@ -139,19 +143,8 @@ def explain(text: str) -> Explanation:
     Line breaks, time stamps, case and quotes do not matter; of a long text, both ends are read.
     """
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
-    found = list(_longest(_found(plain)))
-    place = _place(plain)
-    causes = [
-        Cause(code, tuple(why), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
-        for code, why in _ranked(found)
-        for rule in [RULES[code]]
-    ]
-    besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
-    return Explanation(tuple(found), tuple(causes), tuple(besides))
-
-
-def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
-    """Return (rule code, texts that speak for it), the likeliest first."""
+    found, place = list(_longest(list(_found(plain)))), _place(plain)
+    # Rule code → how likely it is, and the texts that speak for it.
     meant = {code for one in found if len(one.rules) < _GENERIC for code in one.rules}
     weights: dict[str, float] = defaultdict(float)
     why: dict[str, list[Symptom]] = defaultdict(list)
@@ -160,7 +153,13 @@ def _ranked(found: list[Symptom]) -> list[tuple[str, list[Symptom]]]:
             if code in meant or not meant:
                 weights[code] += 1 / (rank * len(symptom.rules))
                 why[code].append(symptom)
-    return sorted(why.items(), key=lambda cause: -weights[cause[0]])
+    causes = [
+        Cause(code, tuple(why[code]), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
+        for code in sorted(why, key=lambda code: -weights[code])
+        for rule in [RULES[code]]
+    ]
+    besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
+    return Explanation(tuple(found), tuple(causes), tuple(besides))
 
 
 @cache
@@ -183,13 +182,12 @@ def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
     codes = {
         code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
         for code, number in _NUMBER.findall(plain)
-    } - {""}
+    }
     for symptom in _symptoms():
-        if symptom.near and not any(word in plain for word in symptom.near.split("|")):
-            continue
-        spans = _spans(symptom, plain)
-        if spans or symptom.code in codes:
-            yield symptom, spans
+        if not symptom.near or any(word in plain for word in symptom.near.split("|")):
+            spans = _spans(symptom, plain)
+            if spans or symptom.code in codes:
+                yield symptom, spans
 
 
 def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
@@ -202,20 +200,16 @@ def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
     return [match.span() for match in islice(found, _MOST_PLACES)]
 
 
-def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
+def _longest(found: list[tuple[Symptom, list]]) -> Iterator[Symptom]:
     """Yield those that do not only stand within a longer one; one for each number."""
-    kept = list(found)
-    covered = [span for _, spans in kept for span in spans]
-    numbers: set[str] = {s.code for s, spans in kept if spans and s.code}
+    covered = [span for _, spans in found for span in spans]
+    numbers: set[str] = {s.code for s, spans in found if spans and s.code}
 
     def within(span: tuple[int, int]) -> bool:
         return any(s <= span[0] and span[1] <= e and (s, e) != span for s, e in covered)
 
-    for symptom, spans in kept:
-        if any(
-            not any(s <= start and end <= e and (s, e) != (start, end) for s, e in covered)
-            for start, end in spans
-        ):
+    for symptom, spans in found:
+        if not all(map(within, spans)):
             yield symptom
         elif not spans and symptom.code not in numbers:
             numbers.add(symptom.code)
@@ -225,10 +219,7 @@ def _longest(found: Iterator[tuple[Symptom, list]]) -> Iterator[Symptom]:
 def _place(plain: str) -> str:
     """Return the first `host:port` that is named, ready for a command line."""
     for match in _PLACE.finditer(plain):
-        if _SOURCE_FILE.search(match[0]):
-            continue
-        try:
-            return spelled(endpoint(match[0].rstrip(".,;)")))
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            if not _SOURCE_FILE.search(match[0]):
+                return spelled(endpoint(match[0].rstrip(".,;)")))
     return "HOST:PORT"

@@ -1,24 +1,204 @@
-"""One certificate in human words: for whom, from whom, until when, for what; all fields on demand.
+"""What bytes are, and what a certificate says, in human words.
 
+Each reader of bytes returns what it found, or nothing if they are something else; none raises.
 Texts out of certificates are foreign: control characters and markup never leave here as such.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.extensions import called
-from vmscert.certificates.paths import Reading, moment, plain
+from vmscert.certificates.reading import Reading, called, moment, plain, spelled_out
+
+Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
+# A block ends before the next one begins, so that a file of beginnings is read in one pass.
+_PEM = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]+)-----((?:(?!-----BEGIN ).)*?)-----END \1-----", re.DOTALL
+)
+_HEADER = re.compile(r"^[A-Za-z0-9-]+:.*(?:\n[ \t].*)*", re.MULTILINE)
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
+# PKCS #12: a SEQUENCE that begins with version 3 and a ContentInfo, RFC 7292 section 4.
+_PFX = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)\x02\x01\x03\x30", re.DOTALL)
+_ENCRYPTED = bytes.fromhex("06092a864886f70d01050d")  # PBES2, RFC 8018
+_AES_256 = bytes.fromhex("060960864801650304012a")
+_3DES = bytes.fromhex("060a2a864886f70d010c0103")
+
+
+@dataclass
+class Found:
+    """What a piece of data holds; `kinds` are a few words for each thing, in their order."""
+
+    kinds: list[str] = field(default_factory=list)
+    certificates: list[x509.Certificate] = field(default_factory=list)
+    requests: list[x509.CertificateSigningRequest] = field(default_factory=list)
+    crls: list[x509.CertificateRevocationList] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    public_keys: list[bytes] = field(default_factory=list)  # of the private keys
+
+    def add(self, other: "Found") -> None:
+        """Take over what another piece holds."""
+        for name, values in vars(other).items():
+            getattr(self, name).extend(values)
+
+
+def read_der(data: bytes, ask: Ask) -> Found | None:
+    """Return what DER holds, None if it is nothing of ours."""
+    if data[:1] != b"\x30":
+        return None
+    if found := _pfx(data, ask) or _certificate(data):
+        return found
+    if (request := _loaded(x509.load_der_x509_csr, data)) is not None:
+        return Found(["a certificate request (CSR)"], requests=[request])
+    if (crl := _loaded(x509.load_der_x509_crl, data)) is not None:
+        return Found(["a revocation list (CRL)"], crls=[crl])
+    if (several := _loaded(pkcs7.load_der_pkcs7_certificates, data)) is not None:
+        return Found([f"a P7B with {counted(several)}"], certificates=list(several))
+    if (private := _loaded(serialization.load_der_private_key, data, None)) is not None:
+        return _key_found(private, "private key, not encrypted")
+    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
+        return Found(["an encrypted private key"], keys=["private key, encrypted"])
+    key = _loaded(serialization.load_der_public_key, data)
+    return key and Found(["a public key"], keys=[f"{described(key)} public key"])
+
+
+def read_pem(text: str, ask: Ask) -> Found | None:
+    """Return what all PEM blocks of a text hold, None if there is none; OpenPGP's are not PEM."""
+    blocks = [block for block in _PEM.finditer(text) if not block[1].startswith("PGP ")]
+    if not blocks:
+        return None
+    found = Found()
+    for number, block in enumerate(blocks, 1):
+        found.add(_block(number, block, ask))
+    return found
+
+
+def _block(number: int, block: re.Match[str], ask: Ask) -> Found:
+    label, body = block.groups()
+    if label == "OPENSSH PRIVATE KEY":
+        if key := _loaded(serialization.load_ssh_private_key, block[0].encode(), None):
+            return _key_found(key, "private key, OpenSSH, not encrypted")
+        text = "private key, OpenSSH, encrypted or damaged"
+        return Found(["an OpenSSH private key"], keys=[text])
+    if "ENCRYPTED" in label or "Proc-Type: 4,ENCRYPTED" in body:
+        return Found(["an encrypted private key"], keys=["private key, encrypted"])
+    data = unbase64(_HEADER.sub("", body))
+    found = read_der(data, ask) if data else None
+    if label.startswith("TRUSTED") and data and not found:  # OpenSSL appends its own notes
+        found = _certificate(data[: _length(data)])
+    if found:
+        return found
+    text = f"block {number} ({label}) can't be read: it is cut off or was changed; export it again"
+    return Found([f"a damaged {label.lower()}"], problems=[text])
+
+
+def unbase64(text: str) -> bytes:
+    """Return what base64 stands for, whatever stands between its letters; nothing if it is none."""
+    letters = _NO_BASE64.sub("", text)
+    try:
+        return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _length(data: bytes) -> int:
+    """The whole length of the DER value that data begins with."""
+    if len(data) < 2 or data[1] < 0x80:
+        return 2 + (data[1] if len(data) > 1 else 0)
+    size = data[1] & 0x7F
+    return 2 + size + int.from_bytes(data[2 : 2 + size], "big")
+
+
+def _loaded(load: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a loader of pyca returns, None if it refuses; it refuses in many ways."""
+    with catch_warnings():
+        simplefilter("ignore")
+        try:
+            return load(*arguments)
+        except Exception:
+            return None
+
+
+def _certificate(data: bytes) -> Found | None:
+    one = _loaded(x509.load_der_x509_certificate, data)
+    return one and Found(["a certificate"], certificates=[one])
+
+
+def _key_found(key: Any, text: str) -> Found:
+    kind = f"{described(key)} {text}"
+    return Found(["a private key"], keys=[kind], public_keys=[spki(key.public_key())])
+
+
+def counted(certificates: Collection[object]) -> str:
+    """Return how many certificates there are, in words."""
+    return f"{len(certificates)} certificate{'' if len(certificates) == 1 else 's'}"
+
+
+def described(key: Any) -> str:
+    """Return kind and size of a key, public or private."""
+    if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return key.curve.name
+    return type(key).__name__.removeprefix("_").partition("P")[0]
+
+
+def spki(key: Any) -> bytes:
+    """Return the SubjectPublicKeyInfo, empty for a kind of key that has none."""
+    return _loaded(lambda: key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) or b""
+
+
+def _pfx(data: bytes, ask: Ask) -> Found | None:
+    if not _PFX.match(data):
+        return None
+    marks = {_AES_256: "AES-256", _3DES: "3DES"}
+    how = next((how for oid, how in marks.items() if oid in data), "another or no encryption")
+    kind = f"a PFX ({how})"
+    if _length(data) > len(data):
+        text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
+        return Found([kind], problems=[text])
+    bag = _loaded(pkcs12.load_pkcs12, data, None)
+    if not bag:
+        password, text = ask(), "its password is needed to look into it"
+        if password:
+            bag = _loaded(pkcs12.load_pkcs12, data, password.encode())
+            text = "the password does not open it: type it again, or the file was changed"
+        if not bag:
+            return Found([kind], problems=[text])
+    held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
+    found = Found([f"{kind} with {counted(held)}"], certificates=held)
+    if bag.key is None:
+        found.problems.append("no server can use it without a private key: export it with its key")
+        return found
+    found.add(Found(keys=[f"{described(bag.key)} private key"]))
+    public = spki(bag.key.public_key())
+    if not bag.cert or spki(_loaded(bag.cert.certificate.public_key)) != public:
+        found.problems.append("its private key belongs to another certificate: export it again")
+    return found
+
 
 _LONGEST = 400  # letters of one field
 _MOST = 20  # names listed in short
+_USAGES = {
+    "digitalSignature": "digital_signature",
+    "contentCommitment": "content_commitment",
+    "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign",
+    "cRLSign": "crl_sign",
+}
 Rows = list[tuple[str, str]]
 
 
@@ -47,10 +227,8 @@ def anatomy(certificate: x509.Certificate) -> Anatomy:
 
 def _table(rows: Rows) -> str:
     left = 'style="text-align: left"'
-    cells = (
-        f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
-        for label, text in rows
-    )
+    told = ((escape(label), escape(text)) for label, text in rows)
+    cells = (f"<tr><th {left}>{label}</th><td {left}>{text}</td></tr>" for label, text in told)
     return f"<table>{''.join(cells)}</table>"
 
 
@@ -72,38 +250,18 @@ def _rows(one: Reading) -> Iterator[tuple[str, str]]:
 
 
 def _purpose(one: Reading) -> str:
-    purposes = one.get(x509.ExtendedKeyUsage)
+    purposes, usage = one.get(x509.ExtendedKeyUsage), one.get(x509.KeyUsage)
     said = ["to issue certificates (it is a CA)"] if one.is_ca else []
-    if purposes is None:
-        said.append("for anything")
-    else:
-        said += [purpose._name for purpose in purposes]
-    usage = one.get(x509.KeyUsage)
-    return ", ".join(said) + (f"; key usage: {_usage(usage)}" if usage else "")
-
-
-def _usage(usage: x509.KeyUsage) -> str:
-    flags = {
-        "digitalSignature": usage.digital_signature,
-        "contentCommitment": usage.content_commitment,
-        "keyEncipherment": usage.key_encipherment,
-        "dataEncipherment": usage.data_encipherment,
-        "keyAgreement": usage.key_agreement,
-        "keyCertSign": usage.key_cert_sign,
-        "cRLSign": usage.crl_sign,
-    }
-    return ", ".join(name for name, on in flags.items() if on) or "nothing"
+    said += ["for anything"] if purposes is None else [purpose._name for purpose in purposes]
+    return ", ".join(said) + (f"; key usage: {_value(usage)}" if usage else "")
 
 
 def _key(key: Any) -> str:
-    match key:
-        case rsa.RSAPublicKey():
-            return f"RSA, {key.key_size} bits, exponent {key.public_numbers().e}"
-        case ec.EllipticCurvePublicKey():
-            return f"elliptic curve {key.curve.name}"
-        case None:
-            return "can't be read"
-    return type(key).__name__.removesuffix("PublicKey")
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA, {key.key_size} bits, exponent {key.public_numbers().e}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"elliptic curve {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey") if key else "can't be read"
 
 
 def _signature(one: Reading) -> str:
@@ -140,13 +298,10 @@ def _directory(one: Reading, part: str) -> str:
 def _value(value: Any) -> str:
     match value:
         case x509.SubjectAlternativeName() | x509.IssuerAlternativeName():
-            texts = (
-                (type(name).__name__, getattr(name.value, "rfc4514_string", name.value.__str__)())
-                for name in value
-            )
-            return ", ".join(f"{kind} {text}" for kind, text in texts)
+            return ", ".join(f"{type(name).__name__} {spelled_out(name)}" for name in value)
         case x509.KeyUsage():
-            return _usage(value)
+            allowed = (name for name, flag in _USAGES.items() if getattr(value, flag))
+            return ", ".join(allowed) or "nothing"
         case x509.ExtendedKeyUsage():
             return ", ".join(purpose._name for purpose in value)
         case x509.BasicConstraints():

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from vmscert.certificates.authority import Authority, read_pfx
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.certificates.keyfile import decrypt_key
+from vmscert.certificates.keys import decrypt_key
 from vmscert.changes.errands import loads
 from vmscert.changes.recordkey import known_keys
 from vmscert.findings import Check

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vmscert.certificates.keyfile import check_password
+from vmscert.certificates.keys import check_password
 from vmscert.facts import DATA, HOME
 from vmscert.records.folder import Records
 from vmscert.records.state import State, read_state

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmscert.certificates.keyfile import encrypt_key, open_key
+from vmscert.certificates.keys import encrypt_key, open_key
 from vmscert.changes.job import Job
 from vmscert.files import write_atomic, write_once
 from vmscert.records.evidence import PUBLIC, public_pem

@@ -8,7 +8,7 @@ from functools import cached_property
 from cryptography import x509
 
 from vmscert.certificates.authority import Issued, read_pfx
-from vmscert.certificates.keyfile import decrypt_key
+from vmscert.certificates.keys import decrypt_key
 from vmscert.changes.errands import Errand
 from vmscert.changes.job import Job
 from vmscert.names import iso

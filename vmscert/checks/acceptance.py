@@ -17,7 +17,7 @@ from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.checks.computer import accounts, serving
 from vmscert.findings import OF_THE_CLIENT, Finding
 from vmscert.site.site import Connection, Host, Site

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.facts import facts
 from vmscert.findings import Finding
 from vmscert.site.releases import pfx_encryption

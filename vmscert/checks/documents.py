@@ -18,8 +18,8 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.formats import Found, counted, read_der, read_pem, unbase64
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
+from vmscert.certificates.words import Found, counted, read_der, read_pem, unbase64
 from vmscert.checks.site import check_ca, check_site, told_at_once
 from vmscert.facts import doubt
 from vmscert.files import is_file

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from vmscert.certificates.authority import SERVER, thumbprint
 from vmscert.certificates.diagnosis import WARNING
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 
 Signed = x509.Certificate | x509.CertificateRevocationList

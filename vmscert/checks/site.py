@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.certificates.authority import SERVER, is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import ends_soon
-from vmscert.certificates.paths import Reading
-from vmscert.certificates.teaching import is_teaching
+from vmscert.certificates.keys import is_teaching
+from vmscert.certificates.reading import Reading
 from vmscert.checks.acceptance import offers, refusals, service
 from vmscert.checks.computer import check_computer, check_roots, serving, superseded
 from vmscert.checks.expiry import kind_of, lasts

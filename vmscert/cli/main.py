@@ -276,7 +276,7 @@ def connect(
     as_json: JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
-    from vmscert.certificates.formats import counted
+    from vmscert.certificates.words import counted
     from vmscert.names import endpoint
     from vmscert.network.looks import look_at
     from vmscert.network.targets import Target

@@ -11,7 +11,7 @@ from itertools import pairwise
 from cryptography import x509
 from cryptography.hazmat import asn1
 
-from vmscert.certificates.extensions import called
+from vmscert.certificates.reading import called
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3  # the explicit tags [0] and [3]
 _AFTER_VERSION = ("serialNumber", "signature", "issuer", "validity", "subject")

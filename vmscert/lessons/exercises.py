@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from vmscert.certificates.authority import LESSON, QUICK, Authority, Issued, create_authority
-from vmscert.certificates.teaching import teaching_key
+from vmscert.certificates.keys import teaching_key
 from vmscert.findings import Check
 from vmscert.network.reach import connect
 from vmscert.network.servers import LOOPBACK, serving

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from vmscert.certificates.extensions import reason
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading, reason
 from vmscert.facts import facts
 
 NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum

@@ -1,6 +1,6 @@
 """One look at a server or a file: what it shows, all that is wrong with it, and the verdict."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import Diagnosis, diagnose, ends_soon
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.names import spelled
 from vmscert.network.reach import TIMEOUT, connect
@@ -112,20 +112,14 @@ def judged(
         found += diagnosis.findings
     if seen.verify_code and not found:
         found.append(Finding("profile", "leaf", seen.error, "bad"))
-    if target != NOWHERE:
-        found += _besides(seen, target.computer, expected, at)
-    found.sort(key=lambda finding: finding.severity != "bad")
-    return Look(seen, diagnosis, tuple(found), target)
-
-
-def _besides(
-    seen: Handshake, host: str, expected: Collection[str], at: datetime
-) -> Iterator[Finding]:
-    """What no client minds: another certificate than planned, and an end that is near."""
-    for leaf in seen.chain[:1]:
+    # What no client minds: another certificate than planned, and an end that is near.
+    for leaf in seen.chain[:1] if target != NOWHERE else ():
+        host = target.computer
         if expected and thumbprint(leaf) not in expected:
             issued = " or ".join(sorted(expected))
             text = f"{host} presents {thumbprint(leaf)}, issued to it was {issued}"
-            yield Finding("wrong-certificate-served", host, text)
+            found.append(Finding("wrong-certificate-served", host, text))
         if validity := Reading(leaf).validity:
-            yield from ends_soon(host, validity[1], at)
+            found += ends_soon(host, validity[1], at)
+    found.sort(key=lambda finding: finding.severity != "bad")
+    return Look(seen, diagnosis, tuple(found), target)

@@ -54,35 +54,33 @@ def connect(
 
 def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float) -> Handshake:
     """Put the sentence of its problem, and the time, into a handshake."""
-    said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
-    error = seen.error
     if seen.problem:
-        error = PROBLEMS[seen.problem]["sentence"].format(**said, name=seen.name, said=seen.error)
-    return replace(seen, error=error, seconds=round(seconds, 4))
+        said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
+        sentence = PROBLEMS[seen.problem]["sentence"]
+        seen = replace(seen, error=sentence.format(**said, name=seen.name, said=seen.error))
+    return replace(seen, seconds=round(seconds, 4))
 
 
 def not_connected(name: str, error: Exception) -> Handshake:
     """Return the handshake that never began, with what the network said in `error`."""
+    word = "timeout" if isinstance(error, TimeoutError) else "unreachable"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         word = "dns"
     elif isinstance(error, ConnectionRefusedError):
         word = "refused"
-    else:
-        word = "timeout" if isinstance(error, TimeoutError) else "unreachable"
     text = getattr(error, "strerror", None) or str(error)
     return Handshake(name, False).stopped(word, text)
 
 
 def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
     """Shake hands once, asking for a name, or for none."""
-    begun = monotonic()
+    begun, ended = monotonic(), None
     exchange = Exchange(context, str(parse_name(name)) if name else "")
     try:
         plain = socket.create_connection(where, timeout)
     except (OSError, UnicodeError) as error:
         seen = not_connected(name, error)
     else:
-        ended = None
         with plain:
             try:
                 _exchange(plain, exchange)

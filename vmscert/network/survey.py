@@ -23,7 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.diagnosis import Diagnosis
+from vmscert.certificates.reading import Reading
 from vmscert.findings import RULES
 from vmscert.names import parse_name
 from vmscert.network.looks import Look, judged
@@ -90,6 +91,8 @@ class Survey:
 
     def _row(self, one: Look) -> dict[str, Any]:
         seen, target = one.handshake, one.target
+        read = Reading(seen.chain[0]) if seen.chain else None
+        end = read.validity[1] if read and read.validity else None
         return {
             "host": target.host,
             "address": target.address,
@@ -98,27 +101,16 @@ class Survey:
             "verdict": one.verdict,
             "findings": ", ".join(dict.fromkeys(finding.code for finding in one.findings)),
             "detail": "; ".join(finding.detail for finding in one.findings),
-            **self._of_certificate(*seen.chain[:1]),
+            "issued_to": read and ", ".join(read.names),
+            "issued_by": read and read.issuer_label.strip("'"),
+            "thumbprint": read and thumbprint(read.certificate),
+            "not_after": end,
+            "days_left": (end - self.at).days if end else None,
+            "key_shared_by": read and ", ".join(self.same_key.get(read.spki, ())),
             "tls": seen.version,
             "cipher": seen.cipher,
             "seconds": seen.seconds,
         }
-
-    def _of_certificate(self, leaf: x509.Certificate | None = None) -> dict[str, Any]:
-        about = ["issued_to", "issued_by", "thumbprint", "not_after", "days_left", "key_shared_by"]
-        if leaf is None:
-            return dict.fromkeys(about)
-        read = Reading(leaf)
-        end = read.validity[1] if read.validity else None
-        values = (
-            ", ".join(read.names),
-            read.issuer_label.strip("'"),
-            thumbprint(leaf),
-            end,
-            (end - self.at).days if end else None,
-            ", ".join(self.same_key.get(read.spki, ())),
-        )
-        return dict(zip(about, values, strict=True))
 
 
 def survey(
@@ -179,7 +171,8 @@ class _Run:
         self.seen: list[Look] = []
         self.error: Exception | None = None
         self.stopped = threading.Event()
-        self._issuers: dict[x509.Certificate, x509.Certificate] = {}
+        self._certificates: dict[x509.Certificate, x509.Certificate] = {}
+        self._diagnoses: dict[Diagnosis, Diagnosis] = {}
 
     def all(self, at_once: int) -> None:
         """Look at all targets; what goes wrong here is told in the caller's thread."""
@@ -229,23 +222,24 @@ class _Run:
         return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
 
     def _judged(self, target: Target, seen: Handshake) -> Look:
-        # One object for each issuer: thousands of servers present the same.
-        shared = [self._issuers.setdefault(one, one) for one in seen.chain[1:]]
-        seen = replace(seen, chain=(*seen.chain[:1], *shared))
-        wanted = self.expected.get(target.host)
-        expected = (wanted,) if wanted else ()
-        look = judged(seen, self.roots, self.at, target=target, expected=expected)
-        # A certificate keeps all of it that was ever read; the copy has read nothing yet.
-        fresh = {
-            leaf: x509.load_der_x509_certificate(leaf.public_bytes(Encoding.DER))
-            for leaf in seen.chain[:1]
-        }
-        seen = replace(seen, chain=tuple(fresh.get(one, one) for one in seen.chain))
+        """The look, which shares with all others what is equal: a server has many names and ports.
+
+        A certificate keeps all of it that was ever read; the copy that is shared has read nothing.
+        """
+        expected = filter(None, [self.expected.get(target.host)])
+        look = judged(seen, self.roots, self.at, target=target, expected=tuple(expected))
+        seen = replace(seen, chain=tuple(map(self._shared, seen.chain)))
         diagnosis = look.diagnosis
         if diagnosis:
-            path = tuple(fresh.get(one, one) for one in diagnosis.path)
-            diagnosis = replace(diagnosis, path=path)
+            diagnosis = replace(diagnosis, path=tuple(map(self._shared, diagnosis.path)))
+            diagnosis = self._diagnoses.setdefault(diagnosis, diagnosis)
         return replace(look, handshake=seen, diagnosis=diagnosis)
+
+    def _shared(self, one: x509.Certificate) -> x509.Certificate:
+        if one not in self._certificates:
+            fresh = x509.load_der_x509_certificate(one.public_bytes(Encoding.DER))
+            self._certificates[fresh] = fresh
+        return self._certificates[one]
 
 
 async def _called(places: Iterable[tuple[int, tuple]]) -> socket.socket:

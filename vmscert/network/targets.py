@@ -15,7 +15,6 @@ from vmscert.site.table import read_site
 
 _MOST = 1 << 17  # endpoints in one list: a mistyped network must not fill the memory
 _MOST_FAULTS = 20  # told at once; a file with more is none of ours
-_RANGE = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +83,8 @@ def read_targets(texts: Iterable[str]) -> list[Target]:
             place, _, name = text.partition(" ")
             host, ports = _ports(place)
             called = str(parse_name(name)) if name.strip() else ""
-            found.update(
-                dict.fromkeys(
-                    Target(address, port, called or address)
-                    for address in _addresses(host)
-                    for port in ports
-                )
-            )
+            for address in _addresses(host):
+                found |= dict.fromkeys(Target(address, port, called or address) for port in ports)
         except ValueError as error:
             faults.append(f"{where}{error}")
         if len(found) > _MOST:
@@ -144,17 +138,13 @@ def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 def _ports(where: str) -> tuple[str, range]:
     """Split off the ports: one, or a range of them."""
-    several = re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where)
-    if several:
+    if several := re.fullmatch(r"(.+):([0-9]+)-([0-9]+)", where):
         first, last = check_port(int(several[2])), check_port(int(several[3]))
         if last < first:
             raise ValueError(f"{where!r}: the range of ports runs backwards")
         return several[1].strip("[]"), range(first, last + 1)
     many = re.fullmatch(r"([0-9.]+-[0-9.]+|[0-9a-fA-F.:]+/[0-9]+)(?::([0-9]+))?", where)
-    if many:
-        host, port = many[1], check_port(int(many[2] or 443))
-    else:
-        host, port = endpoint(where)
+    host, port = (many[1], check_port(int(many[2] or 443))) if many else endpoint(where)
     return host, range(port, port + 1)
 
 
@@ -165,16 +155,14 @@ def _addresses(host: str) -> Iterator[str]:
         if network.num_addresses > _MOST:
             raise ValueError(f"{host!r} has {network.num_addresses} addresses: name a smaller one")
         yield from map(str, network.hosts())
-        return
-    several = _RANGE.fullmatch(host)
-    if not several:
+    elif several := re.fullmatch(r"([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)-([0-9.]+)", host):
+        first, last = IPv4Address(several[1]), several[2]
+        kept = several[1].split(".")[: 4 - len(last.split("."))]
+        more = int(IPv4Address(".".join([*kept, last]))) - int(first)
+        if more < 0:
+            raise ValueError(f"{host!r}: the range of addresses runs backwards")
+        if more > _MOST:
+            raise ValueError(f"{host!r} has {more} addresses: name a smaller range")
+        yield from (str(first + number) for number in range(more + 1))
+    else:
         yield parse_host(host)
-        return
-    first, last = IPv4Address(several[1]), several[2]
-    kept = str(first).split(".")[: 4 - len(last.split("."))]
-    end = IPv4Address(".".join([*kept, last]))
-    if end < first:
-        raise ValueError(f"{host!r}: the range of addresses runs backwards")
-    if int(end) - int(first) > _MOST:
-        raise ValueError(f"{host!r} has {int(end) - int(first)} addresses: name a smaller range")
-    yield from (str(IPv4Address(number)) for number in range(int(first), int(end) + 1))

@@ -111,14 +111,12 @@ class Exchange:
             http = self.heard[:5] == b"HTTP/" or self.heard.lstrip()[:1] == b"<"
             return "plain-http" if http else "plain", repr(line)
         reason = getattr(error, "reason", "") or ""
+        word = "alert" if "alert" in str(error).lower() else "closed"
         if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and certificates:
             word = "client-certificate"  # TLS 1.2: the only thing left to disagree about
         elif isinstance(error, TimeoutError):
             word = "silent"
-        else:
-            word = "alert" if "alert" in str(error).lower() else "closed"
-        said = (reason or str(error)).replace("_", " ").lower()
-        return _PROBLEM_OF.get(reason, word), said
+        return _PROBLEM_OF.get(reason, word), (reason or str(error)).replace("_", " ").lower()
 
 
 def handshake(
@@ -160,12 +158,13 @@ class InMemory:
         """Let the client say something, and the server answer."""
         with suppress(ssl.SSLWantReadError):  # takes the tickets, which come first
             self._client.tls.read()
-        self._client.tls.write(client)
-        self._carry()
-        _read(self._server, len(client))
-        self._server.write(server)
-        self._carry()
-        _read(self._client.tls, len(server))
+        ends = self._client.tls, self._server
+        for (speaker, hearer), said in ((ends, client), (ends[::-1], server)):
+            speaker.write(said)
+            self._carry()
+            left = len(said)
+            while left > 0:  # it may come in several records
+                left -= len(hearer.read(left))
 
     def _carry(self) -> None:
         sent, answered = self._client.out(), self._to_client.read()
@@ -176,18 +175,8 @@ class InMemory:
         self.wire["server"] += answered
 
 
-def _read(tls: ssl.SSLObject, size: int) -> None:
-    """Read so many bytes, which may come in several records."""
-    while size > 0:
-        size -= len(tls.read(size))
-
-
 def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
-    """Return the settings of a client that trusts these roots and nothing else.
-
-    The flags are set by hand, since Python's defaults changed with 3.13; names count only in the
-    subjectAltName, as for browsers and phones.
-    """
+    """Return the settings of a client that trusts these roots and nothing else."""
     return _client_context(tuple(roots))
 
 
@@ -221,7 +210,11 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
 
 
 def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
-    """Return the same settings, not shared with anybody, to be changed further."""
+    """Return the settings of such a client, not shared with anybody, to be changed further.
+
+    The flags are set by hand, since Python's defaults changed with 3.13; names count only in the
+    subjectAltName, as for browsers and phones.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python would go lower
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
@@ -254,10 +247,9 @@ def reading_context(legacy: bool) -> ssl.SSLContext:
 
 def _presented(client: ssl.SSLObject) -> tuple[x509.Certificate, ...]:
     """The certificates as the server sent them; Python offers this publicly from 3.13 on."""
-    inner = client._sslobj  # type: ignore[union-attr]
     if sys.version_info >= (3, 13):
         chain = client.get_unverified_chain()
     else:
-        found = inner.get_unverified_chain() or ()
+        found = client._sslobj.get_unverified_chain() or ()  # type: ignore[union-attr]
         chain = [certificate.public_bytes(2) for certificate in found]  # 2: ENCODING_DER
     return tuple(map(x509.load_der_x509_certificate, chain))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from vmscert.certificates.diagnosis import Diagnosis
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.network.survey import Survey
 from vmscert.pictures.canvas import (

@@ -9,7 +9,7 @@ from html import escape
 
 from cryptography import x509
 
-from vmscert.certificates.paths import Reading, moment
+from vmscert.certificates.reading import Reading, moment
 from vmscert.certificates.words import anatomy
 from vmscert.network.looks import Look
 from vmscert.pictures.canvas import Picture

@@ -22,7 +22,7 @@ from vmscert.certificates.authority import (
     thumbprint,
 )
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job, Stop
 from vmscert.checks.documents import files_below, read
 from vmscert.checks.expiry import PLAN

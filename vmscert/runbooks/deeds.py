@@ -18,11 +18,11 @@ from vmscert.certificates.authority import (
     Issued,
     Profile,
     create_authority,
+    issue_all,
     read_pfx,
     thumbprint,
 )
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.certificates.fleet import issue_all
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
 from vmscert.checks.expiry import Due, due

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from vmscert.certificates.authority import subject_names
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job
 from vmscert.checks.documents import read
 from vmscert.names import iso

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from vmscert.facts import doubt, facts, sureness
 from vmscert.findings import Check
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Host, Site, named
 
 TRUST = 0  # the step before all others: every client holds the CA certificate
 _SHOWN = 3  # computers that a sentence names; the rest is counted
@@ -43,7 +43,12 @@ class Step:
 
 def switch_on(site: Site) -> tuple[Step, ...]:
     """Return the steps that encrypt a site; the first, number 0, is trust on all clients."""
-    return (_trust(site), *_steps(site, on=True))
+    trust = Step(
+        TRUST, True, "", (), (), (), 0, "nothing: clients trust one more CA",
+        sure="confirmed", minutes_sure="confirmed",
+        also=(f"{len(site.clients)} computers get the CA certificate",),
+    )  # fmt: skip
+    return (trust, *_steps(site, on=True))
 
 
 def switch_off(site: Site) -> tuple[Step, ...]:
@@ -70,15 +75,17 @@ def callers(site: Site, step: Step) -> tuple[str, ...]:
     """Return the computers that call the ports of this step, each once."""
     if step.number == TRUST:
         return tuple(host.name for host in site.clients)
-    called = (site.callers.get((step.host, group), ()) for group in step.groups)
-    return tuple(dict.fromkeys(client for clients in called for client in clients))
+    return _calling(site, step.host, step.groups)
 
 
 def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
     """Return what would break if this step came now, one sentence for each cause."""
     broken = [text for number, text in step.reasons if number not in done]
     if TRUST in step.waits_for and TRUST not in done:
-        broken.insert(0, _in_the_dark(callers(site, step) or (step.host,)))
+        names = callers(site, step) or (step.host,)
+        goes, does = ("goes", "it does") if len(names) == 1 else ("go", "they do")
+        dark = f"{named(names, _SHOWN)} {goes} dark: {does} not hold the CA certificate"
+        broken.insert(0, dark)
     return tuple(dict.fromkeys(broken))
 
 
@@ -87,11 +94,12 @@ def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]
 
     `lost` is computer → why it would go dark.
     """
-    checks = [
-        Check(f"step {number} is done", number in done, _first(step, number))
-        for number in step.waits_for
-        if number != TRUST
-    ]
+    checks = []
+    for number in step.waits_for:
+        if number != TRUST:
+            broken = dict.fromkeys(text for before, text in step.reasons if before == number)
+            todo = f"{'; '.join(broken)}. Carry out step {number} first"
+            checks.append(Check(f"step {number} is done", number in done, todo))
     if TRUST in step.waits_for:
         needing = dict.fromkeys((*callers(site, step), step.host))
         dark = [f"{name} goes dark: {lost[name]}" for name in needing if name in lost]
@@ -102,21 +110,18 @@ def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]
     return checks
 
 
-def _trust(site: Site) -> Step:
-    return Step(
-        TRUST, True, "", (), (), (), 0, "nothing: clients trust one more CA",
-        sure="confirmed", minutes_sure="confirmed",
-        also=(f"{len(site.clients)} computers get the CA certificate",),
-    )  # fmt: skip
+def _calling(site: Site, host: str, groups: Iterable[str]) -> tuple[str, ...]:
+    called = (site.callers.get((host, group), ()) for group in groups)
+    return tuple(dict.fromkeys(client for clients in called for client in clients))
 
 
 def _steps(site: Site, on: bool) -> list[Step]:
-    order = _order(on)
-    visits = [
-        (place, host, groups)
-        for host in site.servers
-        for place, groups in _visits(host, order).items()
-    ]
+    visits = []
+    for host in site.servers:
+        places = defaultdict(list)  # each group is switched with the first role that has it
+        for group in host.groups:
+            places[_place(_switching(host, [group]), on)[0]].append(group)
+        visits += [(place, host, groups) for place, groups in places.items()]
     visits.sort(key=lambda visit: visit[0])  # within a place the order of the table stays
     steps = [
         _step(site, number, on, host, groups)
@@ -129,18 +134,11 @@ def _steps(site: Site, on: bool) -> list[Step]:
     return [_in_its_place(site, step, by_role) for step in steps]
 
 
-def _order(on: bool) -> dict[str, int]:
-    column = "on" if on else "off"
-    return {row["role"]: int(row[column]) for row in facts("xprotect/encryption-order")}
-
-
-def _visits(host: Host, order: Mapping[str, int]) -> dict[int, list[str]]:
-    """Place in the order → certificate groups: each is switched with the first role that has it."""
-    places = defaultdict(list)
-    for group in host.groups:
-        roles = _switching(host, [group])
-        places[min(order.get(role, len(order) + 1) for role in roles)].append(group)
-    return places
+def _place(roles: Collection[str], on: bool) -> tuple[int, str]:
+    """Where these roles stand in the order, and the tag of that; without a row it is inferred."""
+    order, column = facts("xprotect/encryption-order"), "on" if on else "off"
+    rows = ((int(row[column]), row["tag"]) for row in order if row["role"] in roles)
+    return min(rows, key=lambda row: row[0], default=(len(order) + 1, "I"))
 
 
 def _switching(host: Host, groups: Iterable[str]) -> tuple[str, ...]:
@@ -153,7 +151,9 @@ def _switching(host: Host, groups: Iterable[str]) -> tuple[str, ...]:
 def _step(site: Site, number: int, on: bool, host: Host, groups: Collection[str]) -> Step:
     roles = _switching(host, groups)
     rows = [row for row in facts("xprotect/downtimes") if row["role"] in roles]
-    step = Step(
+    others = [name for name in _calling(site, host.name, groups) if name != host.name]
+    calling = f"called by {named(others, _SHOWN)}" if others else "called by no other computer"
+    return Step(
         number=number,
         on=on,
         host=host.name,
@@ -161,28 +161,29 @@ def _step(site: Site, number: int, on: bool, host: Host, groups: Collection[str]
         groups=tuple(groups),
         ports=tuple(port for port, group in host.ports if group in groups),
         minutes=max(int(row["minutes"]) for row in rows),
-        dark="; ".join(row["stops"] for row in rows),
-        sure=sureness(_order_tag(roles, on)),
+        dark="; ".join([*(row["stops"] for row in rows), calling]),
+        sure=sureness(_place(roles, on)[1]),
         minutes_sure=sureness(*(row["tag"] for row in rows)),
     )
-    others = [name for name in callers(site, step) if name != host.name]
-    calling = f"called by {_named(others)}" if others else "called by no other computer"
-    return replace(step, dark=f"{step.dark}; {calling}")
 
 
 def _in_its_place(site: Site, step: Step, by_role: Mapping[str, list[Step]]) -> Step:
-    nodes = tuple(_nodes_before(site, step, by_role))
-    also = _also(site[step.host], step, "later" if nodes else "first")
-    return replace(step, reasons=(*_waits(step, by_role), *nodes), also=tuple(also))
-
-
-def _waits(step: Step, by_role: Mapping[str, list[Step]]) -> Iterator[tuple[int, str]]:
-    """(number, what breaks otherwise) of the steps that the known rules put before this one."""
-    for row in facts("xprotect/switching"):
-        concerned = row["role"] in step.roles and row["group"] in step.groups
-        if concerned and _is_on(row) == step.on and row["waits_for"] not in step.roles:
-            for other in by_role[row["waits_for"]]:
-                yield other.number, _told(row, step, other)
+    """The step with what comes before it, and what else is to be done at a node of a cluster."""
+    host, nodes = site[step.host], list(_nodes_before(site, step, by_role))
+    node = "later" if nodes else "first"
+    also = [
+        f"{row['todo']}{doubt(row['tag'])}"
+        for row in (facts("xprotect/clusters") if host.cluster else ())
+        if row["node"] in ("every", node) and row["role"] in ("", *step.roles)
+    ]
+    waits = [
+        (other.number, _told(row, step, other))
+        for row in facts("xprotect/switching")
+        if row["role"] in step.roles and row["group"] in step.groups
+        if (row["switch"] == "on") == step.on and row["waits_for"] not in step.roles
+        for other in by_role[row["waits_for"]]
+    ]
+    return replace(step, reasons=(*waits, *nodes), also=tuple(also))
 
 
 def _nodes_before(
@@ -190,48 +191,13 @@ def _nodes_before(
 ) -> Iterator[tuple[int, str]]:
     """(number, what breaks otherwise) of the nodes of a cluster that come before this one."""
     nodes = {node.name for node in site.nodes(site[step.host])} - {step.host}
-    if not nodes:
-        return
     alike = (other for role in step.roles for other in by_role[role] if other.host in nodes)
-    for other in dict.fromkeys(alike):
+    for other in dict.fromkeys(alike if nodes else ()):
         if other.number < step.number and set(other.groups) & set(step.groups):
             for row in facts("xprotect/clusters"):
                 if row["breaks"]:
                     yield other.number, _told(row, step, other)
 
 
-def _also(host: Host, step: Step, node: str) -> Iterator[str]:
-    """What else is to be done at the first or a later node of a cluster."""
-    for row in facts("xprotect/clusters") if host.cluster else ():
-        if row["node"] in ("every", node) and row["role"] in ("", *step.roles):
-            yield f"{row['todo']}{doubt(row['tag'])}"
-
-
 def _told(row: Mapping[str, str], step: Step, other: Step) -> str:
     return row["breaks"].format(host=step.host, other=other.host) + doubt(row["tag"])
-
-
-def _is_on(row: Mapping[str, str]) -> bool:
-    return row["switch"] == "on"
-
-
-def _order_tag(roles: Iterable[str], on: bool) -> str:
-    """The tag of the row that gives a step its place; without one it is inferred."""
-    rows = [row for row in facts("xprotect/encryption-order") if row["role"] in roles]
-    return min(rows, key=lambda row: int(row["on" if on else "off"]), default={"tag": "I"})["tag"]
-
-
-def _in_the_dark(names: Collection[str]) -> str:
-    one = len(names) == 1
-    verbs = ("goes", "it does") if one else ("go", "they do")
-    return f"{_named(names)} {verbs[0]} dark: {verbs[1]} not hold the CA certificate"
-
-
-def _named(names: Collection[str]) -> str:
-    shown, more = list(names)[:_SHOWN], len(names) - _SHOWN
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-
-
-def _first(step: Step, number: int) -> str:
-    broken = dict.fromkeys(text for before, text in step.reasons if before == number)
-    return f"{'; '.join(broken)}. Carry out step {number} first"

@@ -95,7 +95,7 @@ class Host:
     def unsaid_groups(self) -> tuple[str, ...]:
         """Those of its certificate groups that do not say which certificate they use."""
         rows = facts("xprotect/certificate-groups")
-        silent = {row["group"] for row in rows if row["names_it"] == "no"}
+        silent = [row["group"] for row in rows if row["names_it"] == "no"]
         return tuple(group for group in self.groups if group in silent)
 
     @property
@@ -140,9 +140,10 @@ class Site:
     def __post_init__(self) -> None:
         hosts = list(self.hosts)
         for place, host in enumerate(hosts):
-            others = (one.called for one in self.nodes(host) if one.name != host.name)
             if host.cluster:
-                hosts[place] = replace(host, fellows=tuple(n for names in others for n in names))
+                others = [one for one in self.nodes(host) if one.name != host.name]
+                fellows = tuple(name for one in others for name in one.called)
+                hosts[place] = replace(host, fellows=fellows)
         object.__setattr__(self, "hosts", tuple(hosts))
 
     def __getitem__(self, name: str) -> Host:
@@ -170,12 +171,10 @@ class Site:
     def connections(self) -> tuple[Connection, ...]:
         """Every encrypted connection of the site, also those that stay inside one computer."""
         found: dict[tuple[str, str, int, str], list[dict[str, str]]] = defaultdict(list)
-        for row in facts("xprotect/connections"):
-            for server in self.with_role(row["server"]):
-                if row["group"] not in server.left_off:
-                    for client in self.with_role(row["client"]):
-                        key = (client.name, server.name, int(row["port"]), row["group"])
-                        found[key].append(row)
+        for row, server in self._served:
+            for client in self.with_role(row["client"]):
+                key = (client.name, server.name, int(row["port"]), row["group"])
+                found[key].append(row)
         return tuple(
             Connection(
                 *key,
@@ -184,6 +183,14 @@ class Site:
             )
             for key, rows in found.items()
         )
+
+    @property
+    def _served(self) -> Iterator[tuple[dict[str, str], Host]]:
+        """Every kind of connection, with each server that serves it."""
+        for row in facts("xprotect/connections"):
+            for server in self.with_role(row["server"]):
+                if row["group"] not in server.left_off:
+                    yield row, server
 
     @cached_property
     def callers(self) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -207,26 +214,18 @@ class Site:
     @cached_property
     def questions(self) -> tuple[str, ...]:
         """What no table can answer: a person asks, before encryption is switched on."""
-        return (
-            *(
-                f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
-                for row in facts("xprotect/components")
-                if row["left_to_person"] == "yes"
-                for host in self.with_role(row["role"])
-            ),
-            *(
-                f"{named([host.name for host in asked])}: {row['question']}{doubt(row['tag'])}"
-                for row in facts("xprotect/questions")
-                if (
-                    asked := [
-                        one
-                        for one in self.hosts
-                        if not set(row["roles"].split("|")).isdisjoint(one.roles)
-                        and row["without_group"] not in one.groups
-                    ]
-                )
-            ),
-        )
+        found = [
+            f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
+            for row in facts("xprotect/components")
+            if row["left_to_person"] == "yes"
+            for host in self.with_role(row["role"])
+        ]
+        for row in facts("xprotect/questions"):
+            asked = self._with_any(row["roles"])
+            names = [host.name for host in asked if row["without_group"] not in host.groups]
+            if names:
+                found.append(f"{named(names)}: {row['question']}{doubt(row['tag'])}")
+        return tuple(found)
 
     def collected(self, host: Host) -> tuple[str, ...]:
         """The computers with which what is installed beside its roles talks over TLS, both ways.
@@ -247,11 +246,7 @@ class Site:
         return [
             (
                 {one.name: None for one in self.with_role(row["talks_to"])},
-                {
-                    one.name: None
-                    for one in self.hosts
-                    if not set(row["installed_with"].split("|")).isdisjoint(one.roles)
-                },
+                {one.name: None for one in self._with_any(row["installed_with"])},
             )
             for row in facts("xprotect/components")
             if row["installed_with"]
@@ -260,9 +255,7 @@ class Site:
     @property
     def outside(self) -> tuple[dict[str, str], ...]:
         """The rows of data/xprotect/outside.csv that concern it: certificates of others."""
-        roles = {role for host in self.hosts for role in host.roles}
-        rows = facts("xprotect/outside")
-        return tuple(row for row in rows if roles & set(row["roles"].split("|")))
+        return tuple(row for row in facts("xprotect/outside") if self._with_any(row["roles"]))
 
     def lost_without_https(self, role: str) -> list[tuple[str, str]]:
         """(server, certificate group) of every port that this role can call over HTTPS only.
@@ -271,15 +264,18 @@ class Site:
         """
         return [
             (server.name, row["group"])
-            for row in facts("xprotect/connections")
+            for row, server in self._served
             if row["client"] == role and row["plain_port"] in ("", row["port"])
-            for server in self.with_role(row["server"])
-            if row["group"] not in server.left_off
         ]
 
     def with_role(self, role: str) -> list[Host]:
         """Return the computers that have a role."""
         return self._by_role[role]
+
+    def _with_any(self, roles: str) -> list[Host]:
+        """Return the computers that have any of these roles, which are separated by `|`."""
+        wanted = set(roles.split("|"))
+        return [host for host in self.hosts if not wanted.isdisjoint(host.roles)]
 
     @cached_property
     def _by_role(self) -> dict[str, list[Host]]:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -53,14 +54,16 @@ def read_site(path: str | Path) -> Site:
     """
     path = find_table(path)
     reader = _Reader(path.name)
-    rows = list(reader.rows(_text(path)))
-    hosts = [(line, reader.host(line, row)) for line, row in rows if not _declares_absent(row)]
-    absent = frozenset(
-        role for line, row in rows if _declares_absent(row) for role in reader.roles(line, row)
-    )
+    hosts: list[tuple[int, Host]] = []
+    absent: set[str] = set()
+    for line, row in list(reader.rows(_text(path))):
+        if row["name"].lower() == _ABSENT:
+            absent.update(reader.roles(line, row))
+        else:
+            hosts.append((line, reader.host(line, row)))
     reader.check_twins(hosts)
     reader.check_clusters(hosts)
-    site = Site(path.stem, tuple(host for _, host in hosts), absent)
+    site = Site(path.stem, tuple(host for _, host in hosts), frozenset(absent))
     reader.check_site(site, hosts)
     reader.stop_if_faulty()
     return site
@@ -111,15 +114,14 @@ class _Reader:
                     yield line, cells
                 line = table.line_num + 1
         except csv.Error as error:
-            self.say(
-                line, f"can't be split into cells ({error}): look for a quote without its pair"
-            )
+            text = f"can't be split into cells ({error}): look for a quote without its pair"
+            self.say(line, text)
             self.stop_if_faulty()
 
     def columns(self, line: int, header: list[str]) -> list[str]:
         """Return the columns that the first line names; a column without a name is ""."""
         columns = ["_".join(_plain(cell).lower().split()) for cell in header]
-        named = [column for column in columns if column]
+        named = list(filter(None, columns))
         if not named:
             raise SiteError([f"{self.file}: the table is empty: copy example.csv and fill it in"])
         if not set(named) & set(COLUMNS):
@@ -139,11 +141,8 @@ class _Reader:
             self.stop_if_faulty()
         for column, cell in zip_longest(columns, cells, fillvalue=""):
             if cell and not column:
-                self.say(
-                    line,
-                    f"{cell!r} stands under no column name: clear it, or put quotes around text "
-                    f"that contains {delimiter!r}",
-                )
+                text = f"{cell!r} stands under no column name: clear it, or put quotes around text "
+                self.say(line, f"{text}that contains {delimiter!r}")
 
     def known(self, line: int, kind: str, found: list[str], allowed: Iterable[str]) -> list[str]:
         """Return what is allowed, once each; complain about the rest."""
@@ -183,38 +182,29 @@ class _Reader:
             notes=row["notes"],
         )
         if host.certified and len(host.fqdn) > _LONGEST_CN:
-            self.say(
-                line,
-                f"{host.fqdn!r} has {len(host.fqdn)} letters; a certificate's common name holds "
-                f"{_LONGEST_CN}: give the server a shorter name",
-            )
+            said = f"{host.fqdn!r} has {len(host.fqdn)} letters; a certificate's common name holds "
+            self.say(line, f"{said}{_LONGEST_CN}: give the server a shorter name")
         if host.pem_files and host.enrolment != PFX:
             key = next(name for name, holds in host.pem_files.items() if holds == "key")
-            self.say(
-                line,
-                f"{host.name} wants its private key as the file {key}, so the key is "
-                f"made here: leave 'enrolment' empty",
-            )
+            said = f"{host.name} wants its private key as the file {key}, so the key is made here"
+            self.say(line, f"{said}: leave 'enrolment' empty")
         return host
 
     def name(self, line: int, text: str, roles: list[str]) -> str:
         if is_address(text):
+            said = f"{text} is an IP address where a host name belongs: move it to 'addresses' and "
+            said += "write the computer's name here"
             if "management server" in roles:
-                self.say(
-                    line,
-                    f"the management server is known by its IP address {text} only: its identity "
-                    f"provider checks its own certificate by name. Write its host name here",
-                )
-            else:
-                self.say(line, f"{text} is an IP address where a host name belongs: move it to "
-                               f"'addresses' and write the computer's name here")  # fmt: skip
+                said = f"the management server is known by its IP address {text} only: its "
+                said += "identity provider checks its own certificate by name. Write its host name "
+                said += "here"
+            self.say(line, said)
             return text
         name = self.parsed(line, text)
         short, _, domain = name.partition(".")
         if domain and _is_name(name):
-            self.say(
-                line, f"{name!r} is a full name. Did you mean name {short!r}, domain {domain!r}?"
-            )
+            said = f"{name!r} is a full name. Did you mean name {short!r}, domain {domain!r}?"
+            self.say(line, said)
         return name
 
     def parsed(self, line: int, text: str) -> str:
@@ -237,14 +227,17 @@ class _Reader:
         return tuple(self.parsed(line, alias) for alias in _list(text) if not is_address(alias))
 
     def addresses(self, line: int, text: str) -> tuple[str, ...]:
+        found = []
         for address in _list(text):
-            if not _is_plain_address(address):
-                why = ": names belong in 'name' or 'aliases'" if _is_name(address) else ""
-                if re.fullmatch(r"[\d.,eE+]+", address):
-                    why = ": four numbers from 0 to 255 are wanted. If Excel changed it, format it "
-                    why += "as text"
-                self.say(line, f"{address!r} is not an IP address{why}")
-        return tuple(str(parse_name(a)) for a in _list(text) if _is_plain_address(a))
+            if is_address(address) and "%" not in address:  # a zone: of one computer only
+                found.append(str(parse_name(address)))
+                continue
+            why = ": names belong in 'name' or 'aliases'" if _is_name(address) else ""
+            if re.fullmatch(r"[\d.,eE+]+", address):
+                why = ": four numbers from 0 to 255 are wanted. If Excel changed it, format it "
+                why += "as text"
+            self.say(line, f"{address!r} is not an IP address{why}")
+        return tuple(found)
 
     def left_off(self, line: int, text: str, roles: list[str]) -> list[str]:
         mine = {group for _, group in Host("", roles=tuple(roles)).ports}
@@ -254,11 +247,8 @@ class _Reader:
             if group not in mine:
                 self.say(line, f"'leave_off' names {group!r}, which these roles do not serve")
         if "server" in groups:
-            self.say(
-                line,
-                "'server' can't be left off on one computer: the management server and all its "
-                "recording servers switch together",
-            )
+            said = "'server' can't be left off on one computer: the management server and all its "
+            self.say(line, f"{said}recording servers switch together")
         return groups
 
     def check_twins(self, hosts: list[tuple[int, Host]]) -> None:
@@ -285,25 +275,17 @@ class _Reader:
             others = [one for name in host.cluster for one in nodes[name] if one[1] is not host]
             first, other = min(others, key=lambda one: one[0], default=(line, host))
             if host.cluster and not others:
-                self.say(
-                    line,
-                    f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other "
-                    f"nodes, with the same 'cluster'",
-                )
+                said = f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other"
+                self.say(line, f"{said} nodes, with the same 'cluster'")
             if first >= line:
                 continue
             if set(host.cluster) != set(other.cluster):
-                self.say(
-                    line,
-                    f"the cluster of {host.name} and {other.name} is written differently on line "
-                    f"{first}: write {'|'.join(other.cluster)!r} on both",
-                )
+                said = f"the cluster of {host.name} and {other.name} is written differently on line"
+                self.say(line, f"{said} {first}: write {'|'.join(other.cluster)!r} on both")
             if _serving(host) != _serving(other):
-                self.say(
-                    line,
-                    f"{host.name} and {other.name} on line {first} are nodes of one cluster, but "
-                    f"serve different roles: write the same server roles on both",
-                )
+                said = f"{host.name} and {other.name} on line {first} are nodes of one cluster, but"
+                said += " serve different roles: write the same server roles on both"
+                self.say(line, said)
 
     def check_site(self, site: Site, hosts: list[tuple[int, Host]]) -> None:
         if not hosts:
@@ -315,25 +297,22 @@ class _Reader:
         # The kinds that the guide lists as clients, less the servers, which name themselves.
         guide = {row["role"] for row in facts("xprotect/components") if row["guide"]}
         if forgotten := guide - {"management server"} - roles - site.absent:
-            names = " | ".join(sorted(forgotten))
-            self.say(
-                None,
-                f"client kinds of the guide that no line mentions: {names}. Add these computers, "
-                f"or, if the site has none, one line with the name '{_ABSENT}' and these roles",
+            said = (
+                f"client kinds of the guide that no line mentions: {' | '.join(sorted(forgotten))}"
             )
+            said += ". Add these computers, or, if the site has none, one line with the name "
+            self.say(None, f"{said}'{_ABSENT}' and these roles")
         for role in sorted(site.absent & roles):
             self.say(None, f"{role!r} has a line, and the line '{_ABSENT}' says there is none")
         managers = [one for one in hosts if "management server" in one[1].roles]
         for line, host in managers[1:]:
             first, other = managers[0]
             if not set(host.cluster) & set(other.cluster):
-                self.say(
-                    line,
-                    f"{host.name} is a management server, as {other.name} on line {first} is: if "
-                    f"they are a cluster, write its name into 'cluster' of both; else give each "
-                    f"site its own table, and where the sites are federated, write each one's "
-                    f"management server into the other's table as 'federated site'",
-                )
+                said = f"{host.name} is a management server, as {other.name} on line {first} is: if"
+                said += " they are a cluster, write its name into 'cluster' of both; else give each"
+                said += " site its own table, and where the sites are federated, write each one's"
+                said += " management server into the other's table as 'federated site'"
+                self.say(line, said)
         for line, host in hosts:
             self.check_https(line, host, site)
 
@@ -345,12 +324,9 @@ class _Reader:
             if lost:
                 servers = ", ".join(dict.fromkeys(server for server, _ in lost))
                 groups = " | ".join(dict.fromkeys(group for _, group in lost))
-                self.say(
-                    line,
-                    f"{host.name} ({row['component']}) can't speak HTTPS and would lose {groups!r} "
-                    f"of {servers}: {row['rule'].replace('|', '; ')}. Until then write {groups!r} "
-                    f"into 'leave_off' of these servers",
-                )
+                said = f"{host.name} ({row['component']}) can't speak HTTPS and would lose "
+                said += f"{groups!r} of {servers}: {row['rule'].replace('|', '; ')}. Until then "
+                self.say(line, f"{said}write {groups!r} into 'leave_off' of these servers")
 
 
 def _text(path: Path) -> str:
@@ -362,17 +338,14 @@ def _text(path: Path) -> str:
         raise SiteError([f"{path.name}: is a workbook, not CSV: save it as 'CSV UTF-8'"])
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
         raise SiteError([f"{path.name}: wrong encoding (UTF-16 or binary): save it as 'CSV UTF-8'"])
-    try:
+    with suppress(UnicodeDecodeError):
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
     try:
         return data.decode("cp1252")  # what Excel on a Western Windows calls "CSV"
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise SiteError(
-            [f"{path.name}, line {line}: wrong encoding: save the table as 'CSV UTF-8'"]
-        ) from None
+        said = [f"{path.name}, line {line}: wrong encoding: save the table as 'CSV UTF-8'"]
+        raise SiteError(said) from None
 
 
 def _is_sep(text: str) -> bool:
@@ -388,10 +361,6 @@ def _plain(text: str) -> str:
     return "".join("-" if unicodedata.category(c) == "Pd" else c for c in seen).strip()
 
 
-def _declares_absent(row: dict[str, str]) -> bool:
-    return row["name"].lower() == _ABSENT
-
-
 def _list(text: str) -> list[str]:
     """Split at `|`; at what people write instead of it, too, since no value can contain that."""
     return [" ".join(part.split()) for part in re.split(r"[|¦,;\r\n]", text) if part.strip()]
@@ -404,24 +373,16 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _is_plain_address(text: str) -> bool:
-    return is_address(text) and "%" not in text  # a zone means something on one computer only
-
-
 def _twins(name: str, host: Host, other: Host, line: int) -> str:
     """Say that a name of this computer is also one of another, on that line."""
     what = "address" if is_address(name) else "name"
     if name in (*host.cluster, *other.cluster):
-        return (
-            f"{name!r} is the {what} of a cluster and of one computer, see {other.name} on line "
-            f"{line}: the cluster needs {what}s of its own, in 'cluster' of each node"
-        )
-    way_out = (
-        ". If they are nodes of a cluster, write it into 'cluster' of both"
-        if set(host.aliases) & set(other.aliases) and _serving(host) == _serving(other)
-        else ""
-    )
-    return f"duplicate {what} {name!r}: {other.name} on line {line} has it{way_out}"
+        said = f"{name!r} is the {what} of a cluster and of one computer, see {other.name} on line "
+        return f"{said}{line}: the cluster needs {what}s of its own, in 'cluster' of each node"
+    said = f"duplicate {what} {name!r}: {other.name} on line {line} has it"
+    if set(host.aliases) & set(other.aliases) and _serving(host) == _serving(other):
+        said += ". If they are nodes of a cluster, write it into 'cluster' of both"
+    return said
 
 
 def _serving(host: Host) -> set[str]:

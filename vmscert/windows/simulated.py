@@ -23,7 +23,7 @@ from vmscert.certificates.authority import (
     subject_names,
     thumbprint,
 )
-from vmscert.certificates.keyfile import decrypt_key, encrypt_key
+from vmscert.certificates.keys import decrypt_key, encrypt_key
 from vmscert.facts import facts
 from vmscert.files import write_atomic, write_once
 from vmscert.names import iso

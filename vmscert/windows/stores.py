@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.facts import facts
 from vmscert.names import is_address
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from vmscert.certificates.keyfile import check_password, clear_key, decrypt_key, encrypt_key
+from vmscert.certificates.keys import check_password, clear_key, decrypt_key, encrypt_key
 
 PASSWORD = "correct horse battery staple"
 # What RFC 8018 and RFC 2898 call the parts, as bytes of DER.
@@ -60,20 +60,20 @@ def test_nothing_of_the_key_is_in_the_file(pem, key):
 
 
 def test_the_same_key_and_password_never_make_the_same_file(key, monkeypatch):
-    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 1)
+    monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 1)
     files = {encrypt_key(key, PASSWORD) for _ in range(20)}
     assert len({der(file)[-64:] for file in files}) == 20
 
 
 def test_a_password_may_have_any_letters(key, monkeypatch):
-    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 1)
+    monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 1)
     password = "Ein Gruß aus Kraków, 北京"
     assert public(key) == public(decrypt_key(encrypt_key(key, password), password))
 
 
 def test_a_wrong_password_is_one_sentence_whatever_it_decrypts_to(key, monkeypatch):
     """One wrong password in 256 leaves something that looks like a padded text."""
-    monkeypatch.setattr("vmscert.certificates.keyfile.ROUNDS", 1)
+    monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 1)
     pem = encrypt_key(key, PASSWORD)
     for guess in range(2000):
         with pytest.raises(ValueError, match=r"^The password does not open the key file: [^\n]*$"):

@@ -1,17 +1,26 @@
-"""A private key at rest: PKCS #8, encrypted so that guessing the password is slow.
+"""Private keys: at rest, where guessing the password is slow, and for lessons.
 
 cryptography's own PKCS #8 encryption derives the key with 2,048 PBKDF2 rounds and offers no
 choice; the key of a CA deserves more. The file made here is plain RFC 8018 PBES2, so OpenSSL and
 every other tool reads it.
+A key for lessons is derived from a word: it is the same in every run, and anybody can derive it.
+It says so itself: its modulus spells `MARK` in plain letters, in every certificate and request
+that carries it. Whoever holds only the public half can read that, and `authority` and `check` do.
 """
 
+import hashlib
 import os
 from base64 import b64encode
+from functools import cache
+from itertools import count
+from math import gcd, prod
 from textwrap import wrap
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes, padding, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -31,45 +40,27 @@ _AES_256_CBC = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
 
 @asn1.sequence
-class _Prf:
+class _Algorithm:  # AlgorithmIdentifier, RFC 5280 section 4.1.1.2
     algorithm: ObjectIdentifier
-    parameters: asn1.Null
+    parameters: asn1.TLV
 
 
 @asn1.sequence
 class _Pbkdf2Parameters:
     salt: bytes
     iterations: int
-    prf: _Prf
-
-
-@asn1.sequence
-class _Kdf:
-    algorithm: ObjectIdentifier
-    parameters: _Pbkdf2Parameters
-
-
-@asn1.sequence
-class _Encryption:
-    algorithm: ObjectIdentifier
-    iv: bytes
+    prf: _Algorithm
 
 
 @asn1.sequence
 class _Pbes2Parameters:
-    kdf: _Kdf
-    encryption: _Encryption
-
-
-@asn1.sequence
-class _Pbes2:
-    algorithm: ObjectIdentifier
-    parameters: _Pbes2Parameters
+    kdf: _Algorithm
+    encryption: _Algorithm
 
 
 @asn1.sequence
 class _EncryptedPrivateKeyInfo:
-    algorithm: _Pbes2
+    algorithm: _Algorithm
     data: bytes
 
 
@@ -87,22 +78,26 @@ def encrypt_key(key: RSAPrivateKey | Ed25519PrivateKey, password: str) -> bytes:
     """Return the key as PEM `ENCRYPTED PRIVATE KEY`: PBES2, PBKDF2-SHA256, AES-256 (RFC 8018)."""
     salt, iv = os.urandom(16), os.urandom(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(check_password(password).encode())
-    prf = _Prf(algorithm=_HMAC_SHA256, parameters=asn1.Null())
+    prf = _algorithm(_HMAC_SHA256, asn1.Null())
     rounds = _Pbkdf2Parameters(salt=salt, iterations=ROUNDS, prf=prf)
     parameters = _Pbes2Parameters(
-        kdf=_Kdf(algorithm=_PBKDF2, parameters=rounds),
-        encryption=_Encryption(algorithm=_AES_256_CBC, iv=iv),
+        kdf=_algorithm(_PBKDF2, rounds), encryption=_algorithm(_AES_256_CBC, iv)
     )
     padder = padding.PKCS7(8 * len(iv)).padder()
     padded = padder.update(clear_key(key)) + padder.finalize()
     encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
     info = _EncryptedPrivateKeyInfo(
-        algorithm=_Pbes2(algorithm=_PBES2, parameters=parameters),
+        algorithm=_algorithm(_PBES2, parameters),
         data=encryptor.update(padded) + encryptor.finalize(),
     )
     lines = wrap(b64encode(asn1.encode_der(info)).decode("ascii"), 64)
     label = "ENCRYPTED PRIVATE KEY"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
+
+
+def _algorithm(oid: ObjectIdentifier, parameters: Any) -> _Algorithm:
+    written = asn1.decode_der(asn1.TLV, asn1.encode_der(parameters))
+    return _Algorithm(algorithm=oid, parameters=written)
 
 
 def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
@@ -140,3 +135,46 @@ def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+MARK = b"TEACHING KEY, ITS PRIVATE HALF IS PUBLIC"
+WORDS = "teaching key, private half is public"  # what the subject of a certificate says
+_EXPONENT = 65537
+_TOP = 0xF0  # the first byte of the modulus, before the mark: a 2,048-bit number needs its top bit
+# Trial division by a product: most candidates end in one gcd.
+_SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
+
+
+@cache
+def teaching_key(word: str) -> rsa.RSAPrivateKey:
+    """Return the RSA key of 2,048 bits that belongs to this word.
+
+    The first prime comes from the word; the second is chosen so that their product begins with
+    the mark. OpenSSL checks the result, primes included, when it loads the numbers.
+    """
+    half = 128  # bytes of a prime
+    drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
+    p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
+    begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
+    q = _prime_from(int.from_bytes(begin) // p)
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
+
+
+def is_teaching(public_key: Any) -> bool:
+    """Tell whether a public key is one for lessons, whose private half anybody can derive."""
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        return False
+    n = public_key.public_numbers().n
+    return n.to_bytes((n.bit_length() + 7) // 8)[1 : 1 + len(MARK)] == MARK
+
+
+def _prime_from(start: int) -> int:
+    """The first number from here on that is prime and fits the exponent."""
+    for n in count(start | 1, 2):
+        # Fermat's test is enough: OpenSSL tests again.
+        if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1:
+            return n
+    raise AssertionError("there is always a next prime")

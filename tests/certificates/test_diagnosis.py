@@ -43,7 +43,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from vmscert.certificates.authority import Issued
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.certificates.paths import Reading
+from vmscert.certificates.reading import Reading
 from vmscert.facts import NOTEBOOKS, facts
 from vmscert.findings import RULES, Finding
 from vmscert.network.tls import handshake

@@ -1,0 +1,393 @@
+"""A certificate read part by part, so that one bad part does not hide the rest.
+
+pyca reads all extensions or raises. Where it raises, each is put alone into a fresh certificate.
+Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits. There, a
+subtree is a tuple, kind first; a name lies in it if the tuple is among those around the name. So
+thousands of names and subtrees cost two set look-ups a name.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from warnings import catch_warnings, simplefilter
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+Extensions = Mapping[x509.ObjectIdentifier, x509.Extension]
+
+# Without these, nobody can tell whom a certificate is for and what it may be used for.
+NEEDED = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+}
+_MOST = 100  # extensions read one by one; honest certificates have ten or so
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
+_NOBODY = (
+    *(x509.Name([]), x509.Name([]), _KEY.public_key(), 1),
+    *(datetime(2000, 1, 1), datetime(2001, 1, 1)),
+)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A part of a certificate that can't be read: why, and whether clients go on without it."""
+
+    why: str
+    needed: bool = True
+
+
+@asn1.sequence
+class _Extension:
+    oid: x509.ObjectIdentifier
+    critical: Annotated[bool, asn1.Default(False)]
+    value: bytes
+
+
+@asn1.sequence
+class _ToBeSigned:
+    version: Annotated[int | None, asn1.Explicit(0)]
+    serial: asn1.TLV
+    signature: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    public_key: asn1.TLV
+    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
+
+
+def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
+    """The extensions that can be read, and what is wrong with the others, by name.
+
+    Raises what pyca raises when not even their list can be read.
+    """
+    written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
+    found: dict[x509.ObjectIdentifier, x509.Extension] = {}
+    trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
+    for one in written[:_MOST]:
+        name = f"extension {called(one.oid)}"
+        if one.oid in found:
+            trouble[name] = Unreadable("it stands there twice")
+            continue
+        try:
+            alone = x509.UnrecognizedExtension(one.oid, one.value)
+            builder = x509.CertificateBuilder(*_NOBODY).add_extension(alone, one.critical)
+            (found[one.oid],) = builder.sign(_KEY, None).extensions
+        except Exception as error:
+            trouble[name] = Unreadable(reason(error), one.critical or one.oid in NEEDED)
+    return found, trouble
+
+
+def called(oid: x509.ObjectIdentifier) -> str:
+    """Return the name of an extension in RFC 5280, its number if it has none there."""
+    return oid.dotted_string if oid._name == "Unknown OID" else oid._name
+
+
+def reason(error: Exception) -> str:
+    """Return why something can't be read, in a few words."""
+    text = str(error).partition("\n")[0][:100]
+    return "it is not valid DER" if "ParseError" in text else text or type(error).__name__
+
+
+Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
+_DEEPEST = 64  # parts of a directory name
+
+
+def folded(name: x509.Name) -> Folded:
+    """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
+    return tuple(
+        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
+        for rdn in name.rdns
+    )
+
+
+def allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
+    """Return the test whether a name is allowed (RFC 5280 section 4.2.1.10)."""
+    permitted = set(map(_subtree, constraints.permitted_subtrees or ()))
+    excluded = set(map(_subtree, constraints.excluded_subtrees or ()))
+    kinds = {kind for kind, *_ in permitted}
+
+    def allows(name: x509.GeneralName) -> bool:
+        around = set(_around(name))
+        inside = any(kind in kinds for kind, *_ in around) <= bool(around & permitted)
+        return inside and not around & excluded
+
+    return allows
+
+
+def _subtree(base: x509.GeneralName) -> tuple:
+    value = base.value
+    match base:
+        case x509.DNSName():
+            return "DNS", value.lower().rstrip(".")
+        case x509.RFC822Name() | x509.UniformResourceIdentifier():
+            return type(base).__name__, value.lower()
+        case x509.IPAddress():
+            shift = value.max_prefixlen - value.prefixlen
+            return "IP", value.version, value.prefixlen, int(value.network_address) >> shift
+        case x509.DirectoryName():
+            return "directory", folded(value)
+    return type(base).__name__, value
+
+
+def _around(name: x509.GeneralName) -> Iterator[tuple]:
+    value: Any = name.value
+    match name:
+        case x509.DNSName():
+            yield from (("DNS", tail) for tail in _domains(value, itself=True))
+        case x509.RFC822Name() | x509.UniformResourceIdentifier():
+            host, whole = "", [value.lower()] if isinstance(name, x509.RFC822Name) else []
+            with suppress(ValueError):
+                host = value.rpartition("@")[2] if whole else urlsplit(value).hostname or ""
+            hosts = [*whole, *_domains(host, itself=False)]
+            yield from ((type(name).__name__, host) for host in hosts)
+        case x509.IPAddress() if not hasattr(value, "netmask"):  # eight bytes would be a network
+            for length in range(value.max_prefixlen + 1):
+                yield "IP", value.version, length, int(value) >> (value.max_prefixlen - length)
+        case x509.DirectoryName():
+            parts = folded(value)[:_DEEPEST]
+            yield from (("directory", parts[:end]) for end in range(len(parts) + 1))
+        case _:
+            yield type(name).__name__, value
+
+
+def _domains(host: str, itself: bool) -> Iterator[str]:
+    """Yield every constraint that a host meets; one without a dot in front holds for its subdomains
+    only if `itself`, as in DNS names.
+    """
+    labels = host.lower().rstrip(".").split(".")
+    tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
+    yield from tails if itself else tails[:1]
+    yield from (f".{tail}" for tail in tails[1:])
+
+
+_LONGEST_TEXT = 64  # letters of a name in a sentence
+_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+_FORGEABLE = (hashes.MD5, hashes.SHA1)
+# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
+_KNOWN = {
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.POLICY_MAPPINGS,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+}
+
+
+class Reading:
+    """One certificate's parts, each read when first asked for, None if it can't be read.
+
+    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
+    A certificate is read once for all who ask: a site asks for the same ones again and again.
+    """
+
+    certificate: x509.Certificate
+    broken: dict[str, Unreadable]
+
+    @lru_cache(maxsize=4096)
+    def __new__(cls, certificate: x509.Certificate) -> "Reading":
+        made = super().__new__(cls)
+        made.certificate, made.broken = certificate, {}
+        return made
+
+    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+        try:
+            return read(self.certificate)
+        except Exception as error:
+            self.broken[part] = Unreadable(reason(error))
+            return None
+
+    @cached_property
+    def subject(self) -> Folded | None:
+        return self._read("subject", lambda one: folded(one.subject))
+
+    @cached_property
+    def issuer(self) -> Folded | None:
+        return self._read("issuer", lambda one: folded(one.issuer))
+
+    @cached_property
+    def serial(self) -> int:
+        with catch_warnings():
+            simplefilter("ignore")  # pyca warns of a number that is not positive
+            return self.certificate.serial_number
+
+    @cached_property
+    def validity(self) -> tuple[datetime, datetime] | None:
+        return self._read(
+            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
+        )
+
+    @cached_property
+    def key(self) -> Any:
+        return self._read("public key", lambda one: one.public_key())
+
+    @cached_property
+    def spki(self) -> bytes:
+        """The subjectPublicKeyInfo, which tells two keys apart."""
+        public = PublicFormat.SubjectPublicKeyInfo
+        return self.key.public_bytes(Encoding.DER, public) if self.key else b""
+
+    @cached_property
+    def signature_hash(self) -> Any:
+        """The hash of the signature, None if it needs none, or the OID of an unknown algorithm."""
+
+        def hash_or_oid(one: x509.Certificate) -> Any:
+            try:
+                return one.signature_hash_algorithm
+            except UnsupportedAlgorithm:
+                return one.signature_algorithm_oid
+
+        return self._read("signature algorithm", hash_or_oid)
+
+    @cached_property
+    def extensions(self) -> Extensions:
+        with catch_warnings():
+            simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
+            try:
+                return {one.oid: one for one in self.certificate.extensions}
+            except Exception:  # pyca raises many kinds
+                found, trouble = self._read("extensions", _one_by_one) or ({}, {})
+        self.broken.update(trouble)
+        return found
+
+    def get(self, kind: Any) -> Any:
+        """Return the value of an extension, None if the certificate does not have it."""
+        extension = self.extensions.get(kind.oid)
+        return extension.value if extension else None
+
+    @cached_property
+    def readable(self) -> bool:
+        """Whether an extension that is not there is really missing."""
+        _ = self.extensions
+        return not any(
+            part.startswith("extension") and trouble.needed for part, trouble in self.broken.items()
+        )
+
+    @cached_property
+    def trouble(self) -> Mapping[str, Unreadable]:
+        """Every part that can't be read, and why."""
+        _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
+        return self.broken
+
+    @cached_property
+    def is_ca(self) -> bool:
+        constraints = self.get(x509.BasicConstraints)
+        return bool(constraints and constraints.ca)
+
+    @cached_property
+    def signs(self) -> bool:
+        """Whether its key usage lets its key sign certificates."""
+        usage = self.get(x509.KeyUsage)
+        return usage is None or usage.key_cert_sign
+
+    @cached_property
+    def serves(self) -> bool:
+        """Whether its extended key usage lets it, or what it issued, be a TLS server."""
+        purposes = self.get(x509.ExtendedKeyUsage)
+        return purposes is None or not _SERVER.isdisjoint(purposes)
+
+    @cached_property
+    def forgeable(self) -> bool:
+        """Whether somebody else could have made the signature."""
+        return isinstance(self.signature_hash, _FORGEABLE)
+
+    @cached_property
+    def critical(self) -> set[x509.ObjectIdentifier]:
+        """The extensions that clients must understand."""
+        return {oid for oid, one in self.extensions.items() if one.critical}
+
+    @cached_property
+    def unknown(self) -> list[x509.ObjectIdentifier]:
+        """The critical extensions that clients do not know."""
+        return sorted(self.critical - _KNOWN, key=str)
+
+    @cached_property
+    def general_names(self) -> list[x509.GeneralName]:
+        """The DNS names and IP addresses of the subjectAltName."""
+        found = self.get(x509.SubjectAlternativeName) or ()
+        return [name for name in found if isinstance(name, x509.DNSName | x509.IPAddress)]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(str(name.value).lower() for name in self.general_names)
+
+    @cached_property
+    def common_names(self) -> list[str]:
+        return self.named(NameOID.COMMON_NAME)
+
+    def named(self, oid: x509.ObjectIdentifier) -> list[str]:
+        """Return what the subject says of one kind."""
+        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
+        return [str(attribute.value) for attribute in found or ()]
+
+    @cached_property
+    def label(self) -> str:
+        """How a sentence calls this certificate, short and without control characters."""
+        name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
+        return repr(plain(name)) if name else f"serial {self.serial:X}"[:64]
+
+    @cached_property
+    def issuer_label(self) -> str:
+        """How a sentence calls the issuer: its common name, else the last part of its name."""
+        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
+        common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
+        return repr(plain(str(common[-1].value) if common else "nobody"))
+
+    @cached_property
+    def key_id(self) -> bytes:
+        """The subject key identifier; computed (RFC 5280 section 4.2.1.2) if none is written."""
+        written = self.get(x509.SubjectKeyIdentifier)
+        if written is None and self.key:
+            written = x509.SubjectKeyIdentifier.from_public_key(self.key)
+        return written.digest if written else b""
+
+    @cached_property
+    def issuer_key_id(self) -> bytes:
+        """The key identifier of the issuer, empty if none is written."""
+        written = self.get(x509.AuthorityKeyIdentifier)
+        return (written and written.key_identifier) or b""
+
+    @cached_property
+    def self_signed(self) -> bool:
+        """Whether it names itself as its issuer: subject and, where written, key identifier."""
+        own = self.issuer_key_id in (b"", self.key_id)
+        return own and self.subject is not None and self.subject == self.issuer
+
+
+def spelled_out(name: x509.GeneralName) -> str:
+    """Return a name out of a certificate as text."""
+    return getattr(name.value, "rfc4514_string", name.value.__str__)()
+
+
+def moment(when: datetime) -> str:
+    """Return how a sentence tells a time."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
+    shown = text if len(text) <= longest else f"{text[:longest]}…"
+    return "".join(letter if letter.isprintable() else "�" for letter in shown)
