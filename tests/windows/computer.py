@@ -26,7 +26,7 @@ from vmscert.facts import facts
 from vmscert.site.releases import release
 from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 from vmscert.windows.stores import Stores, account, principal
 
 WORKERS = Workers()

@@ -37,8 +37,8 @@ from vmscert.runbooks.plans import plan_imports
 from vmscert.runbooks.returns import take_back
 from vmscert.site.order import switch_on
 from vmscert.site.site import Host, Site
+from vmscert.windows.folder import LOOK, looked_from, pem_folder
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.pemfiles import LOOK, looked_from, pem_folder
 from vmscert.windows.rollout import unreached
 from vmscert.windows.stores import Personal, Stores
 

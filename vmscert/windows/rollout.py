@@ -20,7 +20,7 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.pages import Markup, faces, literal, render
 from vmscert.site.site import Host, Site
-from vmscert.windows.load import numbered
+from vmscert.windows.folder import numbered
 from vmscert.windows.scripts import quote, script
 
 # Ways with a place of their own: on the page for phones, or only where something goes.
