@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib.util import find_spec
-from itertools import groupby
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -39,23 +38,14 @@ def self_test(at: datetime) -> list[Check]:
     except OSError:
         talks = False
     shakes = handshake(served, roots, "localhost").ok
+    recent, installed = sys.version_info >= (3, 11), all(map(find_spec, _LIBRARIES))
+    again = "install the kit again, as its README says"
+    firewall = f"allow connections to {LOOPBACK} in the firewall"
     return [
-        Check(
-            "Python is 3.11 or newer",
-            sys.version_info >= (3, 11),
-            "install a newer Python, then the kit into it",
-        ),
-        Check(
-            "all libraries are installed",
-            all(map(find_spec, _LIBRARIES)),
-            "install the kit again, as its README says",
-        ),
+        Check("Python is 3.11 or newer", recent, "install a newer Python, then the kit into it"),
+        Check("all libraries are installed", installed, again),
         Check("a handshake in memory succeeds", shakes, "compare this computer's clock"),
-        Check(
-            "two programs on this computer can talk",
-            talks,
-            f"allow connections to {LOOPBACK} in the firewall",
-        ),
+        Check("two programs on this computer can talk", talks, firewall),
     ]
 
 
@@ -163,11 +153,14 @@ class Quiz:
     questions: tuple[Question, ...]
 
     def _repr_html_(self) -> str:
-        return "".join(
-            f"<p><b>{number}. {escape(question.text)}</b></p>"
-            + "".join(map(_html, question.choices))
-            for number, question in enumerate(self.questions, 1)
-        )
+        shown = ""
+        for number, question in enumerate(self.questions, 1):
+            shown += f"<p><b>{number}. {escape(question.text)}</b></p>"
+            for choice in question.choices:
+                verdict = "✔ Right." if choice.right else "✘ Not yet."
+                shown += f'<details style="{_BOX}"><summary>{escape(choice.text)}</summary>'
+                shown += f"<p>{verdict} {escape(choice.reply)}</p></details>"
+        return shown
 
     def __repr__(self) -> str:
         lines = []
@@ -183,17 +176,8 @@ def quiz(lesson: str) -> Quiz:
     if not rows:
         known = ", ".join(sorted({row["lesson"] for row in facts("quiz")}))
         raise ValueError(f"data/quiz.csv: no questions for lesson {lesson!r}; it has {known}")
-    asked = groupby(rows, key=lambda row: row["question"])
-    return Quiz(tuple(Question(text, tuple(map(_choice, group))) for text, group in asked))
-
-
-def _choice(row: dict[str, str]) -> Choice:
-    return Choice(row["choice"], row["right"] == "yes", row["reply"], row["misconception"])
-
-
-def _html(choice: Choice) -> str:
-    verdict = "✔ Right." if choice.right else "✘ Not yet."
-    return (
-        f'<details style="{_BOX}"><summary>{escape(choice.text)}</summary>'
-        f"<p>{verdict} {escape(choice.reply)}</p></details>"
-    )
+    questions: dict[str, tuple[Choice, ...]] = {}
+    for row in rows:
+        one = Choice(row["choice"], row["right"] == "yes", row["reply"], row["misconception"])
+        questions[row["question"]] = (*questions.get(row["question"], ()), one)
+    return Quiz(tuple(map(Question, questions, questions.values())))

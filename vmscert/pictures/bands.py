@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from vmscert.checks.expiry import Due
-from vmscert.pictures.canvas import BAD, DUBIOUS, INK, QUIET, WIDTH, Canvas, Picture, fit
+from vmscert.pictures.canvas import BAD, DUBIOUS, GOOD, INK, QUIET, WIDTH, Canvas, Picture, fit
 
 STATUS_COLOURS = {
-    "ok": "#2e7d5b",
+    "ok": GOOD,
     "plan": "#0072b2",
     "warning": DUBIOUS,
     "critical": BAD,

@@ -5,13 +5,14 @@ Foreign text is escaped by ElementTree and cut to the room that it has.
 
 import base64
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from xml.etree import ElementTree
 
 INK, QUIET, LINE, PAPER = "#1f2933", "#66727f", "#d8dee4", "#ffffff"
-BAD, DUBIOUS = "#c62828", "#a06000"
+BAD, DUBIOUS, GOOD = "#c62828", "#a06000", "#2e7d5b"
+COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}  # of the worst severity
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _TYPEWRITER = "ui-monospace, Consolas, 'DejaVu Sans Mono', monospace"
 WIDTH = 900  # pixels, of a notebook's column in JupyterLab
@@ -102,6 +103,12 @@ def _em(letter: str) -> float:
     if letter in _WIDE or unicodedata.east_asian_width(letter) in "WF":
         return 1.0
     return 0.78 if letter.isupper() else 0.64
+
+
+def worst(severities: Iterable[str]) -> str:
+    """Return "bad", "dubious", or nothing where nothing is wrong."""
+    known = set(severities) - {""}
+    return "bad" if "bad" in known else "dubious" if known else ""
 
 
 def count(things: Sequence[object], word: str) -> str:

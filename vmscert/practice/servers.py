@@ -31,6 +31,7 @@ from vmscert.site.site import Site
 from vmscert.site.table import read_site
 
 _SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
+_ROOT = "Example VMS root, teaching"
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def call(stand: Stand, port: int) -> Look:
     return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
 
 
-# Its server
+# How it answers, and what is seen of it
 
 
 def answer_of(stand: Stand) -> Answer | None:
@@ -248,10 +249,6 @@ def answer_of(stand: Stand) -> Answer | None:
 def pem(objects: Iterable[x509.Certificate | x509.CertificateRevocationList]) -> bytes:
     """Return certificates or revocation lists as OpenSSL reads them."""
     return b"".join(one.public_bytes(Encoding.PEM) for one in objects)
-
-
-PRACTICE_NAME = "vms-rec-01.example.local"
-_ROOT = "Example VMS root, teaching"
 
 
 def look(
@@ -273,22 +270,27 @@ def look(
     if server:
         address, port = endpoint(server)
         return look_at(Target(address, port, name or address), trusted, at)
-    issued, root = _long_ago(at)
+    # An old certificate, of a renamed server, whose CA was created anew since.
+    before, since = (create_authority(_ROOT, at - timedelta(days), QUICK) for days in (500, 10))
+    issued = before.issue("old-rec-01.example.local", "old-rec-01", at=at - timedelta(450))
     with serving({443: issued}) as ports:
-        seen = look_at(Target(LOOPBACK, ports[443], PRACTICE_NAME), [root], at)
+        target = Target(LOOPBACK, ports[443], f"{_SERVER}.example.local")
+        seen = look_at(target, [since.certificate], at)
     return replace(seen, place="a practice server")
-
-
-def _long_ago(at: datetime) -> tuple[Issued, x509.Certificate]:
-    """An old certificate, of a renamed server, whose CA was created anew since."""
-    before = create_authority(_ROOT, at - timedelta(days=500), QUICK)
-    issued = before.issue("old-rec-01.example.local", "old-rec-01", at=at - timedelta(days=450))
-    return issued, create_authority(_ROOT, at - timedelta(days=10), QUICK).certificate
 
 
 def practice_survey(site: Site, at: datetime) -> Survey:
     """Serve a whole site on loopback with four faults, and survey it as if it were the real one."""
-    lab = _troubled(healthy(site, create_authority(_ROOT, at - timedelta(days=450), QUICK), at))
+    lab = GALLERY["expired"](
+        healthy(site, create_authority(_ROOT, at - timedelta(days=450), QUICK), at)
+    )
+    # Beside the one that has ended: one has old names, one ends soon, one does not encrypt.
+    others = [host for host in site.servers if host is not lab.server]
+    renamed, ending, plain = (*others, *[lab.server] * 3)[:3]
+    lab = lab.serving(renamed, lab.authority.issue(f"old-{renamed.name}", at=at))
+    short = replace(SERVER, days=10)
+    lab = lab.serving(ending, lab.authority.issue(*ending.issued_names, at=at, profile=short))
+    lab = lab.holding(plain, bindings={})
     served = {
         (host.name, port): lab.served[host.name]
         if group in lab.stores[host.name].bindings
@@ -304,14 +306,3 @@ def practice_survey(site: Site, at: datetime) -> Survey:
         }
         found = survey(list(real), [lab.authority.certificate], at)
     return replace(found, seen=tuple(replace(s, target=real[s.target]) for s in found.seen))
-
-
-def _troubled(lab: Lab) -> Lab:
-    """One certificate has ended, one has old names, one ends soon, one server does not encrypt."""
-    lab = GALLERY["expired"](lab)
-    others = [host for host in lab.site.servers if host is not lab.server]
-    renamed, ending, plain = (*others, *[lab.server] * 3)[:3]
-    lab = lab.serving(renamed, lab.authority.issue(f"old-{renamed.name}", at=lab.at))
-    short = replace(SERVER, days=10)
-    lab = lab.serving(ending, lab.authority.issue(*ending.issued_names, at=lab.at, profile=short))
-    return lab.holding(plain, bindings={})

@@ -8,10 +8,10 @@ they are read and open the key there, and `inventory.sh` looks at that.
 
 import hashlib
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from shlex import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,6 +25,12 @@ from vmscert.site.site import Host
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.scripts import request_inf, script, script_takes, steps_for
 from vmscert.windows.stores import Stores, principal
+
+LOOK = "inventory.sh"
+_MADE = re.compile(r"^made='?([^'\n]*)'?$", re.MULTILINE)
+_INPUTS = "# inputs: begin\n# inputs: end\n"
+_TALK = 5  # minutes to log on, copy the folder, and read
+Inputs = dict[str, str | list[str]]
 
 
 def numbered(stem: str, number: int, ending: str = "cer") -> str:
@@ -85,9 +91,6 @@ class Load:
         return {kind for kind, holds in found.items() if holds}
 
 
-Inputs = dict[str, str | list[str]]
-
-
 def pack(load: Load) -> dict[str, bytes]:
     """Return file name → bytes of the folder for one computer; no password stands in any of them.
 
@@ -99,8 +102,10 @@ def pack(load: Load) -> dict[str, bytes]:
             f"{load.host.name}: {thumbprint(both.pop())} is to be trusted and to go, in one "
             "folder: wait until no server needs this CA"
         )
+    title = f"{load.host.name}: certificates for XProtect"
     if load.host.only_pem:
-        return pem_folder(load)
+        files = pem_files(load) | {LOOK: _look_script(load)}
+        return files | faces("README", pem_page(load, whole=True), title)
     inputs = _inputs(load)
     files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
@@ -113,7 +118,7 @@ def pack(load: Load) -> dict[str, bytes]:
     page = leaflet(load)
     if load.host.pem_files:
         files, page = files | pem_files(load), page + pem_page(load)
-    return files | faces("README", page, f"{load.host.name}: certificates for XProtect")
+    return files | faces("README", page, title)
 
 
 def made_at(install: Mapping[str, str | list[str]]) -> datetime:
@@ -203,9 +208,6 @@ def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-_TALK = 5  # minutes to log on, copy the folder, and read
-
-
 def leaflet(load: Load) -> str:
     """Return the page as Markdown, short enough to print on one sheet."""
     rows = steps_for("install", load.kinds)
@@ -225,18 +227,6 @@ def leaflet(load: Load) -> str:
         order=order,
         sure=sureness(*(row["tag"] for row in order)),
     )
-
-
-LOOK = "inventory.sh"
-_MADE = re.compile(r"^made='?([^'\n]*)'?$", re.MULTILINE)
-_INPUTS = "# inputs: begin\n# inputs: end\n"
-
-
-def pem_folder(load: Load) -> dict[str, bytes]:
-    """Return file name → bytes of the whole folder, with no Windows script in it."""
-    title = f"{load.host.name}: certificates for XProtect"
-    files = pem_files(load) | {LOOK: _look_script(load)}
-    return files | faces("README", pem_page(load, whole=True), title)
 
 
 def pem_files(load: Load) -> dict[str, bytes]:
@@ -281,7 +271,7 @@ def _look_script(load: Load) -> bytes:
         **{holds: name for name, holds in host.pem_files.items()},
     }
     template = (DATA / "containers" / LOOK).read_text(encoding="utf-8")
-    block = "".join(f"{key}={quote(value)}\n" for key, value in inputs.items())
+    block = "".join(f"{key}={shlex.quote(value)}\n" for key, value in inputs.items())
     text = template.replace(_INPUTS, _INPUTS.replace("# inputs: end", f"{block}# inputs: end"))
     # The inventory of a computer that holds nothing, with what the script saw to be filled in.
     inventory = write_inventory(Stores(inputs["host"], load.made)).decode()

@@ -135,10 +135,11 @@ def home_domain(site: Site) -> str:
 
 def unreached(site: Site) -> list[dict[str, str]]:
     """Return a row for each computer that a Group Policy of the home domain may not reach."""
+    home = home_domain(site)
     return [
         {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
         for host in site.clients
-        for why, instead in _obstacle(host, home_domain(site))
+        for why, instead in _obstacle(host, home)
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -16,11 +17,7 @@ from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.scripts import script_inputs, script_steps
 from vmscert.windows.steps import HEALTHY, STEPS, ScriptError, Trouble, Visit, made_key
-from vmscert.windows.stores import (
-    LogLine,
-    Stores,
-    account,
-)
+from vmscert.windows.stores import LogLine, Stores, account
 
 # Where these fail, the real script can write no inventory either.
 _BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
@@ -74,12 +71,11 @@ class Computer:
         if script.stem == "inventory":
             self._refuse_inventory(script)
         wanted = {"Check", _ONLY_PHASE.get(script.stem, phase)}
-        log = self._log(script.parent)
+        log = self._disk / f"{script.parent.name}.json"  # log.jsonl of the carried folder
         visit = Visit(
             self.host, self.trouble, script.parent, script_inputs(script.read_bytes()),
-            self._held(at), _read(self._notes), self._disk, self.trouble.password or password, at,
-            turn, tuple(by_hand), remove_key,
-            [LogLine(**line) for line in (json.loads(log.read_bytes()) if log.exists() else [])],
+            self._held(at), _read(self._notes, {}), self._disk, self.trouble.password or password,
+            at, turn, tuple(by_hand), remove_key, [LogLine(**line) for line in _read(log, [])],
         )  # fmt: skip
         failures = []
         try:
@@ -88,15 +84,12 @@ class Computer:
                     failures += self._do(name, visit)
         finally:
             if not self.trouble.read_only:
-                self._keep_log(visit)
+                write_atomic(log, json.dumps(list(map(asdict, visit.log)), indent=1).encode())
             if not visit.log or visit.log[-1].step not in _BEFORE_AN_INVENTORY:
-                self._keep(visit)
+                write_atomic(self._notes, json.dumps(visit.notes, indent=1).encode())
+                write_atomic(self.state, write_inventory(self._reported(visit)))
         if failures:
             raise ScriptError(f"This is left to do. {' '.join(failures)}")
-
-    def _log(self, folder: Path) -> Path:
-        """Where log.jsonl of a carried folder is kept."""
-        return self._disk / f"{folder.name}.json"
 
     def _refuse_inventory(self, script: Path) -> None:
         """Stop where inventory.ps1 can not write, or must not."""
@@ -108,13 +101,20 @@ class Computer:
         if self.trouble.read_only:
             raise ScriptError(f"Access to the path '{script.parent}' is denied.")
 
-    def _keep_log(self, visit: Visit) -> None:
-        log = json.dumps([asdict(line) for line in visit.log], indent=1)
-        write_atomic(self._log(visit.folder), log.encode())
-
-    def _keep(self, visit: Visit) -> None:
-        write_atomic(self._notes, json.dumps(visit.notes, indent=1).encode())
-        write_atomic(self.state, write_inventory(self._reported(visit)))
+    def _do(self, name: str, visit: Visit) -> list[str]:
+        """Do one step, and note in the log how it ended; what failed on the way back goes on."""
+        try:
+            visit.log.append(LogLine(iso(visit.at), name, "done", STEPS[name](visit)))
+            return []
+        except ScriptError as error:
+            told = str(error)
+        visit.log.append(LogLine(iso(visit.at), name, "failed", told))
+        if "What to do: " not in told:
+            (remedy,) = (r["remedy"] for r in facts("windows/steps") if r["step"] == name)
+            told += f" What to do: {remedy}"
+        if not name.startswith("undo-"):
+            raise ScriptError(f"Step {name}: {told}")
+        return [f"Step {name}: {told}"]
 
     def _reported(self, visit: Visit) -> Stores:
         """What the inventory at the end of a visit says."""
@@ -123,10 +123,10 @@ class Computer:
             for what, label in visit.notes.items()
             if what.startswith("given ") and label
         }
-        stores = replace(visit.stores, log=tuple(visit.log), given=given)
         source = str(visit.inputs.get("ClockSource", ""))
         offset = float(self.trouble.clock) if source else None
-        return replace(stores, clock_source=source, clock_offset=offset)
+        found = replace(visit.stores, log=tuple(visit.log), given=given)
+        return replace(found, clock_source=source, clock_offset=offset)
 
     def pfx(self, label: str) -> Path:
         """Return where the private key of this thumbprint is kept, still inside its PFX."""
@@ -136,22 +136,6 @@ class Computer:
         """Return the private key of a certificate, if request.ps1 made it here."""
         return made_key(self._disk, certificate)
 
-    def _do(self, name: str, visit: Visit) -> list[str]:
-        """Do one step, and note in the log how it ended; what failed on the way back goes on."""
-        try:
-            detail, result = STEPS[name](visit), "done"
-        except ScriptError as error:
-            detail, result = str(error), "failed"
-        visit.log.append(LogLine(iso(visit.at), name, result, detail))
-        if result == "done":
-            return []
-        remedy = next(r["remedy"] for r in facts("windows/steps") if r["step"] == name)
-        told = f"Step {name}: {detail}"
-        told += "" if "What to do: " in detail else f" What to do: {remedy}"
-        if not name.startswith("undo-"):
-            raise ScriptError(told)
-        return [told]
 
-
-def _read(notes: Path) -> dict[str, str]:
-    return json.loads(notes.read_bytes()) if notes.exists() else {}
+def _read(path: Path, otherwise: Any) -> Any:
+    return json.loads(path.read_bytes()) if path.exists() else otherwise

@@ -103,6 +103,15 @@ class Visit:
         """One input of the script."""
         return str(self.inputs[name])
 
+    @property
+    def label(self) -> str:
+        """The thumbprint of the certificate that the folder is about."""
+        return self.text("Thumbprint")
+
+    def carried(self, name: str) -> x509.Certificate:
+        """One certificate of the folder."""
+        return x509.load_der_x509_certificate((self.folder / name).read_bytes())
+
     def each(self, *names: str) -> list[tuple[str, ...]]:
         """Several lists of inputs side by side."""
         return list(zip(*(self.inputs[name] for name in names), strict=True))
@@ -111,11 +120,8 @@ class Visit:
     def before(self) -> dict[str, str]:
         """What this folder noted before it changed something: what → how it was."""
         mine = f"{self.text('Made')} "
-        return {
-            what.removeprefix(mine): was
-            for what, was in self.notes.items()
-            if what.startswith(mine)
-        }
+        found = (one for one in self.notes.items() if one[0].startswith(mine))
+        return {what.removeprefix(mine): was for what, was in found}
 
     def note(self, what: str, was: str) -> None:
         """Note how something was, once."""
@@ -127,9 +133,17 @@ class Visit:
         self.notes.pop(f"{self.text('Made')} {what}", None)
 
     @property
+    def in_use(self) -> dict[str, str]:
+        """What encrypts here → with which certificate; not what a person has looked at instead."""
+        used = {**self.stores.bindings, **self.stores.https}
+        return {
+            one: label for one, label in used.items() if label != UNKNOWN or one not in self.by_hand
+        }
+
+    @property
     def held(self) -> Personal | None:
         """The certificate of this folder, if the computer holds it with its private key."""
-        found = self.stores.find(self.text("Thumbprint"))
+        found = self.stores.find(self.label)
         return found if found and found.has_key else None
 
     def hold(self, held: Personal) -> None:
@@ -141,6 +155,14 @@ class Visit:
         """Take a certificate out of LocalMachine\\My, with its key."""
         kept = (p for p in self.stores.personal if thumbprint(p.certificate) != label)
         self.stores = replace(self.stores, personal=tuple(kept))
+
+    def distrust(self, *labels: str) -> None:
+        """Take roots out of LocalMachine\\Root, which shows AuthRoot too."""
+        root, others = (
+            tuple(one for one in held if thumbprint(one) not in labels)
+            for held in (self.stores.root, self.stores.third_party_root)
+        )
+        self.stores = replace(self.stores, root=root, third_party_root=others)
 
 
 Step = Callable[[Visit], str]
@@ -255,7 +277,7 @@ def no_configurator(visit: Visit) -> str:
 @step
 def way_back(visit: Visit) -> str:
     """Whether there are notes of how things were, if there is something to take back."""
-    label = visit.text("Thumbprint")
+    label = visit.label
     if not visit.before and visit.stores.find(label):
         raise ScriptError(f"This folder has no notes of how {visit.host.name} was before, and the "
                           f"certificate {label} is here.")  # fmt: skip
@@ -268,29 +290,25 @@ def way_back(visit: Visit) -> str:
 @step
 def trust_root(visit: Visit) -> str:
     """Put the CAs into LocalMachine\\Root, and note which were not there."""
-    held = visit.stores.root
     for name, label in visit.each("CaFiles", "CaThumbprints"):
-        one = _certificate(visit.folder / name)
-        if one not in held:
+        if (one := visit.carried(name)) not in visit.stores.root:
             visit.note(f"Root {label}", "absent")
-            held = (*held, one)
-    visit.stores = replace(visit.stores, root=held)
+            visit.stores = visit.stores.trusting(one)
     return f"{', '.join(visit.inputs['CaThumbprints'])} is in LocalMachine\\Root"
 
 
 @step
 def intermediates(visit: Visit) -> str:
     """Put the CAs between server and root into LocalMachine\\CA, where they may stay."""
-    new = (_certificate(visit.folder / name) for name in visit.inputs["IntermediateFiles"])
-    held = tuple(dict.fromkeys((*visit.stores.intermediate, *new)))
-    visit.stores = replace(visit.stores, intermediate=held)
+    new = map(visit.carried, visit.inputs["IntermediateFiles"])
+    visit.stores = visit.stores.knowing(*new)
     return f"{', '.join(visit.inputs['IntermediateThumbprints'])} is in LocalMachine\\CA"
 
 
 @step
 def import_certificate(visit: Visit) -> str:
     """Open the PFX with the password that somebody typed; Windows before AES calls it wrong."""
-    label = visit.text("Thumbprint")
+    label = visit.label
     if visit.held:
         return f"{label} is in LocalMachine\\My already, with its private key"
     path = visit.folder / visit.text("PfxFile")
@@ -326,10 +344,10 @@ def make_request(visit: Visit) -> str:
 @step
 def accept_certificate(visit: Visit) -> str:
     """Join the certificate with the key that waits for it, if the computer trusts its CA."""
-    label, name = visit.text("Thumbprint"), visit.text("CertificateFile")
+    label, name = visit.label, visit.text("CertificateFile")
     if visit.held:
         return f"{label} is in LocalMachine\\My already, with its private key"
-    certificate = _certificate(visit.folder / name)
+    certificate = visit.carried(name)
     if made_key(visit.disk, certificate) is None:
         raise ScriptError(f"Windows did not take {name}: there is no request that it answers.")
     visit.note(f"My {label}", "absent")
@@ -380,7 +398,7 @@ def enable_encryption(visit: Visit) -> str:
     _refuse_system(visit)
     _refuse_stopped(visit)
     mine = [group for group, turn in visit.each("Groups", "Turns") if turn == wanted]
-    return "; ".join(_configure(visit, group, visit.text("Thumbprint")) for group in mine)
+    return "; ".join(_configure(visit, group, visit.label) for group in mine)
 
 
 def _refuse_system(visit: Visit) -> None:
@@ -401,7 +419,7 @@ def _refuse_stopped(visit: Visit) -> None:
 
 def _refuse_unusable(visit: Visit) -> None:
     """Stop unless the certificate is here with its key, and this computer trusts it itself."""
-    label, name = visit.text("Thumbprint"), visit.host.name
+    label, name = visit.label, visit.host.name
     if visit.stores.find(label) is None:
         raise ScriptError(f"{name} does not hold the certificate {label} yet. What to do: run "
                           f"install.ps1 without -Phase first.")  # fmt: skip
@@ -424,7 +442,7 @@ def remove_superseded(visit: Visit) -> str:
         if users := _users(visit, old):
             raise ScriptError(f"{old} may still be in use: {users}.")
         if visit.held is None:
-            raise ScriptError(f"{old} stays: its successor {visit.text('Thumbprint')} is not here "
+            raise ScriptError(f"{old} stays: its successor {visit.label} is not here "
                               f"with its private key.")  # fmt: skip
         visit.drop(old)
         told.append(f"{old} is removed")
@@ -443,14 +461,11 @@ def bar_certificate(visit: Visit) -> str:
     """Never trust certificates again whose key was stolen, unless something here uses them."""
     _refuse_in_use(visit, visit.inputs["BarredFiles"], "it is to be barred, or its CA is")
     told = [_remove_root(visit, label) for label in visit.inputs["BarredThumbprints"]]
-    held = visit.stores.disallowed
     for name, label in visit.each("BarredFiles", "BarredThumbprints"):
-        one = _certificate(visit.folder / name)
-        if one not in held:
+        if (one := visit.carried(name)) not in visit.stores.disallowed:
             visit.note(f"Disallowed {label}", "absent")
-            held = (*held, one)
+            visit.stores = visit.stores.barring(one)
         told.append(f"{label} is in LocalMachine\\Disallowed now")
-    visit.stores = replace(visit.stores, disallowed=held)
     return "; ".join(told)
 
 
@@ -460,8 +475,8 @@ def bar_certificate(visit: Visit) -> str:
 @step
 def undo_root_removal(visit: Visit) -> str:
     """Trust the CAs again that were trusted before."""
-    told = [_restore_root(visit, *one) for one in visit.each("OldCaFiles", "OldCaThumbprints")]
-    return "; ".join(told)
+    again = visit.each("OldCaFiles", "OldCaThumbprints")
+    return "; ".join(_restore_root(visit, *one) for one in again)
 
 
 @step
@@ -498,7 +513,7 @@ def _restore_group(visit: Visit, group: str) -> str:
     was, now = visit.before.get(group), visit.stores.bindings.get(group, "")
     if was is None:
         return f"{group} was not changed"
-    mine = visit.text("Thumbprint")
+    mine = visit.label
     settled = ""
     if group in visit.by_hand:
         settled = f"{group} was switched by hand, as you say"
@@ -526,9 +541,9 @@ def _restore_group(visit: Visit, group: str) -> str:
 def undo_access(visit: Visit) -> str:
     """Take the access to the private key away that was given, unless the key may be in use."""
     given = [what for what in visit.before if what.startswith("Reader ")]
-    held, users = visit.held, _users(visit, visit.text("Thumbprint"))
+    held, users = visit.held, _users(visit, visit.label)
     if given and held and users:
-        raise ScriptError(f"{visit.text('Thumbprint')} keeps its readers, since it may be in use: "
+        raise ScriptError(f"{visit.label} keeps its readers, since it may be in use: "
                           f"{users}.")  # fmt: skip
     for what in given:
         visit.forget(what)
@@ -541,7 +556,7 @@ def undo_access(visit: Visit) -> str:
 @step
 def undo_certificate(visit: Visit) -> str:
     """Remove the certificate if it was not there before, and nothing may use it."""
-    label = visit.text("Thumbprint")
+    label = visit.label
     if visit.before.get(f"My {label}") != "absent":
         return f"{label} stays as it is in LocalMachine\\My"
     if visit.text("KeyMadeHere") and visit.held and not visit.remove_key:
@@ -560,12 +575,9 @@ def undo_trust(visit: Visit) -> str:
     known = visit.each("CaFiles", "CaThumbprints")
     new = {label: file for file, label in known if visit.before.get(f"Root {label}") == "absent"}
     _refuse_in_use(visit, new.values(), "a CA that is to go has issued it")
-    stores = visit.stores
-    kept = tuple(one for one in stores.root if thumbprint(one) not in new)
-    others = tuple(one for one in stores.third_party_root if thumbprint(one) not in new)
+    visit.distrust(*new)
     for one in new:
         visit.forget(f"Root {one}")
-    visit.stores = replace(stores, root=kept, third_party_root=others)
     return f"{', '.join(sorted(new)) or 'nothing'} is no longer in LocalMachine\\Root"
 
 
@@ -617,11 +629,10 @@ def _register(visit: Visit, group: str, label: str, ends: str, answer: str) -> s
 
 def _users(visit: Visit, label: str) -> str:
     """What uses a certificate, or may do so because it does not say what it uses."""
-    stores = visit.stores
     told = [
         f"{one} does not say what it uses" if used == UNKNOWN else f"{one} uses it"
-        for one, used in {**stores.bindings, **stores.https}.items()
-        if used == label or (used == UNKNOWN and one not in visit.by_hand)
+        for one, used in visit.in_use.items()
+        if used in (label, UNKNOWN)
     ]
     return "; ".join(sorted(told))
 
@@ -631,13 +642,8 @@ def _refuse_in_use(visit: Visit, carried: Iterable[str], why: str) -> None:
 
     Where a service does not say what it uses, it may be any certificate with a private key.
     """
-    stores = visit.stores
-    used = {
-        label
-        for one, label in {**stores.bindings, **stores.https}.items()
-        if label != UNKNOWN or one not in visit.by_hand
-    }
-    going = [_certificate(visit.folder / name) for name in carried]
+    stores, used = visit.stores, set(visit.in_use.values())
+    going = list(map(visit.carried, carried))
     for held in stores.personal:
         label, chain = thumbprint(held.certificate), presented(held.certificate, stores)
         may_be = label in used or (UNKNOWN in used and held.has_key)
@@ -646,10 +652,8 @@ def _refuse_in_use(visit: Visit, carried: Iterable[str], why: str) -> None:
 
 
 def _remove_root(visit: Visit, label: str) -> str:
-    """Take a root out of LocalMachine\\Root, which shows AuthRoot too, once the CAs of the folder
-    are trusted.
-    """
-    stores, trusted = visit.stores, set(map(thumbprint, visit.stores.trusted))
+    """Trust a root no longer, once the CAs of the folder are trusted."""
+    trusted = set(map(thumbprint, visit.stores.trusted))
     if label not in trusted:
         return f"{label} is not in LocalMachine\\Root"
     for successor in visit.inputs["CaThumbprints"]:
@@ -657,11 +661,7 @@ def _remove_root(visit: Visit, label: str) -> str:
             raise ScriptError(f"{label} stays, because {successor} of this folder is not in "
                               f"LocalMachine\\Root.")  # fmt: skip
     visit.note(f"Root {label}", "present")
-    kept, others = (
-        tuple(one for one in held if thumbprint(one) != label)
-        for held in (stores.root, stores.third_party_root)
-    )
-    visit.stores = replace(stores, root=kept, third_party_root=others)
+    visit.distrust(label)
     return f"{label} is no longer in LocalMachine\\Root"
 
 
@@ -669,8 +669,7 @@ def _restore_root(visit: Visit, name: str, label: str) -> str:
     """Put a root back into LocalMachine\\Root that was taken out."""
     if visit.before.get(f"Root {label}") != "present":
         return f"{label} stays as it is in LocalMachine\\Root"
-    held = dict.fromkeys((*visit.stores.root, _certificate(visit.folder / name)))
-    visit.stores = replace(visit.stores, root=tuple(held))
+    visit.stores = visit.stores.trusting(visit.carried(name))
     visit.forget(f"Root {label}")
     return f"{label} is in LocalMachine\\Root again"
 
@@ -693,7 +692,3 @@ def made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest().upper()
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.load_der_x509_certificate(path.read_bytes())
