@@ -68,7 +68,7 @@ class Computer:
         """Return what the last inventory that was brought back says."""
         if self.state.exists():
             return replace(read_inventory(self.state), at=at)
-        return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
+        return Stores(self.host.name, at, windows=self.trouble.windows or self.host.windows)
 
     def run(
         self,

@@ -98,7 +98,9 @@ def healthy(site: Site, authority: Authority, at: datetime) -> Lab:
     orders = {host.name: host.issued_names for host in site.servers}
     served = dict(issue_all(authority, orders, at))
     roots = (authority.certificate,)
-    stores = {host.name: Stores(host.name, at, host.windows, root=roots) for host in site.clients}
+    stores = {
+        host.name: Stores(host.name, at, windows=host.windows, root=roots) for host in site.clients
+    }
     lab = Lab(site, authority, at, served, stores)
     for host in site.servers:
         lab = lab.serving(host, served[host.name])

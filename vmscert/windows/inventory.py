@@ -24,20 +24,12 @@ from vmscert.files import fitting, read_json
 from vmscert.windows.stores import Stores
 
 VERSION = 2
-# The fields of Stores in the order in which the script writes them, so that people can compare.
-_ORDER = (
-    "host", "at", "clock_source", "clock_offset", "windows", "names", "addresses", "root",
-    "third_party_root", "user_root", "intermediate", "disallowed", "personal", "user_personal",
-    "bindings", "https", "registered", "services", "tls", "request", "given", "told_by", "unread",
-    "web_ports", "log",
-)  # fmt: skip
 
 
 def write_inventory(stores: Stores) -> bytes:
     """Return the inventory of a computer as JSON, the same bytes for the same stores."""
     told: dict[str, Any] = {"vmscert_inventory": VERSION}
-    for name in _ORDER:
-        value = getattr(stores, name)
+    for name, value in vars(stores).items():
         told[name] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
     told["log"] = [json.dumps(vars(line), ensure_ascii=False) for line in stores.log]
     text = json.dumps(told, indent=2, ensure_ascii=False, default=_written)

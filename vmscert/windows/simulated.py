@@ -47,7 +47,7 @@ class Computer:
         windows = self.trouble.windows or self.host.windows
         if self.state.exists():
             return replace(read_inventory(self.state), at=at, windows=windows)
-        return Stores(self.host.name, at, windows)
+        return Stores(self.host.name, at, windows=windows)
 
     def run(
         self,
