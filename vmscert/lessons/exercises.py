@@ -25,6 +25,7 @@ from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.tls import handshake
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # the day on which every lesson plays
+_BOX = "border: 1px solid #d8dee4; border-radius: 6px; padding: 4px 10px; margin: 4px 0"
 _LIBRARIES = ("cryptography", "pandas", "ipywidgets", "jupyterlab")
 
 
@@ -62,7 +63,12 @@ def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
     if _is_right(answer, wanted):
         return "Right."
     hint = hints.get(answer, "") if isinstance(answer, Hashable) else ""
-    return f"Not yet. {hint or _counted(answer, wanted)}".strip()
+    if not hint and isinstance(answer, tuple) and isinstance(wanted, tuple):
+        same = sum(one == other for one, other in zip(answer, wanted, strict=False))
+        hint = f"{same} of {len(wanted)} entries are right."
+        if len(answer) != len(wanted):
+            hint = f"It needs {len(wanted)} entries; there are {len(answer)}."
+    return f"Not yet. {hint}".strip()
 
 
 def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
@@ -110,19 +116,6 @@ def _is_right(answer: Any, wanted: Any) -> bool:
     if isinstance(wanted, set | frozenset) and not isinstance(answer, frozenset):
         return isinstance(answer, Hashable) and answer in wanted
     return type(answer) is type(wanted) and answer == wanted
-
-
-def _counted(answer: Any, wanted: Any) -> str:
-    """How much of an answer with several entries is right."""
-    if not (isinstance(answer, tuple) and isinstance(wanted, tuple)):
-        return ""
-    if len(answer) != len(wanted):
-        return f"It needs {len(wanted)} entries; there are {len(answer)}."
-    same = sum(one == other for one, other in zip(answer, wanted, strict=True))
-    return f"{same} of {len(wanted)} entries are right."
-
-
-_BOX = "border: 1px solid #d8dee4; border-radius: 6px; padding: 4px 10px; margin: 4px 0"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class Picture:
 
 
 class Canvas:
+    """An SVG that grows, element by element, from the top left corner."""
+
     def __init__(self, width: float, height: float, title: str):
         self.root = ElementTree.Element(
             "svg",
@@ -66,9 +68,9 @@ class Canvas:
         element.set("text-anchor", anchor)
         element.text = printable(words)
 
-    def typed(self, x, y, words, width, *, colour=INK, size=12.0) -> None:
+    def typed(self, x, y, words, width, *, size=12.0) -> None:
         """Write letters of one width, which fill `width` whatever fonts the reader has."""
-        element = self._add("text", x=x, y=y, fill=colour, font_size=size, font_family=_TYPEWRITER)
+        element = self._add("text", x=x, y=y, fill=INK, font_size=size, font_family=_TYPEWRITER)
         element.set("textLength", f"{width:g}")
         element.text = printable(words)
 
@@ -112,6 +114,7 @@ def worst(severities: Iterable[str]) -> str:
 
 
 def count(things: Sequence[object], word: str) -> str:
+    """Return how many there are, with the word for one or for several."""
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 

@@ -167,8 +167,15 @@ def _grid(site: Site, marks: _Marks, places: Sequence[str]) -> _Grid:
             cell = cells.setdefault((column_of[c.server], row_of[c.client]), _Cell())
             cell.ports[c.port] = c.group
             cell.links.add((c.client, c.server))
+    # A cell is coloured for what its computers hold, or for its broken links, counted.
     for (column, row), cell in cells.items():
-        _judge(cell, columns[column], rows[row], marks)
+        broken = cell.links & marks.keys()
+        held = [*((host.name, "") for host in rows[row]), *(("", h.name) for h in columns[column])]
+        cell.state = worst(marks.get(key, "") for key in held)
+        if broken and cell.state != "bad":
+            if not cell.state and len(broken) < len(cell.links):
+                cell.note = f"{len(broken)} of {len(cell.links)}"
+            cell.state = worst((cell.state, *(marks[link] for link in broken)))
     return _Grid(columns, rows, cells, marks)
 
 
@@ -180,17 +187,6 @@ def _grouped(hosts: Sequence[Host], marks: _Marks, apart: set[str]) -> list[list
         same = (frozenset(host.roles), host.ports, state)
         groups.setdefault(host.name if host.name in apart else same, []).append(host)
     return list(groups.values())
-
-
-def _judge(cell: _Cell, servers: list[Host], clients: list[Host], marks: _Marks) -> None:
-    """Colour all of a cell for what its computers hold, or for its broken links, counted."""
-    broken = cell.links & marks.keys()
-    held = [*((host.name, "") for host in clients), *(("", host.name) for host in servers)]
-    cell.state = worst(marks.get(key, "") for key in held)
-    if broken and cell.state != "bad":
-        if not cell.state and len(broken) < len(cell.links):
-            cell.note = f"{len(broken)} of {len(cell.links)}"
-        cell.state = worst((cell.state, *(marks[link] for link in broken)))
 
 
 def _draw_ca(canvas: Canvas, site: Site, grid: _Grid) -> None:

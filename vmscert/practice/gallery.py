@@ -80,25 +80,21 @@ class Encounter:
 
     def lines(self) -> list[str]:
         """What was asked, what the client says, and the revocation lists that it holds."""
-        return [self.about, self._said(), *map(_about_list, self.stand.crls)]
-
-    def _said(self) -> str:
         seen = self.look.handshake
-        if seen.rule:
-            told = filter(None, (seen.error, seen.hint))
-            return f"This client gives up: {'. '.join(told)}."
         spoken = f"They speak {seen.version}, {seen.cipher}."
-        if not seen.ok:
-            return f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
-        lists = ", but looks into no revocation list" if self.stand.crls else ""
-        return f"This client accepts the server{lists}. Others may refuse it. {spoken}"
+        if seen.rule:
+            said = f"This client gives up: {'. '.join(filter(None, (seen.error, seen.hint)))}."
+        elif seen.ok:
+            lists = ", but looks into no revocation list" if self.stand.crls else ""
+            said = f"This client accepts the server{lists}. Others may refuse it. {spoken}"
+        else:
+            said = f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
+        return [self.about, said, *map(_about_list, self.stand.crls)]
 
-    def certificates(self) -> Iterator[tuple[str, x509.Certificate]]:
+    def certificates(self) -> list[tuple[str, x509.Certificate]]:
         """What the server sent and what the client trusts, each with the words for that."""
-        for number, one in enumerate(self.sent, 1):
-            yield f"Sent as number {number}", one
-        for one in self.trusted:
-            yield "Trusted by the client", one
+        sent = [(f"Sent as number {number}", one) for number, one in enumerate(self.sent, 1)]
+        return sent + [("Trusted by the client", one) for one in self.trusted]
 
     def __repr__(self) -> str:
         told = [f"{place}\n{anatomy(one)}" for place, one in self.certificates()]
@@ -178,11 +174,6 @@ class _Opened:
             return 0
         return _LATER if self.tried or self.helped else _FIRST
 
-    def credit(self, codes: set[str]) -> None:
-        """Give points for what was not found before."""
-        self.points |= dict.fromkeys(codes - set(self.points), self.worth)
-        self.level = 0
-
 
 class Gallery(AbstractContextManager):
     """Numbered stands, each with a server that runs until `close()`, and the trainee's score.
@@ -223,13 +214,9 @@ class Gallery(AbstractContextManager):
 
     def rows(self) -> list[Row]:
         """Return where each stand is, and how far you have come with it."""
+        names = ("stand", "address", "clients ask for", "state")
         return [
-            {
-                "stand": number,
-                "address": one.address,
-                "clients ask for": one.stand.name,
-                "state": one.state,
-            }
+            dict(zip(names, (number, one.address, one.stand.name, one.state), strict=True))
             for number, one in self._stands.items()
         ]
 
@@ -270,8 +257,9 @@ class Gallery(AbstractContextManager):
         if not given:
             return Words('Your turn: name what is wrong, as in gallery.answer(1, "expired").')
         wrong = sorted(given - one.right)
-        if not wrong:
-            one.credit(given)
+        if not wrong:  # points for what was not found before
+            one.points |= dict.fromkeys(given - set(one.points), one.worth)
+            one.level = 0
         one.tried = True
         if wrong:
             told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
@@ -292,9 +280,8 @@ class Gallery(AbstractContextManager):
             return Words(RULES[code].diagnosis)
         finding = next(found for found in one.first.findings if found.code == code)
         where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
-        who = "Most" if finding.severity == "bad" else "Some"
-        what = f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
-        return Words(what)
+        who, what = "Most" if finding.severity == "bad" else "Some", finding.rule.impact
+        return Words(f"It lies with {where}. {who} clients refuse. What happens: {what}")
 
     def solution(self, number: int) -> Look:
         """Return all that is wrong; what was not found yet gives no points any more."""

@@ -106,8 +106,12 @@ def pack(load: Load) -> dict[str, bytes]:
     if load.host.only_pem:
         files = pem_files(load) | {LOOK: _look_script(load)}
         return files | faces("README", pem_page(load, whole=True), title)
-    inputs = _inputs(load)
-    files = _certificates(load) | {"inventory.ps1": _script("inventory", inputs)}
+    inputs, files = _inputs(load), {name: _der(one) for name, one in load.authorities.items()}
+    if load.pfx:
+        files[f"{load.host.name}.pfx"] = load.pfx
+    elif load.certificate is not None:
+        files[f"{load.host.name}.cer"] = _der(load.certificate)
+    files["inventory.ps1"] = _script("inventory", inputs)
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
     if load.asks:
         files["request.inf"] = request_inf(load.host.issued_names)
@@ -124,16 +128,6 @@ def pack(load: Load) -> dict[str, bytes]:
 def made_at(install: Mapping[str, str | list[str]]) -> datetime:
     """Return when a folder was made, from the inputs of its install.ps1."""
     return datetime.fromisoformat(str(install["Made"]))
-
-
-def _certificates(load: Load) -> dict[str, bytes]:
-    """The certificates of the folder, each in a file with a plain name."""
-    name, files = load.host.name, {name: _der(one) for name, one in load.authorities.items()}
-    if load.pfx:
-        files[f"{name}.pfx"] = load.pfx
-    elif load.certificate is not None:
-        files[f"{name}.cer"] = _der(load.certificate)
-    return files
 
 
 def _script(name: str, inputs: Inputs, kinds: Collection[str] = ()) -> bytes:

@@ -58,17 +58,6 @@ def roll_out_files(
     no phone meets a certificate of this CA.
     """
     rolled = _Rolled((ca, *also), tuple(old_roots), tuple(barred), site, at)
-    files = _for_windows(rolled)
-    if serves_phones(site):
-        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
-        files["ca.mobileconfig"] = profile(ca, site, also)
-        files |= {name: picture.encode() for name, picture in pictures.items()}
-        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
-    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
-
-
-def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
-    """The certificates, and the scripts that carry one each."""
     files: dict[str, bytes] = {}
     successors = [thumbprint(one) for one in rolled.roots]  # nobody is left without a CA to trust
     for number, one in enumerate(rolled.roots):
@@ -82,7 +71,12 @@ def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
     for number, one in enumerate(rolled.barred):
         files[numbered("barred", number)] = one.public_bytes(Encoding.DER)
         files[numbered("bar", number, "ps1")] = _script(one, "Bar")
-    return files
+    if serves_phones(site):
+        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
+        files["ca.mobileconfig"] = profile(ca, site, also)
+        files |= {name: picture.encode() for name, picture in pictures.items()}
+        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
+    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
 
 
 def serves_phones(site: Site) -> bool:

@@ -316,9 +316,9 @@ def import_certificate(visit: Visit) -> str:
         raise ScriptError(f"{path.name} is missing beside this script, or has changed since it was "
                           f"made.")  # fmt: skip
     old = pfx_encryption(visit.stores.windows) == "3DES"
-    if old and pfx_encryption_of(path.read_bytes()) != "3DES":
-        raise ScriptError("The specified network password is not correct.")
     try:
+        if old and pfx_encryption_of(path.read_bytes()) != "3DES":
+            raise ValueError
         issued = read_pfx(path, visit.password)
     except ValueError:
         raise ScriptError("The specified network password is not correct.") from None
@@ -389,16 +389,25 @@ def key_access(visit: Visit) -> str:
 @step
 def enable_encryption(visit: Visit) -> str:
     """Let Server Configurator bind the certificate, and look at what it really did."""
-    _refuse_unusable(visit)
+    label, name = visit.label, visit.host.name
+    if visit.stores.find(label) is None:
+        raise ScriptError(f"{name} does not hold the certificate {label} yet. What to do: run "
+                          f"install.ps1 without -Phase first.")  # fmt: skip
+    if visit.held is None:
+        raise ScriptError(f"The private key of {label} on {name} is missing or does not open. "
+                          f"What to do: run install.ps1 without -Phase.")  # fmt: skip
+    if not _trusted(visit.stores, visit.held.certificate):
+        raise ScriptError(f"{name} does not trust the certificate {label} itself. What to do: run "
+                          f"install.ps1 without -Phase first.")  # fmt: skip
     known = sorted(set(visit.inputs["Turns"]))
     wanted = str(max(1, visit.turn))
     if wanted not in known or (visit.turn == 0 and len(known) > 1):
-        raise ScriptError(f"{visit.host.name} has these turns: {', '.join(known)}. What to do: "
+        raise ScriptError(f"{name} has these turns: {', '.join(known)}. What to do: "
                           f"write -Turn with the number that the plan names.")  # fmt: skip
     _refuse_system(visit)
     _refuse_stopped(visit)
     mine = [group for group, turn in visit.each("Groups", "Turns") if turn == wanted]
-    return "; ".join(_configure(visit, group, visit.label) for group in mine)
+    return "; ".join(_configure(visit, group, label) for group in mine)
 
 
 def _refuse_system(visit: Visit) -> None:
@@ -417,20 +426,6 @@ def _refuse_stopped(visit: Visit) -> None:
     del visit.notes["stopped"]
 
 
-def _refuse_unusable(visit: Visit) -> None:
-    """Stop unless the certificate is here with its key, and this computer trusts it itself."""
-    label, name = visit.label, visit.host.name
-    if visit.stores.find(label) is None:
-        raise ScriptError(f"{name} does not hold the certificate {label} yet. What to do: run "
-                          f"install.ps1 without -Phase first.")  # fmt: skip
-    if visit.held is None:
-        raise ScriptError(f"The private key of {label} on {name} is missing or does not open. "
-                          f"What to do: run install.ps1 without -Phase.")  # fmt: skip
-    if not _trusted(visit.stores, visit.held.certificate):
-        raise ScriptError(f"{name} does not trust the certificate {label} itself. What to do: run "
-                          f"install.ps1 without -Phase first.")  # fmt: skip
-
-
 @step
 def remove_superseded(visit: Visit) -> str:
     """Remove the certificates that were replaced, unless something may still use them."""
@@ -442,8 +437,8 @@ def remove_superseded(visit: Visit) -> str:
         if users := _users(visit, old):
             raise ScriptError(f"{old} may still be in use: {users}.")
         if visit.held is None:
-            raise ScriptError(f"{old} stays: its successor {visit.label} is not here "
-                              f"with its private key.")  # fmt: skip
+            successor = f"its successor {visit.label} is not here with its private key"
+            raise ScriptError(f"{old} stays: {successor}.")
         visit.drop(old)
         told.append(f"{old} is removed")
     return "; ".join(told)
@@ -513,11 +508,10 @@ def _restore_group(visit: Visit, group: str) -> str:
     was, now = visit.before.get(group), visit.stores.bindings.get(group, "")
     if was is None:
         return f"{group} was not changed"
-    mine = visit.label
     settled = ""
     if group in visit.by_hand:
         settled = f"{group} was switched by hand, as you say"
-    elif now not in (UNKNOWN, was, mine):
+    elif now not in (UNKNOWN, was, visit.label):
         settled = f"{group} uses {now or 'no certificate'}, which somebody chose since: it stays so"
     if settled:
         visit.notes.pop(f"given {group}", None)
@@ -543,13 +537,12 @@ def undo_access(visit: Visit) -> str:
     given = [what for what in visit.before if what.startswith("Reader ")]
     held, users = visit.held, _users(visit, visit.label)
     if given and held and users:
-        raise ScriptError(f"{visit.label} keeps its readers, since it may be in use: "
-                          f"{users}.")  # fmt: skip
+        raise ScriptError(f"{visit.label} keeps its readers, since it may be in use: {users}.")
     for what in given:
         visit.forget(what)
-        if visit.held:
-            kept = (one for one in visit.held.readers if one != what.removeprefix("Reader "))
-            visit.hold(replace(visit.held, readers=tuple(kept)))
+    if given and held:
+        kept = (one for one in held.readers if f"Reader {one}" not in given)
+        visit.hold(replace(held, readers=tuple(kept)))
     return "; ".join(f"{what} no longer" for what in given) or "no access was given"
 
 
@@ -561,8 +554,7 @@ def undo_certificate(visit: Visit) -> str:
         return f"{label} stays as it is in LocalMachine\\My"
     if visit.text("KeyMadeHere") and visit.held and not visit.remove_key:
         return f"{label} stays, unused, for its private key was made here and is the only one"
-    users = _users(visit, label)
-    if users and visit.stores.find(label):
+    if (users := _users(visit, label)) and visit.stores.find(label):
         raise ScriptError(f"{label} stays, since it may be in use: {users}.")
     visit.drop(label)
     visit.forget(f"My {label}")
@@ -594,37 +586,33 @@ def _configure(visit: Visit, group: str, label: str) -> str:
     known = {row["code"]: row for row in facts("windows/exit-codes")}.get(code, _UNEXPLAINED)
     meaning = known["meaning"] if label or not known["off"] else known["off"]
     answer = f"Server Configurator answered {code}: {meaning}"
+    failed = ScriptError(f"{group} uses {label}, but {answer}.")
+    uses, waits = f"{group} uses {label or 'no certificate'}", f"unregistered {group}"
     if _uses(visit, group, label):
-        return _register(visit, group, label, known["ends"], answer)
+        if waits not in visit.notes:
+            return f"{uses} already"
+        if known["ends"] != "done":
+            raise failed
+        del visit.notes[waits]  # a run before could switch the group, and not register it
+        return f"{uses} and is registered now"
     now, given = bindings.get(group, ""), visit.notes.pop(f"given {group}", "")
-    visit.note(
-        group, given if group in visit.host.unsaid_groups and now == UNKNOWN and given else now
-    )
+    unsaid = group in visit.host.unsaid_groups
+    visit.note(group, given if unsaid and now == UNKNOWN and given else now)
     if known["ends"] == "not bound":
         visit.notes[f"given {group}"] = given
         raise ScriptError(f"{group} uses {now or 'no certificate'} and not {label}. {answer}.")
     visit.notes[f"given {group}"] = label
-    bindings[group] = UNKNOWN if label and group in visit.host.unsaid_groups else label
+    bindings[group] = UNKNOWN if label and unsaid else label
     kept = {one: used for one, used in bindings.items() if used}
     visit.stores = replace(visit.stores, bindings=kept)
     if known["ends"] != "done":
-        visit.notes[f"unregistered {group}"] = code
+        visit.notes[waits] = code
     visit.notes["stopped"] = "yes"
     _refuse_stopped(visit)
     if known["ends"] != "done":
-        raise ScriptError(f"{group} uses {label}, but {answer}.")
-    visit.notes.pop(f"unregistered {group}", None)
-    return f"{group} uses {label or 'no certificate'} now; {answer}"
-
-
-def _register(visit: Visit, group: str, label: str, ends: str, answer: str) -> str:
-    """Register where a run before could switch the group, and not register it."""
-    if f"unregistered {group}" not in visit.notes:
-        return f"{group} uses {label or 'no certificate'} already"
-    if ends != "done":
-        raise ScriptError(f"{group} uses {label}, but {answer}.")
-    del visit.notes[f"unregistered {group}"]
-    return f"{group} uses {label or 'no certificate'} and is registered now"
+        raise failed
+    visit.notes.pop(waits, None)
+    return f"{uses} now; {answer}"
 
 
 def _users(visit: Visit, label: str) -> str:
