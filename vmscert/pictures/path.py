@@ -57,11 +57,10 @@ def path_picture(
     """
     path, judged = diagnosis.path, trusted is None
     steps = _steps(diagnosis, trusted)
-    besides = (
-        [f"sent along, not needed: {Reading(one).label}" for one in presented if one not in path]
-        if trusted is None
-        else [f"trusted, but not on the way: {Reading(o).label}" for o in trusted if o not in path]
-    )
+    others, why = presented, "sent along, not needed"
+    if trusted is not None:
+        others, why = trusted, "trusted, but not on the way"
+    besides = [f"{why}: {Reading(one).label}" for one in others if one not in path]
     height = 62 + sum(step.height + _BETWEEN for step in steps) + 22 * len(besides)
     canvas = Canvas(WIDTH, height, "The path from the server's certificate to a root")
     verdict = "trusted" if diagnosis.trusted else "refused"
