@@ -10,8 +10,7 @@ from pathlib import Path
 from vmscert.agenda.watching import notification_script, scheduled_task
 from vmscert.lessons.exercises import lesson_ca, lesson_server
 from vmscert.site.site import Host, Site
-from vmscert.windows.handover import pack
-from vmscert.windows.load import Load
+from vmscert.windows.folder import Load, pack
 from vmscert.windows.rollout import roll_out_files
 
 GOLDEN = Path(__file__).parent / "golden"

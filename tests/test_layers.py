@@ -47,11 +47,11 @@ FILES = {
     "runbooks.returns",
     "runbooks.stages",
     "site.table",
-    "windows.certreq",
+    "windows.folder",
     "windows.inventory",
-    "windows.pemfiles",
     "windows.scripts",
     "windows.simulated",
+    "windows.steps",
 }
 EDGE = {
     "changes.closing",

@@ -67,7 +67,9 @@ def build(folder, site, runs=0):
     records.save_authority(ca, PASSWORD, AT)
     records.save_table(as_csv(site).encode())
     entries, root = [], (ca.certificate,)
-    stores = {host.name: Stores(host.name, AT, host.windows, root=root) for host in site.clients}
+    stores = {
+        host.name: Stores(host.name, AT, windows=host.windows, root=root) for host in site.clients
+    }
     for number, host in enumerate(site.servers):
         made = ca.issue(*host.issued_names, at=AT - timedelta(days=1), key=key(number % 4))
         label = thumbprint(made.certificate)
@@ -78,7 +80,7 @@ def build(folder, site, runs=0):
         stores[host.name] = Stores(
             host.name,
             AT,
-            host.windows,
+            windows=host.windows,
             root=root,
             personal=(Personal(made.certificate, True, host.accounts),),
             bindings=dict.fromkeys(host.groups, label),

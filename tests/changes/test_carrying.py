@@ -34,10 +34,9 @@ from vmscert.runbooks.deeds import (
 )
 from vmscert.runbooks.plans import check_inventories, check_issued, plan_certificates, plan_imports
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
-from vmscert.windows.certreq import wanted_names
-from vmscert.windows.handover import pack
-from vmscert.windows.scripts import script_inputs
-from vmscert.windows.simulated import Trouble
+from vmscert.windows.folder import pack
+from vmscert.windows.scripts import script_inputs, wanted_names
+from vmscert.windows.steps import Trouble
 from vmscert.windows.stores import Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
-from vmscert.lessons.exercises import AT, expect, lesson_ca, lesson_server, milliseconds
-from vmscert.lessons.quizzes import quiz
+from vmscert.lessons.exercises import AT, expect, lesson_ca, lesson_server, milliseconds, quiz
 from vmscert.network.tls import handshake
 from vmscert.notebook.explorer import explore
 from vmscert.pictures.bands import lifetimes

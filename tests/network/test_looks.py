@@ -14,8 +14,8 @@ from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target
 from vmscert.network.tls import Handshake
-from vmscert.practice.chains import SEEN
 from vmscert.practice.gallery import open_gallery
+from vmscert.practice.servers import SEEN
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 NAME = "rec-01.lyon.local"

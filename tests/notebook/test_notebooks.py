@@ -14,7 +14,7 @@ from IPython.utils.capture import capture_output
 
 from vmscert.facts import NOTEBOOKS, facts
 from vmscert.findings import RULES
-from vmscert.lessons.quizzes import quiz
+from vmscert.lessons.exercises import quiz
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 RUNBOOKS = [path for path in PATHS if path.stem.startswith("1")]

@@ -17,19 +17,14 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 from vmscert import QUICK, SERVER, Finding, Host, Site, create_authority, due, read_site
+from vmscert.changes.job import Stop
 from vmscert.checks.expiry import Due
 from vmscert.facts import DATA, facts
 from vmscert.findings import Check
-from vmscert.notebook.tables import (
-    Stop,
-    choose_site,
-    encryption_switches,
-    findings_table,
-    require,
-    table,
-)
+from vmscert.notebook.tables import choose_site, encryption_switches, findings_table, require, table
 from vmscert.pictures.bands import timeline
-from vmscert.pictures.site_map import _SPARE, BAD, DUBIOUS, group_colours, site_map
+from vmscert.pictures.canvas import BAD, DUBIOUS
+from vmscert.pictures.site_map import _SPARE, group_colours, site_map
 
 AT = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from vmscert import error_box, heat_map, look, look_form, path_picture, read_site, sieve
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.facts import DATA
-from vmscert.practice.broken import practice_survey
+from vmscert.practice.servers import practice_survey
 from vmscert.site.site import Host, Site
 
 NOW = datetime.now(UTC)

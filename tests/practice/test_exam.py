@@ -16,9 +16,8 @@ from vmscert.facts import facts
 from vmscert.findings import RULES
 from vmscert.notebook.exam import exam_form
 from vmscert.notebook.forms import show_look
-from vmscert.practice.chains import SEEN, broken, healthy_stand
-from vmscert.practice.gallery import Gallery, answer_sheet, draw_exam, open_gallery
-from vmscert.practice.sights import Command, Words
+from vmscert.practice.gallery import Command, Gallery, Words, answer_sheet, draw_exam, open_gallery
+from vmscert.practice.servers import SEEN, broken, healthy_stand
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SEED = 24

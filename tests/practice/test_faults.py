@@ -9,7 +9,7 @@ import pytest
 from vmscert import GALLERY, QUICK, RULES, create_authority, healthy, read_site
 from vmscert.facts import DATA
 from vmscert.network.servers import Loopback
-from vmscert.practice.chains import SEEN, WIRE, answer_of, broken, call, healthy_stand
+from vmscert.practice.servers import SEEN, WIRE, answer_of, broken, call, healthy_stand
 
 # Faults that only the wire shows: the inventory of the computer looks as it should.
 ON_THE_WIRE = {"wrong-certificate-served"}

@@ -514,7 +514,7 @@ def test_a_roll_out_folder_is_made_anew_only_when_it_would_differ(lyon):
 
 
 def test_the_newest_inventory_of_a_computer_is_kept(folder, ca):
-    empty = Stores("rec-1", AT, "Windows Server 2022")
+    empty = Stores("rec-1", AT, windows="Windows Server 2022")
     trusting = replace(empty, at=AT + timedelta(days=1), root=(ca.certificate,))
     folder.save_inventory(empty)
     folder.save_inventory(trusting)
@@ -522,7 +522,7 @@ def test_the_newest_inventory_of_a_computer_is_kept(folder, ca):
 
 
 def test_an_inventory_that_can_not_be_read_is_named(folder):
-    folder.save_inventory(Stores("rec-1", AT, ""))
+    folder.save_inventory(Stores("rec-1", AT))
     (folder.folder / "inventory/rec-1.json").write_text("[]")
     with pytest.raises(ValueError, match=r"rec-1\.json"):
         folder.inventories()

@@ -15,7 +15,7 @@ from cryptography import x509
 from one import ASKING, LATER, PASSWORD, WAYS
 
 from vmscert.certificates.authority import Issued
-from vmscert.windows.simulated import HEALTHY, ScriptError
+from vmscert.windows.steps import HEALTHY, ScriptError
 
 # An event server does not say whether it uses the old one again; or the old one is gone.
 FAILS = {"back-renewed", "back-moved", "back-barred"}

@@ -12,8 +12,8 @@ from computer import Computer
 from cryptography import x509
 
 from vmscert.site.site import Host
-from vmscert.windows import simulated as visits
-from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows import simulated, steps
+from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 from vmscert.windows.stores import Stores, principal
 
 _PATCHING = Lock()
@@ -48,7 +48,7 @@ class Beside(Computer):
 
     def __init__(self, host: Host, disk: Path, trouble: Trouble = HEALTHY):
         super().__init__(host, disk, trouble)
-        self.simulated = visits.Computer(host, disk.with_name("beside"), trouble)
+        self.simulated = simulated.Computer(host, disk.with_name("beside"), trouble)
 
     def run(
         self,
@@ -81,7 +81,7 @@ class Beside(Computer):
             return
         csr = x509.load_pem_x509_csr(request.read_bytes())
         made = csr, self.key_of(csr.public_key())
-        with _PATCHING, mock.patch.object(visits, "request", lambda *_: made):
+        with _PATCHING, mock.patch.object(steps, "request", lambda *_: made):
             yield
 
 

@@ -26,7 +26,7 @@ from vmscert.facts import facts
 from vmscert.site.releases import release
 from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 from vmscert.windows.stores import Stores, account, principal
 
 WORKERS = Workers()
@@ -68,7 +68,7 @@ class Computer:
         """Return what the last inventory that was brought back says."""
         if self.state.exists():
             return replace(read_inventory(self.state), at=at)
-        return Stores(self.host.name, at, self.trouble.windows or self.host.windows)
+        return Stores(self.host.name, at, windows=self.trouble.windows or self.host.windows)
 
     def run(
         self,

@@ -64,7 +64,7 @@ def real(windows, monkeypatch):
         return computer.Computer(host, job.records.folder / "simulated").served()
 
     if sys.platform == "linux":  # where no notebook's kernel, of the other process, takes a port
-        for module in ("simulate", "verify"):
+        for module in ("network.servers", "checks.live"):
             monkeypatch.setattr(f"vmscert.{module}.LOOPBACK", "127.0.0.2")
     monkeypatch.setattr(rehearsal, "Computer", computer.Computer)
     monkeypatch.setattr(rehearsal, "served_by", served_by)
@@ -72,4 +72,6 @@ def real(windows, monkeypatch):
     # Keys that are made once for all sites: what takes time here is not what is tested.
     made = count()
     for module in ("authority", "fleet"):
-        monkeypatch.setattr(f"vmscert.{module}.new_key", lambda _bits: lyon.key(next(made)))
+        monkeypatch.setattr(
+            f"vmscert.certificates.{module}.new_key", lambda _bits: lyon.key(next(made))
+        )

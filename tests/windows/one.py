@@ -9,8 +9,7 @@ import lyon
 
 from vmscert.certificates.authority import QUICK, Authority, Issued, create_authority, thumbprint
 from vmscert.site.site import CSR, Host
-from vmscert.windows.handover import pack
-from vmscert.windows.load import Load
+from vmscert.windows.folder import Load, pack
 
 AT, DAY, PASSWORD = lyon.AT, lyon.DAY, "for tests only"
 LATER = AT + timedelta(hours=1)

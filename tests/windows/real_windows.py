@@ -23,9 +23,8 @@ from typing import Any
 
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.site.site import Host
-from vmscert.windows.handover import pack
+from vmscert.windows.folder import Load, pack
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.load import Load
 from vmscert.windows.scripts import quote
 
 PASSWORD = "VMSCERT_PFX_PASSWORD"

@@ -12,7 +12,7 @@ from one import AT, DAY, PASSWORD
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.site.site import Host
-from vmscert.windows.simulated import HEALTHY, Trouble
+from vmscert.windows.steps import HEALTHY, Trouble
 
 ALL = "VMSCERT_ALL_COMPUTERS"  # any text in this variable: all seeds, not only the first
 SEEDS = range(200 if os.environ.get(ALL) else 10)

@@ -20,10 +20,14 @@ from vmscert.certificates.authority import QUICK, create_authority, new_key
 from vmscert.changes.errands import hand_over
 from vmscert.facts import facts
 from vmscert.runbooks.deeds import renew_certificates
-from vmscert.windows.certreq import request_inf, wanted_names
-from vmscert.windows.handover import made_at, pack
-from vmscert.windows.leaflet import leaflet
-from vmscert.windows.scripts import script_inputs, script_steps, steps_for
+from vmscert.windows.folder import leaflet, made_at, pack
+from vmscert.windows.scripts import (
+    request_inf,
+    script_inputs,
+    script_steps,
+    steps_for,
+    wanted_names,
+)
 
 SERVER = folders.loads()["server"]
 EVERY = {"install.ps1", "undo.ps1", "inventory.ps1", "README.html", "README.md"}

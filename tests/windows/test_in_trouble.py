@@ -11,7 +11,7 @@ from bench import apart, at, held, labelled
 from computer import Computer, encoded
 from one import LATER, PASSWORD, SERVER, SERVICE
 
-from vmscert.windows.simulated import Trouble
+from vmscert.windows.steps import Trouble
 
 pytestmark = pytest.mark.usefixtures("windows")
 

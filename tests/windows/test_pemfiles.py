@@ -37,8 +37,8 @@ from vmscert.runbooks.plans import plan_imports
 from vmscert.runbooks.returns import take_back
 from vmscert.site.order import switch_on
 from vmscert.site.site import Host, Site
+from vmscert.windows.folder import LOOK, looked_from, pack
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.pemfiles import LOOK, looked_from, pem_folder
 from vmscert.windows.rollout import unreached
 from vmscert.windows.stores import Personal, Stores
 
@@ -129,13 +129,13 @@ class TestFolder:
 
     def test_of_a_computer_whose_key_somebody_else_made_brings_the_rest(self, job):
         load = load_of(job, key=b"")
-        files = pem_folder(load)
+        files = pack(load)
         assert KEY not in files
         assert "was made by somebody else" in files["README.md"].decode()
 
     def test_has_all_cas_in_one_file_while_two_are_trusted(self, job):
         both = (lyon.site_ca().certificate, lyon.other_ca()[0].certificate)
-        files = pem_folder(load_of(job, roots=both))
+        files = pack(load_of(job, roots=both))
         assert tuple(x509.load_pem_x509_certificates(files[ROOTS])) == both
         assert "several CAs from one file" in files["README.md"].decode()
 
@@ -143,13 +143,13 @@ class TestFolder:
     def test_of_a_name_that_is_none_is_refused(self, job, name):
         load = load_of(job)
         with pytest.raises(ValueError, match="not a host name"):
-            pem_folder(replace(load, host=replace(load.host, name=name)))
+            pack(replace(load, host=replace(load.host, name=name)))
 
     @pytest.mark.parametrize("text", HOSTILE)
     def test_takes_owner_and_site_as_text_of_its_page_alone(self, job, text):
         load = load_of(job)
-        files = pem_folder(replace(load, site=text, host=replace(load.host, owner=text)))
-        assert files[LOOK] == pem_folder(load)[LOOK]
+        files = pack(replace(load, site=text, host=replace(load.host, owner=text)))
+        assert files[LOOK] == pack(load)[LOOK]
         assert b"<script" not in files["README.html"]
 
     def test_of_a_windows_computer_that_has_containers_too_has_both(self, tmp_path):

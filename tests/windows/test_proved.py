@@ -8,7 +8,7 @@ from one import PASSWORD, SERVICE, WAYS
 
 from vmscert.facts import facts
 from vmscert.windows.scripts import script_steps
-from vmscert.windows.simulated import Trouble
+from vmscert.windows.steps import Trouble
 
 pytestmark = pytest.mark.ahead
 

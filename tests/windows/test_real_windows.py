@@ -9,7 +9,7 @@ import real_windows
 import yaml
 
 from vmscert.facts import facts
-from vmscert.windows.handover import pack
+from vmscert.windows.folder import pack
 from vmscert.windows.scripts import script_inputs
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from vmscert.facts import DATA
 from vmscert.site.site import Host
 from vmscert.site.table import read_site
 from vmscert.windows.rollout import roll_out_files
-from vmscert.windows.simulated import Trouble
+from vmscert.windows.steps import Trouble
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLACE = "LocalMachine\\"

@@ -14,10 +14,10 @@ from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.records.folder import Records
 from vmscert.runbooks.deeds import renew_certificates
-from vmscert.windows.handover import pack
+from vmscert.windows.folder import pack
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.scripts import script_inputs, script_steps
-from vmscert.windows.simulated import STEPS
+from vmscert.windows.steps import STEPS
 from vmscert.windows.stores import CLOCK_SKEW, UNKNOWN, Personal
 
 EXAMPLE = DATA / "sites" / "example.csv"

@@ -15,7 +15,7 @@ from vmscert.certificates.authority import QUICK, create_authority
 from vmscert.facts import facts
 from vmscert.site.site import Host
 from vmscert.windows.scripts import script, script_inputs
-from vmscert.windows.simulated import Trouble
+from vmscert.windows.steps import Trouble
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"

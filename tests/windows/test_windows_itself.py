@@ -27,8 +27,8 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.changes.errands import hand_over
 from vmscert.facts import DATA, facts
 from vmscert.site.site import Host
-from vmscert.windows.certreq import request_inf
-from vmscert.windows.simulated import HEALTHY, ScriptError, Trouble
+from vmscert.windows.scripts import request_inf
+from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 
 pytestmark = pytest.mark.usefixtures("windows")
 

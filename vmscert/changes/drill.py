@@ -33,7 +33,7 @@ from vmscert.records.state import read_state
 from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import PFX, Host, Site
 from vmscert.site.table import read_site
-from vmscert.windows.handover import pack
+from vmscert.windows.folder import pack
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import Step, by_host, switch_off, turns
 from vmscert.site.site import PFX, Host, in_order
-from vmscert.windows.handover import made_at, pack
-from vmscert.windows.load import Load
-from vmscert.windows.pemfiles import LOOK, looked_from
+from vmscert.windows.folder import LOOK, Load, looked_from, made_at, pack
 from vmscert.windows.rollout import roll_out_files
 from vmscert.windows.scripts import script_inputs
 

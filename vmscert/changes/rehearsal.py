@@ -16,7 +16,8 @@ from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import TRUST, Step, by_host, turns
 from vmscert.site.site import PFX, Host
-from vmscert.windows.simulated import HEALTHY, Computer, ScriptError, Trouble
+from vmscert.windows.simulated import Computer
+from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 from vmscert.windows.stores import Personal, Stores
 
 

@@ -12,7 +12,7 @@ from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.site import PFX, THIRD_PARTY, Host
-from vmscert.windows.pemfiles import LOOK
+from vmscert.windows.folder import LOOK
 from vmscert.windows.stores import Stores
 
 # What the ledger says of a computer, and how far that brings it.

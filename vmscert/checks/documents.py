@@ -29,8 +29,7 @@ from vmscert.network.tls import Handshake
 from vmscert.records.folder import Records
 from vmscert.records.state import read_state
 from vmscert.site.table import read_site
-from vmscert.windows.inventory import parse_inventory
-from vmscert.windows.pasted import Binding, read_pasted, thumbprints
+from vmscert.windows.inventory import Binding, parse_inventory, read_pasted, thumbprints
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
 _LARGEST = 64 << 20  # bytes; the largest log of a server

@@ -11,7 +11,7 @@ from vmscert.certificates.diagnosis import diagnose
 from vmscert.records.state import State
 from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import PFX, THIRD_PARTY, Host
-from vmscert.windows.pemfiles import LOOK
+from vmscert.windows.folder import LOOK
 from vmscert.windows.stores import UNKNOWN, Stores
 
 _REQUEST = "request.ps1"

@@ -67,31 +67,23 @@ def _named(der: bytes) -> Iterator[Field]:
             yield from map(_field, ("notBefore", "notAfter"), _children(der, part))
         else:
             yield _field(name, part)
-    yield from _key(der, parts[5])
+    # The key: its algorithm, and for RSA the two numbers inside the bit string (RFC 8017 A.1.1).
+    algorithm_of_key, bits = _children(der, parts[5])
+    yield _field("algorithm", algorithm_of_key)
+    if der[bits.body + 1] == 0x30:  # after "0 unused bits"
+        numbers = _children(der, _value(der, bits.body + 1))
+        yield from map(_field, ("modulus", "publicExponent"), numbers)
+    else:
+        yield _field("subjectPublicKey", bits)
     for part in parts[6:]:
         if part.tag == _EXTENSIONS:
-            yield from _extensions(der, part)
+            (sequence,) = _children(der, part)
+            for extension in _children(der, sequence):
+                oid = _children(der, extension)[0]
+                name = asn1.decode_der(x509.ObjectIdentifier, der[oid.start : oid.end])
+                yield _field(called(name), extension)
     yield _field("signatureAlgorithm", algorithm)
     yield _field("signatureValue", signature)
-
-
-def _key(der: bytes, part: _Value) -> Iterator[Field]:
-    """The algorithm, and for RSA the two numbers inside the bit string (RFC 8017 A.1.1)."""
-    algorithm, bits = _children(der, part)
-    yield _field("algorithm", algorithm)
-    inner = _value(der, bits.body + 1) if der[bits.body + 1] == 0x30 else None  # after "0 unused"
-    if inner is None:
-        yield _field("subjectPublicKey", bits)
-    else:
-        yield from map(_field, ("modulus", "publicExponent"), _children(der, inner))
-
-
-def _extensions(der: bytes, part: _Value) -> Iterator[Field]:
-    (sequence,) = _children(der, part)
-    for extension in _children(der, sequence):
-        oid = _children(der, extension)[0]
-        name = called(asn1.decode_der(x509.ObjectIdentifier, der[oid.start : oid.end]))
-        yield _field(name, extension)
 
 
 def _field(name: str, value: _Value) -> Field:

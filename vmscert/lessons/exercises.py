@@ -1,9 +1,14 @@
-"""What lessons call: a self-test of the reader's computer, and checks that answer."""
+"""What lessons call: a self-test of the reader's computer, checks that answer, and a quiz.
+
+A quiz is plain HTML without a script, so it works in JupyterLab, in exported pages, and offline.
+"""
 
 import hashlib
 import sys
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
@@ -13,12 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from vmscert.certificates.authority import LESSON, QUICK, Authority, Issued, create_authority
 from vmscert.certificates.keys import teaching_key
+from vmscert.facts import facts
 from vmscert.findings import Check
 from vmscert.network.reach import connect
 from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.tls import handshake
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # the day on which every lesson plays
+_BOX = "border: 1px solid #d8dee4; border-radius: 6px; padding: 4px 10px; margin: 4px 0"
 _LIBRARIES = ("cryptography", "pandas", "ipywidgets", "jupyterlab")
 
 
@@ -32,23 +39,14 @@ def self_test(at: datetime) -> list[Check]:
     except OSError:
         talks = False
     shakes = handshake(served, roots, "localhost").ok
+    recent, installed = sys.version_info >= (3, 11), all(map(find_spec, _LIBRARIES))
+    again = "install the kit again, as its README says"
+    firewall = f"allow connections to {LOOPBACK} in the firewall"
     return [
-        Check(
-            "Python is 3.11 or newer",
-            sys.version_info >= (3, 11),
-            "install a newer Python, then the kit into it",
-        ),
-        Check(
-            "all libraries are installed",
-            all(map(find_spec, _LIBRARIES)),
-            "install the kit again, as its README says",
-        ),
+        Check("Python is 3.11 or newer", recent, "install a newer Python, then the kit into it"),
+        Check("all libraries are installed", installed, again),
         Check("a handshake in memory succeeds", shakes, "compare this computer's clock"),
-        Check(
-            "two programs on this computer can talk",
-            talks,
-            f"allow connections to {LOOPBACK} in the firewall",
-        ),
+        Check("two programs on this computer can talk", talks, firewall),
     ]
 
 
@@ -65,7 +63,12 @@ def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
     if _is_right(answer, wanted):
         return "Right."
     hint = hints.get(answer, "") if isinstance(answer, Hashable) else ""
-    return f"Not yet. {hint or _counted(answer, wanted)}".strip()
+    if not hint and isinstance(answer, tuple) and isinstance(wanted, tuple):
+        same = sum(one == other for one, other in zip(answer, wanted, strict=False))
+        hint = f"{same} of {len(wanted)} entries are right."
+        if len(answer) != len(wanted):
+            hint = f"It needs {len(wanted)} entries; there are {len(answer)}."
+    return f"Not yet. {hint}".strip()
 
 
 def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
@@ -115,11 +118,59 @@ def _is_right(answer: Any, wanted: Any) -> bool:
     return type(answer) is type(wanted) and answer == wanted
 
 
-def _counted(answer: Any, wanted: Any) -> str:
-    """How much of an answer with several entries is right."""
-    if not (isinstance(answer, tuple) and isinstance(wanted, tuple)):
-        return ""
-    if len(answer) != len(wanted):
-        return f"It needs {len(wanted)} entries; there are {len(answer)}."
-    same = sum(one == other for one, other in zip(answer, wanted, strict=True))
-    return f"{same} of {len(wanted)} entries are right."
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question: whether it is right, and what is said to who chooses it.
+
+    `misconception` is the name of the row of data/misconceptions.csv behind a wrong choice.
+    """
+
+    text: str
+    right: bool
+    reply: str
+    misconception: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its choices, of which one is right."""
+
+    text: str
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Quiz:
+    """The questions of one lesson; in a notebook, a choice opens with a click and answers."""
+
+    questions: tuple[Question, ...]
+
+    def _repr_html_(self) -> str:
+        shown = ""
+        for number, question in enumerate(self.questions, 1):
+            shown += f"<p><b>{number}. {escape(question.text)}</b></p>"
+            for choice in question.choices:
+                verdict = "✔ Right." if choice.right else "✘ Not yet."
+                shown += f'<details style="{_BOX}"><summary>{escape(choice.text)}</summary>'
+                shown += f"<p>{verdict} {escape(choice.reply)}</p></details>"
+        return shown
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, question in enumerate(self.questions, 1):
+            lines.append(f"{number}. {question.text}")
+            lines += [f"   ( ) {choice.text}" for choice in question.choices]
+        return "\n".join(lines)
+
+
+def quiz(lesson: str) -> Quiz:
+    """Return the quiz of a lesson, by its number: `quiz("01")`. ValueError if it has none."""
+    rows = [row for row in facts("quiz") if row["lesson"] == lesson]
+    if not rows:
+        known = ", ".join(sorted({row["lesson"] for row in facts("quiz")}))
+        raise ValueError(f"data/quiz.csv: no questions for lesson {lesson!r}; it has {known}")
+    questions: dict[str, tuple[Choice, ...]] = {}
+    for row in rows:
+        one = Choice(row["choice"], row["right"] == "yes", row["reply"], row["misconception"])
+        questions[row["question"]] = (*questions.get(row["question"], ()), one)
+    return Quiz(tuple(map(Question, questions, questions.values())))

@@ -117,8 +117,13 @@ def _client_hello(data: bytes) -> dict[str, str]:
     # Newer OpenSSL offers more; only what all offer is told: a lesson reads the same with each.
     offered = {("signature", one) for one in _vector(extensions, _SCHEMES, 2)}
     kinds = dict.fromkeys(row["kind"] for key, row in _NUMBERS.items() if key in offered)
+    asked = "no name"  # of a client that calls an IP address
+    if _SERVER_NAME in extensions:  # RFC 6066 section 3
+        reader = Reader(Reader(extensions[_SERVER_NAME]).vector(2))
+        reader.take(1)
+        asked = reader.vector(2).decode("ascii", "replace")
     told = {
-        "asks for": _server_name(extensions),
+        "asks for": asked,
         "offers": _called("version", _vector(extensions, _VERSIONS, 1) or [version]),
         "sends": _half(*shares) if shares else "",
         "knows": f"{len(known)} cipher suite{'s' * (len(known) != 1)}",
@@ -126,15 +131,6 @@ def _client_hello(data: bytes) -> dict[str, str]:
         "accepts signatures by": ", ".join(kinds),
     }
     return {field: text for field, text in told.items() if text}
-
-
-def _server_name(extensions: Mapping[int, bytes]) -> str:
-    """RFC 6066 section 3; a client that calls an IP address does not name it."""
-    if _SERVER_NAME not in extensions:
-        return "no name"
-    reader = Reader(Reader(extensions[_SERVER_NAME]).vector(2))
-    reader.take(1)
-    return reader.vector(2).decode("ascii", "replace")
 
 
 def _server_hello(data: bytes) -> dict[str, str]:

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import ssl
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile
 from typing import NamedTuple
@@ -252,18 +252,13 @@ def _prf(secret: bytes, seed: bytes, size: int) -> bytes:
 
 def _opened(wire: bytes, key: bytes, fixed: bytes) -> bytes:
     """Decrypt the application data of one direction: AES-GCM as in RFC 5288 section 3."""
-    said, records = b"", _records(wire)
+    reader, records, said = Reader(wire), [], b""
+    while reader.more:  # content type, version and content of each record, RFC 5246 section 6.2
+        kind, _version = reader.number(1), reader.number(2)
+        records.append((kind, reader.vector(2)))
     sealed = list(dropwhile(lambda one: one[0] != _CHANGE, records))[1:]
     for number, (kind, data) in enumerate(sealed):
         head = struct.pack("!QBHH", number, kind, 0x0303, len(data) - _NONCE - _TAG)
         clear = AESGCM(key).decrypt(fixed + data[:_NONCE], data[_NONCE:], head)
         said += clear if kind == _DATA else b""
     return said
-
-
-def _records(wire: bytes) -> Iterator[tuple[int, bytes]]:
-    """Content type and content of each record, RFC 5246 section 6.2."""
-    reader = Reader(wire)
-    while reader.more:
-        kind, _version = reader.number(1), reader.number(2)
-        yield kind, reader.vector(2)

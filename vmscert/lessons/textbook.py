@@ -2,7 +2,7 @@
 
 RSA as RFC 8017 (PKCS #1 v2.2) writes it, under the RFC's own names, to be read beside it: numbers
 and bytes, primes and keys, the bare operation, then the paddings that make it safe. Each padding
-also comes as `…_parts()`, a dict of every intermediate value in the order in which it arises.
+is `…_parts()`: a dict of every intermediate value in the order in which it arises, "EM" the last.
 Real programs take a library that is fast, and that takes equally long whatever the secret is.
 """
 
@@ -265,18 +265,6 @@ def eme_oaep_parts(
     return parts
 
 
-def eme_oaep_encode(
-    message: bytes,
-    k: int,
-    seed: bytes,
-    label: bytes = b"",
-    hash_name: str = "sha256",
-    mgf_hash_name: str | None = None,
-) -> bytes:
-    """EME-OAEP encoding, section 7.1.1 step 2."""
-    return eme_oaep_parts(message, k, seed, label, hash_name, mgf_hash_name)["EM"]
-
-
 def eme_oaep_decode(
     em: bytes, label: bytes = b"", hash_name: str = "sha256", mgf_hash_name: str | None = None
 ) -> bytes:
@@ -305,7 +293,7 @@ def rsaes_oaep_encrypt(
     """RSAES-OAEP-ENCRYPT, section 7.1.1; the seed is drawn when none is given."""
     if seed is None:
         seed = secrets.token_bytes(len(_hash(hash_name, b"")))
-    em = eme_oaep_encode(message, key.k, seed, label, hash_name, mgf_hash_name)
+    em = eme_oaep_parts(message, key.k, seed, label, hash_name, mgf_hash_name)["EM"]
     return i2osp(rsaep(key, os2ip(em)), key.k)
 
 
@@ -338,11 +326,6 @@ def eme_pkcs1_v1_5_parts(message: bytes, k: int, padding_bytes: bytes) -> dict[s
     return {"PS": padding_bytes, "EM": b"\x00\x02" + padding_bytes + b"\x00" + message}
 
 
-def eme_pkcs1_v1_5_encode(message: bytes, k: int, padding_bytes: bytes) -> bytes:
-    """EME-PKCS1-v1_5 encoding, section 7.2.1 step 2."""
-    return eme_pkcs1_v1_5_parts(message, k, padding_bytes)["EM"]
-
-
 def eme_pkcs1_v1_5_decode(em: bytes) -> bytes:
     """EME-PKCS1-v1_5 decoding, section 7.2.2 step 3; ValueError without a reason."""
     padding, zero, message = em[2:].partition(b"\x00")
@@ -358,7 +341,7 @@ def rsaes_pkcs1_v1_5_encrypt(
     if padding_bytes is None:
         needed = key.k - len(message) - 3
         padding_bytes = bytes(1 + secrets.randbelow(255) for _ in range(needed))
-    em = eme_pkcs1_v1_5_encode(message, key.k, padding_bytes)
+    em = eme_pkcs1_v1_5_parts(message, key.k, padding_bytes)["EM"]
     return i2osp(rsaep(key, os2ip(em)), key.k)
 
 
@@ -386,11 +369,6 @@ def emsa_pss_parts(
     parts["maskedDB"] = _fitted(_xor(parts["DB"], parts["dbMask"]), em_bits)
     parts["EM"] = parts["maskedDB"] + parts["H"] + b"\xbc"
     return parts
-
-
-def emsa_pss_encode(message: bytes, em_bits: int, salt: bytes, hash_name: str = "sha256") -> bytes:
-    """EMSA-PSS-ENCODE, section 9.1.1."""
-    return emsa_pss_parts(message, em_bits, salt, hash_name)["EM"]
 
 
 def emsa_pss_verify(
@@ -426,7 +404,7 @@ def rsassa_pss_sign(
     """RSASSA-PSS-SIGN, section 8.1.1; a salt as long as the hash is drawn when none is given."""
     if salt is None:
         salt = secrets.token_bytes(len(_hash(hash_name, b"")))
-    em = emsa_pss_encode(message, key.n.bit_length() - 1, salt, hash_name)
+    em = emsa_pss_parts(message, key.n.bit_length() - 1, salt, hash_name)["EM"]
     return i2osp(rsasp1(key, os2ip(em)), key.k)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from vmscert.findings import RULES
 from vmscert.notebook.forms import show_look
 from vmscert.notebook.tables import Form, show_errors_as_sentences, stack
-from vmscert.practice.chains import SEEN
 from vmscert.practice.gallery import Gallery
+from vmscert.practice.servers import SEEN
 
 _LABEL = {"description_width": "60px"}
 _ROWS = 9  # choices that are seen at once

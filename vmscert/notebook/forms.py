@@ -17,7 +17,7 @@ from vmscert.notebook.tables import (
     table,
 )
 from vmscert.pictures.path import path_picture
-from vmscert.practice.broken import look
+from vmscert.practice.servers import look
 
 _WIDE = {"description_width": "110px"}
 _ALL = "all"

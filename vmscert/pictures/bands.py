@@ -1,15 +1,15 @@
 """The picture of time: what lasts from when to when, and how many do what on each day."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
 from vmscert.checks.expiry import Due
-from vmscert.pictures.canvas import BAD, DUBIOUS, INK, QUIET, WIDTH, Canvas, Picture, fit
+from vmscert.pictures.canvas import BAD, DUBIOUS, GOOD, INK, QUIET, WIDTH, Canvas, Picture, fit
 
 STATUS_COLOURS = {
-    "ok": "#2e7d5b",
+    "ok": GOOD,
     "plan": "#0072b2",
     "warning": DUBIOUS,
     "critical": BAD,
@@ -52,16 +52,14 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
         )
         for row in shown
     ]
-    if rest:
-        words = f"from {rest[0].not_after:%Y-%m-%d} on"
-        drawn.append(_Row(f"and {len(rest)} more", [], words, QUIET))
+    more = [f"and {len(rest)} more"] if rest else []
+    drawn += [_Row(label, [], f"from {rest[0].not_after:%Y-%m-%d} on", QUIET) for label in more]
     # To a little past the last server's end, so that the CA does not flatten it.
     start = min([at, *(row.not_before for row in rows)])
     servers = [row.not_after for row in rows if row.label != "CA"]
     last = max([at, *(servers or [row.not_after for row in rows])])
     end = last + max((last - start) / 12, timedelta(days=1))
     told = [f"{row.label} ends {row.not_after:%Y-%m-%d}: {row.status}" for row in shown]
-    more = [f"and {len(rest)} more"] if rest else []
     alt = "; ".join(told + more) or "No certificate."
     return _drawn("What ends when", drawn, start, end, at).picture(alt)
 
@@ -106,14 +104,13 @@ def bands(
 
 def _drawn(
     title: str,
-    rows: Iterable[_Row],
+    rows: Sequence[_Row],
     start: datetime,
     end: datetime,
     at: datetime | None = None,
     below: str = "",
     tall: int = _BAR,
 ) -> Canvas:
-    rows = list(rows)
     bottom = _TOP + tall * len(rows)
     canvas = Canvas(WIDTH, bottom + (46 if below else 22), title)
     canvas.text(20, 26, title, bold=True)
@@ -130,8 +127,7 @@ def _drawn(
         canvas.text(_FROM - 10, foot - 3, label, colour=colour, anchor="end", bold=row.bold)
         for begin, until, share in row.spans:
             left, tip, high = x(begin), x(until), max(2, (tall - 13) * share)
-            rounded = 3 if tall == _BAR else 0
-            width = max(3, tip - left)
+            width, rounded = max(3, tip - left), 3 if tall == _BAR else 0
             canvas.box(left, foot - high, width, high, fill=row.colour, radius=rounded)
             if until > end:
                 canvas.shape(f"{tip + 9},{foot - 6.5} {tip},{foot - 13} {tip},{foot}", row.colour)

@@ -38,13 +38,13 @@ def bytes_picture(der: bytes, fields: Sequence[Field], chosen: str = "") -> Pict
         y, data = _TOP + row * _ROW + 12.5, der[row * _IN_A_ROW : (row + 1) * _IN_A_ROW]
         canvas.text(_LEFT - 8, y, str(row * _IN_A_ROW), colour=QUIET, size=10, anchor="end")
         canvas.typed(_LEFT + 4, y, data.hex(" "), len(data) * _BYTE - 8, size=10.5)
-    shown = [(field, colour) for field, colour in coloured if field.name != WRAPPING]
-    for number, (field, colour) in enumerate(shown):
+    named = [(field, colour) for field, colour in coloured if field.name != WRAPPING]
+    for number, (field, colour) in enumerate(named):
         y, bold = _TOP + number * 1.5 * _ROW, field.name == chosen
         canvas.box(_LEGEND, y, 12, 12, fill=colour, radius=2, stroke=LINE)
         canvas.text(_LEGEND + 18, y + 10.5, field.name, size=12, bold=bold)
         canvas.text(WIDTH - 24, y + 10.5, str(field.size), colour=QUIET, size=11, anchor="end")
-    told = [f"{f.name} {f.size}" for f in fields if f.name != WRAPPING]
+    told = [f"{field.name} {field.size}" for field, _ in named]
     chosen = f", {chosen} stands out" if chosen else ""
     return canvas.picture(f"{len(der)} bytes of a certificate{chosen}: {', '.join(told)}.")
 

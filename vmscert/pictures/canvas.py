@@ -5,13 +5,14 @@ Foreign text is escaped by ElementTree and cut to the room that it has.
 
 import base64
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from xml.etree import ElementTree
 
 INK, QUIET, LINE, PAPER = "#1f2933", "#66727f", "#d8dee4", "#ffffff"
-BAD, DUBIOUS = "#c62828", "#a06000"
+BAD, DUBIOUS, GOOD = "#c62828", "#a06000", "#2e7d5b"
+COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}  # of the worst severity
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _TYPEWRITER = "ui-monospace, Consolas, 'DejaVu Sans Mono', monospace"
 WIDTH = 900  # pixels, of a notebook's column in JupyterLab
@@ -34,6 +35,8 @@ class Picture:
 
 
 class Canvas:
+    """An SVG that grows, element by element, from the top left corner."""
+
     def __init__(self, width: float, height: float, title: str):
         self.root = ElementTree.Element(
             "svg",
@@ -65,9 +68,9 @@ class Canvas:
         element.set("text-anchor", anchor)
         element.text = printable(words)
 
-    def typed(self, x, y, words, width, *, colour=INK, size=12.0) -> None:
+    def typed(self, x, y, words, width, *, size=12.0) -> None:
         """Write letters of one width, which fill `width` whatever fonts the reader has."""
-        element = self._add("text", x=x, y=y, fill=colour, font_size=size, font_family=_TYPEWRITER)
+        element = self._add("text", x=x, y=y, fill=INK, font_size=size, font_family=_TYPEWRITER)
         element.set("textLength", f"{width:g}")
         element.text = printable(words)
 
@@ -104,7 +107,14 @@ def _em(letter: str) -> float:
     return 0.78 if letter.isupper() else 0.64
 
 
+def worst(severities: Iterable[str]) -> str:
+    """Return "bad", "dubious", or nothing where nothing is wrong."""
+    known = set(severities) - {""}
+    return "bad" if "bad" in known else "dubious" if known else ""
+
+
 def count(things: Sequence[object], word: str) -> str:
+    """Return how many there are, with the word for one or for several."""
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 

@@ -7,6 +7,7 @@ from vmscert.lessons.messages import Message
 from vmscert.lessons.recording import Recording
 from vmscert.pictures.canvas import (
     BAD,
+    GOOD,
     INK,
     LINE,
     PAPER,
@@ -19,7 +20,7 @@ from vmscert.pictures.canvas import (
     pixels,
 )
 
-_SECRET, _OPEN = "#2e7d5b", "#0072b2"  # encrypted, in clear
+_SECRET, _OPEN = GOOD, "#0072b2"  # encrypted, in clear
 _VEIL, _LIT, _FAINT = "#eaf4ef", "#fff3cd", "#b4bcc4"  # encrypted, chosen, not come yet
 _CLIENT, _SERVER, _FACTS, _RIGHT = 104, 424, 454, WIDTH - 10  # pixels from the left
 _HEAD, _SAYS, _ROW, _FOOT = 104, 56, 46, 34  # heights: the head, a sentence below the title, …

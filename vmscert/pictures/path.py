@@ -12,7 +12,8 @@ from vmscert.findings import Finding
 from vmscert.network.survey import Survey
 from vmscert.pictures.canvas import (
     BAD,
-    DUBIOUS,
+    COLOURS,
+    GOOD,
     INK,
     LINE,
     PAPER,
@@ -22,10 +23,9 @@ from vmscert.pictures.canvas import (
     Picture,
     count,
     fit,
+    worst,
 )
 
-GOOD = "#2e7d5b"
-_COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}
 _BOX, _TALL, _BETWEEN, _LEFT, _MIDDLE = 300, 72, 30, 20, 350  # pixels
 _WRAPPER = textwrap.TextWrapper(92, max_lines=3, placeholder=" …", break_on_hyphens=False)
 _ENDINGS = {"untrusted-root", "root-recreated", "missing-intermediate", "no-certificate"}
@@ -57,11 +57,10 @@ def path_picture(
     """
     path, judged = diagnosis.path, trusted is None
     steps = _steps(diagnosis, trusted)
-    besides = (
-        [f"sent along, not needed: {Reading(one).label}" for one in presented if one not in path]
-        if trusted is None
-        else [f"trusted, but not on the way: {Reading(o).label}" for o in trusted if o not in path]
-    )
+    others, why = presented, "sent along, not needed"
+    if trusted is not None:
+        others, why = trusted, "trusted, but not on the way"
+    besides = [f"{why}: {Reading(one).label}" for one in others if one not in path]
     height = 62 + sum(step.height + _BETWEEN for step in steps) + 22 * len(besides)
     canvas = Canvas(WIDTH, height, "The path from the server's certificate to a root")
     verdict = "trusted" if diagnosis.trusted else "refused"
@@ -114,7 +113,7 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
         canvas.text(_MIDDLE, y + 40, "nothing wrong here", colour=GOOD)
     top = y + 14
     for finding in step.findings:
-        canvas.text(_MIDDLE, top, finding.code, colour=_COLOURS[finding.severity], bold=True)
+        canvas.text(_MIDDLE, top, finding.code, colour=COLOURS[finding.severity], bold=True)
         for line in _WRAPPER.wrap(finding.detail):
             top += 15
             canvas.text(_MIDDLE, top, line, size=11)
@@ -127,8 +126,8 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
 def _draw_certificate(
     canvas: Canvas, step: _Step, one: Reading, presented: Chain, judged: bool, y: float
 ) -> None:
-    worst = _worst([finding.severity for finding in step.findings])
-    colour = _COLOURS[worst] if judged else QUIET
+    state = worst([finding.severity for finding in step.findings])
+    colour = COLOURS[state] if judged else QUIET
     canvas.box(_LEFT, y, _BOX, _TALL, fill=PAPER, stroke=colour)
     canvas.box(_LEFT, y, 6, _TALL, fill=colour, radius=2)
     canvas.text(_LEFT + 16, y + 20, fit(one.label.strip("'"), _BOX - 30, bold=True), bold=True)
@@ -145,10 +144,6 @@ def _draw_certificate(
         below = fit(f"issued by {issuer}", _BOX - 30, 11)
     canvas.text(_LEFT + 16, y + 38, f"{step.where}, {by}", colour=QUIET, size=11)
     canvas.text(_LEFT + 16, y + 56, below, colour=INK, size=11)
-
-
-def _worst(severities: Sequence[str]) -> str:
-    return "bad" if "bad" in severities else "dubious" if severities else ""
 
 
 def heat_map(survey: Survey) -> Picture:
@@ -185,7 +180,7 @@ def heat_map(survey: Survey) -> Picture:
 
 
 def _draw_cell(canvas: Canvas, severities: Sequence[str], x: float, y: float) -> None:
-    fill = _COLOURS[_worst(severities)] if severities else "#eef1f4"
+    fill = COLOURS[worst(severities)] if severities else "#eef1f4"
     canvas.box(x, y, _CELL - 8, _ROW - 4, fill=fill, radius=3)
     if severities:
         middle = x + (_CELL - 8) / 2

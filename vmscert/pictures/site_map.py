@@ -25,9 +25,11 @@ from vmscert.pictures.canvas import (
     count,
     fit,
     pixels,
+    worst,
 )
 from vmscert.site.site import Host, Site
 
+_COLOURS = {"bad": BAD, "dubious": DUBIOUS}  # where nothing is wrong, what it stands for
 _SPARE = ("#5b4b9a", "#0f6674", "#3d5a1e", "#6d3b6d")  # for groups that the table gives no colour
 _MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind
 _MOST_NAMES = 3  # names in one label; more are counted
@@ -88,7 +90,7 @@ def _marks(findings: Iterable[Finding]) -> _Marks:
         client, arrow, server = one.where.partition(" → ")
         if not arrow and one.code not in OF_THE_CLIENT:
             client, server = "", client
-        marks[client, server] = _worst((marks.get((client, server), ""), one.severity))
+        marks[client, server] = worst((marks.get((client, server), ""), one.severity))
     return marks
 
 
@@ -114,7 +116,7 @@ class _Grid:
     def state(self, hosts: Iterable[Host]) -> str:
         """The worst of what these computers trust and present."""
         keys = (key for host in hosts for key in ((host.name, ""), ("", host.name)))
-        return _worst(self.marks.get(key, "") for key in keys)
+        return worst(self.marks.get(key, "") for key in keys)
 
     @property
     def column_width(self) -> float:
@@ -165,8 +167,15 @@ def _grid(site: Site, marks: _Marks, places: Sequence[str]) -> _Grid:
             cell = cells.setdefault((column_of[c.server], row_of[c.client]), _Cell())
             cell.ports[c.port] = c.group
             cell.links.add((c.client, c.server))
+    # A cell is coloured for what its computers hold, or for its broken links, counted.
     for (column, row), cell in cells.items():
-        _judge(cell, columns[column], rows[row], marks)
+        broken = cell.links & marks.keys()
+        held = [*((host.name, "") for host in rows[row]), *(("", h.name) for h in columns[column])]
+        cell.state = worst(marks.get(key, "") for key in held)
+        if broken and cell.state != "bad":
+            if not cell.state and len(broken) < len(cell.links):
+                cell.note = f"{len(broken)} of {len(cell.links)}"
+            cell.state = worst((cell.state, *(marks[link] for link in broken)))
     return _Grid(columns, rows, cells, marks)
 
 
@@ -178,17 +187,6 @@ def _grouped(hosts: Sequence[Host], marks: _Marks, apart: set[str]) -> list[list
         same = (frozenset(host.roles), host.ports, state)
         groups.setdefault(host.name if host.name in apart else same, []).append(host)
     return list(groups.values())
-
-
-def _judge(cell: _Cell, servers: list[Host], clients: list[Host], marks: _Marks) -> None:
-    """Colour all of a cell for what its computers hold, or for its broken links, counted."""
-    broken = cell.links & marks.keys()
-    held = [*((host.name, "") for host in clients), *(("", host.name) for host in servers)]
-    cell.state = _worst(marks.get(key, "") for key in held)
-    if broken and cell.state != "bad":
-        if not cell.state and len(broken) < len(cell.links):
-            cell.note = f"{len(broken)} of {len(cell.links)}"
-        cell.state = _worst((cell.state, *(marks[link] for link in broken)))
 
 
 def _draw_ca(canvas: Canvas, site: Site, grid: _Grid) -> None:
@@ -208,7 +206,7 @@ def _draw_ca(canvas: Canvas, site: Site, grid: _Grid) -> None:
 
 def _draw_server(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, number: int) -> None:
     width, x = grid.column_width, grid.x(number)
-    colour = _colour(grid.state(hosts), LINE)
+    colour = _COLOURS.get(grid.state(hosts), LINE)
     canvas.box(x + 4, 58, width - 8, _TOP - 66, fill="#f3f6f8", stroke=colour)
     words = fit(_label(hosts), width - 14, bold=True)
     canvas.text(x + width / 2, 78, words, anchor="middle", bold=True)
@@ -226,7 +224,7 @@ def _draw_client(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, number: int
     names = ", ".join(host.name for host in hosts)
     listed = len(hosts) <= _MOST_NAMES and pixels(names, 12, bold=True) <= room
     words = fit(names if listed else _label(hosts), room, bold=True)
-    canvas.text(44, y + 15, words, bold=True, colour=_colour(grid.state(hosts), INK))
+    canvas.text(44, y + 15, words, bold=True, colour=_COLOURS.get(grid.state(hosts), INK))
     roles = textwrap.shorten(", ".join(hosts[0].roles), 34, placeholder=" …")
     canvas.text(44, y + 28, roles, colour=QUIET, size=10)
 
@@ -241,7 +239,7 @@ def _draw_cell(
     for line in lines:
         left = middle - _PILL * len(line) / 2
         for port, group in line:
-            fill = _colour(cell.state, colours[group])
+            fill = _COLOURS.get(cell.state, colours[group])
             # Square where something is wrong: nobody needs to tell the colours apart.
             radius = 2 if cell.state else 9
             canvas.box(left + 1, y - 9, _PILL - 2, 18, fill=fill, radius=radius)
@@ -250,17 +248,8 @@ def _draw_cell(
             left += _PILL
         y += _LINE
     if cell.note:
-        colour = _colour(cell.state, QUIET)
+        colour = _COLOURS.get(cell.state, QUIET)
         canvas.text(middle, y - 1, cell.note, colour=colour, size=10, anchor="middle")
-
-
-def _worst(severities: Iterable[str]) -> str:
-    known = set(severities) - {""}
-    return "bad" if "bad" in known else "dubious" if known else ""
-
-
-def _colour(state: str, otherwise: str) -> str:
-    return {"bad": BAD, "dubious": DUBIOUS}.get(state, otherwise)
 
 
 def _label(hosts: Sequence[Host]) -> str:

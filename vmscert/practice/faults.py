@@ -33,7 +33,6 @@ from vmscert.windows.stores import Personal, Stores
 
 _SHA256 = bytes.fromhex("2a864886f70d01010b")  # sha256WithRSAEncryption, RFC 8017 appendix A.2.4
 _SHA1 = bytes.fromhex("2a864886f70d010105")  # sha1WithRSAEncryption, of the same length
-Kind = type[x509.ExtensionType]
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,9 @@ def healthy(site: Site, authority: Authority, at: datetime) -> Lab:
     orders = {host.name: host.issued_names for host in site.servers}
     served = dict(issue_all(authority, orders, at))
     roots = (authority.certificate,)
-    stores = {host.name: Stores(host.name, at, host.windows, root=roots) for host in site.clients}
+    stores = {
+        host.name: Stores(host.name, at, windows=host.windows, root=roots) for host in site.clients
+    }
     lab = Lab(site, authority, at, served, stores)
     for host in site.servers:
         lab = lab.serving(host, served[host.name])
@@ -172,7 +173,9 @@ def weak_signature(lab: Lab) -> Lab:
 @fault
 def bad_signature(lab: Lab) -> Lab:
     """One bit of the CA's signature was changed."""
-    return _changed(lab, certificate=_damaged(lab.served[lab.server.name].certificate))
+    der = bytearray(lab.served[lab.server.name].certificate.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return _changed(lab, certificate=x509.load_der_x509_certificate(bytes(der)))
 
 
 @fault
@@ -396,7 +399,7 @@ def remade(
     key: rsa.RSAPublicKey | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
-    without: Kind | None = None,
+    without: type[x509.ExtensionType] | None = None,
     having: x509.ExtensionType | None = None,
     critical: bool = False,
 ) -> x509.Certificate:
@@ -415,7 +418,11 @@ def remade(
         not_valid_before=start or old.not_valid_before_utc,
         not_valid_after=end or old.not_valid_after_utc,
     )
-    identifiers = _key_identifiers(public, signer.public_key())
+    ours, above = x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
+    identifiers: dict[x509.ObjectIdentifier, x509.ExtensionType] = {
+        ours.oid: ours.from_public_key(public),
+        above.oid: above.from_issuer_public_key(signer.public_key()),
+    }
     left_out = {one.oid for one in (without, having) if one}
     for one in old.extensions:
         if one.oid not in left_out:
@@ -423,24 +430,6 @@ def remade(
     if having:
         builder = builder.add_extension(having, critical)
     return builder.sign(signer, hashes.SHA256())
-
-
-def _key_identifiers(
-    own: rsa.RSAPublicKey, issuers: rsa.RSAPublicKey
-) -> dict[x509.ObjectIdentifier, x509.ExtensionType]:
-    return {
-        x509.SubjectKeyIdentifier.oid: x509.SubjectKeyIdentifier.from_public_key(own),
-        x509.AuthorityKeyIdentifier.oid: x509.AuthorityKeyIdentifier.from_issuer_public_key(
-            issuers
-        ),
-    }
-
-
-def _damaged(certificate: x509.Certificate) -> x509.Certificate:
-    """Change the last bit, which belongs to the signature."""
-    der = bytearray(certificate.public_bytes(Encoding.DER))
-    der[-1] ^= 1
-    return x509.load_der_x509_certificate(bytes(der))
 
 
 def _signed_with_sha1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> x509.Certificate:

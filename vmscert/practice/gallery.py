@@ -11,11 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from html import escape
 from itertools import combinations, islice
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from cryptography import x509
+
+from vmscert.certificates.reading import Reading, moment
+from vmscert.certificates.words import anatomy
 from vmscert.changes.job import records_folder
 from vmscert.facts import HOME, facts
 from vmscert.files import write_atomic
@@ -24,7 +29,9 @@ from vmscert.names import spelled
 from vmscert.network.looks import Look
 from vmscert.network.servers import LOOPBACK, Loopback
 from vmscert.network.targets import NOWHERE
-from vmscert.practice.chains import (
+from vmscert.pictures.canvas import Picture
+from vmscert.pictures.path import path_picture
+from vmscert.practice.servers import (
     SEEN,
     Stand,
     answer_of,
@@ -34,7 +41,91 @@ from vmscert.practice.chains import (
     healthy_stand,
     pem,
 )
-from vmscert.practice.sights import Command, Encounter, Words
+
+
+class Words(str):
+    """A text that a notebook shows as it is, without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self)}</p>"
+
+
+class Command(Words):
+    """A line for a terminal."""
+
+    def _repr_html_(self) -> str:
+        return f'<p><code style="overflow-wrap: anywhere">{escape(self)}</code></p>'
+
+
+@dataclass(frozen=True)
+class Encounter:
+    """What the kit's tools show of a stand, without a verdict: that is left to the trainee."""
+
+    about: str
+    stand: Stand
+    look: Look
+
+    @property
+    def sent(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that the server sent, in their order."""
+        return self.look.presented
+
+    @property
+    def trusted(self) -> tuple[x509.Certificate, ...]:
+        """The CA certificates that the client trusts."""
+        return self.stand.roots
+
+    def lines(self) -> list[str]:
+        """What was asked, what the client says, and the revocation lists that it holds."""
+        seen = self.look.handshake
+        spoken = f"They speak {seen.version}, {seen.cipher}."
+        if seen.rule:
+            said = f"This client gives up: {'. '.join(filter(None, (seen.error, seen.hint)))}."
+        elif seen.ok:
+            lists = ", but looks into no revocation list" if self.stand.crls else ""
+            said = f"This client accepts the server{lists}. Others may refuse it. {spoken}"
+        else:
+            said = f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
+        return [self.about, said, *map(_about_list, self.stand.crls)]
+
+    def certificates(self) -> list[tuple[str, x509.Certificate]]:
+        """What the server sent and what the client trusts, each with the words for that."""
+        sent = [(f"Sent as number {number}", one) for number, one in enumerate(self.sent, 1)]
+        return sent + [("Trusted by the client", one) for one in self.trusted]
+
+    def __repr__(self) -> str:
+        told = [f"{place}\n{anatomy(one)}" for place, one in self.certificates()]
+        return "\n\n".join(["\n".join(self.lines()), *told])
+
+    def _repr_html_(self) -> str:
+        lines = (f"<p>{escape(line)}</p>" for line in self.lines())
+        certificates = (
+            f"<details><summary>{place}: {escape(Reading(one).label)}</summary>"
+            f"{anatomy(one)._repr_html_()}</details>"
+            for place, one in self.certificates()
+        )
+        drawn = self.picture()
+        shown = drawn._repr_mimebundle_()["text/html"] if drawn else ""
+        return "".join([*lines, shown, *certificates])
+
+    def picture(self) -> Picture | None:
+        """The way up that the client finds; None where the server showed no certificate."""
+        seen = self.look.diagnosis
+        return path_picture(seen, self.sent, self.trusted) if seen else None
+
+
+def _about_list(crl: x509.CertificateRevocationList) -> str:
+    start, end = crl.last_update_utc, crl.next_update_utc
+    until = moment(end) if end else "any day"
+    serials = ", ".join(f"{entry.serial_number:X}" for entry in crl) or "none"
+    return (
+        f"The client holds a revocation list of {crl.issuer.rfc4514_string()}, from "
+        f"{moment(start)} to {until}. Serial numbers on it: {serials}."
+    )
+
 
 _FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
 _MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
@@ -83,11 +174,6 @@ class _Opened:
             return 0
         return _LATER if self.tried or self.helped else _FIRST
 
-    def credit(self, codes: set[str]) -> None:
-        """Give points for what was not found before."""
-        self.points |= dict.fromkeys(codes - set(self.points), self.worth)
-        self.level = 0
-
 
 class Gallery(AbstractContextManager):
     """Numbered stands, each with a server that runs until `close()`, and the trainee's score.
@@ -128,13 +214,9 @@ class Gallery(AbstractContextManager):
 
     def rows(self) -> list[Row]:
         """Return where each stand is, and how far you have come with it."""
+        names = ("stand", "address", "clients ask for", "state")
         return [
-            {
-                "stand": number,
-                "address": one.address,
-                "clients ask for": one.stand.name,
-                "state": one.state,
-            }
+            dict(zip(names, (number, one.address, one.stand.name, one.state), strict=True))
             for number, one in self._stands.items()
         ]
 
@@ -175,8 +257,9 @@ class Gallery(AbstractContextManager):
         if not given:
             return Words('Your turn: name what is wrong, as in gallery.answer(1, "expired").')
         wrong = sorted(given - one.right)
-        if not wrong:
-            one.credit(given)
+        if not wrong:  # points for what was not found before
+            one.points |= dict.fromkeys(given - set(one.points), one.worth)
+            one.level = 0
         one.tried = True
         if wrong:
             told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
@@ -197,9 +280,8 @@ class Gallery(AbstractContextManager):
             return Words(RULES[code].diagnosis)
         finding = next(found for found in one.first.findings if found.code == code)
         where = _WHERE.get(finding.where, "the server or the network, not with a certificate")
-        who = "Most" if finding.severity == "bad" else "Some"
-        what = f"It lies with {where}. {who} clients refuse. What happens: {finding.rule.impact}"
-        return Words(what)
+        who, what = "Most" if finding.severity == "bad" else "Some", finding.rule.impact
+        return Words(f"It lies with {where}. {who} clients refuse. What happens: {what}")
 
     def solution(self, number: int) -> Look:
         """Return all that is wrong; what was not found yet gives no points any more."""

@@ -102,7 +102,7 @@ def planned_stores(
 def _planned(
     host: Host, roots: Sequence[x509.Certificate], leaf: x509.Certificate | None, at: datetime
 ) -> Stores:
-    stores = Stores(host.name, at, host.windows, root=tuple(roots))
+    stores = Stores(host.name, at, windows=host.windows, root=tuple(roots))
     return stores.serving(leaf, host.groups, host.accounts) if leaf else stores
 
 

@@ -1,34 +1,35 @@
-"""What a Windows computer answers: its inventory, one JSON file that inventory.ps1 writes."""
+"""What a Windows computer answers: its inventory, and what a technician can paste from it.
+
+An inventory is one JSON file that inventory.ps1 writes. What is pasted is known by its structure,
+in any language: `netsh http show sslcert`, RecorderConfig.xml, ServiceEndpoints.xml, `certutil
+-store`.
+"""
 
 import base64
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vmscert.facts import facts
 from vmscert.files import fitting, read_json
 from vmscert.windows.stores import Stores
 
 VERSION = 2
-# The fields of Stores in the order in which the script writes them, so that people can compare.
-_ORDER = (
-    "host", "at", "clock_source", "clock_offset", "windows", "names", "addresses", "root",
-    "third_party_root", "user_root", "intermediate", "disallowed", "personal", "user_personal",
-    "bindings", "https", "registered", "services", "tls", "request", "given", "told_by", "unread",
-    "web_ports", "log",
-)  # fmt: skip
 
 
 def write_inventory(stores: Stores) -> bytes:
     """Return the inventory of a computer as JSON, the same bytes for the same stores."""
     told: dict[str, Any] = {"vmscert_inventory": VERSION}
-    for name in _ORDER:
-        value = getattr(stores, name)
+    for name, value in vars(stores).items():
         told[name] = dict(sorted(value.items())) if isinstance(value, Mapping) else value
     told["log"] = [json.dumps(vars(line), ensure_ascii=False) for line in stores.log]
     text = json.dumps(told, indent=2, ensure_ascii=False, default=_written)
@@ -71,3 +72,101 @@ def parse_inventory(data: bytes) -> Stores:
     elif version != VERSION:
         raise ValueError(f"is an inventory of version {version}, not {VERSION}")
     return Stores(**dict(fitting(told, ANSWER)))
+
+
+_ENDPOINT = re.compile(r"(?<![\w.])((?:[0-9.]{7,15}|\[[0-9a-fA-F:]+\]|[\w.-]+)):(\d{1,5})\s*$")
+_GUID = re.compile(r"\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
+# 40 hexadecimal digits, in one piece or in pairs, as certutil, netsh and the dialog write them.
+_SHA1 = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}(?![ :]?[0-9a-fA-F])")
+_NUMBERED = re.compile(r"^=+ \w[^=]* \d+ =+\s*$", re.MULTILINE)  # certutil, in each language
+_LONGEST_LINE = 500  # letters; netsh writes less than a hundred
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place where a certificate is in use; `what` says which component listens there."""
+
+    address: str
+    port: int
+    thumbprint: str
+    what: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.address}:{self.port}" if self.port else self.address
+        used = f"uses certificate {self.thumbprint}" if self.thumbprint else "uses no certificate"
+        return f"{place} {used}" + (f" ({self.what})" if self.what else "")
+
+
+def thumbprints(text: str) -> list[str]:
+    """Return every SHA-1 thumbprint in a text, in capitals and without what was copied along."""
+    found = _SHA1.findall(_INVISIBLE.sub("", text))
+    return list(dict.fromkeys(re.sub(r"[ :]", "", one).upper() for one in found))
+
+
+def read_pasted(text: str) -> tuple[str, list[Binding]] | None:
+    """Return what a text is and which certificates are in use according to it; None if unknown."""
+    text = _INVISIBLE.sub("", text)
+    if text.lstrip().startswith("<"):
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return "an XML file that is not read: it defines entities of its own", []
+        try:
+            root = ElementTree.fromstring(text.lstrip())
+        except ElementTree.ParseError:
+            return None
+        return _recorder(root) or _endpoints(root)
+    if _GUID.search(text) and thumbprints(text):
+        return "what netsh says of TLS bindings", list(_netsh(text))
+    if _NUMBERED.search(text) and thumbprints(text):
+        return f"a certificate store as certutil lists it: {len(thumbprints(text))} entries", []
+    if len(thumbprints(text)) == 1 and len(text.strip()) < 80:
+        return f"the thumbprint {thumbprints(text)[0]}", []
+    return None
+
+
+def _netsh(text: str) -> Iterator[Binding]:
+    """Each endpoint line begins a binding; the first thumbprint after it belongs to it."""
+    place = None
+    for line in text.splitlines():
+        found = _ENDPOINT.search(line[:_LONGEST_LINE])
+        hashes = thumbprints(line)
+        if found:
+            place = found
+        elif hashes and place:
+            rows = facts("xprotect/connections")
+            servers = dict.fromkeys(row["server"] for row in rows if row["port"] == place[2])
+            yield Binding(place[1], int(place[2]), hashes[0], " or ".join(servers))
+            place = None
+
+
+def _recorder(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
+    """RecorderConfig.xml: recorderconfig/webserver with port and encryption/@certificateHash."""
+    server = next((one for one in root.iter() if _tag(one) == "webserver"), None)
+    if server is None:
+        return None
+    parts = {_tag(one): one for one in server.iter()}
+    port = (parts["port"].text or "").strip() if "port" in parts else ""
+    hashed = parts["encryption"].get("certificateHash", "") if "encryption" in parts else ""
+    label = (thumbprints(hashed) or [""])[0]
+    number = int(port) if port.isdigit() and len(port) < 6 else 0
+    binding = Binding("recording server", number, label, "streaming media")
+    return "RecorderConfig.xml of a recording server", [binding]
+
+
+def _endpoints(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
+    """ServiceEndpoints.xml of an event server, with CertificateEnabled."""
+    enabled = next((one for one in root.iter() if _tag(one) == "certificateenabled"), None)
+    if enabled is None:
+        return None
+    on = (enabled.text or "").strip().casefold() in ("true", "1")
+    attributes = (text for one in root.iter() for text in one.attrib.values())
+    text = " ".join(filter(None, (*root.itertext(), *attributes)))
+    labels = thumbprints(text) if on else []
+    binding = Binding(
+        "event server", 0, labels[0] if labels else "", "" if on else "encryption off"
+    )
+    return "ServiceEndpoints.xml of an event server", [binding]
+
+
+def _tag(one: ElementTree.Element) -> str:
+    return one.tag.rpartition("}")[2].casefold() if isinstance(one.tag, str) else ""

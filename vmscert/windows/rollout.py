@@ -20,7 +20,7 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.pages import Markup, faces, literal, render
 from vmscert.site.site import Host, Site
-from vmscert.windows.load import numbered
+from vmscert.windows.folder import numbered
 from vmscert.windows.scripts import quote, script
 
 # Ways with a place of their own: on the page for phones, or only where something goes.
@@ -58,17 +58,6 @@ def roll_out_files(
     no phone meets a certificate of this CA.
     """
     rolled = _Rolled((ca, *also), tuple(old_roots), tuple(barred), site, at)
-    files = _for_windows(rolled)
-    if serves_phones(site):
-        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
-        files["ca.mobileconfig"] = profile(ca, site, also)
-        files |= {name: picture.encode() for name, picture in pictures.items()}
-        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
-    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
-
-
-def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
-    """The certificates, and the scripts that carry one each."""
     files: dict[str, bytes] = {}
     successors = [thumbprint(one) for one in rolled.roots]  # nobody is left without a CA to trust
     for number, one in enumerate(rolled.roots):
@@ -82,7 +71,12 @@ def _for_windows(rolled: _Rolled) -> dict[str, bytes]:
     for number, one in enumerate(rolled.barred):
         files[numbered("barred", number)] = one.public_bytes(Encoding.DER)
         files[numbered("bar", number, "ps1")] = _script(one, "Bar")
-    return files
+    if serves_phones(site):
+        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
+        files["ca.mobileconfig"] = profile(ca, site, also)
+        files |= {name: picture.encode() for name, picture in pictures.items()}
+        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
+    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
 
 
 def serves_phones(site: Site) -> bool:
@@ -135,10 +129,11 @@ def home_domain(site: Site) -> str:
 
 def unreached(site: Site) -> list[dict[str, str]]:
     """Return a row for each computer that a Group Policy of the home domain may not reach."""
+    home = home_domain(site)
     return [
         {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
         for host in site.clients
-        for why, instead in _obstacle(host, home_domain(site))
+        for why, instead in _obstacle(host, home)
     ]
 
 

@@ -10,7 +10,9 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
+from vmscert.certificates.authority import LONGEST_COMMON_NAME, SERVER
 from vmscert.facts import DATA, doubt, facts
+from vmscert.names import is_address, parse_name
 
 # Control, format (with the bidi signs), surrogate, line and paragraph separator: what hides text.
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -184,3 +186,27 @@ def _read_inputs(text: str) -> dict[str, str | list[str]]:
             quote(text)  # a curly quote would end the literal earlier for PowerShell than for us
         inputs[found[1]] = values[0] if found[2] else values
     return inputs
+
+
+def request_inf(names: tuple[str, ...]) -> bytes:
+    """Return request.inf for `certreq -new`: an RSA key of the machine, and these names as text.
+
+    The first name that fits becomes the common name. The keys of the file are Microsoft's
+    (https://learn.microsoft.com/windows-server/administration/windows-commands/certreq_1). Raises
+    ValueError for a name that is none: nothing else can get into the file.
+    """
+    checked = [str(parse_name(name)) for name in names]
+    fitting = (n for n in checked if len(n) <= LONGEST_COMMON_NAME and not is_address(n))
+    if not (common := next(fitting, "")):
+        raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
+    text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
+    text = text.replace("<common name>", common).replace("<bits>", str(SERVER.key_bits))
+    pairs = [f"{'ipaddress' if is_address(name) else 'dns'}={name}" for name in checked]
+    lines = '&"\n_continue_ = "'.join(pairs)
+    text = text.replace("<names>", f'_continue_ = "{lines}"')
+    return text.replace("\n", "\r\n").encode("ascii")
+
+
+def wanted_names(inf: bytes) -> tuple[str, ...]:
+    """Return the names that a request.inf of ours asks for."""
+    return tuple(re.findall(r'^_continue_ = "\w+=([^"&]+)&?"', inf.decode("ascii"), re.MULTILINE))

@@ -61,6 +61,7 @@ class LogLine:
 class Stores:
     """What one Windows computer holds at one moment; `at` is an aware datetime.
 
+    The fields stand in the order in which the script writes them, so that people can compare.
     `root` is LocalMachine\\Root and `personal` LocalMachine\\My; `user_root` and `user_personal`
     are those of CurrentUser, where no service looks; `third_party_root` is LocalMachine\\AuthRoot,
     `intermediate` CA and `disallowed` Disallowed. `bindings` is certificate group → thumbprint of
@@ -76,29 +77,29 @@ class Stores:
 
     host: str
     at: datetime
+    clock_source: str = ""
+    clock_offset: float | None = None
     windows: str = ""
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     root: tuple[x509.Certificate, ...] = ()
+    third_party_root: tuple[x509.Certificate, ...] = ()
     user_root: tuple[x509.Certificate, ...] = ()
+    intermediate: tuple[x509.Certificate, ...] = ()
+    disallowed: tuple[x509.Certificate, ...] = ()
     personal: tuple[Personal, ...] = ()
     user_personal: tuple[Personal, ...] = ()
     bindings: Mapping[str, str] = field(default_factory=dict)
-    third_party_root: tuple[x509.Certificate, ...] = ()
-    intermediate: tuple[x509.Certificate, ...] = ()
-    disallowed: tuple[x509.Certificate, ...] = ()
     https: Mapping[str, str] = field(default_factory=dict)
-    services: tuple[Service, ...] = ()
-    names: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
     registered: Mapping[str, str] = field(default_factory=dict)
-    clock_offset: float | None = None
-    clock_source: str = ""
+    services: tuple[Service, ...] = ()
     tls: Mapping[str, str] = field(default_factory=dict)
-    log: tuple[LogLine, ...] = ()
     request: str = ""
     given: Mapping[str, str] = field(default_factory=dict)
     told_by: Mapping[str, str] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     web_ports: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogLine, ...] = ()
 
     @property
     def trusted(self) -> tuple[x509.Certificate, ...]:

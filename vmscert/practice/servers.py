@@ -1,8 +1,8 @@
-"""Faults of the chain and of the wire: what one client meets when it calls one server.
+"""Servers broken on purpose: faults of the chain and of the wire, and a site to survey.
 
 A `Stand` is the server of a lab as one of its clients sees it. Here are the faults that no
 inventory shows: certificates of issuing CAs that the server sends or forgets, how it answers, and
-the revocation lists that the client holds.
+the revocation lists that the client holds. All are real TLS on loopback, looked at like real ones.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -17,15 +18,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import QUICK, SERVER, Issued, create_authority, new_key
+from vmscert.checks.documents import look_into, read, read_roots
 from vmscert.findings import RULES
+from vmscert.names import endpoint
 from vmscert.network.looks import Look, look_at
-from vmscert.network.servers import LOOPBACK, Answer, Loopback, greeting, plain_http
-from vmscert.network.targets import Target
+from vmscert.network.servers import LOOPBACK, Answer, Loopback, greeting, plain_http, serving
+from vmscert.network.survey import Survey, survey
+from vmscert.network.targets import Target, site_targets
 from vmscert.network.tls import server_context
 from vmscert.practice.faults import GALLERY, Lab, healthy, remade
+from vmscert.site.site import Site
 from vmscert.site.table import read_site
 
 _SERVER, _CLIENT = "vms-rec-01", "vms-pc-01"  # of the example site
+_ROOT = "Example VMS root, teaching"
 
 
 @dataclass(frozen=True)
@@ -228,7 +234,7 @@ def call(stand: Stand, port: int) -> Look:
     return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
 
 
-# Its server
+# How it answers, and what is seen of it
 
 
 def answer_of(stand: Stand) -> Answer | None:
@@ -243,3 +249,60 @@ def answer_of(stand: Stand) -> Answer | None:
 def pem(objects: Iterable[x509.Certificate | x509.CertificateRevocationList]) -> bytes:
     """Return certificates or revocation lists as OpenSSL reads them."""
     return b"".join(one.public_bytes(Encoding.PEM) for one in objects)
+
+
+def look(
+    at: datetime,
+    *,
+    server: str = "",
+    name: str = "",
+    roots: str | Path = "",
+    file: str | Path | bytes = "",
+) -> Look:
+    """Look at a server (`host:port`) or at a file, as a client that trusts `roots` would.
+
+    `roots` is a file or a folder. With neither server nor file, a broken server on loopback is
+    made and looked at, for practice.
+    """
+    trusted = read_roots(Path(roots)) if roots else []
+    if file:
+        return look_into(read(file), trusted, name, at)
+    if server:
+        address, port = endpoint(server)
+        return look_at(Target(address, port, name or address), trusted, at)
+    # An old certificate, of a renamed server, whose CA was created anew since.
+    before, since = (create_authority(_ROOT, at - timedelta(days), QUICK) for days in (500, 10))
+    issued = before.issue("old-rec-01.example.local", "old-rec-01", at=at - timedelta(450))
+    with serving({443: issued}) as ports:
+        target = Target(LOOPBACK, ports[443], f"{_SERVER}.example.local")
+        seen = look_at(target, [since.certificate], at)
+    return replace(seen, place="a practice server")
+
+
+def practice_survey(site: Site, at: datetime) -> Survey:
+    """Serve a whole site on loopback with four faults, and survey it as if it were the real one."""
+    lab = GALLERY["expired"](
+        healthy(site, create_authority(_ROOT, at - timedelta(days=450), QUICK), at)
+    )
+    # Beside the one that has ended: one has old names, one ends soon, one does not encrypt.
+    others = [host for host in site.servers if host is not lab.server]
+    renamed, ending, plain = (*others, *[lab.server] * 3)[:3]
+    lab = lab.serving(renamed, lab.authority.issue(f"old-{renamed.name}", at=at))
+    short = replace(SERVER, days=10)
+    lab = lab.serving(ending, lab.authority.issue(*ending.issued_names, at=at, profile=short))
+    lab = lab.holding(plain, bindings={})
+    served = {
+        (host.name, port): lab.served[host.name]
+        if group in lab.stores[host.name].bindings
+        else None
+        for host in site.servers
+        for port, group in host.ports
+    }
+    with serving(served) as ports:
+        real = {
+            replace(t, address=LOOPBACK, port=ports[t.host, t.port]): t
+            for t in site_targets(site)
+            if t.host  # the shared name of a cluster is no computer's
+        }
+        found = survey(list(real), [lab.authority.certificate], at)
+    return replace(found, seen=tuple(replace(s, target=real[s.target]) for s in found.seen))

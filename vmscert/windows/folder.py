@@ -1,0 +1,281 @@
+"""The folder that one person carries to one computer: its files, and nothing that it doesn't need.
+
+`pack()` makes them from a `Load`, the same bytes for the same load, so that a folder that is there
+already can be compared with what it should be. A computer whose roles want PEM files, such as
+containers, gets nothing of Windows: people copy the files of data/xprotect/pem-files.csv to where
+they are read and open the key there, and `inventory.sh` looks at that.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from vmscert.certificates.authority import Issued, thumbprint
+from vmscert.facts import DATA, facts, sureness
+from vmscert.names import parse_name
+from vmscert.pages import faces, render
+from vmscert.site.releases import imports_pfx, least_build, pfx_encryption_of
+from vmscert.site.site import Host
+from vmscert.windows.inventory import write_inventory
+from vmscert.windows.scripts import request_inf, script, script_takes, steps_for
+from vmscert.windows.stores import Stores, principal
+
+LOOK = "inventory.sh"
+_MADE = re.compile(r"^made='?([^'\n]*)'?$", re.MULTILINE)
+_INPUTS = "# inputs: begin\n# inputs: end\n"
+_TALK = 5  # minutes to log on, copy the folder, and read
+Inputs = dict[str, str | list[str]]
+
+
+def numbered(stem: str, number: int, ending: str = "cer") -> str:
+    """Return the name of the first, second … file of a kind: ca.cer, ca-2.cer."""
+    return f"{stem}.{ending}" if number == 0 else f"{stem}-{number + 1}.{ending}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be carried to one computer, made at one time.
+
+    `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
+    where the private key waits on the computer itself; as long as it has none, it is to make a
+    request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
+    is its certificate groups, turn by turn: between two turns other computers have theirs;
+    `switch_off` the order back. `old_roots` are CAs that were replaced: it is to trust them no
+    longer. `barred` are certificates whose key was stolen: it is never to trust them again.
+    """
+
+    host: Host
+    site: str
+    made: datetime
+    roots: tuple[x509.Certificate, ...]
+    certificate: x509.Certificate | None = None
+    intermediates: tuple[x509.Certificate, ...] = ()
+    pfx: bytes = b""
+    key: bytes = b""  # its private key in PEM, encrypted, where its roles want files
+    asks: bool = False
+    superseded: tuple[str, ...] = ()
+    clock_source: str = ""
+    switch_on: tuple[tuple[str, ...], ...] = ()
+    switch_off: tuple[str, ...] = ()
+    old_roots: tuple[x509.Certificate, ...] = ()
+    barred: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def authorities(self) -> dict[str, x509.Certificate]:
+        """File name → certificate of every CA that the folder brings, and of what it bars."""
+        stems = {"ca": self.roots, "intermediate": self.intermediates,
+                 "old-ca": self.old_roots, "barred": self.barred}  # fmt: skip
+        return {
+            numbered(stem, n): one for stem, held in stems.items() for n, one in enumerate(held)
+        }
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of steps that this computer needs, as data/windows/steps.csv names them."""
+        found = {
+            "every": True,
+            "server": self.certificate is not None,
+            "pfx": bool(self.pfx),
+            "csr": self.certificate is not None and not self.pfx,
+            "chain": bool(self.intermediates),
+            "superseded": bool(self.superseded),
+            "old-root": bool(self.old_roots),
+            "barred": bool(self.barred),
+        }
+        return {kind for kind, holds in found.items() if holds}
+
+
+def pack(load: Load) -> dict[str, bytes]:
+    """Return file name → bytes of the folder for one computer; no password stands in any of them.
+
+    ValueError when a value of the table can't go into a script, or when the folder would bring a
+    CA and take it away.
+    """
+    if both := set(load.roots) & {*load.old_roots, *load.barred}:
+        raise ValueError(
+            f"{load.host.name}: {thumbprint(both.pop())} is to be trusted and to go, in one "
+            "folder: wait until no server needs this CA"
+        )
+    title = f"{load.host.name}: certificates for XProtect"
+    if load.host.only_pem:
+        files = pem_files(load) | {LOOK: _look_script(load)}
+        return files | faces("README", pem_page(load, whole=True), title)
+    inputs, files = _inputs(load), {name: _der(one) for name, one in load.authorities.items()}
+    if load.pfx:
+        files[f"{load.host.name}.pfx"] = load.pfx
+    elif load.certificate is not None:
+        files[f"{load.host.name}.cer"] = _der(load.certificate)
+    files["inventory.ps1"] = _script("inventory", inputs)
+    files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
+    if load.asks:
+        files["request.inf"] = request_inf(load.host.issued_names)
+        files["request.ps1"] = _script("request", _hashed(inputs, files), {"every", "request"})
+    if "csr" in load.kinds:
+        files["accept.ps1"] = _script("accept", _hashed(inputs, files), load.kinds)
+    files["install.ps1"] = _script("install", _hashed(inputs, files), load.kinds)
+    page = leaflet(load)
+    if load.host.pem_files:
+        files, page = files | pem_files(load), page + pem_page(load)
+    return files | faces("README", page, title)
+
+
+def made_at(install: Mapping[str, str | list[str]]) -> datetime:
+    """Return when a folder was made, from the inputs of its install.ps1."""
+    return datetime.fromisoformat(str(install["Made"]))
+
+
+def _script(name: str, inputs: Inputs, kinds: Collection[str] = ()) -> bytes:
+    """A script with the steps that these kinds need, and those of the inputs that it takes."""
+    steps = [row["step"] for row in steps_for(name, kinds)]
+    try:
+        return script(name, steps, **{key: inputs[key] for key in script_takes(name, steps)})
+    except ValueError as error:
+        raise ValueError(f"{inputs['ComputerName']}: {error}") from None
+
+
+def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
+    """The inputs with the SHA-256 of the files beside the script.
+
+    A PFX is looked at when it is imported: people delete it before the later visits.
+    """
+    lasting = {name: _sha256(data) for name, data in files.items() if not name.endswith(".pfx")}
+    return inputs | {"Files": list(lasting), "Hashes": list(lasting.values())}
+
+
+def _inputs(load: Load) -> Inputs:
+    """Everything that a script of this computer may ask for."""
+    host, groups = load.host, {row["group"]: row for row in facts("xprotect/certificate-groups")}
+    on = [group for turn in load.switch_on for group in turn]
+    inputs: Inputs = {
+        "ComputerName": host.name,
+        "Made": load.made.isoformat(),
+        "ClockSource": load.clock_source,
+        "CaFiles": [numbered("ca", n) for n in range(len(load.roots))],
+        "CaThumbprints": list(map(thumbprint, load.roots)),
+        "IntermediateFiles": [numbered("intermediate", n) for n in range(len(load.intermediates))],
+        "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
+        "RequestFile": f"{host.name}.req",
+        "Groups": on,
+        "GroupIds": [groups[group]["guid"] for group in on],
+        "GroupReleases": [groups[group]["since"] for group in on],
+        "Turns": [str(n) for n, turn in enumerate(load.switch_on, 1) for _ in turn],
+        "UndoGroups": list(load.switch_off),
+        "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
+        "Superseded": list(load.superseded),
+        "OldCaFiles": [numbered("old-ca", n) for n in range(len(load.old_roots))],
+        "OldCaThumbprints": list(map(thumbprint, load.old_roots)),
+        "BarredFiles": [numbered("barred", n) for n in range(len(load.barred))],
+        "BarredThumbprints": list(map(thumbprint, load.barred)),
+    }
+    return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
+
+
+def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
+    name = Issued(certificate, None).friendly_name
+    return {
+        "Thumbprint": thumbprint(certificate),
+        "NotBefore": certificate.not_valid_before_utc.isoformat(),
+        "FriendlyName": name,
+        "NamePrefix": name.rpartition(" until ")[0] + " until ",
+        "KeyMadeHere": "" if load.pfx else "yes",
+        "PfxFile": f"{load.host.name}.pfx",
+        "PfxHash": _sha256(load.pfx),
+        "CertificateFile": f"{load.host.name}.cer",
+        "Windows": load.host.windows or "a current Windows",
+        "LeastBuild": least_build(pfx_encryption_of(load.pfx)),
+        "Accounts": list(map(principal, load.host.accounts)),
+        "Services": list(load.host.services),
+    }
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest().upper()
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
+
+
+def leaflet(load: Load) -> str:
+    """Return the page as Markdown, short enough to print on one sheet."""
+    rows = steps_for("install", load.kinds)
+    asking = steps_for("request", {"request"}) if load.asks else []
+    checks = [row for row in rows if row["undo"] == "nothing to undo"]
+    deeds = [row for row in rows if row not in checks]
+    order = sorted(facts("xprotect/encryption-order"), key=lambda row: int(row["off"]))
+    return render(
+        "leaflet.md",
+        load=load,
+        asking=asking,
+        checks=checks,
+        deeds=deeds,
+        minutes=_TALK + sum(int(row["minutes"]) for row in [*asking, *rows]),
+        phases={phase for row in deeds for phase in row["phase"].split("|")},
+        by_hand=load.pfx and not imports_pfx(load.host.windows),
+        order=order,
+        sure=sureness(*(row["tag"] for row in order)),
+    )
+
+
+def pem_files(load: Load) -> dict[str, bytes]:
+    """Return file name → bytes of the PEM files; those of which nothing is there yet are left out.
+
+    The certificate has the CAs between it and the root below it.
+    """
+    chain = (load.certificate, *load.intermediates) if load.certificate else ()
+    pem = {holds: b"".join(one.public_bytes(Encoding.PEM) for one in held)
+           for holds, held in (("roots", load.roots), ("certificate", chain))}  # fmt: skip
+    pem["key"] = load.key
+    return {name: pem[holds] for name, holds in load.host.pem_files.items() if pem[holds]}
+
+
+def pem_page(load: Load, *, whole: bool = False) -> str:
+    """Return the section of a Windows computer's page about its PEM files, or a whole page."""
+    return render(
+        "pem-files.md",
+        load=load,
+        whole=whole,
+        look=LOOK,
+        named={holds: name for name, holds in load.host.pem_files.items()},
+        files=list(pem_files(load)),
+    )
+
+
+def looked_from(script: bytes) -> datetime:
+    """Return when a folder was made, as its inventory.sh says; ValueError where it says nothing."""
+    found = _MADE.search(script.decode())
+    if found is None:
+        raise ValueError(f"{LOOK} does not say when it was made: make the folder again")
+    return datetime.fromisoformat(found[1])
+
+
+def _look_script(load: Load) -> bytes:
+    """What looks at the files in their place, and writes an inventory in the form of any other."""
+    host = load.host
+    inputs = {
+        "host": str(parse_name(host.name)),
+        "name": str(parse_name(host.fqdn)),
+        "made": load.made.isoformat(),
+        **{holds: name for name, holds in host.pem_files.items()},
+    }
+    template = (DATA / "containers" / LOOK).read_text(encoding="utf-8")
+    block = "".join(f"{key}={shlex.quote(value)}\n" for key, value in inputs.items())
+    text = template.replace(_INPUTS, _INPUTS.replace("# inputs: end", f"{block}# inputs: end"))
+    # The inventory of a computer that holds nothing, with what the script saw to be filled in.
+    inventory = write_inventory(Stores(inputs["host"], load.made)).decode()
+    leaf = '"personal": [{"certificate": $leaf, "has_key": true, "readers": []}]'
+    for empty, filled in (
+        (r'"at": "[^"]*"', '"at": "$at"'),
+        (r'"root": \[\]', '"root": [$root]'),
+        (r'"personal": \[\]', leaf),
+        (r'"https": {}', '"https": {$https}'),
+    ):
+        inventory, times = re.subn(empty, filled, inventory)
+        assert times == 1, empty
+    return text.replace("# inventory\n", inventory).encode()
