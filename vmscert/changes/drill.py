@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 from vmscert.certificates.authority import Authority, read_pfx
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keyfile import decrypt_key
+from vmscert.changes.change import known_keys
 from vmscert.changes.errands import loads
-from vmscert.changes.recordkey import known_keys
 from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmscert.changes.change import BEGUN, Change, snapshot, steps
+from vmscert.changes.change import BEGUN, Change, known_keys, open_record_key, snapshot, steps
 from vmscert.changes.job import Job
-from vmscert.changes.recordkey import known_keys, open_record_key
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
 from vmscert.records.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
