@@ -31,7 +31,7 @@ from vmscert.records.ledger import Entry
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
-_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
+_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json", ".ledger.next")
 _BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
 _KEY = "record.key"

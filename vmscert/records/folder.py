@@ -12,7 +12,7 @@
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
-    ledger.csv, ledger.seal            the story, chained by hashes
+    ledger.csv, ledger.seal            the story, chained by hashes (.ledger.next: is being written)
     drills/<date>.json                 what a restore drill found
     changes/<date>-<runbook>/          the record of one change: plan, steps, proof
 
