@@ -15,6 +15,7 @@ from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts
 from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read
 from vmscert.checks.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.checks.site import told_at_once
+from vmscert.facts import runbook_name
 from vmscert.names import spelled
 from vmscert.network.reach import TIMEOUT
 from vmscert.network.survey import survey
@@ -197,7 +198,7 @@ def _inventory(path: Path) -> Stores | None:
 def _of_state(state: State) -> _Source:
     sights = tuple(_of_a_site(state))
     if not sights:
-        why = "no certificate was issued yet: run 11-create-the-ca-certificate"
+        why = f"no certificate was issued yet: run {runbook_name('11')}"
         return _Source(unknown=(Unknown(state.folder.name, str(state.folder), why),))
     reported = {name: one.at for name, one in state.inventories.items()}
     if not state.site:  # nobody knows who talks to whom

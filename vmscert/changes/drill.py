@@ -24,6 +24,7 @@ from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keyfile import decrypt_key
 from vmscert.changes.change import known_keys
 from vmscert.changes.errands import loads
+from vmscert.facts import runbook_name
 from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake
@@ -169,7 +170,8 @@ def _serials(copy: Records) -> str:
         if entry.action not in OF_OTHERS:  # other CAs have serial numbers of their own
             given[entry.serial].add(entry.thumbprint)
     twice = [serial for serial, labels in given.items() if len(labels) > 1]
-    return f"{', '.join(twice)} stands for two certificates: run 18-replace-the-ca" if twice else ""
+    told = f"{', '.join(twice)} stands for two certificates: run {runbook_name('18')}"
+    return told if twice else ""
 
 
 def _readable(restored: _Restored) -> str:

@@ -4,7 +4,7 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from vmscert.checks.lacks import (
     surplus_roots,
     unbarred,
 )
+from vmscert.facts import facts
 from vmscert.findings import Finding
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
@@ -57,8 +58,7 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
     with job.records.lock():
         state = job.state()
         wanted = set(PHASES[phase].needed(state) if hosts is None else hosts)
-        if strangers := sorted(name for name in wanted if name not in job.site):
-            raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
+        _refuse_strangers(job, sorted(wanted))
         able, refused = _able(state, phase, wanted), _refused(state)
         chosen = [host for host in in_order(job.site) if host.name in able]
         folders = {
@@ -71,6 +71,11 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
         ]
         _note_folders(job, state, errands)
     return errands
+
+
+def _refuse_strangers(job: Job, names: Iterable[str]) -> None:
+    if strangers := [name for name in names if name not in job.site]:
+        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
 
 
 def _able(state: State, phase: str, wanted: set[str]) -> set[str]:
@@ -237,12 +242,12 @@ _STATES = {"hand over": "to do", "carried": "carried", "brought back": "reported
 NOT_JUDGED = "not judged"
 STATES = ("no folder yet", "to do", "carried", "reported back", NOT_JUDGED, "verified")
 SETTLED = STATES[-2:]  # nothing is left to do there, or nothing that could be seen from here
-# Runbook → the phase that people walk for, in their order, and for which computers.
-_WALKED: dict[str, tuple[str, Callable[[Host], bool]]] = {
-    "12": ("request", lambda host: host.certified and host.enrolment != PFX),
-    "13": ("trust", lambda host: not host.certified),
-    "14": ("import", lambda host: host.certified),
-    "15": ("encrypt", lambda host: bool(host.ports)),
+# The phase that people walk for → for which computers.
+_WALKED: dict[str, Callable[[Host], bool]] = {
+    "request": lambda host: host.certified and host.enrolment != PFX,
+    "trust": lambda host: not host.certified,
+    "import": lambda host: host.certified,
+    "encrypt": lambda host: bool(host.ports),
 }
 
 
@@ -260,17 +265,17 @@ class Standing:
 def board(job: Job) -> list[Standing]:
     """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
     state = job.state()
-    lacking, visits = _lacking(state, job.number), _visits(state)
-    wrong = _stopping(state, job.number, lacking)
-    later = missing_retirement(state) if job.number >= "17" else {}
-    found = []
+    so_far = [row for row in facts("change/runbooks") if row["runbook"] <= job.number]
+    walked = {row["runbook"]: row["phase"] for row in so_far if row["phase"]}
+    lacking, wrong = _lacking(state, walked.values()), _stopping(state, walked)
+    later = missing_retirement(state) if any(row["ends"] for row in so_far) else {}
+    visits, found = _visits(state), []
     for host in job.site.clients:
-        if any(is_for(host) for number, (_, is_for) in _WALKED.items() if number <= job.number):
-            phase, lacks = lacking.get(host.name, ("", ""))
-            if host.name in wrong:
+        if any(_WALKED[phase](host) for phase in walked.values()):
+            if host.name in lacking:
+                found.append(_standing(state, host, *lacking[host.name], visits[host.name]))
+            elif host.name in wrong:
                 found.append(_wrong(host, wrong[host.name]))
-            elif phase:
-                found.append(_standing(state, host, phase, lacks, visits[host.name]))
             else:
                 held = state.inventories.get(host.name)
                 found.append(_done(host, later.get(host.name, ""), held))
@@ -280,32 +285,24 @@ def board(job: Job) -> list[Standing]:
 def mark_carried(job: Job, hosts: Iterable[str]) -> None:
     """Note that somebody has taken their folders to these computers."""
     chosen = list(hosts)
-    if strangers := [name for name in chosen if name not in job.site]:
-        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
+    _refuse_strangers(job, chosen)
     job.records.note_all(Entry(iso(job.at), job.number, "carried", name) for name in chosen)
 
 
-def _lacking(state: State, runbook: str) -> dict[str, tuple[str, str]]:
+def _lacking(state: State, phases: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Computer → the first phase that it still needs, and what it lacks for that."""
     found: dict[str, tuple[str, str]] = {}
-    for number, (phase, is_for) in _WALKED.items():
-        if number <= runbook:
-            for name, what in PHASES[phase].lacking(state).items():
-                if is_for(state.site[name]):
-                    found.setdefault(name, (phase, what))
+    for phase in phases:
+        for name, what in PHASES[phase].lacking(state).items():
+            if _WALKED[phase](state.site[name]):
+                found.setdefault(name, (phase, what))
     return found
 
 
-def _stopping(
-    state: State, runbook: str, lacking: Mapping[str, tuple[str, str]]
-) -> dict[str, list[Finding]]:
-    """Computer that lacks nothing → what is wrong there all the same."""
+def _stopping(state: State, stages: Iterable[str]) -> dict[str, list[Finding]]:
+    """Computer → what is wrong there, as the last of these stages that it stops says."""
     return {
-        name: found
-        for number in _WALKED
-        if number <= runbook
-        for name, found in stopping_findings(state, number).items()
-        if name not in lacking
+        name: found for stage in stages for name, found in stopping_findings(state, stage).items()
     }
 
 

@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from filelock import FileLock, Timeout
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
+from vmscert.facts import runbook_name
 from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles
@@ -203,7 +204,7 @@ class Records:
         if self.adopted_without_key:
             raise FileNotFoundError(
                 f"The key of the CA in {self._ca.cer} was never here, so it can't sign: run "
-                f"18-replace-the-ca"
+                f"{runbook_name('18')}"
             )
         return self._ca.open(password)
 
