@@ -6,10 +6,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-
-from cryptography import x509
 
 from vmscert.changes.job import Job
 from vmscert.checks.gates import stopping_findings
@@ -33,7 +30,6 @@ from vmscert.windows.load import Load
 from vmscert.windows.pemfiles import LOOK, looked_from
 from vmscert.windows.rollout import roll_out_files
 from vmscert.windows.scripts import script_inputs
-from vmscert.windows.stores import Stores
 
 
 @dataclass(frozen=True)
@@ -59,12 +55,16 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
         state = job.state()
         wanted = set(PHASES[phase].needed(state) if hosts is None else hosts)
         _refuse_strangers(job, sorted(wanted))
-        able, refused = _able(state, phase, wanted), _refused(state)
+        able = _able(state, phase, wanted)
         chosen = [host for host in in_order(job.site) if host.name in able]
-        folders = {
-            load.host.name: _folder(job, load, refused).relative_to(state.folder).as_posix()
-            for load in loads(state, chosen, phase == "request")
-        }
+        told = {e.host: e.action for e in state.entries if e.action in ("hand over", "refuse")}
+        folders = {}
+        for load in loads(state, chosen, phase == "request"):
+            name, newest = load.host.name, state.handed_over.get(load.host.name)
+            again = load.asks and told.get(name) == "refuse"  # what its folder brought
+            if newest is None or again or not _is_as_it_should_be(newest, load):
+                newest = job.records.hand_over(name, pack(load), job.at)
+            folders[name] = newest.relative_to(state.folder).as_posix()
         errands = [
             Errand(name, job.site[name].owner, folders[name], command, "to do")
             for name, command in _commands(state, phase, folders, hosts is not None)
@@ -154,57 +154,33 @@ def roll_out(job: Job) -> str:
     job.permit()
     state = job.state()
     also = [one for one in (state.next_ca,) if one is not None]
-    files = roll_out_files(state.signing_ca, job.site, job.at, also, **_gone(state))
+    needed = {root for roots in needed_roots(state).values() for root in roots}
+    files = roll_out_files(
+        state.signing_ca,
+        job.site,
+        job.at,
+        also,
+        old_roots=[one for one in state.former_cas if one not in needed],
+        barred=[one for one, _ in state.barred if one not in needed],
+    )
     folder = job.records.roll_out(files, job.at)
     return folder.relative_to(job.records.folder).as_posix()
-
-
-def _gone(state: State) -> dict[str, list[x509.Certificate]]:
-    """The CAs that no computer needs any more, and what is barred on every computer."""
-    still = {root for roots in needed_roots(state).values() for root in roots}
-    return {
-        "old_roots": [one for one in state.former_cas if one not in still],
-        "barred": [one for one, _ in state.barred if one not in still],
-    }
-
-
-def _folder(job: Job, load: Load, refused: Collection[str]) -> Path:
-    """The newest folder of a computer if it is as it should be, else a new one."""
-    newest = job.records.handed_over(load.host.name)
-    again = load.asks and load.host.name in refused
-    if newest is not None and not again and _is_as_it_should_be(newest, load):
-        return newest
-    return job.records.hand_over(load.host.name, pack(load), job.at)
-
-
-def _refused(state: State) -> set[str]:
-    """The computers whose newest folder brought a request that was refused."""
-    told = {e.host: e.action for e in state.entries if e.action in ("hand over", "refuse")}
-    return {host for host, action in told.items() if action == "refuse"}
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
     """Whether a folder holds what it should; what somebody put beside that does not matter."""
     try:
-        files = pack(replace(load, made=_made(folder, load)))
-        return all((folder / name).read_bytes() == data for name, data in files.items()) and not (
-            _carried(folder) - set(files)
-        )
+        if load.host.only_pem:
+            made = looked_from((folder / LOOK).read_bytes())
+        else:
+            made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
+        files = pack(replace(load, made=made))
+        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        carried = {line.partition("  ")[2] for line in lines}
+        same = all((folder / name).read_bytes() == data for name, data in files.items())
+        return same and carried <= files.keys()
     except (OSError, ValueError, KeyError):  # cut short, or changed by hand
         return False
-
-
-def _made(folder: Path, load: Load) -> datetime:
-    """When a folder was made, as the script in it says."""
-    if load.host.only_pem:
-        return looked_from((folder / LOOK).read_bytes())
-    return made_at(script_inputs((folder / "install.ps1").read_bytes()))
-
-
-def _carried(folder: Path) -> set[str]:
-    """The files that were made, as the list of their hashes says."""
-    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    return {line.partition("  ")[2] for line in lines}
 
 
 def _groups(steps: Iterable[Step]) -> tuple[str, ...]:
@@ -214,24 +190,14 @@ def _groups(steps: Iterable[Step]) -> tuple[str, ...]:
 
 def _note_folders(job: Job, state: State, errands: Iterable[Errand]) -> None:
     """Note who gets which folder; what stands there already is not told again by the next run."""
-    told = {
-        (entry.host, entry.command): entry.folder
-        for entry in state.entries
-        if entry.action == "hand over"
-    }
-    job.records.note_all(
-        Entry(
-            iso(job.at),
-            job.number,
-            "hand over",
-            one.host,
-            note=f"{one.command}: {one.folder}",
-            command=one.command,
-            folder=one.folder,
-        )
-        for one in errands
-        if told.get((one.host, one.command)) != one.folder
-    )
+    told = {(e.host, e.command): e.folder for e in state.entries if e.action == "hand over"}
+    lines = []
+    for one in errands:
+        if told.get((one.host, one.command)) != one.folder:
+            about = {"command": one.command, "folder": one.folder}
+            note = f"{one.command}: {one.folder}"
+            lines.append(Entry(iso(job.at), job.number, "hand over", one.host, note=note, **about))
+    job.records.note_all(lines)
 
 
 # Where each computer stands
@@ -267,9 +233,13 @@ def board(job: Job) -> list[Standing]:
     state = job.state()
     so_far = [row for row in facts("change/runbooks") if row["runbook"] <= job.number]
     walked = {row["runbook"]: row["phase"] for row in so_far if row["phase"]}
-    lacking, wrong = _lacking(state, walked.values()), _stopping(state, walked)
+    lacking = _lacking(state, walked.values())
+    wrong = {name: bad for no in walked for name, bad in stopping_findings(state, no).items()}
     later = missing_retirement(state) if any(row["ends"] for row in so_far) else {}
-    visits, found = _visits(state), []
+    visits, found = defaultdict(list), []  # what the ledger says of each computer, oldest first
+    for entry in state.entries:
+        if entry.action in _STATES:
+            visits[entry.host].append(entry)
     for host in job.site.clients:
         if any(_WALKED[phase](host) for phase in walked.values()):
             if host.name in lacking:
@@ -277,8 +247,7 @@ def board(job: Job) -> list[Standing]:
             elif host.name in wrong:
                 found.append(_wrong(host, wrong[host.name]))
             else:
-                held = state.inventories.get(host.name)
-                found.append(_done(host, later.get(host.name, ""), held))
+                found.append(_done(state, host, later.get(host.name, "")))
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
 
@@ -299,20 +268,14 @@ def _lacking(state: State, phases: Iterable[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _stopping(state: State, stages: Iterable[str]) -> dict[str, list[Finding]]:
-    """Computer → what is wrong there, as the last of these stages that it stops says."""
-    return {
-        name: found for stage in stages for name, found in stopping_findings(state, stage).items()
-    }
-
-
 def _wrong(host: Host, found: list[Finding]) -> Standing:
     told = "; ".join(dict.fromkeys(one.detail for one in found))
     todo = " ".join(dict.fromkeys(one.rule.remedy_text for one in found))
     return Standing(host.name, host.owner, STATES[3], told, todo)
 
 
-def _done(host: Host, later: str, stores: Stores | None) -> Standing:
+def _done(state: State, host: Host, later: str) -> Standing:
+    stores = state.inventories.get(host.name)
     then = f"{later}. In a week: {PHASES['retire'].command_at(host)}" if later else ""
     if host.pem_files and not (host.only_pem and stores and stores.https):
         unseen = f"look there with {LOOK} FOLDER PORT at what they serve"
@@ -325,15 +288,6 @@ def _standing(state: State, host: Host, phase: str, lacks: str, told: list[Entry
     visits = _since_it_was_ordered(told, PHASES[phase].command_at(host))
     stands = _STATES[visits[-1].action] if visits else STATES[0]
     return Standing(host.name, host.owner, stands, lacks, _next(state, host, stands, visits))
-
-
-def _visits(state: State) -> dict[str, list[Entry]]:
-    """Computer → what the ledger says of visits to it, oldest first."""
-    found = defaultdict(list)
-    for entry in state.entries:
-        if entry.action in _STATES:
-            found[entry.host].append(entry)
-    return found
 
 
 def _since_it_was_ordered(visits: list[Entry], command: str) -> list[Entry]:
@@ -358,11 +312,7 @@ def _next(state: State, host: Host, stands: str, visits: list[Entry]) -> str:
         return f"carry {place} there, run {command}"
     if stands == "carried":
         return f"run {command} there, bring {host.name}.json back"
-    return _again(command, state.inventories.get(host.name))
-
-
-def _again(command: str, stores: Stores | None) -> str:
-    """What to do where somebody was, and something is still missing."""
+    stores = state.inventories.get(host.name)
     last = stores.log[-1] if stores and stores.log else None
     if last is not None and last.result == "failed":
         return f"step {last.step} failed: {last.detail}"
