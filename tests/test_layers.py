@@ -40,6 +40,7 @@ FILES = {
     "records.evidence",
     "records.folder",
     "records.ledger",
+    "records.lock",
     "records.state",
     "runbooks.adopt",
     "runbooks.changeplans",

@@ -6,7 +6,7 @@ Each function takes the agenda and returns text or bytes; nothing is written or 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -125,16 +125,13 @@ def _event(row: Due, made: datetime) -> Event:
     event.add("status", "CANCELLED" if row.status == "replaced" else "CONFIRMED")
     for days in _ALARMS if row.status != "replaced" else ():
         if row.renew_on - timedelta(days=days) > row.not_before:
-            event.add_component(_alarm(row, days))
+            alarm = Alarm()
+            alarm.add("action", "DISPLAY")
+            alarm.add("trigger", -timedelta(days=days))
+            within = f"{days} day{'s' if days > 1 else ''}"
+            alarm.add("description", f"Renew {row.label} within {within}")
+            event.add_component(alarm)
     return event
-
-
-def _alarm(row: Due, days: int) -> Alarm:
-    alarm = Alarm()
-    alarm.add("action", "DISPLAY")
-    alarm.add("trigger", -timedelta(days=days))
-    alarm.add("description", f"Renew {row.label} within {days} day{'s' if days > 1 else ''}")
-    return alarm
 
 
 def _described(row: Due) -> str:
@@ -156,49 +153,8 @@ def _described(row: Due) -> str:
 # Prometheus
 
 
-class _Metrics:
-    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
-
-    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
-    """
-
-    def __init__(self, agenda: Agenda, made: datetime) -> None:
-        self.agenda, self.made = agenda, made
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        certificates = [row for row in self.agenda.rows if row.kind != "CRL"]
-        lists = [row for row in self.agenda.rows if row.kind == "CRL"]
-        for name, (words, value) in _OF_CERTIFICATES.items():
-            yield _family(name, words, value, [(_labels(row), row) for row in certificates])
-        for name, (words, value) in _OF_LISTS.items():
-            yield _family(name, words, value, [(_crl_labels(row), row) for row in lists])
-        yield self._unknown()
-        yield self._run()
-        yield self._reported()
-
-    def _unknown(self) -> GaugeMetricFamily:
-        words = "1 for each server or file that did not tell its certificate."
-        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
-        for one in self.agenda.unknown:
-            family.add_metric([one.label, one.where], 1)
-        return family
-
-    def _run(self) -> GaugeMetricFamily:
-        words = "When this file was made, in seconds since 1970: an old file is an alarm."
-        return GaugeMetricFamily(
-            "vmscert_inventory_timestamp_seconds", words, self.made.timestamp()
-        )
-
-    def _reported(self) -> GaugeMetricFamily:
-        words = "When a computer said last what it holds, in seconds since 1970."
-        name = "vmscert_computer_inventory_timestamp_seconds"
-        family = GaugeMetricFamily(name, words, labels=["computer"])
-        for computer, when in self.agenda.reported.items():
-            family.add_metric([computer], when.timestamp())
-        return family
-
-
-_OF_CERTIFICATES = {
+# Name → what it says, and how a row tells it.
+_OF_CERTIFICATES: dict[str, tuple[str, Callable[[Due], float]]] = {
     "x509_cert_not_after": ("Last second of a certificate.", lambda row: row.not_after.timestamp()),
     "x509_cert_not_before": (
         "First second of a certificate.",
@@ -206,7 +162,7 @@ _OF_CERTIFICATES = {
     ),
     "x509_cert_expired": ("1 if a certificate has ended.", lambda row: row.status == "expired"),
 }
-_OF_LISTS = {
+_OF_LISTS: dict[str, tuple[str, Callable[[Due], float]]] = {
     "x509_crl_next_update": (
         "Until when a revocation list counts.",
         lambda row: row.not_after.timestamp(),
@@ -219,6 +175,39 @@ _OF_LISTS = {
 }
 
 
+class _Metrics:
+    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
+
+    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
+    """
+
+    def __init__(self, agenda: Agenda, made: datetime) -> None:
+        self.agenda, self.made = agenda, made
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for of_lists, told in ((False, _OF_CERTIFICATES), (True, _OF_LISTS)):
+            rows = [row for row in self.agenda.rows if (row.kind == "CRL") == of_lists]
+            for name, (words, value) in told.items():
+                family = GaugeMetricFamily(name, words, labels=[*_labels(rows[0])] if rows else [])
+                for row in rows:
+                    family.add_metric([*_labels(row).values()], float(value(row)))
+                yield family
+        words = "1 for each server or file that did not tell its certificate."
+        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
+        for one in self.agenda.unknown:
+            family.add_metric([one.label, one.where], 1)
+        yield family
+        words = "When this file was made, in seconds since 1970: an old file is an alarm."
+        name = "vmscert_inventory_timestamp_seconds"
+        yield GaugeMetricFamily(name, words, self.made.timestamp())
+        words = "When a computer said last what it holds, in seconds since 1970."
+        name = "vmscert_computer_inventory_timestamp_seconds"
+        family = GaugeMetricFamily(name, words, labels=["computer"])
+        for computer, when in self.agenda.reported.items():
+            family.add_metric([computer], when.timestamp())
+        yield family
+
+
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
     registry = CollectorRegistry()
@@ -226,34 +215,14 @@ def metrics(agenda: Agenda, made: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def _family(
-    name: str, words: str, value: Any, rows: Sequence[tuple[dict[str, str], Due]]
-) -> GaugeMetricFamily:
-    labels = list(rows[0][0]) if rows else []
-    family = GaugeMetricFamily(name, words, labels=labels)
-    for labelled, row in rows:
-        family.add_metric(list(labelled.values()), float(value(row)))
-    return family
-
-
 def _labels(row: Due) -> dict[str, str]:
-    return {
-        "serial_number": str(int(row.serial or "0", 16)),  # decimal, as the exporter has it
-        "subject_CN": row.subject,
-        "issuer_CN": row.issuer,
-        "filename": row.label,
-        "owner": row.owner,
-        "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
-    }
-
-
-def _crl_labels(row: Due) -> dict[str, str]:
-    return {
-        "issuer_CN": row.issuer,
-        "crl_number": str(int(row.serial or "0", 16)),
-        "filename": row.label,
-        "discriminator": row.fingerprint[:8].lower(),
-    }
+    number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
+    # Two of one CA may share all the others.
+    more = {"filename": row.label, "discriminator": row.fingerprint[:8].lower()}
+    if row.kind == "CRL":
+        return {"issuer_CN": row.issuer, "crl_number": number, **more}
+    names = {"subject_CN": row.subject, "issuer_CN": row.issuer}
+    return {"serial_number": number, **names, "owner": row.owner, **more}
 
 
 # Monitoring
@@ -269,7 +238,8 @@ def nagios(agenda: Agenda) -> tuple[int, str]:
     code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
     if not agenda.rows and not agenda.unknown:
         code = UNKNOWN
-    return code, nagios_line(code, _summary(agenda), _perfdata(agenda))
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    return code, nagios_line(code, _summary(agenda, live), _perfdata(live))
 
 
 def nagios_line(code: int, text: str, perfdata: str = "") -> str:
@@ -284,8 +254,7 @@ def _code(row: Due) -> int:
     return WARN if row.status == "warning" or row.findings else OK
 
 
-def _summary(agenda: Agenda) -> str:
-    live = [row for row in agenda.rows if row.status != "replaced"]
+def _summary(agenda: Agenda, live: Sequence[Due]) -> str:
     told = [_sentence(live[0])] if live else ["nothing is known to end"]
     loud = sum(_code(row) != OK for row in live[1:])
     told += [f"{loud} more to act on"] if loud else []
@@ -295,27 +264,19 @@ def _summary(agenda: Agenda) -> str:
     return "; ".join(told)
 
 
-def _perfdata(agenda: Agenda) -> str:
-    live = [row for row in agenda.rows if row.status != "replaced"]
-    names = _unique(row.label for row in live)
-    each = [f"'{name}'={_days(row)}" for name, row in zip(names, live, strict=True)]
-    first = [f"days={_days(live[0])}"] if live else []
-    return " ".join([*first, *each[:_MOST_PERFDATA]])
-
-
-def _days(row: Due) -> str:
-    _, warning, critical = row.thresholds
-    return f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
-
-
-def _unique(labels: Iterable[str]) -> list[str]:
-    """Labels without what perfdata can't hold, each once."""
-    found: dict[str, None] = {}
-    for label in labels:
-        clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in label)
+def _perfdata(live: Sequence[Due]) -> str:
+    """The days that are left, first of the soonest; labels without what can't be in them."""
+    found: dict[str, str] = {}
+    for row in live:
+        clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in row.label)
         number = sum(name == clean or name.startswith(f"{clean} #") for name in found)
-        found[f"{clean} #{number + 1}" if number else clean] = None
-    return list(found)
+        _, warning, critical = row.thresholds
+        found[f"{clean} #{number + 1}" if number else clean] = (
+            f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
+        )
+    each = [f"'{name}'={days}" for name, days in found.items()][:_MOST_PERFDATA]
+    first = [f"days={days}" for days in [*found.values()][:1]]
+    return " ".join([*first, *each])
 
 
 # The page

@@ -24,15 +24,16 @@ from vmscert.changes.plan import Plan, plan_markdown, read_plan
 from vmscert.files import write_atomic, write_once
 from vmscert.pages import faces
 from vmscert.records.evidence import PLAN, PUBLIC, is_sealed, public_pem
-from vmscert.records.folder import Records, whoami
+from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry
+from vmscert.records.lock import whoami
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
 _NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json", ".ledger.next")
-_BEFORE = "before.json"
+BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
 _KEY = "record.key"
 _MADE = "create record key"
@@ -172,7 +173,7 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
         key = record_key(begun) if again else None
         if not again:
-            write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
+            write_atomic(folder / BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
         # From this line on the change has begun, also for a run after one that was killed.
         about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
         if approval.get("emergency"):
