@@ -16,7 +16,7 @@ from icalendar import Alarm, Calendar, Event
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from vmscert.agenda.gather import Agenda, Unknown
+from vmscert.agenda.gather import Agenda
 from vmscert.certificates.diagnosis import WARNING
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
@@ -48,7 +48,23 @@ Memory = dict[str, dict[str, str]]  # SHA-256 or place → what was told, and on
 def records(agenda: Agenda) -> list[dict[str, Any]]:
     """Return one record for each certificate and each unknown, ready for JSON; dates as text."""
     dark_with = {one.thumbprint: one for one in agenda.blackouts}
-    told = [_record(row, dark_with.get(row.thumbprint)) for row in agenda.rows]
+    told = []
+    for row in agenda.rows:
+        blackout = dark_with.get(row.thumbprint)
+        told.append(
+            asdict(row)
+            | {
+                "not_before": iso(row.not_before),
+                "not_after": iso(row.not_after),
+                "renew_on": iso(row.renew_on),
+                "share_left": round(row.share_left, 4),
+                "findings": [f"{one.code}: {one.detail}" for one in row.findings],
+                "dark_servers": list(blackout.servers) if blackout else [],
+                "dark_clients": list(blackout.clients) if blackout else [],
+                "dark_links": len(blackout.links) if blackout else 0,
+                "why": "",
+            }
+        )
     blank = dict.fromkeys(told[0] if told else ())
     return [*told, *(blank | asdict(one) | {"where": [one.where]} for one in agenda.unknown)]
 
@@ -67,20 +83,6 @@ def as_csv(agenda: Agenda) -> bytes:
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue().encode("utf-8-sig", "replace")
-
-
-def _record(row: Due, blackout: Blackout | None) -> dict[str, Any]:
-    told = asdict(row) | {
-        "not_before": iso(row.not_before),
-        "not_after": iso(row.not_after),
-        "renew_on": iso(row.renew_on),
-        "share_left": round(row.share_left, 4),
-        "findings": [f"{one.code}: {one.detail}" for one in row.findings],
-        "dark_servers": list(blackout.servers) if blackout else [],
-        "dark_clients": list(blackout.clients) if blackout else [],
-        "dark_links": len(blackout.links) if blackout else 0,
-    }
-    return told | {"why": ""}
 
 
 def _cell(value: Any) -> str:
@@ -347,16 +349,12 @@ def mail(agenda: Agenda) -> str:
         return ""
     lines = {one.thumbprint: _dark_line(one, agenda.at) for one in agenda.blackouts}
     rows = [(r, _sentence(r), _described(r), lines.get(r.thumbprint)) for r in loud]
-    subject = _subject(loud, agenda.unknown)
-    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
-
-
-def _subject(loud: Sequence[Due], unknown: Sequence[Unknown]) -> str:
-    statuses = [row.status for row in loud] + ["unknown" for _ in unknown]
+    statuses = [one.status for one in (*loud, *agenda.unknown)]
     counted = [f"{statuses.count(word)} {word}" for word in _WORST_FIRST if word in statuses]
-    first = _sentence(loud[0]) if loud else f"{unknown[0].label} is unknown"
+    first = _sentence(loud[0]) if loud else f"{agenda.unknown[0].label} is unknown"
     told = f"Certificates: {first}" + (f" ({', '.join(counted)})" if counted else "")
-    return " ".join(told.split())
+    subject = " ".join(told.split())
+    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
 
 
 def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agenda, Memory]:
@@ -369,14 +367,12 @@ def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agend
     rows = [row for row in agenda.rows if _is_new(row, memory.get(row.fingerprint, {}), today)]
     silent = [one for one in agenda.unknown if one.where not in memory]
     now = {one.where: {"told": "unknown", "on": today} for one in agenda.unknown}
-    now |= {row.fingerprint: {"told": _state(row), "on": today} for row in rows}
+    for row in rows:
+        told = "|".join([row.status, *sorted({one.code for one in row.findings})])
+        now[row.fingerprint] = {"told": told, "on": today}
     # A certificate that was not met this time, on a server that is down, is not told as new later.
     kept = {key: dict(was) for key, was in memory.items() if was.get("told") != "unknown"}
     return replace(agenda, rows=tuple(rows), unknown=tuple(silent)), {**kept, **now}
-
-
-def _state(row: Due) -> str:
-    return "|".join([row.status, *sorted({one.code for one in row.findings})])
 
 
 def _is_new(row: Due, was: Mapping[str, str], today: str) -> bool:

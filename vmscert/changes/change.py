@@ -185,13 +185,12 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
 
 def snapshot(records: Records) -> dict[str, str]:
     """Return path → SHA-256 of every file of a site's folder, but for what changes by itself."""
-    paths = (path for path in sorted(records.folder.rglob("*")) if path.is_file())
-    named = ((path.relative_to(records.folder), path) for path in paths)
-    return {
-        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in named
-        if name.parts[0] not in _NOT_OF_THE_CHANGE
-    }
+    found = {}
+    for path in sorted(records.folder.rglob("*")):
+        name = path.relative_to(records.folder)
+        if name.parts[0] not in _NOT_OF_THE_CHANGE and path.is_file():
+            found[name.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def under_way(job: Job) -> tuple[Path, Plan] | None:
@@ -247,8 +246,8 @@ def record_key(job: Job) -> Ed25519PrivateKey:
             key = Ed25519PrivateKey.generate()
             encrypted = encrypt_key(key, password)
             digest = hashlib.sha256(public_pem(key)).hexdigest()
-            note = f"SHA-256 {digest}"
-            job.records.note(job.number, _MADE, at=job.at, note=note, digest=digest)
+            told = {"note": f"SHA-256 {digest}", "digest": digest}
+            job.records.note(job.number, _MADE, at=job.at, **told)
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)
