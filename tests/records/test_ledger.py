@@ -297,6 +297,15 @@ def test_lines_that_a_killed_run_has_written_to_their_end_stay(ledger, monkeypat
     assert ledger.entries() == (*LINES, *[FIRST] * 3, LINES[1])
 
 
+def test_what_one_killed_run_has_written_is_not_lost_when_the_next_one_is_killed(
+    ledger, monkeypatch
+):
+    killed(ledger, monkeypatch, len(lines(ledger)[1]), FIRST)
+    killed(Ledger(ledger.path.parent), monkeypatch, 60, LINES[1])
+    assert ledger.problems() == ()
+    assert ledger.entries() == (*LINES, FIRST)
+
+
 def test_a_part_of_a_line_that_no_killed_run_left_is_found(ledger):
     sentence = "ledger.csv: the last line is not whole. Restore ledger.csv and ledger.seal from the"
     assert found(ledger, ledger.path.read_bytes() + b"2026") == (f"{sentence} backup",)

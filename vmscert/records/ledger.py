@@ -156,8 +156,6 @@ class Ledger:
             added += _row((*values, last))
         new = added.encode()
         if text is not None:
-            if not known.lines:  # sealed from the start: lines without a seal are never a crash's
-                self._write_seal(0, known.last)
             write_atomic(self.path, text.encode() + new)
         else:
             with self._open() as file:
@@ -185,6 +183,10 @@ class Ledger:
             rows = rows[: seal[0]]
             text = "".join(text.splitlines(keepends=True)[: 1 + len(rows)])
         whole, last = _with_all_columns(text), rows[-1][-1] if rows else _START
+        # From the start, so that lines without a seal are never a crash's; and what a killed run
+        # has written to its end, before a second one can be killed.
+        if seal != (len(rows), last):
+            self._write_seal(len(rows), last)
         known = _Known(len(rows), last, len(whole.encode()), self._stamp())
         return known, None if whole == text else whole
 
