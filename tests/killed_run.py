@@ -4,6 +4,7 @@ Only what costs time is left out: keys are handed in and not checked again, pass
 less, and nothing waits for the disk.
 """
 
+import json
 import os
 import signal
 import time
@@ -19,6 +20,7 @@ from vmscert.changes.change import begin
 from vmscert.changes.record import close
 from vmscert.network import servers as simulate
 from vmscert.records.folder import Records
+from vmscert.records.ledger import Ledger
 from vmscert.runbooks.changeplans import plan_change
 from vmscert.runbooks.stages import open_runbook
 
@@ -30,7 +32,7 @@ def run(folder, table, at, keys, passwords, die_at=0, writes=None):
     authority.new_key = lambda _bits: next(made)
     key_file.ROUNDS = 10
     simulate.read_pfx = lambda pfx, _password: _beside(folder, pfx)
-    files.os.fsync = _mortal(die_at, writes)
+    files.os.fsync = _mortal(die_at, writes, Ledger(folder))
     os.environ.update(passwords)
     Records(folder).begin_rehearsal()
     job = open_runbook("16-verify-the-site", table, folder, at)
@@ -49,8 +51,8 @@ def hold(folder, ready, seconds):
         time.sleep(seconds)
 
 
-def _mortal(die_at, writes):
-    """What stands for os.fsync: it counts, and once it cuts the file in half and kills."""
+def _mortal(die_at, writes, ledger):
+    """What stands for os.fsync: it counts, and once it cuts in half what was written and kills."""
     count = iter(range(1, 10_000))
 
     def fsync(number):
@@ -58,7 +60,15 @@ def _mortal(die_at, writes):
         if writes is not None:
             writes.value = nth
         if nth == die_at:
-            os.ftruncate(number, os.fstat(number).st_size // 2)
+            os.ftruncate(number, (_kept(number, ledger) + os.fstat(number).st_size) // 2)
             os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
     return fsync
+
+
+def _kept(number, ledger):
+    """How many bytes of a file were there before: of all but the ledger a draft is written."""
+    if not ledger.path.exists() or not os.path.samestat(os.fstat(number), ledger.path.stat()):
+        return 0
+    lines = json.loads(ledger.seal.read_bytes())["lines"]
+    return len(b"".join(ledger.path.read_bytes().splitlines(keepends=True)[: 1 + lines]))

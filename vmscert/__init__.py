@@ -19,8 +19,8 @@ _HOMES = {
     "notebook.board": "board_form",
     "runbooks.changeplans": "plan_change",
     "changes.change": "Change approve begin progress",
-    "changes.closing": "close_change",
-    "changes.errands": "Errand hand_over roll_out",
+    "notebook.closing": "close_change",
+    "changes.errands": "Errand Standing board hand_over mark_carried roll_out",
     "checks.site": "check_ca check_host check_site",
     "lessons.der": "certificate_fields",
     "practice.gallery": "answer_sheet draw_exam open_gallery",
@@ -67,7 +67,6 @@ _HOMES = {
     "site.site": "Connection Host Site",
     "site.table": "SiteError read_site",
     "network.reach": "connect",
-    "changes.standings": "Standing board mark_carried",
     "runbooks.succession": (
         "answer_compromise bar_certificates create_next_ca dark_links_now retirable "
         "retirement_checks switch_ca walk_and_survey"

@@ -21,6 +21,11 @@ def facts(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
+def runbook_name(number: str) -> str:
+    """Return the whole name of a runbook, as "11-create-the-ca-certificate"."""
+    return next(row["name"] for row in facts("change/runbooks") if row["runbook"] == number)
+
+
 def sureness(*tags: str) -> str:
     """Return how sure facts with these tags are together: confirmed, second hand, unconfirmed."""
     words = [_SURE.get(tag, UNCONFIRMED) for tag in tags]

@@ -33,6 +33,7 @@ from vmscert.agenda.channels import (
 from vmscert.agenda.gather import Agenda, Unknown, gather
 from vmscert.certificates.authority import QUICK, create_authority
 from vmscert.checks.expiry import Due, Sight, due
+from vmscert.facts import HOME
 from vmscert.findings import Finding
 from vmscert.records.folder import Records
 
@@ -358,6 +359,7 @@ class TestMail:
         assert self.told(one, memory)[0] == ""
 
 
-def test_every_kind_of_row_names_a_notebook():
+def test_every_kind_of_row_names_a_notebook_that_is_there():
     assert set(NOTEBOOKS) == {"CA", "CRL", "server", "certificate"}
     assert Due.__dataclass_fields__["kind"].default in NOTEBOOKS
+    assert all((HOME / "notebooks" / f"{name}.ipynb").exists() for name in NOTEBOOKS.values())

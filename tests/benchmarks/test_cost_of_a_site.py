@@ -11,9 +11,8 @@ import pytest
 from big_sites import AT
 
 from vmscert.agenda.gather import gather
-from vmscert.changes.errands import loads
+from vmscert.changes.errands import board, loads
 from vmscert.changes.job import Job
-from vmscert.changes.standings import board
 from vmscert.checks.documents import check_path
 from vmscert.checks.expiry import due
 from vmscert.cli import main as cli

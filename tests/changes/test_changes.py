@@ -512,7 +512,7 @@ def test_no_secret_is_in_any_byte_of_a_change(job):
     from lyon import key
 
     from vmscert.certificates.keys import clear_key
-    from vmscert.changes.recordkey import open_record_key
+    from vmscert.changes.change import open_record_key
 
     clear = [clear_key(key(word)) for word in ("ca", "server 0", "server 1")]
     clear.append(clear_key(open_record_key(job.records, RECORD_PASSWORD)))

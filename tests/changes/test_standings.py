@@ -6,8 +6,7 @@ import lyon
 import pytest
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.changes.errands import hand_over
-from vmscert.changes.standings import STATES, board, mark_carried
+from vmscert.changes.errands import STATES, board, hand_over, mark_carried
 from vmscert.checks.lacks import MISSING, missing_encryption
 from vmscert.records.folder import Records
 from vmscert.runbooks.deeds import due_certificates, renew_certificates, sign_requests

@@ -2,10 +2,9 @@
 
 import pytest
 
-from vmscert.changes.errands import hand_over
+from vmscert.changes.errands import STATES, hand_over
 from vmscert.changes.job import EXAMPLE
 from vmscert.changes.rehearsal import walk
-from vmscert.changes.standings import STATES
 from vmscert.notebook.board import _LOOKS, board_form
 from vmscert.runbooks.stages import open_runbook
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -250,6 +251,87 @@ def test_a_crash_between_the_ledger_and_its_seal_is_no_problem(tmp_path, monkeyp
     ledger.append(LINES[3])
     assert ledger.problems() == ()
     assert ledger.entries() == (*LINES[:sealed], *LINES[2:])
+
+
+def killed(ledger, monkeypatch, cut, *entries):
+    """Let a run die while it writes these lines: what is left of them are `cut` bytes."""
+    before = len(ledger.path.read_bytes())
+
+    def die(number):
+        os.ftruncate(number, before + cut)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vmscert.records.ledger.os.fsync", die)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.append(*entries)
+    return len(ledger.path.read_bytes()) - before
+
+
+@pytest.mark.parametrize("cut", [0, 1, 60, 160])
+@pytest.mark.parametrize("same", [True, False])
+def test_part_of_a_line_that_a_killed_run_left_is_no_problem_and_goes(
+    ledger, monkeypatch, cut, same
+):
+    assert killed(ledger, monkeypatch, cut, replace(FIRST, note="Ly\u00f6n" * 30)) == cut
+    assert Ledger(ledger.path.parent).problems() == ledger.problems() == ()
+    assert ledger.entries() == tuple(LINES)
+    (ledger if same else Ledger(ledger.path.parent)).append(FIRST)
+    assert ledger.problems() == ()
+    assert ledger.entries() == (*LINES, FIRST)
+    assert {path.name for path in ledger.path.parent.iterdir()} == {"ledger.csv", "ledger.seal"}
+
+
+def test_lines_of_which_a_killed_run_has_written_some_go_all(ledger, monkeypatch):
+    one = len(lines(ledger)[1])
+    assert killed(ledger, monkeypatch, 2 * one, *[FIRST] * 3) == 2 * one
+    assert ledger.problems() == ()
+    ledger.append(LINES[1])
+    assert ledger.entries() == (*LINES, LINES[1])
+
+
+def test_lines_that_a_killed_run_has_written_to_their_end_stay(ledger, monkeypatch):
+    one = len(lines(ledger)[1])
+    killed(ledger, monkeypatch, 3 * one, *[FIRST] * 3)
+    ledger.append(LINES[1])
+    assert ledger.entries() == (*LINES, *[FIRST] * 3, LINES[1])
+
+
+def test_what_one_killed_run_has_written_is_not_lost_when_the_next_one_is_killed(
+    ledger, monkeypatch
+):
+    killed(ledger, monkeypatch, len(lines(ledger)[1]), FIRST)
+    killed(Ledger(ledger.path.parent), monkeypatch, 60, LINES[1])
+    assert ledger.problems() == ()
+    assert ledger.entries() == (*LINES, FIRST)
+
+
+def test_a_part_of_a_line_that_no_killed_run_left_is_found(ledger):
+    sentence = "ledger.csv: the last line is not whole. Restore ledger.csv and ledger.seal from the"
+    assert found(ledger, ledger.path.read_bytes() + b"2026") == (f"{sentence} backup",)
+
+
+def test_what_a_killed_run_left_covers_up_no_change_of_a_line_that_was_sealed(ledger, monkeypatch):
+    killed(ledger, monkeypatch, 60, FIRST)
+    true = ledger.path.read_bytes()
+    assert found(ledger, true.replace(b"rec-1", b"rec-7"))
+    assert found(ledger, b"".join([*lines(ledger)[:4], b"2026"]))
+
+
+def test_a_line_costs_no_look_at_those_before(ledger, monkeypatch):
+    ledger.append(FIRST)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "text", lambda self: pytest.fail("the ledger was read"))
+        ledger.append(LINES[1], LINES[2])
+    assert ledger.entries() == (*LINES, FIRST, *LINES[1:3])
+
+
+def test_a_ledger_that_somebody_else_wrote_is_looked_at_again(ledger):
+    ledger.append(FIRST)
+    Ledger(ledger.path.parent).append(LINES[1])
+    ledger.append(LINES[2])
+    assert ledger.entries() == (*LINES, FIRST, *LINES[1:3])
+    assert ledger.problems() == ()
 
 
 # What it holds

@@ -10,7 +10,7 @@ import pytest
 
 from vmscert import open_runbook
 from vmscert.agenda.gather import goes_dark
-from vmscert.changes.standings import board
+from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
 from vmscert.notebook.timemachine import time_machine

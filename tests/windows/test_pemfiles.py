@@ -16,10 +16,9 @@ from test_pages import HOSTILE
 
 from vmscert.certificates.authority import QUICK, Issued, create_authority, thumbprint
 from vmscert.changes.drill import restore_drill
-from vmscert.changes.errands import hand_over, loads
+from vmscert.changes.errands import SETTLED, board, hand_over, loads
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import walk
-from vmscert.changes.standings import SETTLED, board
 from vmscert.checks.lacks import (
     MISSING,
     lacking_roots,

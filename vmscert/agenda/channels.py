@@ -6,7 +6,7 @@ Each function takes the agenda and returns text or bytes; nothing is written or 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,22 +16,23 @@ from icalendar import Alarm, Calendar, Event
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from vmscert.agenda.gather import Agenda, Unknown
+from vmscert.agenda.gather import Agenda
 from vmscert.certificates.diagnosis import WARNING
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
 from vmscert.checks.expiry import CRITICAL, Due
+from vmscert.facts import facts
 from vmscert.names import iso
 from vmscert.pages import page, render
 from vmscert.pictures.bands import timeline
 from vmscert.pictures.site_map import site_map
 from vmscert.site.site import named
 
+# What ends → the runbook for it.
 NOTEBOOKS = {
-    "CA": "18-replace-the-ca",
-    "CRL": "19-key-compromise",
-    "server": "17-renew-before-expiry",
-    "certificate": "17-renew-before-expiry",
+    kind: row["name"]
+    for row in facts("change/runbooks")
+    for kind in filter(None, row["ends"].split("|"))
 }
 _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once
@@ -47,7 +48,23 @@ Memory = dict[str, dict[str, str]]  # SHA-256 or place → what was told, and on
 def records(agenda: Agenda) -> list[dict[str, Any]]:
     """Return one record for each certificate and each unknown, ready for JSON; dates as text."""
     dark_with = {one.thumbprint: one for one in agenda.blackouts}
-    told = [_record(row, dark_with.get(row.thumbprint)) for row in agenda.rows]
+    told = []
+    for row in agenda.rows:
+        blackout = dark_with.get(row.thumbprint)
+        told.append(
+            asdict(row)
+            | {
+                "not_before": iso(row.not_before),
+                "not_after": iso(row.not_after),
+                "renew_on": iso(row.renew_on),
+                "share_left": round(row.share_left, 4),
+                "findings": [f"{one.code}: {one.detail}" for one in row.findings],
+                "dark_servers": list(blackout.servers) if blackout else [],
+                "dark_clients": list(blackout.clients) if blackout else [],
+                "dark_links": len(blackout.links) if blackout else 0,
+                "why": "",
+            }
+        )
     blank = dict.fromkeys(told[0] if told else ())
     return [*told, *(blank | asdict(one) | {"where": [one.where]} for one in agenda.unknown)]
 
@@ -66,20 +83,6 @@ def as_csv(agenda: Agenda) -> bytes:
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue().encode("utf-8-sig", "replace")
-
-
-def _record(row: Due, blackout: Blackout | None) -> dict[str, Any]:
-    told = asdict(row) | {
-        "not_before": iso(row.not_before),
-        "not_after": iso(row.not_after),
-        "renew_on": iso(row.renew_on),
-        "share_left": round(row.share_left, 4),
-        "findings": [f"{one.code}: {one.detail}" for one in row.findings],
-        "dark_servers": list(blackout.servers) if blackout else [],
-        "dark_clients": list(blackout.clients) if blackout else [],
-        "dark_links": len(blackout.links) if blackout else 0,
-    }
-    return told | {"why": ""}
 
 
 def _cell(value: Any) -> str:
@@ -124,16 +127,13 @@ def _event(row: Due, made: datetime) -> Event:
     event.add("status", "CANCELLED" if row.status == "replaced" else "CONFIRMED")
     for days in _ALARMS if row.status != "replaced" else ():
         if row.renew_on - timedelta(days=days) > row.not_before:
-            event.add_component(_alarm(row, days))
+            alarm = Alarm()
+            alarm.add("action", "DISPLAY")
+            alarm.add("trigger", -timedelta(days=days))
+            within = f"{days} day{'s' if days > 1 else ''}"
+            alarm.add("description", f"Renew {row.label} within {within}")
+            event.add_component(alarm)
     return event
-
-
-def _alarm(row: Due, days: int) -> Alarm:
-    alarm = Alarm()
-    alarm.add("action", "DISPLAY")
-    alarm.add("trigger", -timedelta(days=days))
-    alarm.add("description", f"Renew {row.label} within {days} day{'s' if days > 1 else ''}")
-    return alarm
 
 
 def _described(row: Due) -> str:
@@ -155,49 +155,8 @@ def _described(row: Due) -> str:
 # Prometheus
 
 
-class _Metrics:
-    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
-
-    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
-    """
-
-    def __init__(self, agenda: Agenda, made: datetime) -> None:
-        self.agenda, self.made = agenda, made
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        certificates = [row for row in self.agenda.rows if row.kind != "CRL"]
-        lists = [row for row in self.agenda.rows if row.kind == "CRL"]
-        for name, (words, value) in _OF_CERTIFICATES.items():
-            yield _family(name, words, value, [(_labels(row), row) for row in certificates])
-        for name, (words, value) in _OF_LISTS.items():
-            yield _family(name, words, value, [(_crl_labels(row), row) for row in lists])
-        yield self._unknown()
-        yield self._run()
-        yield self._reported()
-
-    def _unknown(self) -> GaugeMetricFamily:
-        words = "1 for each server or file that did not tell its certificate."
-        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
-        for one in self.agenda.unknown:
-            family.add_metric([one.label, one.where], 1)
-        return family
-
-    def _run(self) -> GaugeMetricFamily:
-        words = "When this file was made, in seconds since 1970: an old file is an alarm."
-        return GaugeMetricFamily(
-            "vmscert_inventory_timestamp_seconds", words, self.made.timestamp()
-        )
-
-    def _reported(self) -> GaugeMetricFamily:
-        words = "When a computer said last what it holds, in seconds since 1970."
-        name = "vmscert_computer_inventory_timestamp_seconds"
-        family = GaugeMetricFamily(name, words, labels=["computer"])
-        for computer, when in self.agenda.reported.items():
-            family.add_metric([computer], when.timestamp())
-        return family
-
-
-_OF_CERTIFICATES = {
+# Name → what it says, and how a row tells it.
+_OF_CERTIFICATES: dict[str, tuple[str, Callable[[Due], float]]] = {
     "x509_cert_not_after": ("Last second of a certificate.", lambda row: row.not_after.timestamp()),
     "x509_cert_not_before": (
         "First second of a certificate.",
@@ -205,7 +164,7 @@ _OF_CERTIFICATES = {
     ),
     "x509_cert_expired": ("1 if a certificate has ended.", lambda row: row.status == "expired"),
 }
-_OF_LISTS = {
+_OF_LISTS: dict[str, tuple[str, Callable[[Due], float]]] = {
     "x509_crl_next_update": (
         "Until when a revocation list counts.",
         lambda row: row.not_after.timestamp(),
@@ -218,6 +177,39 @@ _OF_LISTS = {
 }
 
 
+class _Metrics:
+    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
+
+    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
+    """
+
+    def __init__(self, agenda: Agenda, made: datetime) -> None:
+        self.agenda, self.made = agenda, made
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for of_lists, told in ((False, _OF_CERTIFICATES), (True, _OF_LISTS)):
+            rows = [row for row in self.agenda.rows if (row.kind == "CRL") == of_lists]
+            for name, (words, value) in told.items():
+                family = GaugeMetricFamily(name, words, labels=[*_labels(rows[0])] if rows else [])
+                for row in rows:
+                    family.add_metric([*_labels(row).values()], float(value(row)))
+                yield family
+        words = "1 for each server or file that did not tell its certificate."
+        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
+        for one in self.agenda.unknown:
+            family.add_metric([one.label, one.where], 1)
+        yield family
+        words = "When this file was made, in seconds since 1970: an old file is an alarm."
+        name = "vmscert_inventory_timestamp_seconds"
+        yield GaugeMetricFamily(name, words, self.made.timestamp())
+        words = "When a computer said last what it holds, in seconds since 1970."
+        name = "vmscert_computer_inventory_timestamp_seconds"
+        family = GaugeMetricFamily(name, words, labels=["computer"])
+        for computer, when in self.agenda.reported.items():
+            family.add_metric([computer], when.timestamp())
+        yield family
+
+
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
     registry = CollectorRegistry()
@@ -225,34 +217,14 @@ def metrics(agenda: Agenda, made: datetime) -> bytes:
     return generate_latest(registry)
 
 
-def _family(
-    name: str, words: str, value: Any, rows: Sequence[tuple[dict[str, str], Due]]
-) -> GaugeMetricFamily:
-    labels = list(rows[0][0]) if rows else []
-    family = GaugeMetricFamily(name, words, labels=labels)
-    for labelled, row in rows:
-        family.add_metric(list(labelled.values()), float(value(row)))
-    return family
-
-
 def _labels(row: Due) -> dict[str, str]:
-    return {
-        "serial_number": str(int(row.serial or "0", 16)),  # decimal, as the exporter has it
-        "subject_CN": row.subject,
-        "issuer_CN": row.issuer,
-        "filename": row.label,
-        "owner": row.owner,
-        "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
-    }
-
-
-def _crl_labels(row: Due) -> dict[str, str]:
-    return {
-        "issuer_CN": row.issuer,
-        "crl_number": str(int(row.serial or "0", 16)),
-        "filename": row.label,
-        "discriminator": row.fingerprint[:8].lower(),
-    }
+    number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
+    # Two of one CA may share all the others.
+    more = {"filename": row.label, "discriminator": row.fingerprint[:8].lower()}
+    if row.kind == "CRL":
+        return {"issuer_CN": row.issuer, "crl_number": number, **more}
+    names = {"subject_CN": row.subject, "issuer_CN": row.issuer}
+    return {"serial_number": number, **names, "owner": row.owner, **more}
 
 
 # Monitoring
@@ -268,7 +240,8 @@ def nagios(agenda: Agenda) -> tuple[int, str]:
     code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
     if not agenda.rows and not agenda.unknown:
         code = UNKNOWN
-    return code, nagios_line(code, _summary(agenda), _perfdata(agenda))
+    live = [row for row in agenda.rows if row.status != "replaced"]
+    return code, nagios_line(code, _summary(agenda, live), _perfdata(live))
 
 
 def nagios_line(code: int, text: str, perfdata: str = "") -> str:
@@ -283,8 +256,7 @@ def _code(row: Due) -> int:
     return WARN if row.status == "warning" or row.findings else OK
 
 
-def _summary(agenda: Agenda) -> str:
-    live = [row for row in agenda.rows if row.status != "replaced"]
+def _summary(agenda: Agenda, live: Sequence[Due]) -> str:
     told = [_sentence(live[0])] if live else ["nothing is known to end"]
     loud = sum(_code(row) != OK for row in live[1:])
     told += [f"{loud} more to act on"] if loud else []
@@ -294,27 +266,19 @@ def _summary(agenda: Agenda) -> str:
     return "; ".join(told)
 
 
-def _perfdata(agenda: Agenda) -> str:
-    live = [row for row in agenda.rows if row.status != "replaced"]
-    names = _unique(row.label for row in live)
-    each = [f"'{name}'={_days(row)}" for name, row in zip(names, live, strict=True)]
-    first = [f"days={_days(live[0])}"] if live else []
-    return " ".join([*first, *each[:_MOST_PERFDATA]])
-
-
-def _days(row: Due) -> str:
-    _, warning, critical = row.thresholds
-    return f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
-
-
-def _unique(labels: Iterable[str]) -> list[str]:
-    """Labels without what perfdata can't hold, each once."""
-    found: dict[str, None] = {}
-    for label in labels:
-        clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in label)
+def _perfdata(live: Sequence[Due]) -> str:
+    """The days that are left, first of the soonest; labels without what can't be in them."""
+    found: dict[str, str] = {}
+    for row in live:
+        clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in row.label)
         number = sum(name == clean or name.startswith(f"{clean} #") for name in found)
-        found[f"{clean} #{number + 1}" if number else clean] = None
-    return list(found)
+        _, warning, critical = row.thresholds
+        found[f"{clean} #{number + 1}" if number else clean] = (
+            f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
+        )
+    each = [f"'{name}'={days}" for name, days in found.items()][:_MOST_PERFDATA]
+    first = [f"days={days}" for days in [*found.values()][:1]]
+    return " ".join([*first, *each])
 
 
 # The page
@@ -385,16 +349,12 @@ def mail(agenda: Agenda) -> str:
         return ""
     lines = {one.thumbprint: _dark_line(one, agenda.at) for one in agenda.blackouts}
     rows = [(r, _sentence(r), _described(r), lines.get(r.thumbprint)) for r in loud]
-    subject = _subject(loud, agenda.unknown)
-    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
-
-
-def _subject(loud: Sequence[Due], unknown: Sequence[Unknown]) -> str:
-    statuses = [row.status for row in loud] + ["unknown" for _ in unknown]
+    statuses = [one.status for one in (*loud, *agenda.unknown)]
     counted = [f"{statuses.count(word)} {word}" for word in _WORST_FIRST if word in statuses]
-    first = _sentence(loud[0]) if loud else f"{unknown[0].label} is unknown"
+    first = _sentence(loud[0]) if loud else f"{agenda.unknown[0].label} is unknown"
     told = f"Certificates: {first}" + (f" ({', '.join(counted)})" if counted else "")
-    return " ".join(told.split())
+    subject = " ".join(told.split())
+    return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)
 
 
 def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agenda, Memory]:
@@ -407,14 +367,12 @@ def news(agenda: Agenda, memory: Mapping[str, Mapping[str, str]]) -> tuple[Agend
     rows = [row for row in agenda.rows if _is_new(row, memory.get(row.fingerprint, {}), today)]
     silent = [one for one in agenda.unknown if one.where not in memory]
     now = {one.where: {"told": "unknown", "on": today} for one in agenda.unknown}
-    now |= {row.fingerprint: {"told": _state(row), "on": today} for row in rows}
+    for row in rows:
+        told = "|".join([row.status, *sorted({one.code for one in row.findings})])
+        now[row.fingerprint] = {"told": told, "on": today}
     # A certificate that was not met this time, on a server that is down, is not told as new later.
     kept = {key: dict(was) for key, was in memory.items() if was.get("told") != "unknown"}
     return replace(agenda, rows=tuple(rows), unknown=tuple(silent)), {**kept, **now}
-
-
-def _state(row: Due) -> str:
-    return "|".join([row.status, *sorted({one.code for one in row.findings})])
 
 
 def _is_new(row: Due, was: Mapping[str, str], today: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts
 from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read
 from vmscert.checks.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.checks.site import told_at_once
+from vmscert.facts import runbook_name
 from vmscert.names import spelled
 from vmscert.network.reach import TIMEOUT
 from vmscert.network.survey import survey
@@ -104,7 +106,10 @@ def gather(
         if text not in asked:
             told += _of_path(Path(text), at, ask, folder)
     targets = read_targets(asked)
-    targets += [port for one in told.outlooks for port in _first_names(one.site, live)]
+    for site in (one.site for one in told.outlooks if live):
+        # Every port of every server once: all of its names lead to the same certificate.
+        ports = {(one.host or one.address, one.port): one for one in reversed(site_targets(site))}
+        targets += reversed(ports.values())
     if targets:
         told += _served(targets, at, timeout)
     return _agenda(told, at)
@@ -132,7 +137,10 @@ def dark_to_come(state: State) -> list[dict[str, object]]:
 
 def _agenda(told: _Source, at: datetime) -> Agenda:
     hosts = {host.name: host for one in told.outlooks for host in one.site}
-    sights = [_owned(one, hosts) for one in told.sights]
+    sights = [
+        one._replace(owner=host.owner, note=host.notes) if (host := hosts.get(one.label)) else one
+        for one in told.sights
+    ]
     signed = {fingerprint(one.signed): one.signed for one in sights}
     certificates = [one for one in signed.values() if isinstance(one, x509.Certificate)]
     cas = [one for one in certificates if kind_of(one) == "CA"]
@@ -141,11 +149,6 @@ def _agenda(told: _Source, at: datetime) -> Agenda:
         for row in due(sights, at)
     )
     return Agenda(at, tuple(rows), told.unknown, told.reported, told.outlooks)
-
-
-def _owned(sight: Sight, hosts: Mapping[str, Host]) -> Sight:
-    host = hosts.get(sight.label)
-    return sight._replace(owner=host.owner, note=host.notes) if host else sight
 
 
 def _with_findings(row: Due, signed: object, cas: Sequence, host: Host | None) -> Due:
@@ -175,8 +178,10 @@ def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> _Source
 
 def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> _Source:
     """What one file tells; in passing, through a folder, what is nothing of ours tells nothing."""
-    if path.suffix.lower() == ".json" and (held := _inventory(path)):
-        return _Source(tuple(_of_computers([held], [])), reported={held.host: held.at})
+    if path.suffix.lower() == ".json":
+        with suppress(ValueError):  # some other JSON: it is read as what it is
+            held = read_inventory(path)
+            return _Source(tuple(_of_computers([held], [])), reported={held.host: held.at})
     found = read(path, ask)
     signed = [*found.certificates, *found.crls]
     sights = tuple(Sight(_label(one), one, path.name) for one in signed if lasts(one))
@@ -187,22 +192,14 @@ def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> _
     return _Source(unknown=(Unknown(path.name, str(path), why),))
 
 
-def _inventory(path: Path) -> Stores | None:
-    try:
-        return read_inventory(path)
-    except ValueError:  # some other JSON: it is read as what it is
-        return None
-
-
 def _of_state(state: State) -> _Source:
     sights = tuple(_of_a_site(state))
     if not sights:
-        why = "no certificate was issued yet: run 11-create-the-ca-certificate"
+        why = f"no certificate was issued yet: run {runbook_name('11')}"
         return _Source(unknown=(Unknown(state.folder.name, str(state.folder), why),))
     reported = {name: one.at for name, one in state.inventories.items()}
-    if not state.site:  # nobody knows who talks to whom
-        return _Source(sights, reported=reported)
-    return _Source(sights, (), reported, (outlook_of(state),))
+    # Without a table nobody knows who talks to whom.
+    return _Source(sights, (), reported, (outlook_of(state),) if state.site else ())
 
 
 def _of_a_site(state: State) -> Iterator[Sight]:
@@ -253,12 +250,6 @@ def _above(
     return found
 
 
-def _first_names(site: Site, live: bool) -> list[Target]:
-    """Every port of every server once: all of its names lead to the same certificate."""
-    ports = {(one.host or one.address, one.port): one for one in reversed(site_targets(site))}
-    return list(reversed(ports.values())) if live else []
-
-
 def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
     looks = survey(targets, (), at, timeout=timeout).seen
     sights = (
@@ -282,10 +273,6 @@ def _place(target: Target) -> str:
 
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
     if isinstance(signed, x509.CertificateRevocationList):
-        return f"CRL of {_named(signed)}"
+        names = signed.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return f"CRL of {names[0].value if names else signed.issuer.rfc4514_string()}"
     return Reading(signed).label.strip("'")
-
-
-def _named(crl: x509.CertificateRevocationList) -> str:
-    names = crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else crl.issuer.rfc4514_string()

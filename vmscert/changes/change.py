@@ -6,7 +6,7 @@
       before.json                      SHA-256 of every file of the site before
 
 On a real site nothing is done before that. Who approved it, and what is done then, are lines of the
-ledger that name the change; `closing` copies them, adds the rest, and signs.
+ledger that name the change; `close()` copies them, adds the rest, and signs.
 """
 
 import hashlib
@@ -18,22 +18,25 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from vmscert.certificates.keys import encrypt_key, open_key
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.plan import Plan, plan_markdown, read_plan
-from vmscert.changes.recordkey import record_key
-from vmscert.files import write_atomic
+from vmscert.files import write_atomic, write_once
 from vmscert.pages import faces
-from vmscert.records.evidence import PLAN, is_sealed
-from vmscert.records.folder import Records, whoami
+from vmscert.records.evidence import PLAN, PUBLIC, is_sealed, public_pem
+from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry
+from vmscert.records.lock import whoami
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
-_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json")
-_BEFORE = "before.json"
+_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json", ".ledger.next")
+BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
+_KEY = "record.key"
+_MADE = "create record key"
 _LEAST_WORDS = 3  # a reason has more than one word
 
 
@@ -170,7 +173,7 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
         key = record_key(begun) if again else None
         if not again:
-            write_atomic(folder / _BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
+            write_atomic(folder / BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
         # From this line on the change has begun, also for a run after one that was killed.
         about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
         if approval.get("emergency"):
@@ -182,13 +185,12 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
 
 def snapshot(records: Records) -> dict[str, str]:
     """Return path → SHA-256 of every file of a site's folder, but for what changes by itself."""
-    paths = (path for path in sorted(records.folder.rglob("*")) if path.is_file())
-    named = ((path.relative_to(records.folder), path) for path in paths)
-    return {
-        name.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in named
-        if name.parts[0] not in _NOT_OF_THE_CHANGE
-    }
+    found = {}
+    for path in sorted(records.folder.rglob("*")):
+        name = path.relative_to(records.folder)
+        if name.parts[0] not in _NOT_OF_THE_CHANGE and path.is_file():
+            found[name.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def under_way(job: Job) -> tuple[Path, Plan] | None:
@@ -227,3 +229,42 @@ def _same(one: str, other: str) -> bool:
     """Whether two names may be one person: all words of the shorter stand in the longer."""
     words = [set(re.findall(r"\w+", name.casefold())) for name in (one, other)]
     return any(words[0]) and (words[0] <= words[1] or words[1] <= words[0])
+
+
+# The key that signs change records
+
+
+def record_key(job: Job) -> Ed25519PrivateKey:
+    """Return this site's record key; it is made, and noted in the ledger, when it is first needed.
+
+    ValueError for a wrong password, RuntimeError if nobody is there to type one.
+    """
+    path = job.records.folder / _KEY
+    password = job.secret("RECORD", new=not path.exists())
+    with job.records.lock():
+        if not path.exists():
+            key = Ed25519PrivateKey.generate()
+            encrypted = encrypt_key(key, password)
+            digest = hashlib.sha256(public_pem(key)).hexdigest()
+            told = {"note": f"SHA-256 {digest}", "digest": digest}
+            job.records.note(job.number, _MADE, at=job.at, **told)
+            write_atomic(path.with_name(PUBLIC), public_pem(key))
+            write_once(path, encrypted)
+    return open_record_key(job.records, password)
+
+
+def open_record_key(records: Records, password: str) -> Ed25519PrivateKey:
+    """Open the record key; ValueError in one sentence where it does not open."""
+    path = records.folder / _KEY
+    try:
+        key = open_key(path.read_bytes(), password)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} is not a key that signs records: restore it from the backup")
+    return key
+
+
+def known_keys(records: Records) -> set[str]:
+    """Return the SHA-256 of every record.pem that the ledger knows."""
+    return {entry.digest for entry in records.ledger.entries() if entry.action == _MADE}

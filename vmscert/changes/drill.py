@@ -22,13 +22,14 @@ from tempfile import TemporaryDirectory
 from vmscert.certificates.authority import Authority, read_pfx
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keys import decrypt_key
+from vmscert.changes.change import known_keys
 from vmscert.changes.errands import loads
-from vmscert.changes.recordkey import known_keys
+from vmscert.facts import runbook_name
 from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake
 from vmscert.records.ca import CaFiles
-from vmscert.records.folder import CERTIFICATES, DRILL, OF_OTHERS, Records, certificate_entries
+from vmscert.records.folder import DRILL, OF_OTHERS, Records, certificate_entries
 from vmscert.records.state import read_state
 from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import PFX, Host, Site
@@ -53,12 +54,7 @@ class _Restored:
 
 
 def restore_drill(
-    backup: Path,
-    records: Records | None,
-    password: str,
-    at: datetime,
-    *,
-    pfx_password: str = "",
+    backup: Path, records: Records | None, password: str, at: datetime, *, pfx_password: str = ""
 ) -> list[Check]:
     """Try on a copy whether a site could live from the backup of its folder; the backup stays.
 
@@ -130,12 +126,10 @@ def _as_far(copy: Records, records: Records) -> str:
     lost = [entry for entry in known[same:] if entry.action != DRILL]
     if not lost:
         return ""
-    hosts = ", ".join(dict.fromkeys(e.host for e in lost if e.action in CERTIFICATES))
+    hosts = ", ".join(dict.fromkeys(e.host for e in certificate_entries(lost)))
     what = f", with the certificates of {hosts}" if hosts else ""
-    lines = "1 line" if len(lost) == 1 else f"{len(lost)} lines"
-    return (
-        f"{lines} since {lost[0].day} would be lost{what}: copy the site's folder again, all of it"
-    )
+    since = f"{len(lost)} line{'s' * (len(lost) > 1)} since {lost[0].day}"
+    return f"{since} would be lost{what}: copy the site's folder again, all of it"
 
 
 def _opens(restored: _Restored) -> str:
@@ -169,7 +163,8 @@ def _serials(copy: Records) -> str:
         if entry.action not in OF_OTHERS:  # other CAs have serial numbers of their own
             given[entry.serial].add(entry.thumbprint)
     twice = [serial for serial, labels in given.items() if len(labels) > 1]
-    return f"{', '.join(twice)} stands for two certificates: run 18-replace-the-ca" if twice else ""
+    told = f"{', '.join(twice)} stands for two certificates: run {runbook_name('18')}"
+    return told if twice else ""
 
 
 def _readable(restored: _Restored) -> str:
@@ -221,9 +216,8 @@ def _server(site: Site) -> Host:
 
 def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -> None:
     """Write the result into the site's ledger, and what was looked at beside its changes."""
-    bad = [check for check in checks if not check.ok]
-    result = "failed" if bad else "passed"
-    whole = f"failed: {'; '.join(check.what for check in bad)}" if bad else result
+    bad = "; ".join(check.what for check in checks if not check.ok)
+    result, whole = ("failed", f"failed: {bad}") if bad else ("passed", "passed")
     told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole}
     told |= {"looked at": [asdict(check) for check in checks]}
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()

@@ -59,7 +59,11 @@ def execute(
 def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
     """Put other values into the cell tagged `parameters`, in place; names and types must fit."""
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
-    known = _assigned(cell.source)
+    known: dict[str, object] = {
+        node.target.id: ast.literal_eval(node.value)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+    }
     for name, value in parameters.items():
         if name not in known:
             raise ValueError(f"The notebook has no parameter {name}: it has {', '.join(known)}")
@@ -68,15 +72,6 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
             raise ValueError(f"Parameter {name} is of type {wanted}, which {value!r} is not")
     values = {**known, **parameters}
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
-
-
-def _assigned(source: str) -> dict[str, object]:
-    """Name → value of the literals that a parameter cell assigns."""
-    return {
-        node.target.id: ast.literal_eval(node.value)
-        for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
-    }
 
 
 def _run(notebook: Any) -> str:

@@ -12,9 +12,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from vmscert.changes.change import BEGUN, Change, snapshot, steps
+from vmscert.changes.change import (
+    BEFORE,
+    BEGUN,
+    Change,
+    known_keys,
+    open_record_key,
+    snapshot,
+    steps,
+)
 from vmscert.changes.job import Job
-from vmscert.changes.recordkey import known_keys, open_record_key
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
 from vmscert.records.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
@@ -22,6 +29,7 @@ from vmscert.records.folder import Records
 from vmscert.records.ledger import read_rows
 
 _CLOSED, _SEALED = "close", "seal record"
+_FILES = ("path", "SHA-256", "is")
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 
 
@@ -37,8 +45,9 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
         job.records.note(job.number, _CLOSED, at=job.at, note=note)
         lines = job.records.ledger.since(change.plan.lines)
         write_atomic(change.folder / STEPS, lines.encode())
-        made = _made(job, change)
-        write_atomic(change.folder / "files.csv", _csv(made, ("path", "SHA-256", "is")))
+        made, text = _made(job, change), io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([_FILES, *(one.values() for one in made)])
+        write_atomic(change.folder / "files.csv", text.getvalue().encode("utf-8-sig"))
         write_atomic(change.folder / "versions.json", json.dumps(versions(), indent=1).encode())
         title = f"{change.folder.name}: {job.site.name}"
         for name, data in faces("record", record_markdown(job, made), title).items():
@@ -128,27 +137,15 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:
     """The files of the site that this change made, changed or moved away."""
-    before = json.loads((change.folder / "before.json").read_bytes())
+    before = json.loads((change.folder / BEFORE).read_bytes())
     after = snapshot(job.records)
-    changed = {path: digest for path, digest in after.items() if before.get(path) != digest}
-    rows = [
-        {"path": path, "SHA-256": digest, "is": "changed" if path in before else "new"}
-        for path, digest in changed.items()
-        if not path.startswith("ledger.")
+    told = [
+        (path, digest, "changed" if path in before else "new")
+        for path, digest in after.items()
+        if before.get(path) != digest and not path.startswith("ledger.")
     ]
-    return rows + [
-        {"path": path, "SHA-256": before[path], "is": "moved away"}
-        for path in before
-        if path not in after
-    ]
-
-
-def _csv(rows: Iterable[Mapping[str, str]], columns: tuple[str, ...]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8-sig")
+    told += [(path, before[path], "moved away") for path in before if path not in after]
+    return [dict(zip(_FILES, one, strict=True)) for one in told]
 
 
 def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, at) -> None:

@@ -51,16 +51,14 @@ class Walk:
 
     def visits(self, errands: Iterable[Errand], troubles: Mapping[str, Trouble]) -> list[Errand]:
         """Go there, and note how each visit ended."""
-        job = self.job
+        job, done, lines = self.job, [], []
         with job.records.lock():
-            done = [
-                replace(one, result=_visit(self, one, troubles.get(one.host, HEALTHY)))
-                for one in errands
-            ]
-            notes = ((one.host, f"{one.command}: {one.result}") for one in done)
-            job.records.note_all(
-                Entry(iso(job.at), job.number, "simulated", host, note=note) for host, note in notes
-            )
+            for one in errands:
+                result = _visit(self, one, troubles.get(one.host, HEALTHY))
+                note = f"{one.command}: {result}"
+                done.append(replace(one, result=result))
+                lines.append(Entry(iso(job.at), job.number, "simulated", one.host, note=note))
+            job.records.note_all(lines)
         return done
 
 
@@ -89,13 +87,10 @@ def _visit(walk: Walk, errand: Errand, trouble: Trouble) -> str:
         trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
     computer = simulated(job, host, trouble)
     password = "" if phase or host.enrolment != PFX or not host.certified else job.secret("PFX")
+    by_hand = _seen(walk, computer) if "-ByHand" in options else []
     try:
         script = job.records.folder / errand.folder / name
-        visit = (script, job.at, password, phase or "Prepare", turn)
-        if "-ByHand" in options:
-            computer.run(*visit, _seen(walk, computer))
-        else:
-            computer.run(*visit)
+        computer.run(script, job.at, password, phase or "Prepare", turn, by_hand)
         result = "done"
     except ScriptError as error:
         result = f"failed: {error}"
@@ -134,15 +129,13 @@ def _pem_visit(job: Job, errand: Errand) -> str:
 
 def _out_of_turn(walk: Walk, host: Host, turn: int) -> bool:
     """Whether a step that comes before this turn has not been done on its computer yet."""
-    mine = walk.turns[host.name][turn - 1]
+    job, mine = walk.job, walk.turns[host.name][turn - 1]
     waits = {number for step in mine for number in step.waits_for if number != TRUST}
     before = (walk.steps[number] for number in waits - {step.number for step in mine})
-    return any(set(step.groups) - _bound(walk.job, step.host) for step in before)
-
-
-def _bound(job: Job, name: str) -> set[str]:
-    """The certificate groups that a simulated computer has switched on."""
-    return set(simulated(job, job.site[name]).stores(job.at).bindings)
+    return any(
+        set(step.groups) - simulated(job, job.site[step.host]).stores(job.at).bindings.keys()
+        for step in before
+    )
 
 
 def _opened(job: Job, state: State, computer: Computer, label: str) -> Issued | None:

@@ -206,7 +206,7 @@ def board_command(
     as_json: JsonOption = False,
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
-    from vmscert.changes.standings import SETTLED, board
+    from vmscert.changes.errands import SETTLED, board
     from vmscert.runbooks.returns import take_dropped, take_each
 
     job = _job_so_far(site, folder)

@@ -14,7 +14,7 @@ from vmscert.names import spelled
 
 if TYPE_CHECKING:
     from vmscert.agenda.gather import Agenda
-    from vmscert.changes.standings import Standing
+    from vmscert.changes.errands import Standing
     from vmscert.checks.documents import Document
     from vmscert.checks.expiry import Due
     from vmscert.findings import Check

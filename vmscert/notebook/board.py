@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from vmscert.changes.errands import STATES, board, mark_carried
 from vmscert.changes.job import Job
-from vmscert.changes.standings import STATES, board, mark_carried
 from vmscert.notebook.tables import Form, stack, table
 from vmscert.runbooks.returns import take_dropped, take_each
 

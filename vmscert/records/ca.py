@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Authority, load_authority
+from vmscert.facts import runbook_name
 from vmscert.files import write_atomic, write_once
 
 
@@ -40,9 +41,7 @@ class CaFiles:
     def certificate(self) -> x509.Certificate:
         """The certificate; FileNotFoundError or ValueError in a sentence where it can't be read."""
         if not self.cer.exists():
-            raise FileNotFoundError(
-                f"{self.cer} is missing: run 11-create-the-ca-certificate first"
-            )
+            raise FileNotFoundError(f"{self.cer} is missing: run {runbook_name('11')} first")
         try:
             return x509.load_der_x509_certificate(self.cer.read_bytes())
         except ValueError:

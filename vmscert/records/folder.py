@@ -12,7 +12,7 @@
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
     site.csv                           the site's table, as the last runbook read it
-    ledger.csv, ledger.seal            the story, chained by hashes
+    ledger.csv, ledger.seal            the story, chained by hashes (.ledger.next: is being written)
     drills/<date>.json                 what a restore drill found
     changes/<date>-<runbook>/          the record of one change: plan, steps, proof
 
@@ -20,12 +20,7 @@ Files are the state, the ledger is the story. Everything is written whole, under
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
 """
 
-import getpass
-import json
-import os
-import platform
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -33,23 +28,22 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from filelock import FileLock, Timeout
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
-from vmscert.files import sweep, with_sums, write_atomic, write_folder, write_once
+from vmscert.facts import runbook_name
+from vmscert.files import with_sums, write_atomic, write_folder, write_once
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles
 from vmscert.records.ledger import Entry, Ledger
+from vmscert.records.lock import FolderLock, whoami
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.stores import Stores
 
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
 _CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
-_PATIENCE = 20  # seconds to wait for another run before saying so
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
@@ -58,7 +52,6 @@ BAR = "bar"
 ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
 DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
-_RUN = secrets.token_hex(8)  # tells this run from one before it that had the same number
 
 
 def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -89,7 +82,8 @@ class Records:
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
         self._change, self._clock = "", None
-        self._lock = FileLock(self.folder / ".lock", timeout=_PATIENCE)
+        self._lock = FolderLock(self.folder)
+        self._ca, self._next = CaFiles(self.folder), CaFiles(self.folder / "next")
 
     def within(self, change: str, clock: Callable[[], datetime] | None = None) -> "Records":
         """Return the same folder, whose new lines of the ledger belong to this change.
@@ -102,49 +96,11 @@ class Records:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs out while files change, and clear away what a killed run left."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        mine_already = self._lock.is_locked
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RuntimeError(
-                f"{self.folder} is in use by {self._holder()}: wait until it ends, then run again"
-            ) from None
-        try:
-            if not mine_already:
-                self._clear_away()
+        """Keep other runs out while files change; finish first what a killed run left half done."""
+        with self._lock.hold() as newly:
+            if newly:
                 self._settle()
             yield
-        finally:
-            self._lock.release()
-
-    def _clear_away(self) -> None:
-        """Remove what a killed run left, where another one had the lock last; say who has it now.
-
-        To look through a large folder takes long, and whoever ends in peace leaves nothing there.
-        """
-        me = {**whoami(), "process": os.getpid(), "run": _RUN}
-        if self._signed() != me:
-            sweep(self.folder)
-            self._lock_holder.write_text(json.dumps(me), encoding="utf-8")
-
-    def _signed(self) -> dict[str, Any]:
-        """Who had the lock last, or has it: Windows lets nobody read a locked file itself."""
-        try:
-            return dict(json.loads(self._lock_holder.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
-
-    def _holder(self) -> str:
-        told = self._signed()
-        if not {"user", "machine", "process"} <= set(told):
-            return "another run"
-        return f"{told['user']} on {told['machine']} (process {told['process']})"
-
-    @property
-    def _lock_holder(self) -> Path:
-        return self.folder / ".lock.json"
 
     @property
     def rehearsal(self) -> bool:
@@ -201,10 +157,8 @@ class Records:
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
         if self.adopted_without_key:
-            raise FileNotFoundError(
-                f"The key of the CA in {self._ca.cer} was never here, so it can't sign: run "
-                f"18-replace-the-ca"
-            )
+            why = f"The key of the CA in {self._ca.cer} was never here, so it can't sign"
+            raise FileNotFoundError(f"{why}: run {runbook_name('18')}")
         return self._ca.open(password)
 
     @property
@@ -260,17 +214,10 @@ class Records:
         """Let the next CA sign from now on; the one before stays in `former/`."""
         with self.lock():
             if self.next_ca is None:
-                raise FileNotFoundError(
-                    f"{self._next.cer} is missing: no CA is waiting to take over"
-                )
+                cer = self._next.cer
+                raise FileNotFoundError(f"{cer} is missing: no CA is waiting to take over")
             self.note("18", PROMOTE_CA, self.next_ca, at=at, note="signs from now on")
             self._settle()
-
-    @property
-    def crl(self) -> x509.CertificateRevocationList | None:
-        """The newest revocation list of the CA that signs now, if there is one."""
-        path = self._ca.crl
-        return x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
 
     def _settle(self) -> None:
         """Finish a promotion as the ledger tells it, from wherever a killed run left it.
@@ -286,14 +233,6 @@ class Records:
             label = thumbprint(self._ca.certificate)
             self._ca.move_to(CaFiles(self.folder / "former" / label))
         self._next.move_to(self._ca)
-
-    @property
-    def _ca(self) -> CaFiles:
-        return CaFiles(self.folder)
-
-    @property
-    def _next(self) -> CaFiles:
-        return CaFiles(self.folder / "next")
 
     # Server certificates
 
@@ -315,7 +254,7 @@ class Records:
         """
         pfx = issued.pfx(password, encryption)
         key = issued.encrypted_key(password) if pem else b""
-        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.pfx"
+        path = self._server(host, thumbprint(issued.certificate)).with_suffix(".pfx")
         note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
         with self.lock():
             told = {"note": note, "encryption": encryption}
@@ -330,7 +269,7 @@ class Records:
         self, host: str, issued: Issued, *, at: datetime, runbook: str = "12", action: str = "sign"
     ) -> Path:
         """Record and write a certificate whose key is on its computer, with the CAs above it."""
-        path = self.folder / "servers" / host / f"{thumbprint(issued.certificate)}.cer"
+        path = self._server(host, thumbprint(issued.certificate))
         above = "".join(one.public_bytes(Encoding.PEM).decode() for one in issued.issuers)
         with self.lock():
             self.note(runbook, action, issued.certificate, host=host, at=at, note="key stays there")
@@ -340,7 +279,7 @@ class Records:
 
     def save_adopted(self, host: str, certificate: x509.Certificate, *, at: datetime) -> None:
         """Record and write a certificate that another tool issued; its key is on its computer."""
-        path = self.folder / "servers" / host / f"{thumbprint(certificate)}.cer"
+        path = self._server(host, thumbprint(certificate))
         with self.lock():
             if not path.exists():
                 self.note("10", "adopt", certificate, host=host, at=at, note="key stays there")
@@ -365,7 +304,10 @@ class Records:
 
     def certificate_file(self, entry: Entry) -> Path:
         """Return where the certificate lies of which a line tells."""
-        return self.folder / "servers" / entry.host / f"{entry.thumbprint}.cer"
+        return self._server(entry.host, entry.thumbprint)
+
+    def _server(self, host: str, label: str) -> Path:
+        return self.folder / "servers" / host / f"{label}.cer"
 
     def is_complete(self, entry: Entry) -> bool:
         """Whether the certificate of which a line tells is on disk, with its key if it was made."""
@@ -442,7 +384,14 @@ class Records:
 
         ValueError, and nothing is kept, for a request that can't be read.
         """
-        csr = _asked(stores) if stores.request else None
+        csr = None
+        if stores.request:
+            try:
+                csr = x509.load_pem_x509_csr(stores.request.encode())
+            except ValueError:
+                raise ValueError(
+                    f"The request of {stores.host} can't be read: run request.ps1 there again"
+                ) from None
         with self.lock():
             write_atomic(self._inventory(stores.host), write_inventory(stores))
             if csr is not None:
@@ -455,7 +404,7 @@ class Records:
 
     def inventories(self) -> dict[str, Stores]:
         """Return host → what its inventory file says; ValueError names a file that won't open."""
-        found = map(read_inventory, sorted((self.folder / "inventory").glob("*.json")))
+        found = map(read_inventory, sorted(self.folder.glob("inventory/*.json")))
         return {stores.host: stores for stores in found}
 
     def _inventory(self, host: str) -> Path:
@@ -512,25 +461,6 @@ class Records:
             told["time"] = iso(self._clock())
         with self.lock():
             self.ledger.append(*(replace(entry, **told) for entry in entries))
-
-
-def whoami() -> dict[str, str]:
-    """Return who runs this, and on which computer, as far as the system tells."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no name is set, and nobody knows the number
-        user = "unknown"
-    return {"user": user, "machine": platform.node()}
-
-
-def _asked(stores: Stores) -> x509.CertificateSigningRequest:
-    """The request for a certificate that came with an inventory."""
-    try:
-        return x509.load_pem_x509_csr(stores.request.encode())
-    except ValueError:
-        raise ValueError(
-            f"The request of {stores.host} can't be read: run request.ps1 there again"
-        ) from None
 
 
 def newest_folder(place: Path) -> Path | None:

@@ -5,6 +5,9 @@ the number of lines and the last hash, so that a line cut off at the end is miss
 order and integrity against mistakes and tampering with the ledger alone; whoever can rewrite both
 files can rewrite history, and the times are the computer's.
 
+Lines are added at the end, and sealed after that. While they are being written, `.ledger.next` says
+with which hash they will end: so a part that a killed run left is known for what it is.
+
 A ledger that was begun with fewer columns is read as it is, and gets the others with its next line:
 cells that are empty at the end of a line do not count for its hash, so that every hash stays.
 """
@@ -13,10 +16,12 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from vmscert.files import write_atomic
 
@@ -85,17 +90,34 @@ _NOTED = {
 }
 
 
+class _Known(NamedTuple):
+    """How a ledger was when it was looked through last, and how its files were stamped then."""
+
+    lines: int
+    last: str  # the hash of the last line
+    size: int  # of the file, in bytes
+    stamp: tuple[tuple[int, int], ...]
+
+
 class Ledger:
     """`ledger.csv` of one folder and its seal. The caller holds the folder's lock to append."""
 
     def __init__(self, folder: Path):
         self.path = folder / "ledger.csv"
         self.seal = folder / "ledger.seal"
+        self._begun = folder / ".ledger.next"  # with which hash lines end that are being written
+        self._known: _Known | None = None
 
     def text(self) -> str:
-        """Return the file as it stands there; ValueError when it is no text any more."""
+        """Return the file as it stands there; ValueError when it is no text any more.
+
+        Part of a line that a killed run was writing is left out.
+        """
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if data and not data.endswith(b"\n") and self._begun.exists() and (seal := self._sealed()):
+            data = b"".join(data.splitlines(keepends=True)[: 1 + seal[0]])
         try:
-            return self.path.read_bytes().decode() if self.path.exists() else ""
+            return data.decode()
         except UnicodeDecodeError:
             raise self._spoilt(": was saved in another encoding.") from None
 
@@ -117,26 +139,69 @@ class Ledger:
         return "".join([*found[:1], *found[1 + lines :]])
 
     def append(self, *entries: Entry) -> None:
-        """Add lines: the whole file is replaced at once, so a crash leaves the old or the new.
+        """Add lines, all or none: what a run that is killed has written of them is left out.
 
+        A ledger that this object knows is not read again, so that a line costs the same in any.
         Raises ValueError where lines were cut off: a new seal would hide that for ever.
         """
         if not entries:
             return
-        text = self.text()
-        rows = self._rows(text)
-        for problem in self._broken_seal(rows):
-            raise self._spoilt(f"{problem}.")
-        last = rows[-1][-1] if rows else _START
-        if not rows:  # sealed from the start: lines without a seal are never a crash's
-            self._write_seal(0, last)
-        text = _with_all_columns(text)
+        known, self._known, text = self._known, None, None
+        if known is None or known.stamp != self._stamp():
+            known, text = self._looked_through()
+        added, last = "", known.last
         for entry in entries:
             values = [*map(_tame, vars(entry).values())]
             last = _chain(last, values)
-            text += _row((*values, last))
-        write_atomic(self.path, text.encode())
-        self._write_seal(len(rows) + len(entries), last)
+            added += _row((*values, last))
+        new = added.encode()
+        if text is not None:
+            write_atomic(self.path, text.encode() + new)
+        else:
+            with self._open() as file:
+                self._begun.write_text(last)
+                file.truncate(known.size)  # part of what a killed run was writing
+                file.seek(known.size)
+                file.write(new)
+                file.flush()
+                os.fsync(file.fileno())
+        lines, size = known.lines + len(entries), known.size + len(new)
+        self._write_seal(lines, last)
+        self._begun.unlink(missing_ok=True)
+        self._known = _Known(lines, last, size, self._stamp())
+
+    def _looked_through(self) -> tuple[_Known, str | None]:
+        """What is known of a ledger that nothing is wrong with; its text, if all is to be written.
+
+        That is so for a new one, and once for one that lacks columns.
+        """
+        text = self.text()
+        rows, seal = self._rows(text), self._sealed()
+        for problem in self._broken_seal(rows):
+            raise self._spoilt(f"{problem}.")
+        if rows and seal and self._begun.exists() and rows[-1][-1] != self._begun.read_text():
+            rows = rows[: seal[0]]
+            text = "".join(text.splitlines(keepends=True)[: 1 + len(rows)])
+        whole, last = _with_all_columns(text), rows[-1][-1] if rows else _START
+        # From the start, so that lines without a seal are never a crash's; and what a killed run
+        # has written to its end, before a second one can be killed.
+        if seal != (len(rows), last):
+            self._write_seal(len(rows), last)
+        known = _Known(len(rows), last, len(whole.encode()), self._stamp())
+        return known, None if whole == text else whole
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("r+b")
+        except PermissionError as error:  # what Windows says of a file that is open in Excel
+            raise PermissionError(
+                f"{self.path} can't be written: close it where it is open, then run again"
+            ) from error
+
+    def _stamp(self) -> tuple[tuple[int, int], ...]:
+        """What tells that somebody else wrote one of the files."""
+        found = (path.stat() for path in (self.path, self.seal) if path.exists())
+        return tuple((one.st_mtime_ns, one.st_size) for one in found)
 
     def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
@@ -153,13 +218,12 @@ class Ledger:
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
     def _broken_seal(self, rows: list[list[str]]) -> Iterator[str]:
-        try:
-            seal = json.loads(self.seal.read_bytes())
-            count, last = max(0, int(seal["lines"])), str(seal["hash"])
-        except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        seal = self._sealed()
+        if seal is None:
             if rows or self.seal.exists():
                 yield ": the seal is missing or spoilt, so lines may have been cut off unseen"
             return
+        count, last = seal
         # More lines than sealed are what a crash between the two writes leaves: no harm.
         if len(rows) < count:
             yield f": {count} lines were sealed, {len(rows)} are left"
@@ -176,6 +240,14 @@ class Ledger:
     def _spoilt(self, what: str) -> ValueError:
         backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
         return ValueError(f"{self.path.name}{what} {backup}")
+
+    def _sealed(self) -> tuple[int, str] | None:
+        """How many lines were sealed, and the hash of the last; None where that can't be read."""
+        try:
+            seal = json.loads(self.seal.read_bytes())
+            return max(0, int(seal["lines"])), str(seal["hash"])
+        except (OSError, ValueError, LookupError, TypeError, OverflowError):
+            return None
 
     def _write_seal(self, lines: int, last: str) -> None:
         write_atomic(self.seal, json.dumps({"lines": lines, "hash": last}).encode())
