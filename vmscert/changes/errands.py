@@ -97,7 +97,7 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
     """
     roots, surplus, barred = needed_roots(state), surplus_roots(state), unbarred(state)
     on, off = by_host(turns(state.site)), by_host([switch_off(state.site)])
-    clock = next(iter(state.site.with_role("management server")), None)  # the others' clocks
+    clock = next(iter(state.site.central), None)  # the others' clocks
     every = [
         Load(
             host=host,

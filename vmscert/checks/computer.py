@@ -14,7 +14,7 @@ from vmscert.certificates.paths import Reading
 from vmscert.facts import facts
 from vmscert.findings import Finding
 from vmscert.site.releases import pfx_encryption
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Host, Site, central_role
 from vmscert.windows.stores import (
     CLOCK_SKEW,
     UNKNOWN,
@@ -114,13 +114,13 @@ def _pfx(host: Host, stores: Stores, encryption: str) -> Iterator[Finding]:
 
 def _registered(site: Site, host: Host, stores: Stores) -> Iterator[Finding]:
     """Look whether every component calls a management server by one of its names."""
-    managers = site.with_role("management server")
+    managers = site.central
     known = {name.lower() for one in managers for name in one.names}
     for component, address in stores.registered.items():
         name = _host_of(address)
         at_home = host in managers and name in _LOOPBACK and not address.startswith("https")
         if known and name and name not in known and not at_home:
-            text = f"the {component} on {host.name} calls the management server {name!r}, which "
+            text = f"the {component} on {host.name} calls the {central_role()} {name!r}, which "
             yield Finding("name-mismatch", host.name, text + "is none of its names in the table")
 
 

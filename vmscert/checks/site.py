@@ -21,10 +21,9 @@ from vmscert.checks.acceptance import offers, refusals, service
 from vmscert.checks.computer import check_computer, check_roots, serving, superseded
 from vmscert.checks.expiry import kind_of, lasts
 from vmscert.findings import Finding
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Host, Site, meets_phones
 from vmscert.windows.stores import Chain, Stores
 
-PHONES = "mobile streaming media"  # the certificate group that phones meet
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
 # Every server certificate that a shorter root signs after its first renewal is cut short by it, so
 # that root must be replaced on every computer more often than one certificate on one server.
@@ -110,7 +109,7 @@ def told_at_once(
     """
     found = [*_short_lived(certificate)]
     found += _outlives(host.name if host else "leaf", certificate, cas)
-    if host and PHONES in host.groups:
+    if host and host.meets_phones:
         found += _too_long(host, certificate)
     return found
 
@@ -156,7 +155,7 @@ def _outlook(
     host: Host, certificate: x509.Certificate, group: str, at: datetime
 ) -> Iterator[Finding]:
     yield from ends_soon(host.name, certificate.not_valid_after_utc, at)
-    if group == PHONES:
+    if meets_phones(group):
         yield from _too_long(host, certificate)
     odd = [name for name in host.names if "_" in name]
     if odd:
