@@ -253,7 +253,7 @@ def test_due_is_a_time_machine(site_folder):
 def test_a_monitoring_system_gets_one_line_and_unknown_whatever_goes_wrong(
     monkeypatch, capsys, tmp_path, arguments
 ):
-    from vmscert import cli
+    from vmscert.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vmscert", "due", *arguments, "--nagios"])
