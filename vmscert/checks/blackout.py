@@ -182,31 +182,31 @@ def _ending(server: Host, chain: Chain, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
     Time is the same for all of its names: the first that is ever trusted tells. Between the moments
-    at which something begins or ends nothing changes.
+    at which something begins or ends nothing changes, and none is good after its own certificate.
     """
-    near = believed.towards(chain)
+    near = replace(believed.towards(chain), ahead=believed.ahead)
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
     turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
-    moments = sorted(turns | {turn - believed.ahead for turn in turns})
+    moments = sorted(turns | {turn - believed.ahead for turn in turns}, reverse=True)
+    own = lasts(chain[0])
+    late = [one for one in moments if own and one > own[1]]
     for name in server.names:
-        after = None
-        for moment in reversed(moments):
+        after = late[-1] if late else None
+        for moment in moments[len(late) :]:
             if not bad(accepted(chain, [name], believed, moment)[name]):
-                if after:
-                    return _what_ended(
-                        server, chain, replace(near, ahead=believed.ahead), name, after
-                    )
-                break
+                return _what_ended(server, chain, near, name, after) if after else None
             after = moment
     return None
 
 
 def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
-    since, early = dark_from - _SECOND, near.ahead if near.ahead > timedelta(0) else timedelta(0)
+    since, early = dark_from - _SECOND, max(near.ahead, timedelta(0))
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
-    seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
-    ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
-    last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
+    own, last = lasts(chain[0]), chain[0]
+    if not own or own[1] != since + early:  # else nothing else can have ended later
+        seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
+        ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
+        last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
     if last == chain[0]:
         return since, f"the certificate on {server.name}{by_clock}", thumbprint(last)
     kind = "CA" if Reading(last).self_signed else "intermediate CA"
