@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vmscert.changes.job import Job
-from vmscert.checks.gates import stopping_findings
-from vmscert.checks.lacks import PHASES, missing_retirement
+from vmscert.checks.lacks import PHASES, missing_retirement, stopping_findings
 from vmscert.findings import Finding
 from vmscert.names import iso
 from vmscert.records.ledger import Entry

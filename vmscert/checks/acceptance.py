@@ -321,21 +321,16 @@ def _placed(reasons: Reasons, server: Host, client: str, chain: Chain) -> Iterat
     """Say of which computer each finding speaks."""
     for one in reasons:
         if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
-            yield replace(_without_names(server), severity=one.severity)
+            text = (
+                f"the certificate on {server.name} has no subjectAltName: some clients still read "
+                f"the one name in its subject, none finds {', '.join(server.names[1:])}"
+            )
+            yield Finding("no-san", server.name, text, one.severity)
         elif one.where == "client":
             yield replace(one, where=client, detail=one.detail.replace("{}", client))
         else:
             place = client if one.code in OF_THE_CLIENT else server.name
             yield replace(one, where=place)
-
-
-def _without_names(server: Host) -> Finding:
-    return Finding(
-        "no-san",
-        server.name,
-        f"the certificate on {server.name} has no subjectAltName: some clients still read the one "
-        f"name in its subject, none finds {', '.join(server.names[1:])}",
-    )
 
 
 def _without_certificate(server: Host, held: Stores) -> Finding:

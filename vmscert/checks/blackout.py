@@ -114,33 +114,25 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
 
     Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
     """
-    found = list(found)
-    explained = {link for one in found for link in one.links}
-    others: dict[str, list[Connection]] = defaultdict(list)
+    told = [(f"{one.since:%Y-%m-%d %H:%M}", f"{one.cause} ends", one) for one in found]
+    explained = {link for _, _, one in told for link in one.links}
+    others: dict[str, dict[Connection, None]] = defaultdict(dict)
     for one in links:
         if one.connection not in explained:
-            others[one.reason].append(one.connection)
-    never = (Blackout(datetime.max, why, "", tuple(same)) for why, same in others.items())
+            others[one.reason][one.connection] = None
+    told += (
+        ("now", why, Blackout(datetime.max, why, "", tuple(same))) for why, same in others.items()
+    )
     return [
         {
-            "dark from": f"{one.since:%Y-%m-%d %H:%M}",
-            "because": f"{one.cause} ends",
+            "dark from": since,
+            "because": because,
             "servers": one.servers,
             "clients": one.clients,
             "links": len(one.links),
             "only assumed of": one.assumed,
         }
-        for one in found
-    ] + [
-        {
-            "dark from": "now",
-            "because": one.cause,
-            "servers": one.servers,
-            "clients": one.clients,
-            "links": len(set(one.links)),
-            "only assumed of": (),
-        }
-        for one in never
+        for since, because, one in told
     ]
 
 

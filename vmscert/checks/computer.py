@@ -11,7 +11,6 @@ from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.paths import Reading
-from vmscert.facts import facts
 from vmscert.findings import Finding
 from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import Host, Site, central_role
@@ -44,9 +43,7 @@ def accounts(host: Host, stores: Stores) -> list[str]:
 
     Without an account in the table, the usual one counts only where the inventory names no other.
     """
-    roles = (row for row in facts("xprotect/components") if row["role"] in host.roles)
-    serving = (row["service"] for row in roles if row["serves_tls"] == "yes")
-    wanted = {one.casefold() for several in serving for one in several.split("|")}
+    wanted = {one.casefold() for one in host.services}
     running = [
         one.account
         for one in stores.services

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.certificates.authority import SERVER, is_signed_by, thumbprint
@@ -28,7 +27,6 @@ PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support pag
 # Every server certificate that a shorter root signs after its first renewal is cut short by it, so
 # that root must be replaced on every computer more often than one certificate on one server.
 _SHORTEST_ROOT = timedelta(days=2 * SERVER.days)
-AT_ONCE = frozenset({"ca-ends-first", "too-long-for-phones", "short-lived-root"})
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
@@ -49,7 +47,13 @@ def check_site(
         for host in site.clients
         if host.name not in stores
     ]
-    taught = [finding for one in stores.values() for finding in _teaching_roots(one)]
+    taught = [
+        Finding("teaching-key", one.host, f"{one.host} trusts a CA for lessons, {label}: remove it")
+        for one in stores.values()
+        for root in one.trusted
+        if is_teaching(Reading(root).key)
+        for label in [thumbprint(root)]
+    ]
     found = [*silent, *taught]
     for host in reported:
         held = stores[host.name]
@@ -97,13 +101,32 @@ def _moved_web_site(host: Host, stores: Stores) -> Iterator[Finding]:
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
     """Return the findings about a CA certificate by itself, before anybody trusts it."""
-    return list(_ca_findings(certificate, at))
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    read, told = Reading(certificate), []
+    if not read.is_ca:
+        told.append(("issuer-not-ca", "the certificate does not say that it is a CA"))
+    if at < start:
+        told.append(("not-yet-valid", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC"))
+    if at > end:
+        told.append(("expired", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC"))
+    elif end - at < timedelta(days=365):
+        text = f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it"
+        told.append(("expires-soon", text))
+    found = [Finding(code, "root", text) for code, text in told]
+    found += _short_lived(certificate)
+    if is_teaching(read.key):
+        text = "its modulus spells that it is a key for lessons"
+        found.append(Finding("teaching-key", "root", text))
+    if isinstance(read.key, RSAPublicKey) and read.key.key_size < _STRONG_CA:
+        text = f"the CA's key has {read.key.key_size} bits; {_STRONG_CA} last ten years"
+        found.append(Finding("weak-key", "root", text))
+    return found
 
 
 def told_at_once(
     certificate: x509.Certificate, cas: Iterable[x509.Certificate], host: Host | None = None
 ) -> list[Finding]:
-    """Return what will hurt on a day that can be told today: findings with codes of AT_ONCE.
+    """Return what will hurt on a day that can be told today.
 
     `cas` are the CAs at hand, `host` the server that presents the certificate, where it is known.
     """
@@ -139,16 +162,6 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
             met[link.client][chain] = None
     for name in odd:  # as far as it concerns what this computer meets itself
         yield from check_roots(reported[name], stores[name], met[name])
-
-
-def _teaching_roots(stores: Stores) -> Iterator[Finding]:
-    for root in stores.trusted:
-        if is_teaching(_public_key(root)):
-            yield Finding(
-                "teaching-key",
-                stores.host,
-                f"{stores.host} trusts a CA for lessons, {thumbprint(root)}: remove it",
-            )
 
 
 def _outlook(
@@ -196,41 +209,3 @@ def _short_lived(certificate: x509.Certificate) -> Iterator[Finding]:
         if life < _SHORTEST_ROOT:
             text = f"the root {read.label} is valid for {life.days} days, until {span[1]:%Y-%m-%d}"
             yield Finding("short-lived-root", "root", text)
-
-
-def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not _is_ca(certificate):
-        yield Finding("issuer-not-ca", "root", "the certificate does not say that it is a CA")
-    if at < start:
-        yield Finding("not-yet-valid", "root", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC")
-    if at > end:
-        yield Finding("expired", "root", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC")
-    elif end - at < timedelta(days=365):
-        yield Finding(
-            "expires-soon",
-            "root",
-            f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
-        )
-    yield from _short_lived(certificate)
-    key = _public_key(certificate)
-    if is_teaching(key):
-        yield Finding("teaching-key", "root", "its modulus spells that it is a key for lessons")
-    if isinstance(key, RSAPublicKey) and key.key_size < _STRONG_CA:
-        yield Finding(
-            "weak-key", "root", f"the CA's key has {key.key_size} bits; {_STRONG_CA} last ten years"
-        )
-
-
-def _public_key(certificate: x509.Certificate) -> object:
-    try:
-        return certificate.public_key()
-    except (UnsupportedAlgorithm, ValueError):  # an odd key, which is no RSA key of ours
-        return None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
