@@ -60,19 +60,47 @@ def check_computer(
 
     `encryption` is that of the PFX that was issued for it: "AES-256" or "3DES".
     """
-    yield from _clock(host, stores)
-    yield from _tls(host, stores)
-    yield from _pfx(host, stores, encryption)
+    off = stores.clock_offset or 0
+    if abs(off) > CLOCK_SKEW:
+        side, source = "ahead of" if off > 0 else "behind", stores.clock_source or "its source"
+        text = f"the clock of {host.name} is {abs(off) / 60:.0f} minutes {side} {source}"
+        yield Finding("clock-off", host.name, text)
+    for side in ("Client", "Server") if host.ports else ("Client",):
+        if stores.tls.get(f"TLS 1.2 {side}") == "off":
+            text = f"TLS 1.2 is switched off in the registry of {host.name}, side {side.lower()}"
+            yield Finding("tls-too-old", host.name, text)
+    with suppress(ValueError):  # a release that nobody knows: nothing is assumed of it
+        if encryption == "AES-256" and pfx_encryption(stores.windows) == "3DES":
+            text = f"{host.name} runs {stores.windows}; its PFX was written with {encryption}"
+            yield Finding("pfx-too-new-for-windows", host.name, text)
     if host.ports:  # others may belong to another site, with a management server of its own
         yield from _registered(site, host, stores)
 
 
 def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
     """Yield what is odd in the stores of a computer that meets these chains of certificates."""
+    for one in stores.disallowed:
+        if any(leads_through(chain, one) for chain in chains):
+            server = any(one == chain[0] for chain in chains)
+            what = "the certificate of a server" if server else "the CA certificate"
+            text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
+            yield Finding("disallowed", host.name, text)
     issuers = {names_of(chain[-1])[1] for chain in chains} - {None}
-    yield from _disallowed(host, stores, chains)
-    yield from _in_two_stores(host, stores, issuers)
-    yield from _with_two_keys(host, stores, issuers)
+    places = {
+        "LocalMachine\\Root": stores.root,
+        "LocalMachine\\AuthRoot": stores.third_party_root,
+        "CurrentUser\\Root": stores.user_root,
+    }
+    for one in dict.fromkeys(stores.trusted):
+        held = [place for place, roots in places.items() if one in roots]
+        if len(held) > 1 and names_of(one)[0] in issuers:
+            text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
+            yield Finding("root-twice", host.name, f"{text} on {host.name}")
+    for name in issuers:
+        same = [Reading(one) for one in stores.trusted if names_of(one)[0] == name]
+        if len({one.spki for one in same}) > 1:
+            text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
+            yield Finding("root-twice", host.name, text)
 
 
 def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterator[Finding]:
@@ -85,28 +113,6 @@ def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterato
         if same and older and not used & {label, UNKNOWN}:
             text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
             yield Finding("superseded-left", host.name, text)
-
-
-def _clock(host: Host, stores: Stores) -> Iterator[Finding]:
-    off = stores.clock_offset or 0
-    if abs(off) > CLOCK_SKEW:
-        side = "ahead of" if off > 0 else "behind"
-        text = f"the clock of {host.name} is {abs(off) / 60:.0f} minutes {side} "
-        yield Finding("clock-off", host.name, text + (stores.clock_source or "its source"))
-
-
-def _tls(host: Host, stores: Stores) -> Iterator[Finding]:
-    for side in ("Client", "Server") if host.ports else ("Client",):
-        if stores.tls.get(f"TLS 1.2 {side}") == "off":
-            text = f"TLS 1.2 is switched off in the registry of {host.name}, side {side.lower()}"
-            yield Finding("tls-too-old", host.name, text)
-
-
-def _pfx(host: Host, stores: Stores, encryption: str) -> Iterator[Finding]:
-    with suppress(ValueError):  # a release that nobody knows: nothing is assumed of it
-        if encryption == "AES-256" and pfx_encryption(stores.windows) == "3DES":
-            text = f"{host.name} runs {stores.windows}; its PFX was written with {encryption}"
-            yield Finding("pfx-too-new-for-windows", host.name, text)
 
 
 def _registered(site: Site, host: Host, stores: Stores) -> Iterator[Finding]:
@@ -127,33 +133,3 @@ def _host_of(address: str) -> str:
         return urlsplit(address if "//" in address else f"//{address}").hostname or ""
     except ValueError:
         return ""
-
-
-def _disallowed(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
-    for one in stores.disallowed:
-        if any(leads_through(chain, one) for chain in chains):
-            server = any(one == chain[0] for chain in chains)
-            what = "the certificate of a server" if server else "the CA certificate"
-            text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
-            yield Finding("disallowed", host.name, text)
-
-
-def _in_two_stores(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
-    places = {
-        "LocalMachine\\Root": stores.root,
-        "LocalMachine\\AuthRoot": stores.third_party_root,
-        "CurrentUser\\Root": stores.user_root,
-    }
-    for one in dict.fromkeys(stores.trusted):
-        held = [place for place, roots in places.items() if one in roots]
-        if len(held) > 1 and names_of(one)[0] in names:
-            text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
-            yield Finding("root-twice", host.name, f"{text} on {host.name}")
-
-
-def _with_two_keys(host: Host, stores: Stores, names: Collection) -> Iterator[Finding]:
-    for name in names:
-        same = [Reading(one) for one in stores.trusted if names_of(one)[0] == name]
-        if len({one.spki for one in same}) > 1:
-            text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
-            yield Finding("root-twice", host.name, text)

@@ -340,16 +340,10 @@ def stopping(
         found = [*issued, *(one for one in found if one.rule.about == "computer")]
     told: dict[str, list[Finding]] = defaultdict(list)
     for one in bad(found):
-        stages = one.rule.stages.split("|")
-        if stage in stages and _concerns(site, row["computers"], one):
+        kind = "servers" if one.where in site and site[one.where].certified else "clients"
+        if stage in one.rule.stages.split("|") and row["computers"] in ("", kind):
             told[one.where].append(one)
     return dict(told)
-
-
-def _concerns(site: Site, computers: str, finding: Finding) -> bool:
-    """Whether a finding is about a computer of the kind that a stage is for, if it has one."""
-    of_servers = finding.where in site and site[finding.where].certified
-    return computers in ("", "servers" if of_servers else "clients")
 
 
 def lost_callers(state: State, step: Step) -> dict[str, str]:

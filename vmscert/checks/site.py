@@ -80,23 +80,24 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
         for group in host.groups
         if group in stores.unread
     ]
-    findings += _moved_web_site(host, stores)
+    port = stores.web_ports.get("WebSiteSecurePort", "")
+    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
+        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
+        findings.append(Finding("not-reachable", host.name, text))
+    odd = [name for name in host.names if "_" in name]
     for group in host.groups:
         findings += service(host, stores, group)[1]
         if held := serving(host, stores, group):
             findings += superseded(host, stores, held.certificate)
-            findings += _outlook(host, held.certificate, group, at)
+            findings += ends_soon(host.name, held.certificate.not_valid_after_utc, at)
+            if meets_phones(group):
+                findings += _too_long(host, held.certificate)
+            if odd:
+                text = f"{', '.join(odd)} contains an underscore, which some TLS clients refuse"
+                findings.append(Finding("name-not-portable", host.name, text))
             cas = (*stores.intermediate, *stores.trusted)
             findings += _outlives(host.name, held.certificate, cas)
     return list(dict.fromkeys(findings))
-
-
-def _moved_web_site(host: Host, stores: Stores) -> Iterator[Finding]:
-    """Tell of a web site whose port somebody changed: nothing here looks there."""
-    port = stores.web_ports.get("WebSiteSecurePort", "")
-    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
-        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
-        yield Finding("not-reachable", host.name, text)
 
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
@@ -162,21 +163,6 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
             met[link.client][chain] = None
     for name in odd:  # as far as it concerns what this computer meets itself
         yield from check_roots(reported[name], stores[name], met[name])
-
-
-def _outlook(
-    host: Host, certificate: x509.Certificate, group: str, at: datetime
-) -> Iterator[Finding]:
-    yield from ends_soon(host.name, certificate.not_valid_after_utc, at)
-    if meets_phones(group):
-        yield from _too_long(host, certificate)
-    odd = [name for name in host.names if "_" in name]
-    if odd:
-        yield Finding(
-            "name-not-portable",
-            host.name,
-            f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
-        )
 
 
 def _too_long(host: Host, certificate: x509.Certificate) -> Iterator[Finding]:
