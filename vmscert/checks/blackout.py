@@ -14,8 +14,7 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.paths import Reading
-from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, views
-from vmscert.checks.computer import serving
+from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, serving, views
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import Chain, Stores

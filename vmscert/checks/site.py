@@ -6,8 +6,10 @@ comes from their inventory files, real or simulated; the answer is a list of fin
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -16,17 +18,26 @@ from vmscert.certificates.authority import SERVER, is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import ends_soon
 from vmscert.certificates.paths import Reading
 from vmscert.certificates.teaching import is_teaching
-from vmscert.checks.acceptance import offers, refusals, service
-from vmscert.checks.computer import check_computer, check_roots, serving, superseded
+from vmscert.checks.acceptance import offers, refusals, service, serving
 from vmscert.checks.expiry import kind_of, lasts
 from vmscert.findings import Finding
-from vmscert.site.site import Host, Site, meets_phones
-from vmscert.windows.stores import Chain, Stores
+from vmscert.site.releases import pfx_encryption
+from vmscert.site.site import Host, Site, central_role, meets_phones
+from vmscert.windows.stores import (
+    CLOCK_SKEW,
+    UNKNOWN,
+    Chain,
+    Stores,
+    dns_names,
+    leads_through,
+    names_of,
+)
 
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
 # Every server certificate that a shorter root signs after its first renewal is cut short by it, so
 # that root must be replaced on every computer more often than one certificate on one server.
 _SHORTEST_ROOT = timedelta(days=2 * SERVER.days)
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
@@ -98,6 +109,88 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
             cas = (*stores.intermediate, *stores.trusted)
             findings += _outlives(host.name, held.certificate, cas)
     return list(dict.fromkeys(findings))
+
+
+def check_computer(
+    site: Site, host: Host, stores: Stores, encryption: str = ""
+) -> Iterator[Finding]:
+    """Yield what is wrong with a computer, whatever its certificates are.
+
+    `encryption` is that of the PFX that was issued for it: "AES-256" or "3DES".
+    """
+    off = stores.clock_offset or 0
+    if abs(off) > CLOCK_SKEW:
+        side, source = "ahead of" if off > 0 else "behind", stores.clock_source or "its source"
+        text = f"the clock of {host.name} is {abs(off) / 60:.0f} minutes {side} {source}"
+        yield Finding("clock-off", host.name, text)
+    for side in ("Client", "Server") if host.ports else ("Client",):
+        if stores.tls.get(f"TLS 1.2 {side}") == "off":
+            text = f"TLS 1.2 is switched off in the registry of {host.name}, side {side.lower()}"
+            yield Finding("tls-too-old", host.name, text)
+    with suppress(ValueError):  # a release that nobody knows: nothing is assumed of it
+        if encryption == "AES-256" and pfx_encryption(stores.windows) == "3DES":
+            text = f"{host.name} runs {stores.windows}; its PFX was written with {encryption}"
+            yield Finding("pfx-too-new-for-windows", host.name, text)
+    if host.ports:  # others may belong to another site, with a management server of its own
+        yield from _registered(site, host, stores)
+
+
+def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
+    """Yield what is odd in the stores of a computer that meets these chains of certificates."""
+    for one in stores.disallowed:
+        if any(leads_through(chain, one) for chain in chains):
+            server = any(one == chain[0] for chain in chains)
+            what = "the certificate of a server" if server else "the CA certificate"
+            text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
+            yield Finding("disallowed", host.name, text)
+    issuers = {names_of(chain[-1])[1] for chain in chains} - {None}
+    places = {
+        "LocalMachine\\Root": stores.root,
+        "LocalMachine\\AuthRoot": stores.third_party_root,
+        "CurrentUser\\Root": stores.user_root,
+    }
+    for one in dict.fromkeys(stores.trusted):
+        held = [place for place, roots in places.items() if one in roots]
+        if len(held) > 1 and names_of(one)[0] in issuers:
+            text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
+            yield Finding("root-twice", host.name, f"{text} on {host.name}")
+    for name in issuers:
+        same = [Reading(one) for one in stores.trusted if names_of(one)[0] == name]
+        if len({one.spki for one in same}) > 1:
+            text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
+            yield Finding("root-twice", host.name, text)
+
+
+def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterator[Finding]:
+    """Yield a finding for each certificate that `current` replaced and that nothing uses."""
+    used = {*stores.bindings.values(), *stores.https.values()}
+    for one in (held.certificate for held in stores.personal):
+        label = thumbprint(one)
+        same = host.names[0] in dns_names(one) and names_of(one)[1] == names_of(current)[1]
+        older = one.not_valid_before_utc < current.not_valid_before_utc
+        if same and older and not used & {label, UNKNOWN}:
+            text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
+            yield Finding("superseded-left", host.name, text)
+
+
+def _registered(site: Site, host: Host, stores: Stores) -> Iterator[Finding]:
+    """Look whether every component calls a management server by one of its names."""
+    managers = site.central
+    known = {name.lower() for one in managers for name in one.names}
+    for component, address in stores.registered.items():
+        name = _host_of(address)
+        at_home = host in managers and name in _LOOPBACK and not address.startswith("https")
+        if known and name and name not in known and not at_home:
+            text = f"the {component} on {host.name} calls the {central_role()} {name!r}, which "
+            yield Finding("name-mismatch", host.name, text + "is none of its names in the table")
+
+
+def _host_of(address: str) -> str:
+    """The host in a URI, or in a host name with or without a port; empty where there is none."""
+    try:
+        return urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
