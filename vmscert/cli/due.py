@@ -23,6 +23,7 @@ from vmscert.cli.options import (
     TimeoutOption,
     ask_pfx,
     at,
+    ended,
     said,
 )
 from vmscert.cli.printing import err, show_due
@@ -34,11 +35,25 @@ if TYPE_CHECKING:
     from vmscert.agenda.gather import Agenda
 
 
+SourcesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several.")
+]
+WindowsOption = Annotated[
+    str, typer.Option(help="Write a script that lets Windows warn on each computer.")
+]
+ScheduleOption = Annotated[
+    str, typer.Option(help="Write what lets this computer run the mail daily.")
+]
+RememberOption = Annotated[
+    Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
+]
+LogOption = Annotated[
+    Path | None, typer.Option(help="With --mail: a file to which each run adds what it told.")
+]
+
+
 def due(
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several."),
-    ] = None,
+    sources: SourcesArgument = None,
     on: OnOption = "",
     live: Annotated[bool, typer.Option("--live", help="Call the servers of the sites.")] = False,
     folder: FolderOption = "",
@@ -46,22 +61,14 @@ def due(
     json_wanted: JsonOption = False,
     nagios: Annotated[bool, typer.Option(help="Print one line; exit 0, 1, 2 or 3.")] = False,
     mail: Annotated[bool, typer.Option(help="Print a mail, or nothing if all is fine.")] = False,
-    remember: Annotated[
-        Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
-    ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="With --mail: a file to which each run adds what it told.")
-    ] = None,
+    remember: RememberOption = None,
+    log: LogOption = None,
     ics: Annotated[str, typer.Option(help="Write a calendar; - prints it.")] = "",
     prometheus: Annotated[str, typer.Option(help="Write metrics; - prints them.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write the table; - prints it.")] = "",
     html: Annotated[str, typer.Option(help="Write a page to print; - prints it.")] = "",
-    windows: Annotated[
-        str, typer.Option(help="Write a script that lets Windows warn on each computer.")
-    ] = "",
-    schedule: Annotated[
-        str, typer.Option(help="Write what lets this computer run the mail daily.")
-    ] = "",
+    windows: WindowsOption = "",
+    schedule: ScheduleOption = "",
 ) -> None:
     """Tell what expires when, soonest first, and what goes dark if nobody acts.
 
@@ -71,16 +78,14 @@ def due(
     sources = sources or []
     if not sources and (schedule or not windows):  # notify.ps1 is the same for all
         raise ValueError("nothing to look at: name sites' tables or folders, files, or HOST:PORT")
+    if windows:
+        _write_notification(windows)
+    if schedule:
+        more = [*(["--live"] if live else []), *(["--folder", _whole(folder)] if folder else [])]
+        _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)
     if windows or schedule:
-        if windows:
-            _write_notification(windows)
-        if schedule:
-            more = ["--live"] if live else []
-            more += ["--folder", _whole(folder)] if folder else []
-            _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)
         return
-    from vmscert.agenda.channels import as_csv, as_json, calendar, metrics, page_of
-    from vmscert.agenda.channels import nagios as nagios_of
+    from vmscert.agenda import channels
     from vmscert.agenda.gather import gather
 
     made = datetime.now(UTC)
@@ -89,24 +94,22 @@ def due(
         raise typer.Exit(_mail_once(gathered, remember, log))
     agenda = gathered()
     if nagios:
-        code, line = nagios_of(agenda)
+        code, line = channels.nagios(agenda)
         print(line)
         raise typer.Exit(code)
     wanted = {
-        csv: lambda: as_csv(agenda),
-        ics: lambda: calendar(agenda, made),
-        prometheus: lambda: metrics(agenda, made),
-        html: lambda: page_of(agenda),
+        csv: lambda: channels.as_csv(agenda),
+        ics: lambda: channels.calendar(agenda, made),
+        prometheus: lambda: channels.metrics(agenda, made),
+        html: lambda: channels.page_of(agenda),
     }
     printed = [_deliver(place, make()) for place, make in wanted.items() if place]
     if json_wanted:
-        print(as_json(agenda))
+        print(channels.as_json(agenda))
     elif not any(printed):
         show_due(agenda)
-    # Nothing to do, something, or nothing that could be read at all, which is said in red.
-    if not agenda.rows and not any(one.where.startswith("served") for one in agenda.unknown):
-        raise typer.Exit(UNUSABLE)
-    raise typer.Exit(NOTHING if agenda.quiet else FOUND)
+    looked = agenda.rows or any(one.where.startswith("served") for one in agenda.unknown)
+    raise ended(agenda.quiet) if looked else typer.Exit(UNUSABLE)
 
 
 def _write_notification(place: str) -> None:
