@@ -22,7 +22,7 @@ from vmscert.checks.acceptance import (
     views,
 )
 from vmscert.checks.blackout import blackouts
-from vmscert.checks.gates import issued_findings, stopping
+from vmscert.checks.lacks import issued_findings, stopping
 from vmscert.facts import DATA
 from vmscert.pictures.site_map import site_map
 from vmscert.runbooks.overlap import WAIT, Overlap, Visit, simulate_days

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from vmscert import GALLERY, QUICK, check_ca, check_site, create_authority, healthy, read_site
 from vmscert.certificates.authority import SERVER, thumbprint
-from vmscert.checks.computer import serving
+from vmscert.checks.acceptance import serving
 from vmscert.facts import DATA
 from vmscert.practice.faults import remade
 from vmscert.windows.stores import UNKNOWN, Personal, Service

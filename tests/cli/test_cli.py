@@ -253,8 +253,6 @@ def test_due_is_a_time_machine(site_folder):
 def test_a_monitoring_system_gets_one_line_and_unknown_whatever_goes_wrong(
     monkeypatch, capsys, tmp_path, arguments
 ):
-    from vmscert import cli
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vmscert", "due", *arguments, "--nagios"])
     with pytest.raises(SystemExit) as ended:
@@ -327,7 +325,7 @@ class TestWatching:
         ]  # fmt: skip
 
     def test_on_windows_the_daily_run_is_a_script_for_its_task_scheduler(self, tmp_path):
-        program = mock.patch.object(cli, "_own_program", return_value="C:\\kit\\vmscert.exe")
+        program = mock.patch("vmscert.cli.due._own_program", return_value="C:\\kit\\vmscert.exe")
         with mock.patch.object(sys, "platform", "win32"), program:
             ran = vmscert("due", EXAMPLE, "--schedule", "schedule.ps1", folder=tmp_path)
         assert ran.returncode == 0

@@ -210,15 +210,15 @@ class TestGroupOfARelease:
     @pytest.fixture
     def newer(self, tmp_path, monkeypatch):
         tables = shutil.copytree(DATA, tmp_path / "data")
-        with (tables / "xprotect/certificate-groups.csv").open("a", encoding="utf-8") as file:
-            guid = "00000000-0000-4000-8000-000000000005"
-            file.write(f"wall,Video wall certificate,,,{guid},recording server,2,yes,,2030 R1,,U\n")
-        with (tables / "xprotect/connections.csv").open(encoding="utf-8", newline="") as file:
-            columns = next(csv.reader(file))
-        with (tables / "xprotect/connections.csv").open("a", encoding="utf-8", newline="") as file:
-            row = {"client": "smart client", "server": "recording server", "port": "7799"}
-            row |= {"group": "wall", "place": "2", "plain_tag": "U", "tag": "U"}
-            csv.DictWriter(file, columns).writerow(row)
+        group = {"group": "wall", "name": "Video wall certificate", "place": "2", "names_it": "yes"}
+        group |= {"switched_on": "recording server", "since": "2030 R1", "tag": "G"}
+        link = {"client": "smart client", "server": "recording server", "port": "7799"}
+        link |= {"group": "wall", "place": "2", "plain_tag": "G", "tag": "G"}
+        for name, row in {"certificate-groups": group, "connections": link}.items():
+            path = tables / f"xprotect/{name}.csv"
+            columns = next(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+            with path.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, columns).writerow(row)
         monkeypatch.setattr("vmscert.facts.DATA", tables)
         facts.cache_clear()
         yield read_site(tables / "sites" / "example.csv")

@@ -298,7 +298,7 @@ def test_a_runbook_is_held_while_a_client_of_the_next_connections_does_not_trust
 
 
 def test_the_command_prints_numbered_steps_for_people_and_for_programs(capsys):
-    from vmscert.cli.main import plan
+    from vmscert.cli.change import plan
 
     plan(str(EXAMPLE), off=False, as_json=True)
     told = json.loads(capsys.readouterr().out)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmscert.changes.job import Job
-from vmscert.checks.gates import stopping_findings
 from vmscert.checks.lacks import (
     PHASES,
     missing_groups,
     missing_retirement,
     needed_roots,
+    stopping_findings,
     surplus_roots,
     unbarred,
 )
@@ -110,7 +110,7 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
     """
     roots, surplus, barred = needed_roots(state), surplus_roots(state), unbarred(state)
     on, off = by_host(turns(state.site)), by_host([switch_off(state.site)])
-    clock = next(iter(state.site.with_role("management server")), None)  # the others' clocks
+    clock = next(iter(state.site.central), None)  # the others' clocks
     every = [
         Load(
             host=host,

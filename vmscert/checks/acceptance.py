@@ -18,14 +18,15 @@ from cryptography import x509
 from vmscert.certificates.authority import is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
-from vmscert.checks.computer import accounts, serving
 from vmscert.findings import OF_THE_CLIENT, Finding
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import (
     CLOCK_SKEW,
+    UNKNOWN,
     Chain,
     Personal,
     Stores,
+    account,
     dns_names,
     names_of,
     presented,
@@ -227,6 +228,30 @@ def service(server: Host, held: Stores, group: str) -> tuple[Chain, Reasons]:
     return presented(one.certificate, held), tuple(faults)
 
 
+def serving(host: Host, stores: Stores, group: str) -> Personal | None:
+    """Return what this computer serves in a certificate group: the bound one, else the best."""
+    bound = stores.used.get(group)
+    if bound and bound != UNKNOWN:
+        return stores.find(bound)
+    mine = [held for held in stores.personal if host.names[0] in dns_names(held.certificate)]
+    return max(mine, key=lambda held: held.certificate.not_valid_before_utc, default=None)
+
+
+def accounts(host: Host, stores: Stores) -> list[str]:
+    """Return who must read the private key: the table's account, and who really runs the services.
+
+    Without an account in the table, the usual one counts only where the inventory names no other.
+    """
+    wanted = {one.casefold() for one in host.services}
+    running = [
+        one.account
+        for one in stores.services
+        if one.account and not wanted.isdisjoint((one.name.casefold(), one.display.casefold()))
+    ]
+    told = () if running and not host.account else host.accounts
+    return list({account(one): one for one in (*running, *told)}.values())
+
+
 def served(server: Host, held: Stores) -> list[Chain]:
     """Return what a computer presents in each certificate group that is switched on."""
     switched = (group for group in server.groups if group in held.bindings)
@@ -240,9 +265,9 @@ def unusable_key(server: Host, stores: Stores, held: Personal) -> Iterator[Findi
         text = f"certificate {label} on {server.name} has no private key"
         yield Finding("key-missing", server.name, text)
         return
-    for account in accounts(server, stores):
-        if not held.readable_by(account):
-            text = f"{account} can't read the private key of {label} on {server.name}"
+    for reader in accounts(server, stores):
+        if not held.readable_by(reader):
+            text = f"{reader} can't read the private key of {label} on {server.name}"
             yield Finding("key-not-readable", server.name, text)
 
 
@@ -321,21 +346,16 @@ def _placed(reasons: Reasons, server: Host, client: str, chain: Chain) -> Iterat
     """Say of which computer each finding speaks."""
     for one in reasons:
         if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
-            yield replace(_without_names(server), severity=one.severity)
+            text = (
+                f"the certificate on {server.name} has no subjectAltName: some clients still read "
+                f"the one name in its subject, none finds {', '.join(server.names[1:])}"
+            )
+            yield Finding("no-san", server.name, text, one.severity)
         elif one.where == "client":
             yield replace(one, where=client, detail=one.detail.replace("{}", client))
         else:
             place = client if one.code in OF_THE_CLIENT else server.name
             yield replace(one, where=place)
-
-
-def _without_names(server: Host) -> Finding:
-    return Finding(
-        "no-san",
-        server.name,
-        f"the certificate on {server.name} has no subjectAltName: some clients still read the one "
-        f"name in its subject, none finds {', '.join(server.names[1:])}",
-    )
 
 
 def _without_certificate(server: Host, held: Stores) -> Finding:

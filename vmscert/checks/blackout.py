@@ -14,8 +14,7 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
-from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, views
-from vmscert.checks.computer import serving
+from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, serving, views
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import Chain, Stores
@@ -114,33 +113,25 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
 
     Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
     """
-    found = list(found)
-    explained = {link for one in found for link in one.links}
-    others: dict[str, list[Connection]] = defaultdict(list)
+    told = [(f"{one.since:%Y-%m-%d %H:%M}", f"{one.cause} ends", one) for one in found]
+    explained = {link for _, _, one in told for link in one.links}
+    others: dict[str, dict[Connection, None]] = defaultdict(dict)
     for one in links:
         if one.connection not in explained:
-            others[one.reason].append(one.connection)
-    never = (Blackout(datetime.max, why, "", tuple(same)) for why, same in others.items())
+            others[one.reason][one.connection] = None
+    told += (
+        ("now", why, Blackout(datetime.max, why, "", tuple(same))) for why, same in others.items()
+    )
     return [
         {
-            "dark from": f"{one.since:%Y-%m-%d %H:%M}",
-            "because": f"{one.cause} ends",
+            "dark from": since,
+            "because": because,
             "servers": one.servers,
             "clients": one.clients,
             "links": len(one.links),
             "only assumed of": one.assumed,
         }
-        for one in found
-    ] + [
-        {
-            "dark from": "now",
-            "because": one.cause,
-            "servers": one.servers,
-            "clients": one.clients,
-            "links": len(set(one.links)),
-            "only assumed of": (),
-        }
-        for one in never
+        for since, because, one in told
     ]
 
 
@@ -182,31 +173,31 @@ def _ending(server: Host, chain: Chain, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
     Time is the same for all of its names: the first that is ever trusted tells. Between the moments
-    at which something begins or ends nothing changes.
+    at which something begins or ends nothing changes, and none is good after its own certificate.
     """
-    near = believed.towards(chain)
+    near = replace(believed.towards(chain), ahead=believed.ahead)
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
     turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
-    moments = sorted(turns | {turn - believed.ahead for turn in turns})
+    moments = sorted(turns | {turn - believed.ahead for turn in turns}, reverse=True)
+    own = lasts(chain[0])
+    late = [one for one in moments if own and one > own[1]]
     for name in server.names:
-        after = None
-        for moment in reversed(moments):
+        after = late[-1] if late else None
+        for moment in moments[len(late) :]:
             if not bad(accepted(chain, [name], believed, moment)[name]):
-                if after:
-                    return _what_ended(
-                        server, chain, replace(near, ahead=believed.ahead), name, after
-                    )
-                break
+                return _what_ended(server, chain, near, name, after) if after else None
             after = moment
     return None
 
 
 def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
-    since, early = dark_from - _SECOND, near.ahead if near.ahead > timedelta(0) else timedelta(0)
+    since, early = dark_from - _SECOND, max(near.ahead, timedelta(0))
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
-    seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
-    ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
-    last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
+    own, last = lasts(chain[0]), chain[0]
+    if not own or own[1] != since + early:  # else nothing else can have ended later
+        seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
+        ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
+        last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
     if last == chain[0]:
         return since, f"the certificate on {server.name}{by_clock}", thumbprint(last)
     kind = "CA" if Reading(last).self_signed else "intermediate CA"

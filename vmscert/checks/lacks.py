@@ -1,18 +1,30 @@
-"""What a site still lacks, read from files and inventories: host → what, for each runbook."""
+"""What a site still lacks, read from files and inventories: host → what, for each runbook.
+
+A stage holds when nothing is missing and no finding is bad whose rule stops it, as `data/rules.csv`
+says. What is issued is judged for the certificates that no computer may hold yet, what computers
+report for all the rest.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
 from vmscert.certificates.diagnosis import diagnose
+from vmscert.checks.acceptance import acceptance, bad
+from vmscert.checks.site import check_site
+from vmscert.facts import facts
+from vmscert.findings import Finding
 from vmscert.records.state import State
+from vmscert.site.order import Step, callers
 from vmscert.site.releases import pfx_encryption
-from vmscert.site.site import PFX, THIRD_PARTY, Host
+from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
-from vmscert.windows.stores import UNKNOWN, Stores
+from vmscert.windows.stores import UNKNOWN
 
 _REQUEST = "request.ps1"
 
@@ -25,8 +37,7 @@ def missing_ca(state: State) -> dict[str, str]:
 
 def missing_certificates(state: State) -> dict[str, str]:
     """Runbook 12: a certificate for every server, with the names of the table, from this CA."""
-    found = {host.name: _stale(state, host) for host in state.site.servers}
-    return {name: reason for name, reason in found.items() if reason}
+    return {host.name: why for host in state.site.servers if (why := _stale(state, host))}
 
 
 def missing_requests(state: State) -> dict[str, str]:
@@ -69,46 +80,34 @@ def missing_encryption(state: State) -> dict[str, str]:
 
 
 def missing_groups(state: State) -> dict[str, list[str]]:
-    """Return server → its certificate groups that do not use its newest certificate."""
-    found = {
-        host.name: _unbound(
-            state.inventories.get(host.name), host.groups, state.thumbprints.get(host.name, "")
-        )
-        for host in state.site.servers
-    }
-    return {name: groups for name, groups in found.items() if groups}
+    """Return server → its certificate groups that do not use its newest certificate.
 
-
-def _unbound(stores: Stores | None, groups: Iterable[str], label: str) -> list[str]:
-    """The groups that do not use this thumbprint, as far as anybody can tell.
-
-    One that does not say which certificate it uses was given it, if it says that; the wire has the
-    last word.
+    As far as anybody can tell: one that does not say which certificate it uses was given it, if it
+    says that; the wire has the last word.
     """
-    if stores is None:
-        return list(groups)
-    return [group for group in groups if not label or stores.used.get(group) != label]
+    found = {}
+    for host in state.site.servers:
+        held, label = state.inventories.get(host.name), state.thumbprints.get(host.name)
+        found[host.name] = [
+            group for group in host.groups if not held or not label or held.used.get(group) != label
+        ]
+    return {name: groups for name, groups in found.items() if groups}
 
 
 def missing_retirement(state: State) -> dict[str, str]:
     """Runbooks 17 to 19, at the end: computers that still hold or trust what was replaced."""
     found = defaultdict(list)
-    for name, labels in _left_behind(state).items():
-        found[name].append(f"still there: {', '.join(labels)}")
+    for name, labels in state.superseded.items():
+        held = state.inventories.get(name)
+        if held is None or state.thumbprints[name] not in held.bindings.values():
+            continue  # it does not use the newest one yet
+        if left := [label for label in labels if held.find(label)]:
+            found[name].append(f"still there: {', '.join(left)}")
     for name, roots in surplus_roots(state).items():
         found[name].append(f"still trusted: {', '.join(map(thumbprint, roots))}")
     for name, barred in unbarred(state).items():
         found[name].append(f"not barred: {', '.join(map(thumbprint, barred))}")
     return {name: "; ".join(what) for name, what in found.items()}
-
-
-def _left_behind(state: State) -> dict[str, list[str]]:
-    """Server → its older certificates that are still there, if it uses the newest one."""
-    stores, found = state.inventories, {}
-    for name, labels in state.superseded.items():
-        if name in stores and state.thumbprints[name] in stores[name].bindings.values():
-            found[name] = [label for label in labels if stores[name].find(label)]
-    return {name: labels for name, labels in found.items() if labels}
 
 
 def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
@@ -117,23 +116,23 @@ def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     A certificate is barred where its server is called, a CA everywhere; nowhere as long as it or
     something that it issued is in use or needed there, nor where only PEM files say who is trusted.
     """
-    barred, stores, needed = state.barred, state.inventories, needed_roots(state)
-    callers = defaultdict(set)
+    stores, needed = state.inventories, needed_roots(state)
+    met = defaultdict(set)
     for connection in state.site.connections:
-        callers[connection.server] |= {connection.client, connection.server}
+        met[connection.server] |= {connection.client, connection.server}
     used = {label for held in stores.values() for label in held.bindings.values()}
-    found = {}
     only_pem = {host.name for host in state.site if host.only_pem}
-    for name, held in stores.items():
-        mine = (
+    found = {
+        name: tuple(
             one
-            for one, server in (() if name in only_pem else barred)
-            if (not server or name in callers[server])
+            for one, server in (() if name in only_pem else state.barred)
+            if (not server or name in met[server])
             and one not in held.disallowed
             and one not in needed.get(name, ())
             and thumbprint(one) not in used
         )
-        found[name] = tuple(mine)
+        for name, held in stores.items()
+    }
     return {name: what for name, what in found.items() if what}
 
 
@@ -174,35 +173,25 @@ def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
 
 def _roots_of_servers(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """Server → the roots of its newest certificate, of what it serves, and of what comes next."""
-    above, served = state.issuers, _served_roots(state)
     signing = (state.signing_ca, state.next_ca)
     found = {}
     for host in state.site.servers:
-        newest = above[host.name][-1:] if host.name in above else ()
+        newest = state.issuers.get(host.name, ())[-1:]
         ours = () if host.enrolment == THIRD_PARTY else signing
-        every = (*newest, *ours, *served.get(host.name, ()))
+        held = state.inventories.get(host.name)
+        used = map(held.find, {*held.bindings.values()} - {UNKNOWN}) if held else ()
+        served = (state.issuer_of(one.certificate) for one in used if one)
+        every = (*newest, *ours, *served)
         found[host.name] = tuple(dict.fromkeys(one for one in every if one is not None))
-    return found
-
-
-def _served_roots(state: State) -> dict[str, list[x509.Certificate]]:
-    """Server → the CAs of this site above the certificates that its inventory says it uses."""
-    found = {}
-    for name, stores in state.inventories.items():
-        used = (stores.find(label) for label in set(stores.bindings.values()) - {UNKNOWN})
-        issuers = [state.issuer_of(held.certificate) for held in used if held]
-        found[name] = [one for one in issuers if one is not None]
     return found
 
 
 def surplus_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the CAs that were replaced, which it still trusts and needs no more."""
-    needed, stores = needed_roots(state), state.inventories
-    former = state.former_cas
     found = {
-        name: tuple(one for one in former if one in stores[name].root and one not in roots)
-        for name, roots in needed.items()
-        if name in stores
+        name: tuple(one for one in state.former_cas if one in held.root and one not in roots)
+        for name, roots in needed_roots(state).items()
+        if (held := state.inventories.get(name))
     }
     return {name: roots for name, roots in found.items() if roots}
 
@@ -212,7 +201,12 @@ def _stale(state: State, host: Host) -> str:
     certificate = state.current.get(host.name)
     if certificate is None:
         return "no certificate yet"
-    if not _carries_its_names(host, certificate, state):
+    if host.enrolment == THIRD_PARTY:  # another CA may add some names of its own
+        asked = (diagnose([certificate], name, [], state.at) for name in host.issued_names)
+        named = not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
+    else:
+        named = set(subject_names(certificate)) == set(host.issued_names)
+    if not named:
         return "its names in the table have changed"
     if certificate.not_valid_after_utc <= state.at:
         return f"its certificate ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -222,14 +216,6 @@ def _stale(state: State, host: Host) -> str:
     if host.enrolment != THIRD_PARTY and not ours:
         return "its certificate is of another CA"
     return _wrong_pfx(state, host)
-
-
-def _carries_its_names(host: Host, certificate: x509.Certificate, state: State) -> bool:
-    """Whether a certificate is for the names of the table; another CA may add some of its own."""
-    if host.enrolment != THIRD_PARTY:
-        return set(subject_names(certificate)) == set(host.issued_names)
-    asked = (diagnose([certificate], name, [], state.at) for name in host.issued_names)
-    return not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
 
 
 def _wrong_pfx(state: State, host: Host) -> str:
@@ -251,11 +237,7 @@ def unanswered(state: State) -> dict[str, str]:
 
     For a renewal too, while the certificate before is still good.
     """
-    found = {
-        name: reason
-        for name, reason in missing_certificates(state).items()
-        if state.site[name].enrolment != PFX
-    }
+    found = missing_certificates(state)
     for entry in state.entries:
         if entry.action == "hand over" and entry.command == _REQUEST:
             found.setdefault(entry.host, "a new certificate: its request is under way")
@@ -299,3 +281,90 @@ MISSING: dict[str, Callable[[State], dict[str, str]]] = {
     "14": missing_imports,
     "15": missing_encryption,
 }
+
+
+def lacks(state: State, stage: str) -> dict[str, str]:
+    """Return computer → why it keeps a stage from holding: what is wrong or missing there."""
+    return MISSING[stage](state) | {
+        name: "; ".join(dict.fromkeys(one.detail for one in found))
+        for name, found in stopping_findings(state, stage).items()
+    }
+
+
+def stopping_findings(state: State, stage: str) -> dict[str, list[Finding]]:
+    """Return computer → the findings that keep a stage from holding, as its folder tells."""
+    issued = issued_findings(state.site, state.current, state.issuers, state.at)
+    return stopping(state.site, stage, reported_findings(state), issued)
+
+
+@lru_cache(maxsize=4)  # every stage asks for the same
+def reported_findings(state: State) -> list[Finding]:
+    """Return all that is wrong with a site as far as its computers have reported."""
+    return check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
+
+
+def issued_findings(
+    site: Site,
+    current: Mapping[str, x509.Certificate],
+    issuers: Mapping[str, Sequence[x509.Certificate]],
+    at: datetime,
+) -> list[Finding]:
+    """Return what a client that trusts its root would find wrong with each newest certificate.
+
+    `current` is server → certificate, `issuers` server → the CAs above it, root last. Every name of
+    the table is asked for.
+    """
+    return list(
+        dict.fromkeys(
+            Finding(one.code, host.name, one.detail, one.severity, one.refused_by)
+            for host in site.servers
+            if host.name in current
+            for *between, root in [issuers[host.name]]
+            for name in host.issued_names
+            for one in diagnose([current[host.name], *between], name, [root], at).findings
+        )
+    )
+
+
+def stopping(
+    site: Site, stage: str, reported: Iterable[Finding], issued: Iterable[Finding] = ()
+) -> dict[str, list[Finding]]:
+    """Return computer → the bad findings about it that keep a stage from holding.
+
+    `reported` are the findings of `check_site`, `issued` those of `issued_findings`: the stage that
+    issues is stopped by certificates that it issued, not by older ones that are still in use.
+    """
+    (row,) = (row for row in facts("change/runbooks") if row["runbook"] == stage)
+    found = list(reported)
+    if row["judges"] == "issued":
+        found = [*issued, *(one for one in found if one.rule.about == "computer")]
+    told: dict[str, list[Finding]] = defaultdict(list)
+    for one in bad(found):
+        kind = "servers" if one.where in site and site[one.where].certified else "clients"
+        if stage in one.rule.stages.split("|") and row["computers"] in ("", kind):
+            told[one.where].append(one)
+    return dict(told)
+
+
+def lost_callers(state: State, step: Step) -> dict[str, str]:
+    """Return computer → why it would go dark with a step, or why nobody can tell that it would not.
+
+    The server is judged as it will be: with its newest certificate in the groups of the step.
+    """
+    server, newest = state.site[step.host], state.current.get(step.host)
+    held = state.inventories.get(step.host)
+    lost = {name: f"it lacks {what}" for name, what in lacking_roots(state).items()}
+    if held is None or newest is None:
+        return lost
+    then = held.bound(newest, step.groups)
+    for name in callers(state.site, step):
+        if client := state.inventories.get(name):
+            reasons = [
+                reason.detail
+                for group in step.groups
+                for found in acceptance(server, then, group, client, state.at).values()
+                for reason in bad(found)
+            ]
+            if reasons:
+                lost[name] = "; ".join(dict.fromkeys(reasons))
+    return lost

@@ -6,30 +6,38 @@ comes from their inventory files, real or simulated; the answer is a list of fin
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.certificates.authority import SERVER, is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import ends_soon
 from vmscert.certificates.keys import is_teaching
 from vmscert.certificates.reading import Reading
-from vmscert.checks.acceptance import offers, refusals, service
-from vmscert.checks.computer import check_computer, check_roots, serving, superseded
+from vmscert.checks.acceptance import offers, refusals, service, serving
 from vmscert.checks.expiry import kind_of, lasts
 from vmscert.findings import Finding
-from vmscert.site.site import Host, Site
-from vmscert.windows.stores import Chain, Stores
+from vmscert.site.releases import pfx_encryption
+from vmscert.site.site import Host, Site, central_role, meets_phones
+from vmscert.windows.stores import (
+    CLOCK_SKEW,
+    UNKNOWN,
+    Chain,
+    Stores,
+    dns_names,
+    leads_through,
+    names_of,
+)
 
-PHONES = "mobile streaming media"  # the certificate group that phones meet
 PHONES_LIMIT = timedelta(days=825)  # Apple's limit for TLS servers, support page 103769
 # Every server certificate that a shorter root signs after its first renewal is cut short by it, so
 # that root must be replaced on every computer more often than one certificate on one server.
 _SHORTEST_ROOT = timedelta(days=2 * SERVER.days)
-AT_ONCE = frozenset({"ca-ends-first", "too-long-for-phones", "short-lived-root"})
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _STRONG_CA = 3072  # bits; a root lives ten years, NIST SP 800-57 asks for 128-bit strength
 
 
@@ -50,7 +58,13 @@ def check_site(
         for host in site.clients
         if host.name not in stores
     ]
-    taught = [finding for one in stores.values() for finding in _teaching_roots(one)]
+    taught = [
+        Finding("teaching-key", one.host, f"{one.host} trusts a CA for lessons, {label}: remove it")
+        for one in stores.values()
+        for root in one.trusted
+        if is_teaching(Reading(root).key)
+        for label in [thumbprint(root)]
+    ]
     found = [*silent, *taught]
     for host in reported:
         held = stores[host.name]
@@ -77,40 +91,142 @@ def check_host(host: Host, stores: Stores, at: datetime) -> list[Finding]:
         for group in host.groups
         if group in stores.unread
     ]
-    findings += _moved_web_site(host, stores)
+    port = stores.web_ports.get("WebSiteSecurePort", "")
+    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
+        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
+        findings.append(Finding("not-reachable", host.name, text))
+    odd = [name for name in host.names if "_" in name]
     for group in host.groups:
         findings += service(host, stores, group)[1]
         if held := serving(host, stores, group):
             findings += superseded(host, stores, held.certificate)
-            findings += _outlook(host, held.certificate, group, at)
+            findings += ends_soon(host.name, held.certificate.not_valid_after_utc, at)
+            if meets_phones(group):
+                findings += _too_long(host, held.certificate)
+            if odd:
+                text = f"{', '.join(odd)} contains an underscore, which some TLS clients refuse"
+                findings.append(Finding("name-not-portable", host.name, text))
             cas = (*stores.intermediate, *stores.trusted)
             findings += _outlives(host.name, held.certificate, cas)
     return list(dict.fromkeys(findings))
 
 
-def _moved_web_site(host: Host, stores: Stores) -> Iterator[Finding]:
-    """Tell of a web site whose port somebody changed: nothing here looks there."""
-    port = stores.web_ports.get("WebSiteSecurePort", "")
-    if host.ports and port and port not in {str(number) for number, _ in host.ports}:
-        text = f"the web site of {host.name} is set to port {port}, where no client was judged"
-        yield Finding("not-reachable", host.name, text)
+def check_computer(
+    site: Site, host: Host, stores: Stores, encryption: str = ""
+) -> Iterator[Finding]:
+    """Yield what is wrong with a computer, whatever its certificates are.
+
+    `encryption` is that of the PFX that was issued for it: "AES-256" or "3DES".
+    """
+    off = stores.clock_offset or 0
+    if abs(off) > CLOCK_SKEW:
+        side, source = "ahead of" if off > 0 else "behind", stores.clock_source or "its source"
+        text = f"the clock of {host.name} is {abs(off) / 60:.0f} minutes {side} {source}"
+        yield Finding("clock-off", host.name, text)
+    for side in ("Client", "Server") if host.ports else ("Client",):
+        if stores.tls.get(f"TLS 1.2 {side}") == "off":
+            text = f"TLS 1.2 is switched off in the registry of {host.name}, side {side.lower()}"
+            yield Finding("tls-too-old", host.name, text)
+    with suppress(ValueError):  # a release that nobody knows: nothing is assumed of it
+        if encryption == "AES-256" and pfx_encryption(stores.windows) == "3DES":
+            text = f"{host.name} runs {stores.windows}; its PFX was written with {encryption}"
+            yield Finding("pfx-too-new-for-windows", host.name, text)
+    if host.ports:  # others may belong to another site, with a management server of its own
+        yield from _registered(site, host, stores)
+
+
+def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
+    """Yield what is odd in the stores of a computer that meets these chains of certificates."""
+    for one in stores.disallowed:
+        if any(leads_through(chain, one) for chain in chains):
+            server = any(one == chain[0] for chain in chains)
+            what = "the certificate of a server" if server else "the CA certificate"
+            text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
+            yield Finding("disallowed", host.name, text)
+    issuers = {names_of(chain[-1])[1] for chain in chains} - {None}
+    places = {
+        "LocalMachine\\Root": stores.root,
+        "LocalMachine\\AuthRoot": stores.third_party_root,
+        "CurrentUser\\Root": stores.user_root,
+    }
+    for one in dict.fromkeys(stores.trusted):
+        held = [place for place, roots in places.items() if one in roots]
+        if len(held) > 1 and names_of(one)[0] in issuers:
+            text = f"the CA certificate {thumbprint(one)} lies in {' and '.join(held)}"
+            yield Finding("root-twice", host.name, f"{text} on {host.name}")
+    for name in issuers:
+        same = [Reading(one) for one in stores.trusted if names_of(one)[0] == name]
+        if len({one.spki for one in same}) > 1:
+            text = f"{host.name} trusts CAs with different keys that are all called {same[0].label}"
+            yield Finding("root-twice", host.name, text)
+
+
+def superseded(host: Host, stores: Stores, current: x509.Certificate) -> Iterator[Finding]:
+    """Yield a finding for each certificate that `current` replaced and that nothing uses."""
+    used = {*stores.bindings.values(), *stores.https.values()}
+    for one in (held.certificate for held in stores.personal):
+        label = thumbprint(one)
+        same = host.names[0] in dns_names(one) and names_of(one)[1] == names_of(current)[1]
+        older = one.not_valid_before_utc < current.not_valid_before_utc
+        if same and older and not used & {label, UNKNOWN}:
+            text = f"{host.name} still holds {label}, which {thumbprint(current)} replaced"
+            yield Finding("superseded-left", host.name, text)
+
+
+def _registered(site: Site, host: Host, stores: Stores) -> Iterator[Finding]:
+    """Look whether every component calls a management server by one of its names."""
+    managers = site.central
+    known = {name.lower() for one in managers for name in one.names}
+    for component, address in stores.registered.items():
+        name = _host_of(address)
+        at_home = host in managers and name in _LOOPBACK and not address.startswith("https")
+        if known and name and name not in known and not at_home:
+            text = f"the {component} on {host.name} calls the {central_role()} {name!r}, which "
+            yield Finding("name-mismatch", host.name, text + "is none of its names in the table")
+
+
+def _host_of(address: str) -> str:
+    """The host in a URI, or in a host name with or without a port; empty where there is none."""
+    try:
+        return urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
     """Return the findings about a CA certificate by itself, before anybody trusts it."""
-    return list(_ca_findings(certificate, at))
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    read, told = Reading(certificate), []
+    if not read.is_ca:
+        told.append(("issuer-not-ca", "the certificate does not say that it is a CA"))
+    if at < start:
+        told.append(("not-yet-valid", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC"))
+    if at > end:
+        told.append(("expired", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC"))
+    elif end - at < timedelta(days=365):
+        text = f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it"
+        told.append(("expires-soon", text))
+    found = [Finding(code, "root", text) for code, text in told]
+    found += _short_lived(certificate)
+    if is_teaching(read.key):
+        text = "its modulus spells that it is a key for lessons"
+        found.append(Finding("teaching-key", "root", text))
+    if isinstance(read.key, RSAPublicKey) and read.key.key_size < _STRONG_CA:
+        text = f"the CA's key has {read.key.key_size} bits; {_STRONG_CA} last ten years"
+        found.append(Finding("weak-key", "root", text))
+    return found
 
 
 def told_at_once(
     certificate: x509.Certificate, cas: Iterable[x509.Certificate], host: Host | None = None
 ) -> list[Finding]:
-    """Return what will hurt on a day that can be told today: findings with codes of AT_ONCE.
+    """Return what will hurt on a day that can be told today.
 
     `cas` are the CAs at hand, `host` the server that presents the certificate, where it is known.
     """
     found = [*_short_lived(certificate)]
     found += _outlives(host.name if host else "leaf", certificate, cas)
-    if host and PHONES in host.groups:
+    if host and host.meets_phones:
         found += _too_long(host, certificate)
     return found
 
@@ -140,31 +256,6 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
             met[link.client][chain] = None
     for name in odd:  # as far as it concerns what this computer meets itself
         yield from check_roots(reported[name], stores[name], met[name])
-
-
-def _teaching_roots(stores: Stores) -> Iterator[Finding]:
-    for root in stores.trusted:
-        if is_teaching(_public_key(root)):
-            yield Finding(
-                "teaching-key",
-                stores.host,
-                f"{stores.host} trusts a CA for lessons, {thumbprint(root)}: remove it",
-            )
-
-
-def _outlook(
-    host: Host, certificate: x509.Certificate, group: str, at: datetime
-) -> Iterator[Finding]:
-    yield from ends_soon(host.name, certificate.not_valid_after_utc, at)
-    if group == PHONES:
-        yield from _too_long(host, certificate)
-    odd = [name for name in host.names if "_" in name]
-    if odd:
-        yield Finding(
-            "name-not-portable",
-            host.name,
-            f"{', '.join(odd)} contains an underscore, which some TLS clients refuse",
-        )
 
 
 def _too_long(host: Host, certificate: x509.Certificate) -> Iterator[Finding]:
@@ -197,41 +288,3 @@ def _short_lived(certificate: x509.Certificate) -> Iterator[Finding]:
         if life < _SHORTEST_ROOT:
             text = f"the root {read.label} is valid for {life.days} days, until {span[1]:%Y-%m-%d}"
             yield Finding("short-lived-root", "root", text)
-
-
-def _ca_findings(certificate: x509.Certificate, at: datetime) -> Iterator[Finding]:
-    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if not _is_ca(certificate):
-        yield Finding("issuer-not-ca", "root", "the certificate does not say that it is a CA")
-    if at < start:
-        yield Finding("not-yet-valid", "root", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC")
-    if at > end:
-        yield Finding("expired", "root", f"the CA ended on {end:%Y-%m-%d %H:%M} UTC")
-    elif end - at < timedelta(days=365):
-        yield Finding(
-            "expires-soon",
-            "root",
-            f"the CA ends on {end:%Y-%m-%d}, and every server certificate with it",
-        )
-    yield from _short_lived(certificate)
-    key = _public_key(certificate)
-    if is_teaching(key):
-        yield Finding("teaching-key", "root", "its modulus spells that it is a key for lessons")
-    if isinstance(key, RSAPublicKey) and key.key_size < _STRONG_CA:
-        yield Finding(
-            "weak-key", "root", f"the CA's key has {key.key_size} bits; {_STRONG_CA} last ten years"
-        )
-
-
-def _public_key(certificate: x509.Certificate) -> object:
-    try:
-        return certificate.public_key()
-    except (UnsupportedAlgorithm, ValueError):  # an odd key, which is no RSA key of ours
-        return None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False

@@ -2,5 +2,6 @@
 
 It computes nothing: arguments go to the folders below, answers are printed. Exit code 0 means that
 all was judged and nothing is wrong.
-`main` has the commands, `printing` what they print.
+Open `main` first: it lists the commands. `change`, `trouble` and `due` hold them, `options` is what
+several take, `printing` what people see.
 """

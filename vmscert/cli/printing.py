@@ -1,6 +1,6 @@
 """What the command prints for people: tables, colours, findings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vmscert.agenda.gather import Agenda
     from vmscert.changes.errands import Standing
     from vmscert.checks.documents import Document
-    from vmscert.checks.expiry import Due
     from vmscert.findings import Check
     from vmscert.network.survey import Survey
 
@@ -25,18 +24,28 @@ err = Console(stderr=True)
 
 _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
 _LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
-_MOST_ROWS = 100  # connections shown in a terminal; all of them are in verification.csv
+_MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
             "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
             "unknown": "magenta"}  # fmt: skip
 
 
+def say(*lines: str) -> None:
+    """Print lines that may hold anything, each whole."""
+    for line in lines:
+        out.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def warn(*lines: str) -> None:
+    """Print what is wrong, in red, where errors go."""
+    for line in lines:
+        err.print(line, style="red", soft_wrap=True, markup=False)
+
+
 def show_plan(rows: list[dict[str, object]]) -> None:
     """Show the steps of a plan: what fits in a table, then what does not."""
-    table = Table(*_SHORT, box=SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(escape(_cell(row[heading])) for heading in _SHORT))
-    out.print(table)
+    cells = ([escape(_cell(row[heading])) for heading in _SHORT] for row in rows)
+    _show_table(_SHORT, cells, wrapped=_SHORT)
     lines = []
     for row in rows:
         lines.append(f"[b]Step {row['step']}[/b]")
@@ -52,22 +61,19 @@ def show_verification(rows: list[dict], folder: Path) -> None:
         by_connection.setdefault(key, []).append(row)
     # What needs a person stands first.
     shown = sorted(by_connection.items(), key=lambda item: item[0][3] == "verified")
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("connection", "name used", "TLS", "certificate", "verdict"):
-        table.add_column(heading, no_wrap=True)
-    for (client, server, port, verdict), same in shown[:_MOST_ROWS]:
-        more = f" +{len(same) - 1}" if len(same) > 1 else ""
-        colour = "green" if verdict == "verified" else "red"
-        table.add_row(
+    cells = [
+        (
             f"{client} → {server}:{port}",
-            min((row["name"] for row in same), key=len) + more,
+            min((row["name"] for row in same), key=len)
+            + (f" +{len(same) - 1}" if len(same) > 1 else ""),
             same[0]["tls"].removeprefix("TLSv"),
             same[0]["thumbprint"][:8],
-            f"[{colour}]{verdict}[/{colour}]",
+            _verdict(verdict == "verified", verdict),
         )
-    out.print(table)
-    if len(shown) > _MOST_ROWS:
-        out.print(f"… and {len(shown) - _MOST_ROWS} more connections in verification.csv")
+        for (client, server, port, verdict), same in shown
+    ]
+    headings = ("connection", "name used", "TLS", "certificate", "verdict")
+    _show_table(headings, cells, more=" connections in verification.csv")
     good = sum(row["verdict"] == "verified" for row in rows)
     out.print(f"{good} of {len(rows)} TLS connections verified.", style="bold")
     out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
@@ -75,12 +81,9 @@ def show_verification(rows: list[dict], folder: Path) -> None:
 
 def show_board(standings: "Iterable[Standing]") -> None:
     """Show where each computer stands."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("computer", "who", "state", "lacks", "next"):
-        table.add_column(heading, no_wrap=heading in ("computer", "state"))
-    for one in standings:
-        table.add_row(*map(escape, (one.computer, one.who, one.state, one.lacks, one.next)))
-    out.print(table)
+    cells = (map(escape, (s.computer, s.who, s.state, s.lacks, s.next)) for s in standings)
+    headings = ("computer", "who", "state", "lacks", "next")
+    _show_table(headings, cells, wrapped=("who", "lacks", "next"))
 
 
 def show_checks(checks: "Iterable[Check]") -> None:
@@ -88,58 +91,40 @@ def show_checks(checks: "Iterable[Check]") -> None:
     for check in checks:
         out.print(f"{'[green]✔[/]' if check.ok else '[red]✘[/]'} {escape(check.what)}")
         if check.todo:
-            out.print(f"    {check.todo}", soft_wrap=True, markup=False)
+            say(f"    {check.todo}")
 
 
 def show_due(agenda: "Agenda") -> None:
     """Show what ends when, what is told at once, and what goes dark if nobody acts."""
-    from vmscert.agenda.channels import findings_lines
-
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("certificate", "ends", "days left", "renew on", "status", "owner"):
-        table.add_column(heading, no_wrap=True)
-    live = [row for row in agenda.rows if row.status != "replaced"]
-    for row in live[:_MOST_ROWS]:
-        table.add_row(*_due_cells(row))
-    for one in agenda.unknown[:_MOST_ROWS]:
-        table.add_row(escape(one.label), "", "", "", _coloured(one.status), "")
-    out.print(table)
-    if len(live) > _MOST_ROWS:
-        out.print(f"… and {len(live) - _MOST_ROWS} more: --csv FILE writes all of them")
-    _show_lines("Unknown", [f"{one.where}: {one.why}" for one in agenda.unknown])
-    _show_lines("Told at once", findings_lines(agenda))
-    _show_dark(agenda)
-
-
-def _due_cells(row: "Due") -> tuple[str, ...]:
-    return (
-        escape(row.label),
-        f"{row.not_after:%Y-%m-%d}",
-        f"{row.days_left} ({row.share_left:.0%})",
-        f"{row.renew_on:%Y-%m-%d}",
-        _coloured(row.status),
-        escape(row.owner),
-    )
-
-
-def _coloured(status: str) -> str:
-    return f"[{_COLOURS[status]}]{status}[/{_COLOURS[status]}]"
-
-
-def _show_dark(agenda: "Agenda") -> None:
-    from vmscert.agenda.channels import dark_lines
+    from vmscert.agenda.channels import dark_lines, findings_lines
     from vmscert.checks.blackout import dark
 
+    rows = [
+        (
+            escape(row.label),
+            f"{row.not_after:%Y-%m-%d}",
+            f"{row.days_left} ({row.share_left:.0%})",
+            f"{row.renew_on:%Y-%m-%d}",
+            _coloured(row.status),
+            escape(row.owner),
+        )
+        for row in agenda.rows
+        if row.status != "replaced"
+    ]
+    unread = [(escape(u.label), "", "", "", _coloured(u.status), "") for u in agenda.unknown]
+    headings = ("certificate", "ends", "days left", "renew on", "status", "owner")
+    _show_table(headings, rows, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
     lines, now = dark_lines(agenda), len(dark(agenda.blackouts, agenda.at))
-    _show_lines(f"Dark on {agenda.at:%Y-%m-%d}", lines[:now])
-    _show_lines("Goes dark if nobody acts", lines[now:])
-
-
-def _show_lines(heading: str, lines: Sequence[str]) -> None:
-    if lines:
-        out.print(f"[b]{heading}[/b]")
-    for line in lines[:_MOST_ROWS]:
-        out.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
+    parts = {
+        "Unknown": [f"{one.where}: {one.why}" for one in agenda.unknown],
+        "Told at once": findings_lines(agenda),
+        f"Dark on {agenda.at:%Y-%m-%d}": lines[:now],
+        "Goes dark if nobody acts": lines[now:],
+    }
+    for heading, told in parts.items():
+        if told:
+            out.print(f"[b]{heading}[/b]")
+            say(*(f"  {line}" for line in told[:_MOST_ROWS]))
 
 
 def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool = False) -> None:
@@ -148,7 +133,7 @@ def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool
     for finding in findings:
         colour = _COLOURS[finding.severity]
         out.print(f"  [{colour}]{finding.severity} {finding.code}[/{colour}]", end=" ")
-        out.print(f"{finding.where}: {finding.detail}", soft_wrap=True, markup=False)
+        say(f"{finding.where}: {finding.detail}")
         out.print(f"    → {finding.rule.remedy_text} ({finding.rule.remedy})", soft_wrap=True)
     if not findings and not more:
         out.print("  [green]nothing found[/green]")
@@ -156,26 +141,23 @@ def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool
 
 def show_survey(found: "Survey") -> None:
     """Show the servers of a survey, what to do first, and keys that several share."""
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("server", "name used", "ends", "findings"):
-        table.add_column(heading, no_wrap=heading != "findings")
-    for row in found.rows()[:_MOST_ROWS]:
-        colour = "green" if row["verdict"] == "verified" else "red"
-        table.add_row(
+    cells = [
+        (
             escape(spelled((row["address"], row["port"]))),
             escape(row["name"]),
             f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else "",
-            f"[{colour}]{row['findings'] or row['verdict']}[/{colour}]",
+            _verdict(row["verdict"] == "verified", row["findings"] or row["verdict"]),
         )
-    out.print(table)
-    if len(found.seen) > _MOST_ROWS:
-        out.print(f"… and {len(found.seen) - _MOST_ROWS} more: --csv FILE writes all of them")
+        for row in found.rows()
+    ]
+    headings = ("server", "name used", "ends", "findings")
+    _show_table(headings, cells, wrapped=("findings",), more=": --csv FILE writes all of them")
     for row in found.remedies():
         many = f"{row['endpoints']} endpoint{'s' if row['endpoints'] > 1 else ''}"
         out.print(f"[{_COLOURS[row['severity']]}]{row['finding']}[/]: {many} →", end=" ")
-        out.print(f"{row['what to do']} ({row['notebook']})", soft_wrap=True, markup=False)
+        say(f"{row['what to do']} ({row['notebook']})")
     for hosts in found.same_key.values():
-        out.print(f"One private key is used by {', '.join(hosts)}", soft_wrap=True, markup=False)
+        say(f"One private key is used by {', '.join(hosts)}")
     good = sum(one.trusted for one in found.seen)
     ended = ", interrupted" if found.interrupted else ""
     out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
@@ -188,19 +170,42 @@ def show_document(
     from vmscert.certificates.words import anatomy
 
     show_findings(path, document.about, findings, bool(document.problems))
-    for problem in document.problems:
-        err.print(problem, style="red", soft_wrap=True, markup=False)
-    for question in document.questions:
-        out.print(f"  ask: {question}", soft_wrap=True, markup=False, highlight=False)
-    for other in document.outside:
-        out.print(f"  not made here: {other}", soft_wrap=True, markup=False, highlight=False)
-    for key in document.keys:
-        out.print(f"  holds: {key}", soft_wrap=True, markup=False)
+    warn(*document.problems)
+    say(
+        *(f"  ask: {question}" for question in document.questions),
+        *(f"  not made here: {other}" for other in document.outside),
+        *(f"  holds: {key}" for key in document.keys),
+    )
     for certificate in document.certificates[: None if everything else 1]:
         shown = anatomy(certificate)
         rows = shown.fields if everything else shown.rows
-        for label, text in rows:
-            out.print(f"    {label:<22} {text}", soft_wrap=True, markup=False, highlight=False)
+        say(*(f"    {label:<22} {text}" for label, text in rows))
+
+
+def _show_table(
+    headings: Sequence[str],
+    rows: Iterable[Iterable[str]],
+    last: Iterable[Iterable[str]] = (),
+    wrapped: Collection[str] = (),
+    more: str = "",
+) -> None:
+    """Print a table; with `more`, the first rows only, and where the others are."""
+    table, rows = Table(box=SIMPLE_HEAD), list(rows)
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading not in wrapped)
+    for cells in (*rows[: _MOST_ROWS if more else None], *last):
+        table.add_row(*cells)
+    out.print(table)
+    if more and len(rows) > _MOST_ROWS:
+        out.print(f"… and {len(rows) - _MOST_ROWS} more{more}")
+
+
+def _verdict(good: bool, text: str) -> str:
+    return f"[green]{text}[/]" if good else f"[red]{text}[/]"
+
+
+def _coloured(status: str) -> str:
+    return f"[{_COLOURS[status]}]{status}[/]"
 
 
 def _cell(value: object) -> str:

@@ -68,7 +68,7 @@ class Lab:
     def server(self) -> Host:
         """The server that faults happen to: the first recording server, else the first server."""
         servers = self.site.servers
-        return next((host for host in servers if "recording server" in host.roles), servers[0])
+        return next((host for host in servers if host.records), servers[0])
 
     @property
     def client(self) -> Host:
@@ -216,7 +216,7 @@ def self_signed(lab: Lab) -> Lab:
 @fault
 def too_long_for_phones(lab: Lab) -> Lab:
     """The mobile server's certificate is valid for three years."""
-    mobile = next(host for host in lab.site.servers if "mobile server" in host.roles)
+    mobile = next(host for host in lab.site.servers if host.meets_phones)
     long = replace(SERVER, days=1096)
     return lab.serving(mobile, lab.authority.issue(*mobile.issued_names, at=lab.at, profile=long))
 

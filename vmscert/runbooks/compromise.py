@@ -11,8 +11,7 @@ from datetime import datetime
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by
-from vmscert.checks.acceptance import DarkLink, dark_links, served
-from vmscert.checks.computer import accounts
+from vmscert.checks.acceptance import DarkLink, accounts, dark_links, served
 from vmscert.facts import doubt, facts, sureness
 from vmscert.runbooks.overlap import stand_ins
 from vmscert.site.order import turns

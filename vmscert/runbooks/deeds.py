@@ -28,7 +28,7 @@ from vmscert.changes.rehearsal import served_by
 from vmscert.checks.expiry import Due, due
 from vmscert.checks.lacks import missing_ca, missing_certificates
 from vmscert.checks.live import Verification, verify_connections, verify_simulated
-from vmscert.checks.site import PHONES, PHONES_LIMIT
+from vmscert.checks.site import PHONES_LIMIT
 from vmscert.names import iso
 from vmscert.records.state import State
 from vmscert.site.releases import pfx_encryption
@@ -173,7 +173,7 @@ def _as_before(state: State, name: str, days: int) -> Profile:
     life = (old.not_valid_after_utc - old.not_valid_before_utc).days
     above = state.issuers[name]
     capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
-    if PHONES in state.site[name].groups:
+    if state.site[name].meets_phones:
         life = min(life, PHONES_LIMIT.days)
     size = getattr(old.public_key(), "key_size", 0)
     bits = next((bits for bits in SERVER_KEY_BITS if bits >= size), SERVER.key_bits)

@@ -12,8 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from vmscert.certificates.authority import thumbprint
 from vmscert.changes.job import Job
 from vmscert.checks.expiry import PLAN, Due
-from vmscert.checks.gates import issued_findings, lost_callers, reported_findings
-from vmscert.checks.lacks import missing_certificates, missing_groups
+from vmscert.checks.lacks import (
+    issued_findings,
+    lost_callers,
+    missing_certificates,
+    missing_groups,
+    reported_findings,
+)
 from vmscert.checks.live import Verification
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding

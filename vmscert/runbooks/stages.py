@@ -9,8 +9,7 @@ from vmscert.changes.change import under_way
 from vmscert.changes.errands import hand_over
 from vmscert.changes.job import EXAMPLE, Job, folder_of
 from vmscert.changes.rehearsal import walk
-from vmscert.checks.gates import lacks
-from vmscert.checks.lacks import MISSING
+from vmscert.checks.lacks import MISSING, lacks
 from vmscert.findings import Check
 from vmscert.records.folder import Records
 from vmscert.records.state import State

@@ -68,6 +68,21 @@ class Host:
         return tuple(sorted(pair for pair in served if pair[1] not in self.left_off))
 
     @property
+    def records(self) -> bool:
+        """Whether cameras are recorded here day by day."""
+        return any(role in self.roles for role in _roles_that("records"))
+
+    @property
+    def perhaps_in_dmz(self) -> bool:
+        """Whether computers of its kind often stand outside the domain."""
+        return any(role in self.roles for role in _roles_that("dmz"))
+
+    @property
+    def meets_phones(self) -> bool:
+        """Whether phones call one of its certificate groups."""
+        return any(map(meets_phones, self.groups))
+
+    @property
     def pem_files(self) -> dict[str, str]:
         """Name of each PEM file that its roles want → "roots", "certificate" or "key"."""
         rows = (row for row in facts("xprotect/pem-files") if row["role"] in self.roles)
@@ -268,6 +283,11 @@ class Site:
             if row["client"] == role and row["plain_port"] in ("", row["port"])
         ]
 
+    @property
+    def central(self) -> list[Host]:
+        """The computers where all others register and log in, and whose clock is the reference."""
+        return self.with_role(central_role())
+
     def with_role(self, role: str) -> list[Host]:
         """Return the computers that have a role."""
         return self._by_role[role]
@@ -284,6 +304,22 @@ class Site:
             for role in host.roles:
                 index[role].append(host)
         return index
+
+
+def _roles_that(column: str) -> list[str]:
+    """The roles for which a column of the components says yes."""
+    return [row["role"] for row in facts("xprotect/components") if row[column] == "yes"]
+
+
+def central_role() -> str:
+    """Return the role with which all others register: every site has it."""
+    return _roles_that("central")[0]
+
+
+def meets_phones(group: str) -> bool:
+    """Return whether phones call the ports of this certificate group."""
+    rows = facts("xprotect/certificate-groups")
+    return any(row["phones"] == "yes" for row in rows if row["group"] == group)
 
 
 def named(names: Sequence[str], most: int = 8) -> str:

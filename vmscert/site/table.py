@@ -15,7 +15,7 @@ from pathlib import Path
 from vmscert.facts import HOME, facts
 from vmscert.names import is_address, parse_name
 from vmscert.site.releases import release
-from vmscert.site.site import ENROLMENTS, PFX, Host, Site
+from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role
 
 COLUMNS = (
     "name", "domain", "aliases", "cluster", "addresses", "roles", "account", "enrolment", "windows",
@@ -192,13 +192,15 @@ class _Reader:
 
     def name(self, line: int, text: str, roles: list[str]) -> str:
         if is_address(text):
-            said = f"{text} is an IP address where a host name belongs: move it to 'addresses' and "
-            said += "write the computer's name here"
-            if "management server" in roles:
-                said = f"the management server is known by its IP address {text} only: its "
-                said += "identity provider checks its own certificate by name. Write its host name "
-                said += "here"
-            self.say(line, said)
+            if central_role() in roles:
+                self.say(
+                    line,
+                    f"the {central_role()} is known by its IP address {text} only: its identity "
+                    f"provider checks its own certificate by name. Write its host name here",
+                )
+            else:
+                self.say(line, f"{text} is an IP address where a host name belongs: move it to "
+                               f"'addresses' and write the computer's name here")  # fmt: skip
             return text
         name = self.parsed(line, text)
         short, _, domain = name.partition(".")
@@ -246,9 +248,13 @@ class _Reader:
         for group in groups:
             if group not in mine:
                 self.say(line, f"'leave_off' names {group!r}, which these roles do not serve")
-        if "server" in groups:
-            said = "'server' can't be left off on one computer: the management server and all its "
-            self.say(line, f"{said}recording servers switch together")
+        for row in facts("xprotect/certificate-groups"):
+            if row["together"] == "yes" and row["group"] in groups:
+                self.say(
+                    line,
+                    f"{row['group']!r} can't be left off on one computer: the {central_role()} and "
+                    f"all its recording servers switch together",
+                )
         return groups
 
     def check_twins(self, hosts: list[tuple[int, Host]]) -> None:
@@ -291,28 +297,31 @@ class _Reader:
         if not hosts:
             self.say(None, "the table has no computer: write one line for each")
             return
-        roles = {role for host in site for role in host.roles}
-        if "management server" not in roles:
-            self.say(None, "no computer has the role 'management server': every site has one")
+        roles, central = {role for host in site for role in host.roles}, central_role()
+        if central not in roles:
+            self.say(None, f"no computer has the role {central!r}: every site has one")
         # The kinds that the guide lists as clients, less the servers, which name themselves.
         guide = {row["role"] for row in facts("xprotect/components") if row["guide"]}
-        if forgotten := guide - {"management server"} - roles - site.absent:
-            said = (
-                f"client kinds of the guide that no line mentions: {' | '.join(sorted(forgotten))}"
+        if forgotten := guide - {central} - roles - site.absent:
+            names = " | ".join(sorted(forgotten))
+            self.say(
+                None,
+                f"client kinds of the guide that no line mentions: {names}. Add these computers, "
+                f"or, if the site has none, one line with the name '{_ABSENT}' and these roles",
             )
-            said += ". Add these computers, or, if the site has none, one line with the name "
-            self.say(None, f"{said}'{_ABSENT}' and these roles")
         for role in sorted(site.absent & roles):
             self.say(None, f"{role!r} has a line, and the line '{_ABSENT}' says there is none")
-        managers = [one for one in hosts if "management server" in one[1].roles]
+        managers = [one for one in hosts if central in one[1].roles]
         for line, host in managers[1:]:
             first, other = managers[0]
             if not set(host.cluster) & set(other.cluster):
-                said = f"{host.name} is a management server, as {other.name} on line {first} is: if"
-                said += " they are a cluster, write its name into 'cluster' of both; else give each"
-                said += " site its own table, and where the sites are federated, write each one's"
-                said += " management server into the other's table as 'federated site'"
-                self.say(line, said)
+                self.say(
+                    line,
+                    f"{host.name} is a {central}, as {other.name} on line {first} is: if "
+                    f"they are a cluster, write its name into 'cluster' of both; else give each "
+                    f"site its own table, and where the sites are federated, write each one's "
+                    f"{central} into the other's table as 'federated site'",
+                )
         for line, host in hosts:
             self.check_https(line, host, site)
 

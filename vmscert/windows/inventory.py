@@ -149,8 +149,8 @@ def _recorder(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     hashed = parts["encryption"].get("certificateHash", "") if "encryption" in parts else ""
     label = (thumbprints(hashed) or [""])[0]
     number = int(port) if port.isdigit() and len(port) < 6 else 0
-    binding = Binding("recording server", number, label, "streaming media")
-    return "RecorderConfig.xml of a recording server", [binding]
+    role, group, about = _config_file("RecorderConfig.xml")
+    return about, [Binding(role, number, label, group)]
 
 
 def _endpoints(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
@@ -162,10 +162,16 @@ def _endpoints(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     attributes = (text for one in root.iter() for text in one.attrib.values())
     text = " ".join(filter(None, (*root.itertext(), *attributes)))
     labels = thumbprints(text) if on else []
-    binding = Binding(
-        "event server", 0, labels[0] if labels else "", "" if on else "encryption off"
-    )
-    return "ServiceEndpoints.xml of an event server", [binding]
+    role, _, about = _config_file("ServiceEndpoints.xml")
+    label = labels[0] if labels else ""
+    return about, [Binding(role, 0, label, "" if on else "encryption off")]
+
+
+def _config_file(name: str) -> tuple[str, str, str]:
+    """The role that writes such a file, the certificate group that it is about, and both told."""
+    (row,) = (r for r in facts("xprotect/certificate-groups") if r["config"] == name)
+    role = row["switched_on"].split("|")[0]
+    return role, row["group"], f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
 def _tag(one: ElementTree.Element) -> str:

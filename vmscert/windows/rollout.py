@@ -81,7 +81,7 @@ def roll_out_files(
 
 def serves_phones(site: Site) -> bool:
     """Tell whether phones meet a certificate of the site's own CA."""
-    return any("mobile streaming media" in host.groups for host in site)
+    return any(host.meets_phones for host in site)
 
 
 def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
@@ -122,7 +122,7 @@ def ca_name(ca: x509.Certificate) -> str:
 
 def home_domain(site: Site) -> str:
     """Return the DNS domain of the management server, else the one of most computers."""
-    servers = [host.domain for host in site if "management server" in host.roles]
+    servers = [host.domain for host in site.central]
     most = Counter(host.domain for host in site.clients).most_common(1)
     return servers[0] if servers else next((domain for domain, _ in most), "")
 
@@ -145,7 +145,7 @@ def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
         yield "no domain", "remoting without a domain, or its hand-over folder"
     elif host.domain != home:
         yield "another domain", "a policy of that domain, or remoting with an account of it"
-    elif "mobile server" in host.roles:
+    elif host.perhaps_in_dmz:
         yield "perhaps in a DMZ, outside the domain", "ask; else its hand-over folder"
 
 
@@ -242,7 +242,7 @@ def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
 
 
 def _phones(rolled: _Rolled) -> str:
-    servers = [host for host in rolled.site if "mobile streaming media" in host.groups]
+    servers = [host for host in rolled.site if host.meets_phones]
     names = [name for host in servers for name in (host.fqdn, *host.aliases)]
     return _page("phones.md", rolled, names=names)
 

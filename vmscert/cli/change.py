@@ -1,0 +1,288 @@
+"""The commands of a change: rehearse, run, plan, board, roll-out, and the records of a site."""
+
+import json
+import os
+import secrets
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from vmscert.cli.options import (
+    EXAMPLE,
+    FolderOption,
+    JsonOption,
+    SiteArgument,
+    SiteOption,
+    ended,
+    print_json,
+)
+from vmscert.cli.printing import (
+    err,
+    out,
+    show_board,
+    show_checks,
+    show_plan,
+    show_verification,
+    warn,
+)
+from vmscert.names import iso
+from vmscert.records.folder import Records
+from vmscert.site.table import find_table, read_site
+
+
+def rehearse(
+    site: SiteArgument = EXAMPLE, folder: FolderOption = "", as_json: JsonOption = False
+) -> None:
+    """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
+    from vmscert.changes.job import records_folder
+
+    path = find_table(site)
+    described = read_site(path)
+    begun = datetime.now(UTC)
+    records = Records(folder or f"{records_folder(path)}-rehearsal-{begun:%Y%m%d-%H%M%S}")
+    if records.has_authority:
+        raise ValueError(f"{records.folder} has a CA already: rehearse in a new folder")
+    records.begin_rehearsal()
+    err.print(
+        f"Rehearsing [b]{escape(described.name)}[/b]: {len(described)} computers, "
+        f"{len(described.servers)} servers, {len(described.connections)} connections"
+    )
+    finished = _carry_out(path, records)
+    rows = _last_verification(records)
+    verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
+    if as_json:
+        about = {"site": described.name, "verified": verified, "begun": iso(begun)}
+        print_json(about | {"files": str(records.folder.resolve()), "connections": rows})
+    else:
+        show_verification(rows, records.folder)
+    raise ended(verified)
+
+
+def _carry_out(path: Path, records: Records) -> bool:
+    """Run the runbooks one after the other, with passwords that are forgotten at the end.
+
+    Return whether all of them came to their end; where one stops, its line is shown.
+    """
+    from vmscert.changes.execute import RUNBOOKS, NotebookError, execute
+
+    for what in ("CA", "PFX"):
+        os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
+    parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
+    for runbook in (name for name in RUNBOOKS if "11" <= name < "18"):
+        try:
+            with err.status(runbook):
+                execute(runbook, parameters, records, datetime.now(UTC))
+        except NotebookError as error:
+            warn(f"{runbook}: {error}")
+            return False
+        err.print(f"  [green]✔[/green] {runbook}")
+    return True
+
+
+def _last_verification(records: Records) -> list[dict]:
+    """Every handshake of the last verification; none if no runbook came that far."""
+    found = list((records.folder / "changes").glob("*/verification*.json"))
+    if not found:
+        return []
+    return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_bytes())
+
+
+def run(
+    number: Annotated[str, typer.Argument(help="The runbook's number, 10 to 19.")],
+    site: SiteOption = EXAMPLE,
+    folder: FolderOption = "",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE for another parameter (JSON).")
+    ] = None,
+) -> None:
+    """Carry out one runbook without a browser and keep it, as it ran, with the records.
+
+    Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
+    """
+    from vmscert.changes.execute import execute, find_runbook
+    from vmscert.changes.job import folder_of
+
+    runbook = find_runbook(number)
+    path = find_table(site)
+    read_site(path)
+    records = Records(folder or folder_of(runbook, path))
+    parameters = {
+        "SITE": str(path.resolve()),
+        "FOLDER": str(records.folder.resolve()),
+        **dict(map(_setting, setting or [])),
+    }
+    with err.status(runbook):
+        kept = execute(runbook, parameters, records, datetime.now(UTC))
+    out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set {text}: write NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def plan(
+    site: SiteArgument = EXAMPLE,
+    off: Annotated[bool, typer.Option("--off", help="Switch encryption off instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Number the steps in which encryption is switched on: what each costs, and what it waits for.
+
+    Downtimes are estimates; how sure the order is stands in every line.
+    """
+    from vmscert.runbooks.plans import plan_switching
+    from vmscert.site.order import switch_off, switch_on, too_early
+
+    described = read_site(find_table(site))
+    if as_json:
+        steps = []
+        for step in (switch_off if off else switch_on)(described):
+            more = {"waits_for": step.waits_for, "too_early": too_early(described, step, ())}
+            steps.append(asdict(step) | more)
+            del steps[-1]["reasons"]
+        print_json(steps)
+    else:
+        show_plan(plan_switching(described, off))
+
+
+def board(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="What people brought back, to be kept first.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
+    site: SiteOption = EXAMPLE,
+    folder: FolderOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
+    from vmscert.changes.errands import SETTLED, board
+    from vmscert.runbooks.returns import take_dropped, take_each
+    from vmscert.runbooks.stages import STAGES, open_runbook
+
+    # The site as the last runbook sees it, opened as the first, which catches up on nothing.
+    first = open_runbook(STAGES["11"].runbook, site, folder)
+    job = replace(first, runbook="17-renew-before-expiry")
+    given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
+    for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
+        err.print(told, soft_wrap=True, markup=False)
+    standings = board(job)
+    if as_json:
+        print_json([asdict(one) for one in standings])
+    else:
+        show_board(standings)
+    settled = all(one.state in SETTLED for one in standings)
+    raise ended(settled and all(kept for _, kept in given))
+
+
+def roll_out(
+    site: SiteArgument,
+    to: Annotated[Path, typer.Option("--to", help="A new folder for the files.")],
+    folder: FolderOption = "",
+) -> None:
+    """Make the folder with which an administrator brings the CA certificate to all computers.
+
+    For Group Policy, PowerShell Remoting, Intune, Configuration Manager, and for phones.
+    """
+    from vmscert.changes.job import records_folder
+    from vmscert.files import with_sums, write_folder
+    from vmscert.windows.rollout import roll_out_files
+
+    path = find_table(site)
+    described, records = read_site(path), Records(folder or records_folder(path))
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ValueError(f"{to} exists and is not an empty folder: name a new one")
+    files = roll_out_files(records.ca_certificate, described, datetime.now(UTC))
+    if to.exists():
+        to.rmdir()  # an empty one, in whose place the whole folder appears
+    write_folder(to, with_sums(files))
+    out.print(f"Read {escape(str(to / 'README.html'))} first.", soft_wrap=True)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A site's folder, or the record of one change.")],
+) -> None:
+    """Find what was changed, removed, added or moved, in the ledger and in each change record.
+
+    That proves order and integrity; not the time, and not who it was.
+    """
+    from vmscert.records.evidence import PLAN, SUMS
+
+    # The folder of one change is one wherever it was copied to.
+    is_record = any((folder / name).exists() for name in (PLAN, SUMS))
+    problems, told = _verified_record(folder) if is_record else _verified_site(folder)
+    warn(*problems)
+    for line in told if not problems else ():
+        out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
+    raise ended(not problems)
+
+
+def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
+    from vmscert.records.evidence import count_steps, is_sealed, problems
+
+    if not is_sealed(folder):
+        raise ValueError(
+            f"{folder} is not signed: this change is not closed, or lost its signature"
+        )
+    found = list(problems(folder))
+    return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
+
+
+def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
+    from vmscert.changes.record import record_problems
+
+    records = Records(folder)
+    if not records.ledger.path.exists() and not records.ledger.seal.exists():
+        raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
+    problems = list(records.ledger.problems())
+    if problems:
+        return problems, []
+    found, closed, still_open = record_problems(records)
+    told = [
+        f"{len(records.ledger.entries())} lines, unbroken",
+        f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken",
+    ]
+    return found, told + [f"{path}: not closed yet" for path in still_open]
+
+
+def drill(
+    backup: Annotated[Path, typer.Argument(help="The backup of a site's folder.")],
+    folder: Annotated[str, typer.Option("--folder", help="The site's own folder.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Prove on a copy that the site could live from a backup: it opens, issues, and is complete.
+
+    With --folder the backup is compared with the site's own folder, whose ledger notes the drill.
+    """
+    from vmscert.changes.drill import restore_drill
+    from vmscert.changes.job import secret
+
+    own, rehearsal = Records(folder) if folder else None, Records(backup).rehearsal
+    ca = secret("CA", rehearsal)
+    if rehearsal or os.environ.get("VMSCERT_PFX_PASSWORD"):
+        pfx = secret("PFX", rehearsal)
+    elif sys.stdin.isatty():
+        text = "Password of the PFX files (empty: they are not opened)"
+        pfx = typer.prompt(text, default="", hide_input=True, show_default=False, err=True)
+    else:
+        pfx = ""
+    checks = restore_drill(backup, own, ca, datetime.now(UTC), pfx_password=pfx)
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        show_checks(checks)
+    raise ended(all(check.ok for check in checks))

@@ -1,0 +1,204 @@
+"""The commands for trouble: check a file, connect to a server, survey many, explain an error."""
+
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmscert.cli.options import (
+    FOUND,
+    NOTHING,
+    UNUSABLE,
+    FolderOption,
+    JsonOption,
+    NameOption,
+    OnOption,
+    RootsOption,
+    TimeoutOption,
+    ask_pfx,
+    at,
+    ended,
+    print_json,
+    read_roots,
+)
+from vmscert.cli.printing import err, say, show_document, show_findings, show_survey
+from vmscert.files import is_file
+from vmscert.findings import Finding
+from vmscert.names import iso
+from vmscert.network.reach import AT_ONCE, TIMEOUT
+from vmscert.records.folder import Records
+from vmscert.site.table import find_table, read_site
+
+if TYPE_CHECKING:
+    from vmscert.checks.documents import Document
+
+
+def check(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders of any kind; - for what is pasted.")
+    ],
+    roots: RootsOption = None,
+    name: NameOption = "",
+    on: OnOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="Show all fields.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what something is, and everything that is wrong with it.
+
+    Certificates in any wrapping, PFX, P7B, requests, keys, revocation lists, inventories, a site's
+    folder or table, and what netsh, certutil or XProtect's configuration files say.
+    """
+    from vmscert.checks.documents import check_path, in_use, judge_document, read
+
+    trusted, day = read_roots(roots), at(on)
+    pasted = {"-": read(sys.stdin.buffer.read())} if Path("-") in paths else {}
+    crls = [crl for path in paths if path.is_file() for crl in read(path).crls]
+    answers = {
+        str(path): (pasted["-"], judge_document(pasted["-"], trusted, name, day, crls))
+        if str(path) == "-"
+        else check_path(path, trusted, name, day, ask_pfx, crls)
+        for path in paths
+    }
+    if as_json:
+        print_json({path: _as_dict(*answer) for path, answer in answers.items()})
+    else:
+        for path, (document, findings) in answers.items():
+            show_document(path, document, findings, everything)
+        say(*in_use(document for document, _ in answers.values()))
+    raise typer.Exit(_how_it_went(answers.values()))
+
+
+def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
+    told: dict[str, Any] = {"about": document.about, "problems": list(document.problems)}
+    if document.questions:
+        told |= {"ask": list(document.questions), "outside": list(document.outside)}
+    return told | {"findings": [finding.as_dict() for finding in findings]}
+
+
+def _how_it_went(answers: "Collection[tuple[Document, list[Finding]]]") -> int:
+    if any(document.problems and not document.certificates for document, _ in answers):
+        return UNUSABLE
+    wrong = any(findings or document.problems for document, findings in answers)
+    return FOUND if wrong else NOTHING
+
+
+def connect(
+    server: Annotated[str, typer.Argument(help="HOST:PORT, or an address as in a browser.")],
+    roots: RootsOption = None,
+    name: NameOption = "",
+    timeout: TimeoutOption = TIMEOUT,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at one server: what it presents, and every reason why a client would refuse it."""
+    from vmscert.certificates.words import counted
+    from vmscert.names import endpoint
+    from vmscert.network.looks import look_at
+    from vmscert.network.targets import Target
+
+    address, port = endpoint(server)
+    target = Target(address, port, name or address)
+    look = look_at(target, read_roots(roots), datetime.now(UTC), timeout=timeout)
+    seen = look.handshake
+    if as_json:
+        told = {
+            "server": server,
+            "trusted": look.trusted,
+            "tls": seen.version,
+            "cipher": seen.cipher,
+            "problem": seen.problem,
+            "hint": seen.hint,
+            "seconds": seen.seconds,
+            "path": look.diagnosis.as_dict()["path"] if look.diagnosis else [],
+            "findings": [finding.as_dict() for finding in look.findings],
+        }
+        print_json(told)
+    else:
+        shown = f"{seen.version}, {counted(look.presented)}, asked for {seen.name}"
+        about = shown if look.presented else "no certificate was seen"
+        show_findings(f"{address}:{port}", about, look.findings)
+        if seen.hint:
+            say(f"  {seen.hint}.")
+    raise ended(not look.findings)
+
+
+def survey(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="HOST:PORT, port ranges, networks, or files of such lines or CSV."),
+    ] = None,
+    site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
+    folder: FolderOption = "",
+    roots: RootsOption = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = AT_ONCE,
+    timeout: TimeoutOption = TIMEOUT,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at many servers at once: who presents what, until when, and what to do first.
+
+    With --site, the records of the site tell which CA to trust and what each server should present.
+    Ctrl-C ends early and keeps what was found.
+    """
+    from vmscert.files import write_atomic
+    from vmscert.network.survey import survey
+    from vmscert.network.targets import read_targets, site_targets
+
+    wanted, trusted = read_targets(targets or []), read_roots(roots)
+    expected: dict[str, str] = {}
+    now = datetime.now(UTC)
+    if site:
+        from vmscert.changes.job import records_folder
+        from vmscert.records.state import read_state
+
+        path = find_table(site)
+        described = read_site(path)
+        wanted += site_targets(described)
+        state = read_state(Records(folder or records_folder(path)), described, now)
+        if state.has_authority:
+            trusted, expected = [*trusted, state.signing_ca], state.thumbprints
+    if not wanted:
+        raise ValueError("Nothing to look at: name servers, or a site's table with --site")
+    with err.status("") as status:
+        found = survey(
+            wanted,
+            trusted,
+            now,
+            expected=expected,
+            at_once=at_once,
+            timeout=timeout,
+            progress=lambda done, of: status.update(f"{done} of {of} servers"),
+        )
+    if table:
+        write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
+    if as_json:
+        print_json({"interrupted": found.interrupted, "endpoints": found.rows()}, default=iso)
+    else:
+        show_survey(found)
+    raise ended(not any(one.findings for one in found.seen))
+
+
+def explain(
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="The error's text, a file that holds it, or -.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what a pasted error means, and which check decides. Exit 1 if the text is unknown."""
+    from vmscert.certificates.symptoms import explain
+
+    given = " ".join(texts or [])
+    if given in ("", "-"):
+        if sys.stdin.isatty():
+            err.print("Paste the error, then press Ctrl-D (Windows: Ctrl-Z and Enter).")
+        given = sys.stdin.read()
+    elif len(texts or []) == 1 and is_file(given):
+        given = Path(given).read_bytes().decode("utf-8", "replace")
+    answer = explain(given)
+    if as_json:
+        print_json(answer.as_dict())
+    else:
+        say(str(answer))
+    raise ended(answer.known)
