@@ -69,6 +69,13 @@ def test_what_is_presented_is_there_whatever_the_verdict(found, site):
         assert one.handshake.chain[:1] == ((issued.certificate,) if issued else ())
 
 
+def test_what_equal_servers_present_is_kept_once(ports, ca, at):
+    targets = [Target(LOOPBACK, ports[1], NAME, host) for host in ("rec-1", "rec-1-again")]
+    one, other = survey(targets, [ca.certificate], at).seen
+    assert one.presented[0] is other.presented[0]
+    assert one.diagnosis is other.diagnosis
+
+
 def test_an_end_that_is_near_is_dubious(found):
     (finding,) = by_host(found)["rec-4"].findings
     assert (finding.code, finding.severity, finding.where) == ("expires-soon", "dubious", "rec-4")

@@ -37,6 +37,11 @@ _PBES2 = ObjectIdentifier("1.2.840.113549.1.5.13")
 _PBKDF2 = ObjectIdentifier("1.2.840.113549.1.5.12")
 _HMAC_SHA256 = ObjectIdentifier("1.2.840.113549.2.9")
 _AES_256_CBC = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
+MARK = b"TEACHING KEY, ITS PRIVATE HALF IS PUBLIC"
+WORDS = "teaching key, private half is public"  # what the subject of a certificate says
+_EXPONENT = 65537
+# Trial division by a product: most candidates end in one gcd.
+_SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
 
 
 @asn1.sequence
@@ -137,14 +142,6 @@ def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     )
 
 
-MARK = b"TEACHING KEY, ITS PRIVATE HALF IS PUBLIC"
-WORDS = "teaching key, private half is public"  # what the subject of a certificate says
-_EXPONENT = 65537
-_TOP = 0xF0  # the first byte of the modulus, before the mark: a 2,048-bit number needs its top bit
-# Trial division by a product: most candidates end in one gcd.
-_SMALL = prod(n for n in range(3, 2000, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
-
-
 @cache
 def teaching_key(word: str) -> rsa.RSAPrivateKey:
     """Return the RSA key of 2,048 bits that belongs to this word.
@@ -155,7 +152,8 @@ def teaching_key(word: str) -> rsa.RSAPrivateKey:
     half = 128  # bytes of a prime
     drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
     p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))
-    begin = (bytes([_TOP]) + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
+    # A 2,048-bit number needs its top bit before the mark.
+    begin = (b"\xf0" + MARK + drawn[half:]).ljust(2 * half, b"\0")[: 2 * half]
     q = _prime_from(int.from_bytes(begin) // p)
     d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
     crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
@@ -173,8 +171,9 @@ def is_teaching(public_key: Any) -> bool:
 
 def _prime_from(start: int) -> int:
     """The first number from here on that is prime and fits the exponent."""
-    for n in count(start | 1, 2):
+    return next(
+        n
+        for n in count(start | 1, 2)
         # Fermat's test is enough: OpenSSL tests again.
-        if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1:
-            return n
-    raise AssertionError("there is always a next prime")
+        if gcd(n, _SMALL) == 1 and pow(2, n - 1, n) == 1 and gcd(n - 1, _EXPONENT) == 1
+    )

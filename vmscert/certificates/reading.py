@@ -41,6 +41,19 @@ _NOBODY = (
     *(x509.Name([]), x509.Name([]), _KEY.public_key(), 1),
     *(datetime(2000, 1, 1), datetime(2001, 1, 1)),
 )
+Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
+_DEEPEST = 64  # parts of a directory name
+_LONGEST_TEXT = 64  # letters of a name in a sentence
+_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+_FORGEABLE = (hashes.MD5, hashes.SHA1)
+# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
+_KNOWN = NEEDED | {
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.POLICY_MAPPINGS,
+}
 
 
 @dataclass(frozen=True)
@@ -103,10 +116,6 @@ def reason(error: Exception) -> str:
     """Return why something can't be read, in a few words."""
     text = str(error).partition("\n")[0][:100]
     return "it is not valid DER" if "ParseError" in text else text or type(error).__name__
-
-
-Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
-_DEEPEST = 64  # parts of a directory name
 
 
 def folded(name: x509.Name) -> Folded:
@@ -175,26 +184,6 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]
     yield from (f".{tail}" for tail in tails[1:])
-
-
-_LONGEST_TEXT = 64  # letters of a name in a sentence
-_SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-_FORGEABLE = (hashes.MD5, hashes.SHA1)
-# Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
-_KNOWN = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.POLICY_MAPPINGS,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
 
 
 class Reading:

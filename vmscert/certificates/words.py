@@ -33,6 +33,18 @@ _PFX = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)\x02\x01\x
 _ENCRYPTED = bytes.fromhex("06092a864886f70d01050d")  # PBES2, RFC 8018
 _AES_256 = bytes.fromhex("060960864801650304012a")
 _3DES = bytes.fromhex("060a2a864886f70d010c0103")
+_LONGEST = 400  # letters of one field
+_MOST = 20  # names listed in short
+_USAGES = {
+    "digitalSignature": "digital_signature",
+    "contentCommitment": "content_commitment",
+    "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign",
+    "cRLSign": "crl_sign",
+}
+Rows = list[tuple[str, str]]
 
 
 @dataclass
@@ -186,20 +198,6 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
     if not bag.cert or spki(_loaded(bag.cert.certificate.public_key)) != public:
         found.problems.append("its private key belongs to another certificate: export it again")
     return found
-
-
-_LONGEST = 400  # letters of one field
-_MOST = 20  # names listed in short
-_USAGES = {
-    "digitalSignature": "digital_signature",
-    "contentCommitment": "content_commitment",
-    "keyEncipherment": "key_encipherment",
-    "dataEncipherment": "data_encipherment",
-    "keyAgreement": "key_agreement",
-    "keyCertSign": "key_cert_sign",
-    "cRLSign": "crl_sign",
-}
-Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
