@@ -49,6 +49,10 @@ def test_every_client_of_the_guide_is_there_and_says_so():
     assert listed == set(GUIDE_CLIENTS)
 
 
+def test_there_is_one_role_with_which_all_others_register():
+    assert column("components", "central").count("yes") == 1
+
+
 @pytest.mark.parametrize("role", GUIDE_CLIENTS)
 def test_every_client_of_the_guide_starts_a_connection(role):
     assert role in column("connections", "client")

@@ -68,7 +68,7 @@ class Lab:
     def server(self) -> Host:
         """The server that faults happen to: the first recording server, else the first server."""
         servers = self.site.servers
-        return next((host for host in servers if host.records), servers[0])
+        return next((host for host in servers if host.has_cameras), servers[0])
 
     @property
     def client(self) -> Host:

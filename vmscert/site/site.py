@@ -68,9 +68,9 @@ class Host:
         return tuple(sorted(pair for pair in served if pair[1] not in self.left_off))
 
     @property
-    def records(self) -> bool:
+    def has_cameras(self) -> bool:
         """Whether cameras are recorded here day by day."""
-        return any(role in self.roles for role in _roles_that("records"))
+        return any(role in self.roles for role in _roles_that("cameras"))
 
     @property
     def perhaps_in_dmz(self) -> bool:
