@@ -43,7 +43,6 @@ FILES = {
     "records.ledger",
     "records.state",
     "runbooks.adopt",
-    "runbooks.changeplans",
     "runbooks.returns",
     "runbooks.stages",
     "site.table",
@@ -63,7 +62,7 @@ EDGE = {
     "notebook.tables",
 }
 OTHER_WORDS = {
-    "pandas": {"notebook.tables", "runbooks.plans", "network.survey"},
+    "pandas": {"notebook.tables", "network.survey"},
     "ipywidgets": EDGE,
     "IPython": EDGE,
 }

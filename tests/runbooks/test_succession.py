@@ -13,20 +13,16 @@ from vmscert.changes.errands import hand_over, loads
 from vmscert.changes.job import EXAMPLE, Stop
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import lacking_roots, missing_retirement, unbarred
-from vmscert.runbooks.deeds import (
-    issue_certificates,
-    renew_certificates,
-    sign_requests,
-    verify_site,
-)
-from vmscert.runbooks.succession import (
-    bar_certificates,
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
+from vmscert.runbooks.compromise import bar_certificates
+from vmscert.runbooks.replace import (
     create_next_ca,
     dark_links_now,
     retirable,
     switch_ca,
     walk_and_survey,
 )
+from vmscert.runbooks.visits import verify_site
 from vmscert.windows.stores import Personal, Stores
 
 

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from vmscert.certificates.authority import QUICK, create_authority, new_key
 from vmscert.changes.errands import hand_over
 from vmscert.facts import facts
-from vmscert.runbooks.deeds import renew_certificates
+from vmscert.runbooks.certificates import renew_certificates
 from vmscert.windows.certreq import request_inf, wanted_names
 from vmscert.windows.handover import made_at, pack
 from vmscert.windows.leaflet import leaflet

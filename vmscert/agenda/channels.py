@@ -21,17 +21,18 @@ from vmscert.certificates.diagnosis import WARNING
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
 from vmscert.checks.expiry import CRITICAL, Due
+from vmscert.facts import facts
 from vmscert.names import iso
 from vmscert.pages import page, render
 from vmscert.pictures.bands import timeline
 from vmscert.pictures.site_map import site_map
 from vmscert.site.site import named
 
+# What ends → the runbook for it.
 NOTEBOOKS = {
-    "CA": "18-replace-the-ca",
-    "CRL": "19-key-compromise",
-    "server": "17-renew-before-expiry",
-    "certificate": "17-renew-before-expiry",
+    kind: row["name"]
+    for row in facts("change/runbooks")
+    for kind in filter(None, row["ends"].split("|"))
 }
 _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once

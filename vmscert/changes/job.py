@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmscert.certificates.keyfile import check_password
-from vmscert.facts import DATA, HOME
+from vmscert.facts import DATA, HOME, facts
 from vmscert.records.folder import Records
 from vmscert.records.state import State, read_state
 from vmscert.site.site import Site
@@ -104,8 +104,9 @@ def secret(what: str, rehearsal: bool, new: bool = False) -> str:
 def folder_of(runbook: str, site: Path) -> Path:
     """Return where a runbook keeps the records of a site; the example is not two sites at once."""
     folder = records_folder(site)
-    inherited = runbook.startswith("10") and site.resolve() == EXAMPLE.resolve()
-    return folder.with_name(f"{folder.name}-inherited") if inherited else folder
+    rows = (row for row in facts("change/runbooks") if runbook.startswith(row["runbook"]))
+    also = next((row["example"] for row in rows if site.resolve() == EXAMPLE.resolve()), "")
+    return folder.with_name(f"{folder.name}-{also}") if also else folder
 
 
 def records_folder(site: Path) -> Path:

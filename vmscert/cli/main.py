@@ -171,7 +171,7 @@ def plan(
 
     Downtimes are estimates; how sure the order is stands in every line.
     """
-    from vmscert.runbooks.plans import plan_switching
+    from vmscert.runbooks.visits import plan_switching
     from vmscert.site.order import switch_off, switch_on
 
     described = read_site(find_table(site))
@@ -226,7 +226,7 @@ def _job_so_far(site: str, folder: str) -> "Job":
     """A site as the last runbook sees it, opened as the first, which catches up on nothing."""
     from vmscert.runbooks.stages import STAGES, open_runbook
 
-    opened = open_runbook(STAGES["11"].runbook, site, folder)
+    opened = open_runbook(STAGES["11"]["name"], site, folder)
     return replace(opened, runbook="17-renew-before-expiry")
 
 

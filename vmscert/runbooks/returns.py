@@ -16,7 +16,7 @@ from vmscert.checks.documents import read
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.runbooks.deeds import receive_answer
+from vmscert.runbooks.certificates import receive_answer
 from vmscert.site.site import PFX, Host
 from vmscert.windows.inventory import parse_inventory
 
