@@ -59,6 +59,7 @@ EDGE = {
     "notebook.explorer",
     "notebook.forms",
     "notebook.passwords",
+    "notebook.runbook",
     "notebook.tables",
 }
 OTHER_WORDS = {
