@@ -43,22 +43,19 @@ _HOMES = {
     "changes.rehearsal": "walk",
     "pictures.site_map": "Picture site_map",
     "pictures.bands": "lifetimes timeline",
-    "runbooks.compromise": (
-        "answer_compromise bar_certificates compromise_plan compromise_rows own_trust "
-        "revocation_rows"
-    ),
+    "runbooks.compromise": ("bar_certificates compromise_plan compromise_rows own_trust"),
     "runbooks.certificates": (
         "ca_name check_issued create_ca describe_ca due_certificates issue_certificates "
         "plan_certificates receive renew_certificates sign_requests"
     ),
     "runbooks.visits": (
-        "check_inventories connection_checks connection_findings connection_rows plan_imports "
-        "plan_switching record_verification switching_checks verify_site who_serves_what "
+        "check_inventories connection_checks connection_rows plan_imports "
+        "plan_switching switching_checks verify_site who_serves_what "
         "who_trusts_whom"
     ),
     "checks.acceptance": "DarkLink dark_links refusals",
     "runbooks.replace": (
-        "create_next_ca dark_links_now due_servers overlap_of overlap_picture renewal_view "
+        "create_next_ca due_servers overlap_of overlap_picture renewal_view "
         "retirable retirement_checks switch_ca walk_and_survey"
     ),
     "runbooks.overlap": (

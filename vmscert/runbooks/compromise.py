@@ -184,15 +184,6 @@ def _named(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def revocation_rows() -> list[dict[str, str]]:
-    """Return what a revocation list costs each client when its place is away; measured or noted."""
-    return [
-        {key: value for key, value in row.items() if key not in ("source", "tag")}
-        | {"how sure": sureness(row["tag"])}
-        for row in facts("revocation-prices")
-    ]
-
-
 def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[str, str]]:
     """Note that the keys of these servers, or that of the "CA", are in other hands.
 
@@ -207,30 +198,6 @@ def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[s
             job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
             rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
     return rows
-
-
-def answer_compromise(job: Job, stolen: str, reason: str) -> list[str]:
-    """Note that the key of a server, or of the "CA", was stolen; return the servers concerned.
-
-    Stop where the CA's own key was stolen and signs still: first another CA has to take over.
-    ValueError for a name that is no server of the site.
-    """
-    state = job.state()
-    if stolen != "CA" and stolen not in state.current:
-        raise ValueError(f"{stolen!r} is no server with a certificate: name one, or 'CA'")
-    job.permit()
-    begun = job.change.plan.lines if job.change else 0
-    host = "" if stolen == "CA" else stolen
-    lines = state.entries[begun:]
-    if not any(entry.action == BAR and entry.host == host for entry in lines):
-        bar_certificates(job, [stolen], reason)
-        state = job.state()
-    barred = {thumbprint(one) for one, _ in state.barred}
-    if thumbprint(state.signing_ca) in barred:
-        (other,) = (row["name"] for row in RUNBOOKS.values() if CA in row["ends"].split("|"))
-        raise Stop(f"the CA's own key was stolen, and it signs still: run {other} now, "
-                   f"then this runbook again")  # fmt: skip
-    return [name for name, label in state.thumbprints.items() if label in barred]
 
 
 class AnswerCompromise(Replacing):
@@ -251,8 +218,14 @@ class AnswerCompromise(Replacing):
         yield Rows(own_trust(self.job.site))
 
     def revocation(self) -> Parts:
-        """What a revocation list costs each client when its place is away."""
-        yield Rows(revocation_rows())
+        """What a revocation list costs each client when its place is away; measured or noted."""
+        yield Rows(
+            [
+                {name: told for name, told in row.items() if name not in ("source", "tag")}
+                | {"how sure": sureness(row["tag"])}
+                for row in facts("revocation-prices")
+            ]
+        )
 
     def concerned(self) -> list[str] | None:
         """The server whose key was stolen, or the "CA"."""
@@ -260,13 +233,27 @@ class AnswerCompromise(Replacing):
 
     def note_stolen(self) -> Parts:
         """Note that the key was stolen; the runbook stops where it is the CA's and signs still."""
+        job, state = self.job, self.job.state()
         stolen, reason = self.parameters["stolen"], self.parameters["reason"]
-        self.concerns = answer_compromise(self.job, stolen, reason)
+        if stolen != CA and stolen not in state.current:
+            raise ValueError(f"{stolen!r} is no server with a certificate: name one, or {CA!r}")
+        job.permit()
+        begun, host = job.change.plan.lines if job.change else 0, "" if stolen == CA else stolen
+        lines = state.entries[begun:]
+        if not any(entry.action == BAR and entry.host == host for entry in lines):
+            bar_certificates(job, [stolen], reason)
+            state = job.state()
+        barred = {thumbprint(one) for one, _ in state.barred}
+        if thumbprint(state.signing_ca) in barred:
+            (other,) = (row["name"] for row in RUNBOOKS.values() if CA in row["ends"].split("|"))
+            raise Stop(f"the CA's own key was stolen, and it signs still: run {other} now, "
+                       f"then this runbook again")  # fmt: skip
+        self.concerns = [name for name, label in state.thumbprints.items() if label in barred]
         yield from ()
 
     def renew(self) -> Parts:
         """Give a new key and certificate to the servers concerned."""
-        yield from self.renewed(list(self.concerns))
+        yield from self._renewed(list(self.concerns))
 
     def achieved(self) -> list[Check]:
         """As on the wire, and what was stolen is barred wherever its server is called."""

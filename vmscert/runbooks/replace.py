@@ -147,16 +147,8 @@ def _visit_row(errand: Errand) -> dict[str, object]:
     return {"computer": errand.host, "run": errand.command, "result": errand.result}
 
 
-def dark_links_now(job: Job, computer: str = "") -> list[str]:
-    """Call the servers as their clients do; return the links that are refused, and why.
-
-    All links, or those from and to one computer. A server that still shows its older certificate
-    is not dark.
-    """
-    return _dark(verify_site(job, computer))
-
-
 def _dark(links: Iterable[Verification]) -> list[str]:
+    """The links that are refused, and why: one to a server's older certificate is not dark."""
     return [
         f"{one.client} → {one.server}:{one.port} as {one.name}: {one.verdict}"
         for one in links
@@ -247,7 +239,7 @@ class Replacing(OnTheWire):
     issues = True
     empty = "Not yet: they are the way back."
 
-    def renewed(self, hosts: list[str]) -> Parts:
+    def _renewed(self, hosts: list[str]) -> Parts:
         """Renew these servers' certificates; those that make their own keys are asked first."""
         days = self.parameters.get("days", 0)
         if asked := walk(self.job, hand_over(self.job, "request", hosts)):
@@ -269,7 +261,7 @@ class Replacing(OnTheWire):
 class Renew(Replacing):
     """No certificate ends before it has been replaced."""
 
-    due: Sequence[str] = ()
+    due: list[str] | None = None
 
     def ends(self, within_days: int) -> Parts:
         """What ends when: due is what ends within so many days."""
@@ -281,11 +273,13 @@ class Renew(Replacing):
 
     def concerned(self) -> list[str] | None:
         """The servers whose certificates are due."""
-        return list(self.due)
+        if self.due is None:
+            raise ValueError("nobody has looked yet at what ends when: run the cell above")
+        return self.due
 
     def renew(self) -> Parts:
         """Issue new certificates to the servers that are due."""
-        yield from self.renewed(list(self.due))
+        yield from self._renewed(self.due or [])
 
     def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
         """The servers that are due, what was begun before, and what was replaced."""

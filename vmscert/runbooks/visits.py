@@ -207,23 +207,10 @@ def connection_checks(connections: Iterable[Verification]) -> list[Check]:
     ]
 
 
-def connection_findings(connections: Iterable[Verification]) -> list[Finding]:
-    """What did not verify, as findings that the site's map can show."""
-    return [
-        Finding(one.verdict, f"{one.client} → {one.server}", one.detail or one.verdict)
-        for one in connections
-        if not one.ok
-    ]
-
-
-def verify_site(job: Job, computer: str = "") -> list[Verification]:
-    """Make every connection of the site for real, or those from and to one computer.
-
-    Over the network or, in a rehearsal, on loopback.
-    """
+def verify_site(job: Job) -> list[Verification]:
+    """Make every connection of the site for real: over the network or, rehearsed, on loopback."""
     state = job.state()
-    wanted = [c for c in job.site.connections if computer in ("", c.client, c.server)]
-    return verify_links(job, state, wanted, state.inventories)
+    return verify_links(job, state, job.site.connections, state.inventories)
 
 
 def verify_links(
@@ -235,30 +222,6 @@ def verify_links(
         return list(verify_connections(job.site, stores, right, job.at, connections=links))
     served = {name: served_by(job, state, job.site[name]) for name in {c.server for c in links}}
     return list(verify_simulated(job.site, stores, served, right, job.at, links))
-
-
-def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None = None) -> str:
-    """Write one line into the ledger and keep these files with the change; say what was kept."""
-    folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
-    kept = [job.records.keep(folder, name, data) for name, data in (files or {}).items()]
-    job.records.note(job.number, action, at=job.at, note=note)
-    paths = [path.relative_to(job.records.folder).as_posix() for path in kept]
-    return ", ".join(["one line more in ledger.csv", *paths])
-
-
-def record_verification(job: Job, connections: list[Verification]) -> str:
-    """Keep every handshake with the change, as CSV for people and JSON for programs."""
-    rows = [asdict(one) for one in connections]
-    sheet = io.StringIO()
-    writer = csv.DictWriter(sheet, [one.name for one in fields(Verification)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    good = sum(one.ok for one in connections)
-    files = {
-        "verification.csv": sheet.getvalue().encode("utf-8-sig"),
-        "verification.json": json.dumps(rows, indent=1).encode(),
-    }
-    return record(job, "verified", f"{good} of {len(rows)} TLS connections verified", files)
 
 
 class Visit(Runbook):
@@ -334,8 +297,30 @@ class OnTheWire(Runbook):
 
     def verify(self) -> Parts:
         """Keep every handshake with the change, also what was refused; then stop where one was."""
-        yield record_verification(self.job, list(self.connections))
+        if not self.connections:
+            yield from self.call()
+        yield self.kept()
         yield Checks(self.achieved())
+
+    def kept(self) -> str:
+        """Keep every handshake with the change, as CSV for people and JSON for programs."""
+        job, rows = self.job, [asdict(one) for one in self.connections]
+        sheet = io.StringIO()
+        columns = [one.name for one in fields(Verification)]
+        writer = csv.DictWriter(sheet, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files = {
+            "verification.csv": sheet.getvalue().encode("utf-8-sig"),
+            "verification.json": json.dumps(rows, indent=1).encode(),
+        }
+        folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
+        paths = [job.records.keep(folder, name, data) for name, data in files.items()]
+        good = sum(one.ok for one in self.connections)
+        told = f"{good} of {len(rows)} TLS connections verified"
+        job.records.note(job.number, "verified", at=job.at, note=told)
+        named = (path.relative_to(job.records.folder).as_posix() for path in paths)
+        return ", ".join(["one line more in ledger.csv", *named])
 
     def achieved(self) -> list[Check]:
         """What must hold at the end: everybody trusts every server."""
@@ -358,4 +343,9 @@ class Verify(OnTheWire):
     def call(self, most: int = 100) -> Parts:
         """Make every connection of the site for real, and draw those that were refused."""
         yield from super().call(most)
-        yield site_map(self.job.site, findings=connection_findings(self.connections))
+        refused = [
+            Finding(one.verdict, f"{one.client} → {one.server}", one.detail or one.verdict)
+            for one in self.connections
+            if not one.ok
+        ]
+        yield site_map(self.job.site, findings=refused)
