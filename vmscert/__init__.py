@@ -11,7 +11,6 @@ from typing import Any
 _HOMES = {
     "agenda.gather": "Agenda Unknown gather goes_dark",
     "checks.blackout": "Blackout blackouts dark_rows",
-    "notebook.timemachine": "time_machine",
     "certificates.authority": (
         "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority read_pfx request "
         "thumbprint"
@@ -26,7 +25,7 @@ _HOMES = {
     "practice.gallery": "answer_sheet draw_exam open_gallery",
     "notebook.exam": "exam_form",
     "checks.expiry": "Due Sight due",
-    "notebook.explorer": "Explorer explore",
+    "notebook.explorer": "Explorer explore time_machine",
     "practice.faults": "GALLERY Lab fault healthy",
     "certificates.fleet": "issue_all",
     "notebook.forms": "error_box look_form show_look sieve",

@@ -10,12 +10,11 @@ from typing import Any
 _HOMES = {
     "board": "board_form",
     "exam": "exam_form",
-    "explorer": "explore",
+    "explorer": "explore time_machine",
     "forms": "error_box look_form show_look sieve",
     "passwords": "pfx_password",
     "runbook": "open_runbook",
     "tables": "choose_site encryption_switches findings_table require stack table",
-    "timemachine": "time_machine",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vmscert.notebook.board import board_form
+from vmscert.notebook.explorer import time_machine
 from vmscert.notebook.passwords import Password, pfx_password
 from vmscert.notebook.tables import findings_table, require, table
-from vmscert.notebook.timemachine import time_machine
 from vmscert.runbooks import stages
 from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook, runbook_of
 
