@@ -4,7 +4,7 @@ The order keeps every link lit while the thief keeps his key a little longer. Wh
 already, the other order shuts him out first, and says what is dark until the last step.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,27 +63,18 @@ def compromise_plan(
     kind = (CA if stolen == CA else "server") + (", thief at work" if at_work else "")
     early = {
         "": lambda _: stores,
-        "bar": lambda names: _barring(stores, names, barred),
+        "bar": lambda names: {
+            name: held.barring(*barred) if name in names else held for name, held in stores.items()
+        },
         "serve": lambda names: _serving_unknown(site, stores, names, at),
     }
-    return tuple(
-        _measure(row, _where(site, row["where"], servers), early[row["early"]], site, at)
-        for row in facts("compromise")
-        if row["stolen"] == kind
-    )
-
-
-def _measure(
-    row: Mapping[str, str],
-    names: tuple[str, ...],
-    early: Callable[[tuple[str, ...]], Mapping[str, Stores]],
-    site: Site,
-    at: datetime,
-) -> Measure:
-    dark = dark_links(site, early(names), at) if row["early"] else ()
-    first = bool(row["early"]) and row["step"] == "1"
-    why = row["why"] + doubt(row["tag"])
-    return Measure(int(row["step"]), row["action"], names, why, dark, first)
+    steps = []
+    for row in (row for row in facts("compromise") if row["stolen"] == kind):
+        names = _where(site, row["where"], servers)
+        dark = dark_links(site, early[row["early"]](names), at) if row["early"] else ()
+        first, why = bool(row["early"]) and row["step"] == "1", row["why"] + doubt(row["tag"])
+        steps.append(Measure(int(row["step"]), row["action"], names, why, dark, first))
+    return tuple(steps)
 
 
 def _affected(
@@ -136,12 +127,6 @@ def own_trust(site: Site) -> list[dict[str, tuple[str, ...] | str]]:
         }
         for row in facts("own-trust")
     ]
-
-
-def _barring(
-    stores: Mapping[str, Stores], names: tuple[str, ...], barred: tuple[x509.Certificate, ...]
-) -> dict[str, Stores]:
-    return {n: held.barring(*barred) if n in names else held for n, held in stores.items()}
 
 
 def _serving_unknown(

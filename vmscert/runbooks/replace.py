@@ -48,7 +48,6 @@ from vmscert.runbooks.overlap import (
 from vmscert.runbooks.stages import Checks, Deeds, Parts, Rows, downtimes, once_seen
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
 from vmscert.site.site import THIRD_PARTY
-from vmscert.windows.stores import Stores
 
 _MOST_DARK = 5  # days on which something goes dark that a plan names
 _SHOWN = 3  # computers that a sentence names
@@ -62,7 +61,9 @@ def create_next_ca(job: Job) -> x509.Certificate:
     job.permit()
     with job.records.lock():
         state = job.state()
-        if state.next_ca is None and not _has_switched(job, state):
+        begun = job.change.plan.lines if job.change else 0
+        switched = any(entry.action == PROMOTE_CA for entry in state.entries[begun:])
+        if state.next_ca is None and not switched:  # and this change has not let it take over
             authority = create_authority(_next_name(job, state), job.at, ROOT)
             job.records.save_next(authority, job.secret("CA", new=True), job.at)
     return job.records.next_ca or job.records.ca_certificate
@@ -105,12 +106,6 @@ def _younger(state: State, days: int) -> Iterator[str]:
     for name, one in state.current.items():
         if name in state.superseded and one.not_valid_before_utc > since:
             yield name
-
-
-def _has_switched(job: Job, state: State) -> bool:
-    """Whether this change has let its CA take over already."""
-    begun = job.change.plan.lines if job.change else 0
-    return any(entry.action == PROMOTE_CA for entry in state.entries[begun:])
 
 
 def _next_name(job: Job, state: State) -> str:
@@ -199,13 +194,11 @@ def overlap_of(job: Job) -> Overlap:
         return Overlap(job.site, stores, former[0], old, leaves)
     orders = {host.name: host.issued_names for host in mine}
     new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
-    known = {name: _standing(held, state.next_ca, new) for name, held in stores.items()}
+    known = {  # with the stand-in where the real root is
+        name: replace(held, root=tuple(new if one == state.next_ca else one for one in held.root))
+        for name, held in stores.items()
+    }
     return Overlap(job.site, known, old, new, leaves)
-
-
-def _standing(held: Stores, real, stand_in) -> Stores:
-    """The stores, with the stand-in where the real root is."""
-    return replace(held, root=tuple(stand_in if one == real else one for one in held.root))
 
 
 def overlap_picture(days: Sequence[Day]) -> Picture:
