@@ -21,8 +21,7 @@ from vmscert.changes.record import close
 from vmscert.network import servers as simulate
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Ledger
-from vmscert.runbooks.changeplans import plan_change
-from vmscert.runbooks.stages import open_runbook
+from vmscert.runbooks.stages import open_runbook, plan_change
 
 
 def run(folder, table, at, keys, passwords, die_at=0, writes=None):

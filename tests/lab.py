@@ -84,9 +84,10 @@ def jupyterlab(folder):
         server.wait(timeout=60)
 
 
-def _of_a_reader(_folder, names):
+def _of_a_reader(folder, names):
     """What a checkout holds of who works with it: records, and notebooks as they were edited."""
-    return {"records", ".ipynb_checkpoints"} & set(names)
+    mine = {".ipynb_checkpoints", *(["records"] if Path(folder).name == "data" else [])}
+    return mine & set(names)
 
 
 def _start(folder):

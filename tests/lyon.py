@@ -18,7 +18,7 @@ from vmscert.changes.rehearsal import simulated
 from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
 from vmscert.records.state import read_state
-from vmscert.runbooks.deeds import issue_certificates, receive, sign_requests
+from vmscert.runbooks.certificates import issue_certificates, receive, sign_requests
 from vmscert.runbooks.stages import STAGES
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.inventory import write_inventory
@@ -62,7 +62,7 @@ def secrets(monkeypatch):
     monkeypatch.setenv("VMSCERT_CA_PASSWORD", CA_PASSWORD)
     monkeypatch.setenv("VMSCERT_PFX_PASSWORD", PFX_PASSWORD)
     monkeypatch.setattr("vmscert.certificates.keys.ROUNDS", 10)
-    monkeypatch.setattr("vmscert.runbooks.succession.ROOT", QUICK)
+    monkeypatch.setattr("vmscert.runbooks.replace.ROOT", QUICK)
     made = count()
     monkeypatch.setattr(
         "vmscert.certificates.authority.new_key", lambda _bits: key(f"server {next(made)}")
@@ -83,7 +83,7 @@ def open_lyon(folder, number="16", site=SITE, issued=True):
     """A job on a real site that has a CA and the certificates that it makes itself."""
     records = Records(folder)
     records.save_authority(site_ca(), CA_PASSWORD, AT)
-    runbook = STAGES[number].runbook if number in STAGES else "16-verify"
+    runbook = STAGES[number]["name"] if number in STAGES else "16-verify"
     job = Job(runbook, site, records, AT, change=Approved())
     if issued:
         issue_certificates(job, PFX_PASSWORD)
@@ -96,7 +96,7 @@ def seen(records, site=SITE):
 
 
 def numbered(job, number):
-    return replace(job, runbook=STAGES[number].runbook)
+    return replace(job, runbook=STAGES[number]["name"])
 
 
 def changed(job, name, **parts):

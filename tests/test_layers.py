@@ -50,7 +50,6 @@ FILES = {
     "records.lock",
     "records.state",
     "runbooks.adopt",
-    "runbooks.changeplans",
     "runbooks.returns",
     "runbooks.stages",
     "site.table",
@@ -67,10 +66,11 @@ EDGE = {
     "notebook.explorer",
     "notebook.forms",
     "notebook.passwords",
+    "notebook.runbook",
     "notebook.tables",
 }
 OTHER_WORDS = {
-    "pandas": {"notebook.tables", "runbooks.plans", "network.survey"},
+    "pandas": {"notebook.tables", "network.survey"},
     "ipywidgets": EDGE,
     "IPython": EDGE,
 }

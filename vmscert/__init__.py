@@ -11,13 +11,11 @@ from typing import Any
 _HOMES = {
     "agenda.gather": "Agenda Unknown gather goes_dark",
     "checks.blackout": "Blackout blackouts dark_rows",
-    "notebook.timemachine": "time_machine",
     "certificates.authority": (
         "LESSON QUICK ROOT SERVER Authority Issued Profile create_authority read_pfx request "
         "thumbprint issue_all"
     ),
     "notebook.board": "board_form",
-    "runbooks.changeplans": "plan_change",
     "changes.change": "Change approve begin progress",
     "notebook.closing": "close_change",
     "changes.errands": "Errand Standing board hand_over mark_carried roll_out",
@@ -26,7 +24,7 @@ _HOMES = {
     "practice.gallery": "answer_sheet draw_exam open_gallery",
     "notebook.exam": "exam_form",
     "checks.expiry": "Due Sight due",
-    "notebook.explorer": "Explorer explore",
+    "notebook.explorer": "Explorer explore time_machine",
     "practice.faults": "GALLERY Lab fault healthy",
     "notebook.forms": "error_box look_form show_look sieve",
     "changes.job": "Job",
@@ -40,37 +38,35 @@ _HOMES = {
     "records.folder": "Records",
     "changes.rehearsal": "walk",
     "pictures.site_map": "Picture site_map",
-    "runbooks.plans": (
-        "check_inventories check_issued connection_checks connection_findings connection_rows "
-        "describe_ca due_servers "
-        "plan_certificates plan_imports plan_switching record_verification "
-        "renewal_view switching_checks who_serves_what who_trusts_whom"
-    ),
     "pictures.bands": "lifetimes timeline",
-    "runbooks.compromise": "compromise_plan compromise_rows own_trust revocation_rows",
+    "runbooks.compromise": ("bar_certificates compromise_plan compromise_rows own_trust"),
+    "runbooks.certificates": (
+        "ca_name check_issued create_ca describe_ca due_certificates issue_certificates "
+        "plan_certificates receive renew_certificates sign_requests"
+    ),
+    "runbooks.visits": (
+        "check_inventories connection_checks connection_rows plan_imports "
+        "plan_switching switching_checks verify_site who_serves_what "
+        "who_trusts_whom"
+    ),
     "checks.acceptance": "DarkLink dark_links refusals",
-    "runbooks.replace": "overlap_of overlap_picture",
+    "runbooks.replace": (
+        "create_next_ca due_servers overlap_of overlap_picture renewal_view "
+        "retirable retirement_checks switch_ca walk_and_survey"
+    ),
     "runbooks.overlap": (
         "RIGHT SERVERS_FIRST Overlap cross_signing_rows overlap_rows plan_overlap "
         "planned_stores proof simulate_days stand_ins"
     ),
-    "runbooks.deeds": (
-        "ca_name create_ca due_certificates issue_certificates receive renew_certificates "
-        "sign_requests verify_site"
-    ),
     "notebook.passwords": "Password pfx_password",
     "network.looks": "Look",
     "practice.servers": "SEEN look practice_survey",
-    "runbooks.stages": "open_runbook precheck verify_stage",
+    "runbooks.stages": "open_runbook plan_change precheck verify_stage",
     "notebook.tables": ("choose_site encryption_switches findings_table require table"),
     "network.servers": "serving",
     "site.site": "Connection Host Site",
     "site.table": "SiteError read_site",
     "network.reach": "connect",
-    "runbooks.succession": (
-        "answer_compromise bar_certificates create_next_ca dark_links_now retirable "
-        "retirement_checks switch_ca walk_and_survey"
-    ),
     "network.survey": "Survey survey",
     "pictures.bytes": "bars blocks_picture bytes_picture scatter",
     "site.order": "Step callers ready switch_off switch_on too_early",
@@ -86,8 +82,9 @@ _HOMES = {
     "checks.live": "Verification verify_connections verify_simulated",
     "lessons.recording": "Recording capture key_shares open_recording signed_by_server",
     "runbooks.handbook": "write_handbook",
-    "runbooks.guidescripts": "inherited_example",
-    "runbooks.adopt": "Inheritance adopt audit read_inheritance unmatched verify_adoption",
+    "runbooks.adopt": (
+        "Inheritance adopt audit inherited_example read_inheritance unmatched verify_adoption"
+    ),
     "windows.inventory": "Binding read_inventory write_inventory",
     "windows.stores": "LogLine Personal Service Stores",
 }

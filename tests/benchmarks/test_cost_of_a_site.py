@@ -16,12 +16,12 @@ from vmscert.changes.job import Job
 from vmscert.checks.documents import check_path
 from vmscert.checks.expiry import due
 from vmscert.cli import main as cli
-from vmscert.runbooks.deeds import due_certificates
+from vmscert.runbooks.certificates import check_issued, due_certificates, plan_certificates
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.plans import check_issued, plan_certificates, plan_switching, switching_checks
+from vmscert.runbooks.replace import retirable
 from vmscert.runbooks.returns import take_each
 from vmscert.runbooks.stages import precheck, verify_stage
-from vmscert.runbooks.succession import retirable
+from vmscert.runbooks.visits import plan_switching, switching_checks
 from vmscert.site.table import read_site
 
 pytestmark = pytest.mark.benchmark

@@ -25,14 +25,15 @@ from vmscert.checks.lacks import (
 from vmscert.lessons.exercises import lesson_ca
 from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
-from vmscert.runbooks.deeds import (
+from vmscert.runbooks.certificates import (
+    check_issued,
     issue_certificates,
+    plan_certificates,
     receive,
     renew_certificates,
     sign_requests,
-    verify_site,
 )
-from vmscert.runbooks.plans import check_inventories, check_issued, plan_certificates, plan_imports
+from vmscert.runbooks.visits import check_inventories, plan_imports, verify_site
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import pack
 from vmscert.windows.scripts import script_inputs, wanted_names

@@ -21,9 +21,13 @@ from vmscert.changes.record import add_signed, close, record_problems
 from vmscert.records.evidence import PLAN, STEPS, problems, seal
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry, Ledger, read_rows
-from vmscert.runbooks.changeplans import plan_change
-from vmscert.runbooks.deeds import create_ca, issue_certificates, renew_certificates, sign_requests
-from vmscert.runbooks.stages import open_runbook
+from vmscert.runbooks.certificates import (
+    create_ca,
+    issue_certificates,
+    renew_certificates,
+    sign_requests,
+)
+from vmscert.runbooks.stages import open_runbook, plan_change
 
 RECORD_PASSWORD = "canary of the record 44d1"
 ANNA, BOB = "Anna Berg", "Bob Stone"

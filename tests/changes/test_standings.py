@@ -9,8 +9,12 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.changes.errands import STATES, board, hand_over, mark_carried
 from vmscert.checks.lacks import MISSING, missing_encryption
 from vmscert.records.folder import Records
-from vmscert.runbooks.deeds import due_certificates, renew_certificates, sign_requests
-from vmscert.runbooks.plans import check_issued
+from vmscert.runbooks.certificates import (
+    check_issued,
+    due_certificates,
+    renew_certificates,
+    sign_requests,
+)
 from vmscert.runbooks.returns import take_back
 from vmscert.runbooks.stages import precheck
 from vmscert.windows.stores import LogLine, Stores

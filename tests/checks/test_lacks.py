@@ -6,7 +6,7 @@ import pytest
 
 from vmscert import board, open_runbook, precheck, switching_checks, verify_stage
 from vmscert.facts import DATA
-from vmscert.runbooks.plans import check_inventories
+from vmscert.runbooks.visits import check_inventories
 from vmscert.windows.stores import Service
 
 EXAMPLE = DATA / "sites" / "example.csv"

@@ -14,9 +14,8 @@ from lab import Lab, Watch, jupyterlab, pictures, start_browser
 from vmscert.changes.job import EXAMPLE
 from vmscert.facts import NOTEBOOKS
 from vmscert.pages import page
-from vmscert.runbooks.changeplans import plan_change
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.stages import open_runbook
+from vmscert.runbooks.stages import open_runbook, plan_change
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.stores import Stores
 

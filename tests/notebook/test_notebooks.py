@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from contextlib import chdir
 from functools import cache
 from pathlib import Path
@@ -129,8 +130,23 @@ class TestEveryRunbook:
         assert all(len(part) == 1 for part in parts)
         assert ORDER.match(" ".join(part[0] for part in parts) + " ")
 
-    def test_it_has_at_most_28_cells(self, path):
-        assert len(read(path).cells) <= 28
+    def test_it_has_at_most_20_cells(self, path):
+        assert len(read(path).cells) <= 20
+
+    def test_one_cell_imports_and_each_cell_after_it_only_calls_the_runbook(self, path):
+        (_, chosen, opened, *others) = [ast.parse(cell.source).body for cell in code_cells(path)]
+        assert isinstance(chosen[0], ast.ImportFrom)
+        first, *more = opened
+        assert (
+            ast.unparse(first) == f"job = open_runbook({path.stem!r}, choice.site, choice.folder)"
+        )
+        for line in (*more, *(line for cell in others for line in cell)):
+            assert isinstance(line, ast.Expr)
+            assert ast.unparse(line).startswith("job.")
+
+    def test_a_cell_is_one_call_or_two(self, path):
+        _, _, *cells = code_cells(path)
+        assert max(len(ast.parse(cell.source).body) for cell in cells) <= 2
 
     def test_what_changes_something_comes_after_an_approval(self, path):
         parts = [tags(cell)[0] for cell in code_cells(path)]
@@ -142,6 +158,19 @@ class TestEveryRunbook:
     def test_the_expectation_stands_before_each_check(self, path):
         text = "\n".join(prose(path))
         assert text.count("Expected:") >= 2
+
+
+def test_what_stands_in_three_runbooks_to_the_letter_says_no_more_than_that_it_is_called():
+    """But for the parameters and the form."""
+    cells = Counter(
+        cell.source
+        for path in RUNBOOKS
+        for cell in code_cells(path)
+        if not {"parameters", "form"} & set(tags(cell))
+    )
+    often = [source for source, count in cells.items() if count >= 3]
+    calls = [call for source in often for call in source.splitlines()]
+    assert [call for call in calls if not re.fullmatch(r"job\.\w+\([A-Z_, ]*\)", call)] == []
 
 
 @pytest.mark.parametrize("path", TROUBLES, ids=named)

@@ -10,7 +10,7 @@ from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.checks.lacks import missing_ca, missing_certificates, needed_roots, surplus_roots
 from vmscert.files import write_atomic
 from vmscert.records.folder import Records
-from vmscert.runbooks.deeds import issue_certificates
+from vmscert.runbooks.certificates import issue_certificates
 from vmscert.windows.stores import Personal, Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")

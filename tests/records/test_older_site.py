@@ -25,8 +25,8 @@ from vmscert.cli import main as cli
 from vmscert.facts import DATA
 from vmscert.records.evidence import STEPS, count_steps, problems
 from vmscert.records.folder import Records
-from vmscert.runbooks.changeplans import plan_change
-from vmscert.runbooks.deeds import renew_certificates
+from vmscert.runbooks.certificates import renew_certificates
+from vmscert.runbooks.stages import plan_change
 from vmscert.site.site import Site
 
 RECORD_PASSWORD = "canary of the record 44d1"

@@ -13,20 +13,17 @@ from vmscert.agenda.gather import goes_dark
 from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
-from vmscert.notebook.timemachine import time_machine
-from vmscert.runbooks.deeds import due_certificates
-from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.plans import (
-    check_inventories,
+from vmscert.notebook.explorer import time_machine
+from vmscert.runbooks.certificates import (
     check_issued,
     describe_ca,
+    due_certificates,
     plan_certificates,
-    renewal_view,
-    switching_checks,
 )
-from vmscert.runbooks.replace import overlap_of
+from vmscert.runbooks.handbook import handbook
+from vmscert.runbooks.replace import overlap_of, renewal_view, retirable, retirement_checks
 from vmscert.runbooks.stages import precheck, verify_stage
-from vmscert.runbooks.succession import retirable, retirement_checks
+from vmscert.runbooks.visits import check_inventories, switching_checks
 
 LOOKING = {
     "board": board,

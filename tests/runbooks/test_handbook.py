@@ -160,5 +160,5 @@ def test_it_is_written_anew_in_place_with_nothing_secret(small):
 def test_a_ca_whose_key_is_not_here_is_told_at_the_top(tmp_path):
     records = Records(tmp_path / "adopted")
     records.adopt(lyon.site_ca().certificate, None, "", lyon.AT)
-    told = handbook(Job(STAGES["11"].runbook, lyon.SITE, records, lyon.AT))
+    told = handbook(Job(STAGES["11"]["name"], lyon.SITE, records, lyon.AT))
     assert "The key of the CA is not here" in told.split("##")[0]

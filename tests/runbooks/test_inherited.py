@@ -17,10 +17,16 @@ from vmscert.changes.job import Job, Stop
 from vmscert.checks.lacks import missing_ca, missing_certificates
 from vmscert.practice.faults import _signed_with_sha1, remade
 from vmscert.records.folder import Records
-from vmscert.runbooks.adopt import adopt, audit, read_inheritance, unmatched, verify_adoption
-from vmscert.runbooks.deeds import renew_certificates
-from vmscert.runbooks.guidescripts import inherited_example
-from vmscert.runbooks.succession import create_next_ca
+from vmscert.runbooks.adopt import (
+    adopt,
+    audit,
+    inherited_example,
+    read_inheritance,
+    unmatched,
+    verify_adoption,
+)
+from vmscert.runbooks.certificates import renew_certificates
+from vmscert.runbooks.replace import create_next_ca
 from vmscert.windows.stores import Personal, Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")

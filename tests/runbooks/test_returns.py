@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.notebook.board import board_form
-from vmscert.runbooks.deeds import sign_requests
+from vmscert.runbooks.certificates import sign_requests
 from vmscert.runbooks.returns import take_back, take_dropped, take_each
 from vmscert.site.site import THIRD_PARTY, Site
 

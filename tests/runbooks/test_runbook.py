@@ -1,29 +1,40 @@
 """What runbooks do, in order, on a real folder: a rehearsal from nothing to renewed."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from lyon import Approved
 
+import vmscert
 from vmscert import SERVER, SiteError, open_runbook
 from vmscert.changes.change import approve
 from vmscert.changes.errands import hand_over
 from vmscert.changes.rehearsal import walk
-from vmscert.facts import DATA
-from vmscert.runbooks.changeplans import plan_change
-from vmscert.runbooks.deeds import (
+from vmscert.facts import DATA, NOTEBOOKS
+from vmscert.runbooks.certificates import (
     create_ca,
     due_certificates,
     issue_certificates,
     renew_certificates,
     sign_requests,
-    verify_site,
 )
-from vmscert.runbooks.plans import connection_checks, due_servers, renewal_view
-from vmscert.runbooks.stages import STAGES, precheck, verify_stage
+from vmscert.runbooks.replace import due_servers, renewal_view
+from vmscert.runbooks.stages import (
+    RUNBOOKS,
+    STAGES,
+    Runbook,
+    plan_change,
+    precheck,
+    runbook_of,
+    verify_stage,
+)
+from vmscert.runbooks.visits import connection_checks, verify_site
 
 EXAMPLE = DATA / "sites" / "example.csv"
+PACKAGE = Path(vmscert.__file__).parent
 LONG_ENOUGH = "a password that nobody uses"
 
 
@@ -43,8 +54,26 @@ def passwords(monkeypatch):
 
 def runbook(number, site, folder):
     """A runbook that somebody approved, if it is a real site's."""
-    opened = open_runbook(STAGES[number].runbook, site, folder)
+    opened = open_runbook(STAGES[number]["name"], site, folder)
     return replace(opened, change=None if opened.rehearsal else Approved())
+
+
+@pytest.mark.parametrize("row", RUNBOOKS.values(), ids=lambda row: row["runbook"])
+def test_a_row_of_the_table_has_its_class_and_its_notebook(row, own_site, tmp_path):
+    job = open_runbook(row["name"], own_site, tmp_path / "records")
+    assert isinstance(runbook_of(job), Runbook)
+    assert (NOTEBOOKS / f"{row['name']}.ipynb").exists()
+    assert row["name"].startswith(f"{row['runbook']}-")
+    assert row["closing"]
+    assert {*row["not_awaited"].split("|")} <= {"", *STAGES}
+
+
+def test_no_runbook_has_its_number_or_its_name_in_code():
+    code = [path for folder in ("runbooks", "notebook") for path in (PACKAGE / folder).glob("*.py")]
+    told = "\n".join(path.read_text(encoding="utf-8") for path in code)
+    assert len(code) > 10
+    assert re.findall(r"\b1\d-[a-z]+-[a-z-]+", told) == []
+    assert re.findall(r"""["'](?:1\d)["']""", told) == []
 
 
 def failed(checks):
@@ -100,7 +129,7 @@ def test_a_name_that_is_added_to_the_table_asks_for_a_new_certificate(rehearsed)
     job = open_runbook("16-verify-the-site", EXAMPLE, rehearsed)
     host = replace(job.site["vms-rec-01"], aliases=("rec.example.com",))
     hosts = tuple(host if one.name == host.name else one for one in job.site)
-    job = replace(job, site=replace(job.site, hosts=hosts), runbook=STAGES["12"].runbook)
+    job = replace(job, site=replace(job.site, hosts=hosts), runbook=STAGES["12"]["name"])
     (row,) = issue_certificates(job)
     assert "rec.example.com" in row["names"]
 
@@ -145,7 +174,7 @@ def test_a_site_without_its_ca_key_says_where_to_get_it(rehearsed):
     with pytest.raises(FileNotFoundError, match="restore it from the backup"):
         job.records.authority(LONG_ENOUGH)
     with pytest.raises(FileExistsError, match="never overwritten"):
-        create_ca(replace(job, runbook=STAGES["11"].runbook))
+        create_ca(replace(job, runbook=STAGES["11"]["name"]))
 
 
 def test_a_short_password_is_refused_before_anything_is_made(own_site, tmp_path, monkeypatch):
@@ -172,7 +201,7 @@ def test_a_table_that_is_wrong_opens_no_runbook_and_makes_no_folder(tmp_path):
     table = tmp_path / "lyon.csv"
     table.write_text("name,roles\nvms-ms-01,management servr\n", encoding="utf-8")
     with pytest.raises(SiteError, match="Did you mean 'management server'"):
-        open_runbook(STAGES["11"].runbook, table, tmp_path / "records")
+        open_runbook(STAGES["11"]["name"], table, tmp_path / "records")
     assert not (tmp_path / "records").exists()
 
 

@@ -10,7 +10,7 @@ from site_tables import sites
 
 from vmscert import open_runbook, read_site
 from vmscert.facts import DATA, facts
-from vmscert.runbooks.plans import plan_switching, switching_checks, who_serves_what
+from vmscert.runbooks.visits import plan_switching, switching_checks, who_serves_what
 from vmscert.site.order import TRUST, callers, ready, switch_off, switch_on, too_early
 from vmscert.site.site import Host, Site
 

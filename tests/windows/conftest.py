@@ -11,7 +11,7 @@ import pytest
 from workers import AT_ONCE
 
 from vmscert.changes import rehearsal
-from vmscert.runbooks import deeds
+from vmscert.runbooks import visits
 
 AHEAD = pytest.StashKey()
 
@@ -68,10 +68,9 @@ def real(windows, monkeypatch):
             monkeypatch.setattr(f"vmscert.{module}.LOOPBACK", "127.0.0.2")
     monkeypatch.setattr(rehearsal, "Computer", computer.Computer)
     monkeypatch.setattr(rehearsal, "served_by", served_by)
-    monkeypatch.setattr(deeds, "served_by", served_by)
+    monkeypatch.setattr(visits, "served_by", served_by)
     # Keys that are made once for all sites: what takes time here is not what is tested.
     made = count()
-    for module in ("authority", "fleet"):
-        monkeypatch.setattr(
-            f"vmscert.certificates.{module}.new_key", lambda _bits: lyon.key(next(made))
-        )
+    monkeypatch.setattr(
+        "vmscert.certificates.authority.new_key", lambda _bits: lyon.key(next(made))
+    )

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from vmscert.certificates.authority import QUICK, create_authority, new_key
 from vmscert.changes.errands import hand_over
 from vmscert.facts import facts
-from vmscert.runbooks.deeds import renew_certificates
+from vmscert.runbooks.certificates import renew_certificates
 from vmscert.windows.folder import leaflet, made_at, pack
 from vmscert.windows.scripts import (
     request_inf,

@@ -30,10 +30,10 @@ from vmscert.checks.lacks import (
 from vmscert.facts import facts
 from vmscert.network.servers import LOOPBACK, serving
 from vmscert.records.folder import Records
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates
 from vmscert.runbooks.compromise import compromise_plan
-from vmscert.runbooks.deeds import issue_certificates, renew_certificates, verify_site
-from vmscert.runbooks.plans import plan_imports
 from vmscert.runbooks.returns import take_back
+from vmscert.runbooks.visits import plan_imports, verify_site
 from vmscert.site.order import switch_on
 from vmscert.site.site import Host, Site
 from vmscert.windows.folder import LOOK, looked_from, pack

@@ -9,7 +9,7 @@ from vmscert import open_runbook
 from vmscert.changes import rehearsal
 from vmscert.facts import DATA
 from vmscert.records.folder import Records
-from vmscert.runbooks.deeds import verify_site
+from vmscert.runbooks.visits import verify_site
 from vmscert.site.site import THIRD_PARTY
 
 SITES = Path(__file__).parent / "sites"

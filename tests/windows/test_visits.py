@@ -13,7 +13,7 @@ from vmscert.changes.rehearsal import simulated, walk
 from vmscert.facts import DATA, facts
 from vmscert.files import write_atomic
 from vmscert.records.folder import Records
-from vmscert.runbooks.deeds import renew_certificates
+from vmscert.runbooks.certificates import renew_certificates
 from vmscert.windows.folder import pack
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.scripts import script_inputs, script_steps

@@ -140,7 +140,7 @@ def plan(
 
     Downtimes are estimates; how sure the order is stands in every line.
     """
-    from vmscert.runbooks.plans import plan_switching
+    from vmscert.runbooks.visits import plan_switching
     from vmscert.site.order import switch_off, switch_on, too_early
 
     described = read_site(find_table(site))
@@ -175,7 +175,7 @@ def board(
     from vmscert.runbooks.stages import STAGES, open_runbook
 
     # The site as the last runbook sees it, opened as the first, which catches up on nothing.
-    first = open_runbook(STAGES["11"].runbook, site, folder)
+    first = open_runbook(STAGES["11"]["name"], site, folder)
     job = replace(first, runbook="17-renew-before-expiry")
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:

@@ -3,21 +3,29 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from vmscert.agenda.gather import goes_dark
 from vmscert.certificates.authority import (
     SERVER,
     Authority,
     Issued,
     is_signed_by,
+    new_key,
+    request,
     subject_names,
     thumbprint,
 )
@@ -27,11 +35,16 @@ from vmscert.changes.job import Job, Stop
 from vmscert.checks.documents import files_below, read
 from vmscert.checks.expiry import PLAN
 from vmscert.facts import doubt, facts
+from vmscert.files import write_once
 from vmscert.findings import Check
+from vmscert.runbooks.stages import Checks, Parts, Rows, Runbook
 from vmscert.site.site import Host
 from vmscert.windows.stores import Stores
 
-_GUIDE_NAME = "CN=VMS Certificate Authority"
+# What the guide's two scripts leave behind, as integrators reprint the older edition: no
+# basicConstraints, a name that every site shares, a critical extended key usage.
+_GUIDE_CA, _YEAR = "VMS Certificate Authority", timedelta(days=365)
+_GUIDE_NAME = f"CN={_GUIDE_CA}"
 _STRONG = 3072  # bits, as check_ca has it
 _KEYS = (".pfx", ".p12", ".key", ".pem")
 
@@ -273,3 +286,106 @@ def verify_adoption(job: Job, found: Inheritance) -> list[Check]:
         Check("every certificate that fits a server is filed", not lost, ", ".join(lost)),
         Check("the ledger is unbroken", not problems, problems),
     ]
+
+
+def inherited_example(job: Job) -> Path:
+    """Write into a rehearsal's folder what another technician left a year ago; return the place.
+
+    ValueError on a real site: there its own files are wanted.
+    """
+    if not job.rehearsal:
+        raise ValueError("This is a real site: name the folder of the other tool's files (FILES)")
+    place = job.records.folder / "inherited"
+    if not place.exists():
+        _leave_behind(job, place)
+    return place
+
+
+def _leave_behind(job: Job, place: Path) -> None:
+    made, key, password = job.at - timedelta(days=300), new_key(2048), job.secret("INHERITED")
+    root = _guide_root(key, made)
+    with job.records.lock():
+        for host in job.site.servers:
+            leaf = _guide_leaf(host.names[:2], root, key, made + timedelta(days=2))
+            write_once(place / f"{host.name}.pfx", leaf.pfx(password, "3DES"))
+        write_once(place / "ca-backup.pfx", Issued(root, key).pfx(password, "3DES"))
+        write_once(place / "ca_thumbprint.txt", thumbprint(root).encode())
+        write_once(place / "root-authority-public.cer", root.public_bytes(Encoding.DER))
+
+
+def _guide_root(key: RSAPrivateKey, at: datetime) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _GUIDE_CA)])
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    return (
+        _builder(name, name, key.public_key(), at)
+        .add_extension(_usage("digital_signature", "key_cert_sign", "crl_sign"), True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_GUIDE_CA)]), False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .sign(key, SHA256())
+    )
+
+
+def _guide_leaf(
+    names: tuple[str, ...], root: x509.Certificate, ca_key: RSAPrivateKey, at: datetime
+) -> Issued:
+    csr, key = request(*names)
+    san = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    above = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    certificate = (
+        _builder(csr.subject, root.subject, key.public_key(), at)
+        .add_extension(_usage("digital_signature", "key_encipherment"), True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), True)
+        .add_extension(san, False)
+        .add_extension(above, False)
+        .sign(ca_key, SHA256())
+    )
+    return Issued(certificate, key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: RSAPublicKey, at: datetime
+) -> x509.CertificateBuilder:
+    serial = x509.random_serial_number()
+    return x509.CertificateBuilder(issuer, subject, key, serial, at, at + _YEAR)
+
+
+def _usage(*wanted: str) -> x509.KeyUsage:
+    every = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+        "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    return x509.KeyUsage(**{name: name in wanted for name in every})
+
+
+class Adopt(Runbook):
+    """A CA that another tool made is known here: audited, watched, with a plan for its repair."""
+
+    found: Inheritance
+
+    def read(self, files: str) -> Parts:
+        """What a folder of the other tool holds; a rehearsal makes one."""
+        self.found = read_inheritance(self.job, files or inherited_example(self.job))
+        name, number = self.found.ca.subject.rfc4514_string(), len(self.found.certificates)
+        yield f"{name} and {number} certificates"
+
+    def audit(self, key_in_user_store: bool) -> Parts:
+        """All that is wrong with it, the most urgent first."""
+        yield Rows(audit(self.job, self.found, key_in_user_store), "Nothing is wrong.")
+
+    def unmatched(self) -> Parts:
+        """The certificates of no server of the table."""
+        every = "Every certificate belongs to a computer of the table."
+        yield Rows(unmatched(self.job, self.found), every)
+
+    def adopt(self) -> Parts:
+        """File the CA and its certificates."""
+        yield Rows(adopt(self.job, self.found))
+
+    def verify(self) -> Parts:
+        """Read back from the files."""
+        yield Checks(verify_adoption(self.job, self.found))
+
+    def goes_dark(self) -> Parts:
+        """What goes dark when, if nobody acts."""
+        yield Rows(goes_dark(self.job), "Nothing goes dark.")

@@ -4,16 +4,22 @@ The order keeps every link lit while the thief keeps his key a little longer. Wh
 already, the other order shuts him out first, and says what is dark until the last step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 
-from vmscert.certificates.authority import is_signed_by
+from vmscert.certificates.authority import is_signed_by, thumbprint
+from vmscert.changes.job import Job, Stop
 from vmscert.checks.acceptance import DarkLink, accounts, dark_links, served
 from vmscert.facts import doubt, facts, sureness
+from vmscert.findings import Check
+from vmscert.records.folder import BAR
+from vmscert.records.state import State
 from vmscert.runbooks.overlap import stand_ins
+from vmscert.runbooks.replace import Replacing, renewals, retirement_checks
+from vmscert.runbooks.stages import RUNBOOKS, Deeds, Parts, Rows
 from vmscert.site.order import turns
 from vmscert.site.site import Site
 from vmscert.windows.stores import Stores
@@ -56,27 +62,18 @@ def compromise_plan(
     kind = (CA if stolen == CA else "server") + (", thief at work" if at_work else "")
     early = {
         "": lambda _: stores,
-        "bar": lambda names: _barring(stores, names, barred),
+        "bar": lambda names: {
+            name: held.barring(*barred) if name in names else held for name, held in stores.items()
+        },
         "serve": lambda names: _serving_unknown(site, stores, names, at),
     }
-    return tuple(
-        _measure(row, _where(site, row["where"], servers), early[row["early"]], site, at)
-        for row in facts("compromise")
-        if row["stolen"] == kind
-    )
-
-
-def _measure(
-    row: Mapping[str, str],
-    names: tuple[str, ...],
-    early: Callable[[tuple[str, ...]], Mapping[str, Stores]],
-    site: Site,
-    at: datetime,
-) -> Measure:
-    dark = dark_links(site, early(names), at) if row["early"] else ()
-    first = bool(row["early"]) and row["step"] == "1"
-    why = row["why"] + doubt(row["tag"])
-    return Measure(int(row["step"]), row["action"], names, why, dark, first)
+    steps = []
+    for row in (row for row in facts("compromise") if row["stolen"] == kind):
+        names = _where(site, row["where"], servers)
+        dark = dark_links(site, early[row["early"]](names), at) if row["early"] else ()
+        first, why = bool(row["early"]) and row["step"] == "1", row["why"] + doubt(row["tag"])
+        steps.append(Measure(int(row["step"]), row["action"], names, why, dark, first))
+    return tuple(steps)
 
 
 def _affected(
@@ -131,12 +128,6 @@ def own_trust(site: Site) -> list[dict[str, tuple[str, ...] | str]]:
     ]
 
 
-def _barring(
-    stores: Mapping[str, Stores], names: tuple[str, ...], barred: tuple[x509.Certificate, ...]
-) -> dict[str, Stores]:
-    return {n: held.barring(*barred) if n in names else held for n, held in stores.items()}
-
-
 def _serving_unknown(
     site: Site, stores: Mapping[str, Stores], names: tuple[str, ...], at: datetime
 ) -> dict[str, Stores]:
@@ -177,10 +168,82 @@ def _named(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def revocation_rows() -> list[dict[str, str]]:
-    """Return what a revocation list costs each client when its place is away; measured or noted."""
-    return [
-        {key: value for key, value in row.items() if key not in ("source", "tag")}
-        | {"how sure": sureness(row["tag"])}
-        for row in facts("revocation-prices")
-    ]
+def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[str, str]]:
+    """Note that the keys of these servers, or that of the "CA", are in other hands.
+
+    What they certify stays in use until it is replaced; nothing is barred on a computer before.
+    """
+    job.permit()
+    state, rows = job.state(), []
+    known = {thumbprint(one) for one, _ in state.barred}
+    for name in hosts:
+        one = state.signing_ca if name == "CA" else state.current[name]
+        if thumbprint(one) not in known:
+            job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
+            rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
+    return rows
+
+
+class AnswerCompromise(Replacing):
+    """A private key that is in other hands is worth nothing any more."""
+
+    empty = "Nothing can be barred yet."
+    concerns: Sequence[str] = ()  # the servers that get another certificate
+
+    def measures(self, stolen: str, at_work: bool) -> Parts:
+        """What is replaced where, in which order, and who goes dark in any other."""
+        job, state = self.job, self.job.state()
+        ca, stores = job.records.ca_certificate, state.inventories
+        steps = compromise_plan(job.site, stores, stolen, ca, job.at, at_work)
+        yield Rows(compromise_rows(steps))
+
+    def own_trust(self) -> Parts:
+        """Who does not look into Windows' stores."""
+        yield Rows(own_trust(self.job.site))
+
+    def revocation(self) -> Parts:
+        """What a revocation list costs each client when its place is away; measured or noted."""
+        yield Rows(
+            [
+                {name: told for name, told in row.items() if name not in ("source", "tag")}
+                | {"how sure": sureness(row["tag"])}
+                for row in facts("revocation-prices")
+            ]
+        )
+
+    def concerned(self) -> list[str] | None:
+        """The server whose key was stolen, or the "CA"."""
+        return [self.parameters["stolen"]]
+
+    def note_stolen(self) -> Parts:
+        """Note that the key was stolen; the runbook stops where it is the CA's and signs still."""
+        job, state = self.job, self.job.state()
+        stolen, reason = self.parameters["stolen"], self.parameters["reason"]
+        if stolen != CA and stolen not in state.current:
+            raise ValueError(f"{stolen!r} is no server with a certificate: name one, or {CA!r}")
+        job.permit()
+        begun, host = job.change.plan.lines if job.change else 0, "" if stolen == CA else stolen
+        lines = state.entries[begun:]
+        if not any(entry.action == BAR and entry.host == host for entry in lines):
+            bar_certificates(job, [stolen], reason)
+            state = job.state()
+        barred = {thumbprint(one) for one, _ in state.barred}
+        if thumbprint(state.signing_ca) in barred:
+            (other,) = (row["name"] for row in RUNBOOKS.values() if CA in row["ends"].split("|"))
+            raise Stop(f"the CA's own key was stolen, and it signs still: run {other} now, "
+                       f"then this runbook again")  # fmt: skip
+        self.concerns = [name for name, label in state.thumbprints.items() if label in barred]
+        yield from ()
+
+    def renew(self) -> Parts:
+        """Give a new key and certificate to the servers concerned."""
+        yield from self._renewed(list(self.concerns))
+
+    def achieved(self) -> list[Check]:
+        """As on the wire, and what was stolen is barred wherever its server is called."""
+        return [*super().achieved(), *retirement_checks(self.job)]
+
+    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+        """Where the CA's key was stolen, every server gets a certificate of another one."""
+        everywhere = [host.name for host in state.site.servers]
+        return renewals(state, everywhere if hosts == [CA] else hosts)

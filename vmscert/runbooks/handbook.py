@@ -14,13 +14,13 @@ from typing import Any
 from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import SERVER
 from vmscert.changes.job import Job
+from vmscert.checks.expiry import Due, due
 from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
 from vmscert.records.folder import DRILL
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.runbooks.deeds import due_of
 from vmscert.site.site import Site, named
 
 NAME = "the-years-after"
@@ -28,7 +28,16 @@ _MOST = 12  # rows of a table: the page is to print on two sheets
 _HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
 _CHANGES = 6
 
+# What ends → the runbook for it.
+_FOR = {kind: row["runbook"] for row in facts("change/runbooks") for kind in row["ends"].split("|")}
+
 Dated = tuple[datetime, str, str]  # by when, what, in which runbook
+
+
+def due_of(state: State, on: datetime) -> list[Due]:
+    """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
+    servers = ((name, one) for name, one in state.current.items() if name in state.site)
+    return due([("CA", state.signing_ca), *servers], on)
 
 
 def write_handbook(job: Job) -> Path:
@@ -74,7 +83,7 @@ def _ends(state: State) -> Iterator[Dated]:
     for end, same in groupby(rows, lambda row: row.not_after.date()):
         every = list(same)
         names = named([row.label for row in every])
-        yield every[0].renew_on, f"renew what ends on {end}: {names}", "17"
+        yield every[0].renew_on, f"renew what ends on {end}: {names}", _FOR["server"]
     for label, ca in state.cas.items():
         if label in ("CA", "next CA"):
             # A server certificate that is issued later ends with its CA, before its own time.
@@ -82,7 +91,7 @@ def _ends(state: State) -> Iterator[Dated]:
             what = (
                 f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
             )
-            yield end - timedelta(days=SERVER.days), what, "18"
+            yield end - timedelta(days=SERVER.days), what, _FOR["CA"]
 
 
 def _routine(state: State) -> Iterator[Dated]:
@@ -99,7 +108,8 @@ def _list(state: State) -> Iterator[Dated]:
     crl = state.crl
     if crl is not None and crl.next_update_utc:
         end = crl.next_update_utc
-        yield end - _A_WEEK, f"sign a new revocation list: this one ends on {end:%Y-%m-%d}", "19"
+        what = f"sign a new revocation list: this one ends on {end:%Y-%m-%d}"
+        yield end - _A_WEEK, what, _FOR["CRL"]
 
 
 def _dark(state: State) -> list[tuple[str, int, str]]:

@@ -156,7 +156,7 @@ def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[
     if action == WAIT:
         return [("", ())] * waiting
     if action == SWITCH:
-        return [turn for turn in _turns(overlap) if not _is_switched(overlap, *turn)]
+        return list(_to_be_switched(overlap))
     wanting = {
         TRUST: lambda held: overlap.new not in held.root,
         REMOVE: lambda held: overlap.old in held.root,
@@ -164,17 +164,14 @@ def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[
     return [(host.name, ()) for host in overlap.site.clients if wanting[action](stores[host.name])]
 
 
-def _turns(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _to_be_switched(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The servers as encryption was switched on, each with the groups of that visit."""
     for turn in turns(overlap.site):
-        if turn[0].host in overlap.leaves:
-            yield turn[0].host, tuple(group for step in turn for group in step.groups)
-
-
-def _is_switched(overlap: Overlap, host: str, groups: Iterable[str]) -> bool:
-    bound = overlap.stores[host].bindings
-    label = thumbprint(overlap.leaves[host])
-    return all(bound.get(group) == label for group in groups)
+        host, groups = turn[0].host, tuple(group for step in turn for group in step.groups)
+        if host in overlap.leaves:
+            bound, label = overlap.stores[host].bindings, thumbprint(overlap.leaves[host])
+            if any(bound.get(group) != label for group in groups):
+                yield host, groups
 
 
 def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
@@ -239,22 +236,20 @@ def _is_below(chain: Chain, root: x509.Certificate) -> bool:
 def proof(days: Sequence[Day]) -> list[Check]:
     """Return what must hold on every day of an overlap, with the first day on which it does not."""
     dark = next((day for day in days if day.dark), None)
-    early = next((day for day in days if day.serves_old and _acts(day, REMOVE)), None)
+    removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
+    early = next((day for day in removing if day.serves_old), None)
+    darkened = dark and (
+        f"{dark.at:%Y-%m-%d}: {dark.dark[0]}{_more(len(dark.dark))}. Begin earlier, or keep the "
+        f"order: trust, switch, wait, remove"
+    )
+    hasty = early and (
+        f"{early.at:%Y-%m-%d}: {_named(early.serves_old, 3)} still present it. Switch them first"
+    )
     what = "the old root is removed only when no server presents anything of it"
     return [
-        Check("no day with a dark link", dark is None, _darkened(dark) if dark else ""),
-        Check(what, early is None, _hasty(early) if early else ""),
+        Check("no day with a dark link", dark is None, darkened or ""),
+        Check(what, early is None, hasty or ""),
     ]
-
-
-def _darkened(day: Day) -> str:
-    first, more = day.dark[0], _more(len(day.dark))
-    order = "trust, switch, wait, remove"
-    return f"{day.at:%Y-%m-%d}: {first}{more}. Begin earlier, or keep the order: {order}"
-
-
-def _hasty(day: Day) -> str:
-    return f"{day.at:%Y-%m-%d}: {_named(day.serves_old, 3)} still present it. Switch them first"
 
 
 def cross_signing_rows() -> list[dict[str, str]]:
@@ -263,14 +258,14 @@ def cross_signing_rows() -> list[dict[str, str]]:
         {
             "the server sends": row["case"],
             "the client trusts": row["trusts"],
-            **{who: _verdict(row, who) for who in row if who not in _ABOUT},
+            **{
+                who: told and told + doubt(row["tag"])
+                for who, told in row.items()
+                if who not in _ABOUT
+            },
         }
         for row in facts("cross-signing")
     ]
-
-
-def _verdict(row: Mapping[str, str], who: str) -> str:
-    return row[who] and row[who] + doubt(row["tag"])
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
@@ -278,7 +273,8 @@ def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     return [
         {
             "date": f"{day.at:%Y-%m-%d}",
-            "what is done": "; ".join(_WORDS[action] for action in _actions(day)) or "nothing",
+            "what is done": "; ".join(dict.fromkeys(_WORDS[one.action] for one in day.visits))
+            or "nothing",
             "at": _named([visit.host for visit in day.visits if visit.host], 3),
             "trust old / new root": f"{day.old} / {day.new}",
             "serve old / new CA's": f"{day.on_old} / {day.on_new}",
@@ -287,14 +283,6 @@ def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
         }
         for day in days
     ]
-
-
-def _actions(day: Day) -> list[str]:
-    return list(dict.fromkeys(visit.action for visit in day.visits))
-
-
-def _acts(day: Day, action: str) -> bool:
-    return any(visit.action == action for visit in day.visits)
 
 
 def _named(names: Sequence[str], most: int) -> str:

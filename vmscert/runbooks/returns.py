@@ -5,7 +5,6 @@ from datetime import timedelta
 from functools import cached_property
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -16,7 +15,7 @@ from vmscert.checks.documents import read
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.runbooks.deeds import receive_answer
+from vmscert.runbooks.certificates import receive_answer
 from vmscert.site.site import PFX, Host
 from vmscert.windows.inventory import parse_inventory
 
@@ -119,7 +118,8 @@ class _Desk:
     def _waiting(self) -> dict[bytes, Host]:
         """Public key → the server whose request for it waits for an answer."""
         requests = self._state.requests.items()
-        own = {_spki(csr.public_key()): self._named.get(host) for host, csr in requests}
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        own = {csr.public_key().public_bytes(*form): self._named.get(h) for h, csr in requests}
         return {key: host for key, host in own.items() if host}
 
     @cached_property
@@ -191,7 +191,3 @@ class _Desk:
         raise ValueError(
             f"{name} fits no request that waits for an answer: is it another server's?"
         )
-
-
-def _spki(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

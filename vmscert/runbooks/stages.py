@@ -1,20 +1,39 @@
-"""The runbooks: what each needs before it acts, and what it must have achieved."""
+"""The runbooks: each is one row of `data/change/runbooks.csv` and one class of this folder.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+The row says what people read and who comes before whom; the class (column `code`), what is looked
+at, planned, done and proven. What all of them do stands here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from vmscert.changes.change import under_way
-from vmscert.changes.errands import hand_over
+from vmscert.changes.change import approve, keep_plan, plan_under_way, progress, under_way
+from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import EXAMPLE, Job, folder_of
+from vmscert.changes.plan import Plan
 from vmscert.changes.rehearsal import walk
-from vmscert.checks.lacks import MISSING, lacks
-from vmscert.findings import Check
+from vmscert.checks.lacks import MISSING, lacks, missing_encryption
+from vmscert.facts import facts
+from vmscert.findings import Check, Finding
+from vmscert.notebook.closing import close_change
+from vmscert.pictures.site_map import site_map
 from vmscert.records.folder import Records
 from vmscert.records.state import State
-from vmscert.runbooks.deeds import create_ca, issue_certificates, sign_requests
+from vmscert.runbooks.handbook import write_handbook
+from vmscert.site.order import switch_on
 from vmscert.site.table import find_table, read_site
+
+RUNBOOKS = {row["runbook"]: row for row in facts("change/runbooks")}
+# Those that leave a state behind, which the later ones wait for.
+STAGES = {number: row for number, row in RUNBOOKS.items() if row["achieved"]}
+
+Parts = Iterator[object]  # what a call tells, one part after the other
+Deeds = Iterable[tuple[Mapping[str, str], str]]  # computer → why, and what is to be done there
 
 
 def open_runbook(
@@ -42,16 +61,28 @@ def open_runbook(
     return job
 
 
+def _catch_up(job: Job) -> None:
+    """Carry out the earlier runbooks of a rehearsal, where they have not been."""
+    for number, row in STAGES.items():
+        if number < job.number and MISSING[number](job.state()):
+            runbook_of(replace(job, runbook=row["name"])).rehearse()
+
+
+def runbook_of(job: Job) -> "Runbook":
+    """Return the runbook of a job, as its class has it."""
+    module, name = RUNBOOKS[job.number]["code"].split(".")
+    return getattr(import_module(f"vmscert.runbooks.{module}"), name)(job)
+
+
 def precheck(job: Job) -> list[Check]:
     """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
-    state = job.state()
-    checks = [
-        Check(f"{job.site.name}: {len(job.site)} computers, records in {_place(job)}", True),
-        _unbroken(state),
-    ]
-    for number, stage in STAGES.items():
-        if number < job.number and number not in _UNDER_WAY.get(job.number, ()):
-            checks.append(_stage_check(number, state, f"Run {stage.runbook} first"))
+    state, place = job.state(), job.folder + (" (a rehearsal)" if job.rehearsal else "")
+    about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
+    checks = [Check(about, True), _unbroken(state)]
+    unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
+    for number, row in STAGES.items():
+        if number < job.number and number not in unawaited:
+            checks.append(_stage_check(number, state, f"Run {row['name']} first"))
             if not checks[-1].ok:
                 break
     return checks
@@ -63,62 +94,6 @@ def verify_stage(job: Job) -> list[Check]:
     return [_stage_check(job.number, state, todo), _unbroken(state)]
 
 
-def _place(job: Job) -> str:
-    return job.folder + (" (a rehearsal)" if job.rehearsal else "")
-
-
-def _issue(job: Job) -> None:
-    """Every way to a certificate that a rehearsal has: in a PFX, or for a key made there."""
-    issue_certificates(job)
-    walk(job, hand_over(job, "request"))
-    sign_requests(job)
-
-
-# What a runbook itself leaves undone until people have walked: no reason not to open it again.
-_UNDER_WAY = {"17": ("14", "15"), "18": ("12", "13", "14", "15"), "19": ("12", "13", "14", "15")}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A runbook that leaves a state behind: which, and how a rehearsal gets there."""
-
-    runbook: str
-    achieved: str
-    rehearse: Callable[[Job], object]
-
-
-STAGES = {
-    "11": Stage("11-create-the-ca-certificate", "the CA exists", create_ca),
-    "12": Stage(
-        "12-create-server-certificates",
-        "every server has a certificate with its names",
-        _issue,
-    ),
-    "13": Stage(
-        "13-trust-the-ca-on-clients",
-        "every computer that is no server trusts the CA",
-        lambda job: walk(job, hand_over(job, "trust")),
-    ),
-    "14": Stage(
-        "14-import-server-certificates",
-        "every server trusts the CA and holds its certificate, and its service can read the key",
-        lambda job: walk(job, hand_over(job, "import")),
-    ),
-    "15": Stage(
-        "15-enable-encryption",
-        "every server encrypts with its certificate",
-        lambda job: walk(job, hand_over(job, "encrypt")),
-    ),
-}
-
-
-def _catch_up(job: Job) -> None:
-    """Carry out the earlier runbooks of a rehearsal, where they have not been."""
-    for number, stage in STAGES.items():
-        if number < job.number and MISSING[number](job.state()):
-            stage.rehearse(replace(job, runbook=stage.runbook))
-
-
 def _unbroken(state: State) -> Check:
     return Check("the ledger is unbroken", not state.problems, "; ".join(state.problems))
 
@@ -127,4 +102,172 @@ def _stage_check(number: str, state: State, todo: str) -> Check:
     missing = lacks(state, number)
     named = "; ".join(f"{host}: {what}" for host, what in list(missing.items())[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return Check(STAGES[number].achieved, not missing, f"{named}{more}. {todo}" if missing else "")
+    achieved = STAGES[number]["achieved"]
+    return Check(achieved, not missing, f"{named}{more}. {todo}" if missing else "")
+
+
+def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: object) -> Plan:
+    """Return the plan of this runbook, kept in `changes/` for somebody to read and approve.
+
+    `hosts` are the servers concerned, where the runbook leaves a choice; `parameters` are those of
+    the notebook. A change that has begun keeps its plan.
+    """
+    if begun := plan_under_way(job, parameters):
+        return begun
+    about, chosen = RUNBOOKS[job.number], None if hosts is None else list(hosts)
+    lines, last = job.records.ledger.head()
+    state, runbook = job.state(), runbook_of(job)
+    plan = Plan(
+        runbook=job.runbook,
+        site=job.site.name,
+        why=about["why"],
+        parameters=parameters,
+        table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
+        lines=lines,
+        ledger=last,
+        computers=tuple(_rows(state, runbook.deeds(state, chosen), runbook.issues)),
+        files=(about["files"],),
+        untouched=about["untouched"],
+        dark=tuple(runbook.standing_still(state, chosen)),
+        back=about["back"],
+        trigger=about["trigger"],
+        deadline=runbook.deadline(state, about["deadline"], chosen),
+    )
+    return keep_plan(job, plan)
+
+
+def _rows(state: State, deeds: Deeds, issues: bool) -> Iterator[dict[str, str]]:
+    """One row for each computer: what is to be done and why, what it uses now, what it will use."""
+    for computers, deed in deeds:
+        for name, why in computers.items():
+            held = state.inventories.get(name)
+            then = "made in this change" if issues else state.thumbprints.get(name, "")
+            yield {
+                "computer": name,
+                "who": state.site[name].owner,
+                "to do": deed + (f": {why}" if why else ""),
+                "old certificate": ", ".join(sorted(set(held.bindings.values()))) if held else "",
+                "new certificate": then if "certificate" in deed else "",
+            }
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows for people to read, or what is said where there is none."""
+
+    rows: Sequence[Any]
+    empty: str = "Nothing."
+    columns: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What must hold: where one does not, the runbook stops."""
+
+    checks: Sequence[Check]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong, as far as anybody can see."""
+
+    findings: Sequence[Finding]
+
+
+@dataclass
+class Runbook:
+    """One runbook that is open.
+
+    Each method that a cell calls yields what is to be seen, one part after the other: Checks, Rows,
+    Findings, a sentence, a picture. It has done its work when all parts were taken.
+    """
+
+    job: Job
+    parameters: dict[str, Any] = field(default_factory=dict)  # those of the plan
+    begun_with: Plan | None = None
+    issues = False  # whether it makes certificates
+
+    def precheck(self) -> Parts:
+        """What must hold before anything is done."""
+        yield Checks(precheck(self.job))
+
+    def site_map(self) -> Parts:
+        """Who talks to whom."""
+        yield site_map(self.job.site)
+
+    def plan(self, **parameters: Any) -> Parts:
+        """What is going to happen, for somebody else to approve; deeds keep to these parameters."""
+        self.parameters = parameters
+        self.begun_with = plan_change(self.job, self.concerned(), **parameters)
+        yield self.begun_with
+
+    def approve(self, approved: str = "", carried_out_by: str = "", emergency: str = "") -> Parts:
+        """Begin the change, or go on with it, if this plan was approved; and how far it is."""
+        if self.begun_with is None:
+            raise ValueError("there is no plan yet: run the cell above")
+        self.job = approve(self.job, self.begun_with, approved, carried_out_by, emergency)
+        yield Rows(progress(self.job))
+
+    def visit(self, *phases: str) -> Parts:
+        """Prepare the folders of these phases; a rehearsal's computers follow them at once."""
+        rows = [row for phase in phases for row in self.walked(hand_over(self.job, phase))]
+        yield Rows(rows)
+
+    def verify(self) -> Parts:
+        """What was to be achieved, read back; the runbook stops where it was not."""
+        yield Checks(verify_stage(self.job))
+
+    def close(self) -> Parts:
+        """Sign the record of the change."""
+        row = RUNBOOKS[self.job.number]
+        if row["handbook"]:
+            write_handbook(self.job)
+        yield close_change(self.job, row["closing"].format_map(self.parameters))
+
+    def rehearse(self) -> None:
+        """Carry out this runbook on simulated computers, where a later one is opened first."""
+        list(self.visit(RUNBOOKS[self.job.number]["phase"]))
+
+    def pfx_password(self, hosts: Iterable[str] | None = None) -> str:
+        """The password of PFX files that are made now; without one, a person is asked for it."""
+        return ""
+
+    # What the plan of a runbook asks it.
+
+    def concerned(self) -> list[str] | None:
+        """The servers that it is about, where that is a choice."""
+        return None
+
+    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+        """What is to be done at which computers."""
+        return ()
+
+    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+        """What stands still at each visit that switches something, in the order of the visits."""
+        return ()
+
+    def deadline(self, state: State, text: str, hosts: list[str] | None) -> str:
+        """Until when one can turn back."""
+        return text
+
+    def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
+        """A row for each of these visits, and what came of it."""
+        return walk(self.job, errands)
+
+
+def downtimes(state: State, hosts: Iterable[str], every: bool = False) -> Iterator[str]:
+    """What stands still where encryption is still to be switched on, at these servers or at all."""
+    wanted = {*missing_encryption(state), *hosts}
+    for step in switch_on(state.site):
+        if step.host in wanted or (step.host and every):
+            yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
+
+
+def once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
+    """A deed that takes something away; where a group does not say what it uses, a person looks
+    first."""
+    silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
+    for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
+        mine = {name: why for name, why in computers.items() if silent[name] == groups}
+        look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
+        yield mine, f"{look} {deed}" if groups else deed

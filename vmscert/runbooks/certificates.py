@@ -1,15 +1,16 @@
-"""What the runbooks do on the laptop: each deed once, doing only what is missing.
+"""The CA and the certificates of servers: each deed once, doing only what is missing.
 
 A run that was stopped at any point is continued by the next one. What people carry to the
-computers, and what comes back, is in `carrying`.
+computers is in `visits`, what they bring back in `returns`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from vmscert.certificates.authority import (
     ROOT,
@@ -24,16 +25,16 @@ from vmscert.certificates.authority import (
 )
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.changes.job import Job
-from vmscert.changes.rehearsal import served_by
-from vmscert.checks.expiry import Due, due
-from vmscert.checks.lacks import missing_ca, missing_certificates
-from vmscert.checks.live import Verification, verify_connections, verify_simulated
-from vmscert.checks.site import PHONES_LIMIT
+from vmscert.checks.expiry import Due
+from vmscert.checks.lacks import issued_findings, missing_ca, missing_certificates, missing_requests
+from vmscert.checks.site import PHONES_LIMIT, check_ca
+from vmscert.findings import Finding
 from vmscert.names import iso
 from vmscert.records.state import State
+from vmscert.runbooks.handbook import due_of
+from vmscert.runbooks.stages import Deeds, Findings, Parts, Rows, Runbook
 from vmscert.site.releases import pfx_encryption
-from vmscert.site.site import CSR, PFX, THIRD_PARTY, Connection, Host
-from vmscert.windows.stores import Stores
+from vmscert.site.site import CSR, PFX, THIRD_PARTY, Host
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
@@ -199,42 +200,6 @@ def due_certificates(job: Job, on: datetime) -> list[Due]:
     return due_of(job.state(), on)
 
 
-def due_of(state: State, on: datetime) -> list[Due]:
-    """Tell what ends when, as `due_certificates` does, of a state that was read already."""
-    servers = ((name, one) for name, one in state.current.items() if name in state.site)
-    return due([("CA", state.signing_ca), *servers], on)
-
-
-def verify_site(job: Job, computer: str = "") -> list[Verification]:
-    """Make every connection of the site for real, or those from and to one computer.
-
-    Over the network or, in a rehearsal, on loopback.
-    """
-    state = job.state()
-    wanted = [c for c in job.site.connections if computer in ("", c.client, c.server)]
-    return verify_links(job, state, wanted, state.inventories)
-
-
-def verify_links(
-    job: Job, state: State, links: Sequence[Connection], stores: Mapping[str, Stores]
-) -> list[Verification]:
-    """Make these connections, as `verify_site` does, where computers hold what `stores` say."""
-    right = state.thumbprints
-    if not job.rehearsal:
-        return list(verify_connections(job.site, stores, right, job.at, connections=links))
-    served = {name: served_by(job, state, job.site[name]) for name in {c.server for c in links}}
-    return list(verify_simulated(job.site, stores, served, right, job.at, links))
-
-
-def record(job: Job, action: str, note: str, files: Mapping[str, bytes] | None = None) -> str:
-    """Write one line into the ledger and keep these files with the change; say what was kept."""
-    folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
-    kept = [job.records.keep(folder, name, data) for name, data in (files or {}).items()]
-    job.records.note(job.number, action, at=job.at, note=note)
-    paths = [path.relative_to(job.records.folder).as_posix() for path in kept]
-    return ", ".join(["one line more in ledger.csv", *paths])
-
-
 def _issue(
     job: Job,
     profiles: Mapping[str, Profile],
@@ -328,3 +293,106 @@ def one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:
     """Raise ValueError for a key size that is not one of those allowed."""
     if value not in allowed:
         raise ValueError(f"{what} has one of {allowed} bits, not {value!r}")
+
+
+def describe_ca(job: Job) -> list[dict[str, object]]:
+    """The CA as its file says it, with the fingerprint that people compare by eye."""
+    ca = job.records.ca_certificate
+    key = ca.public_key()
+    told = {
+        "name": ca.subject.rfc4514_string(),
+        "valid from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
+        "valid to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
+        "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
+        "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
+        "fingerprint (SHA-256)": ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper(),
+    }
+    return [{"the CA's": part, "is": value} for part, value in told.items()]
+
+
+def plan_certificates(job: Job) -> list[dict[str, object]]:
+    """Each server, the names its certificate will carry, and what is to be done."""
+    missing = missing_certificates(job.state())
+    return [
+        {
+            "server": host.name,
+            "names": host.issued_names,
+            "Windows": host.windows or "not in the table",
+            "private key": key_way(host),
+            "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
+        }
+        for host in job.site.servers
+    ]
+
+
+def check_issued(job: Job) -> list[Finding]:
+    """What a client that trusts its root would find wrong with each certificate, by any name."""
+    state = job.state()
+    return issued_findings(job.site, state.current, state.issuers, job.at)
+
+
+def key_way(host: Host) -> str:
+    """Where a server's private key is made, and how it travels."""
+    if host.only_pem:
+        return "made here, travels as an encrypted PEM file"
+    if host.enrolment == PFX:
+        return f"made here, travels in a PFX, {pfx_encryption(host.windows)}"
+    signer = "another CA signs" if host.enrolment == THIRD_PARTY else "its request is signed here"
+    return f"made there, stays there; {signer}"
+
+
+class CreateTheCa(Runbook):
+    """A site gets a certificate authority of its own."""
+
+    def name(self, key_bits: int, years: int) -> Parts:
+        """The name that the CA will have, and what its key will be."""
+        yield Rows([{"CA": ca_name(self.job), "key": f"RSA {key_bits}", "years": years}])
+
+    def create_ca(self) -> Parts:
+        """Create the CA, unless the site has one."""
+        create_ca(self.job, **self.parameters)
+        yield from ()
+
+    def verify(self) -> Parts:
+        """The CA as its file says it, and what is wrong with it."""
+        yield from super().verify()
+        yield Rows(describe_ca(self.job))
+        yield Findings(check_ca(self.job.records.ca_certificate, self.job.at))
+
+    def rehearse(self) -> None:
+        """Create the CA."""
+        create_ca(self.job)
+
+
+class CreateCertificates(Runbook):
+    """Every server gets a certificate with all the names that clients use for it."""
+
+    issues = True
+
+    def look(self) -> Parts:
+        """What each server's certificate will contain, and what is to be done."""
+        yield Rows(plan_certificates(self.job))
+
+    def issue(self) -> Parts:
+        """Issue what is missing and whose key is made here."""
+        password = self.pfx_password()
+        yield Rows(issue_certificates(self.job, password, **self.parameters))
+
+    def sign_requests(self) -> Parts:
+        """Answer the requests that came back."""
+        yield Rows(sign_requests(self.job, days=self.parameters.get("days", 0)))
+
+    def verify(self) -> Parts:
+        """What a client would find wrong with any of them, under any name."""
+        yield from super().verify()
+        yield Findings(check_issued(self.job))
+
+    def rehearse(self) -> None:
+        """Every way to a certificate that a rehearsal has: in a PFX, or for a key made there."""
+        for deed in (self.issue(), self.visit("request"), self.sign_requests()):
+            list(deed)
+
+    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+        """A certificate for each server that needs one, or a request first."""
+        yield missing_certificates(state), "a new certificate"
+        yield missing_requests(state), "make a key and a request"

@@ -1,70 +1,42 @@
-"""What a runbook is about to do, and what it saw, as rows for people to read."""
+"""What people do at the computers, and the proof that clients reach the servers then.
 
+Trust in the CA, the import of certificates, encryption; and every connection made for real.
+"""
+
+import csv
+import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-from vmscert.certificates.authority import thumbprint
+from vmscert.changes.change import begin
+from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
-from vmscert.checks.expiry import PLAN, Due
-from vmscert.checks.lacks import (
-    issued_findings,
-    lost_callers,
-    missing_certificates,
-    missing_groups,
-    reported_findings,
-)
-from vmscert.checks.live import Verification
+from vmscert.changes.rehearsal import served_by
+from vmscert.checks.lacks import PHASES, lost_callers, missing_groups, reported_findings
+from vmscert.checks.live import Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
 from vmscert.network.looks import VERIFIED
-from vmscert.runbooks.deeds import due_certificates, record
+from vmscert.pictures.site_map import site_map
+from vmscert.records.state import State
+from vmscert.runbooks.certificates import key_way
+from vmscert.runbooks.stages import (
+    RUNBOOKS,
+    Checks,
+    Deeds,
+    Findings,
+    Parts,
+    Rows,
+    Runbook,
+    downtimes,
+)
 from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.site.releases import pfx_encryption
-from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
+from vmscert.site.site import PFX, Connection, Host, Site
+from vmscert.windows.stores import Stores
 
 Row = dict[str, object]
-
-
-def describe_ca(job: Job) -> list[Row]:
-    """The CA as its file says it, with the fingerprint that people compare by eye."""
-    ca = job.records.ca_certificate
-    key = ca.public_key()
-    told = {
-        "name": ca.subject.rfc4514_string(),
-        "valid from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
-        "valid to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
-        "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
-        "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
-        "fingerprint (SHA-256)": ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper(),
-    }
-    return [{"the CA's": part, "is": value} for part, value in told.items()]
-
-
-def plan_certificates(job: Job) -> list[Row]:
-    """Each server, the names its certificate will carry, and what is to be done."""
-    missing = missing_certificates(job.state())
-    return [
-        {
-            "server": host.name,
-            "names": host.issued_names,
-            "Windows": host.windows or "not in the table",
-            "private key": _way(host),
-            "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
-        }
-        for host in job.site.servers
-    ]
-
-
-def check_issued(job: Job) -> list[Finding]:
-    """What a client that trusts its root would find wrong with each certificate, by any name."""
-    state = job.state()
-    return issued_findings(job.site, state.current, state.issuers, job.at)
 
 
 def check_inventories(job: Job) -> list[Finding]:
@@ -95,7 +67,7 @@ def plan_imports(job: Job) -> list[Row]:
         {
             "server": host.name,
             "file": _files(host),
-            "private key": _way(host),
+            "private key": key_way(host),
             "the key must be readable by": host.accounts,
         }
         for host in job.site.servers
@@ -106,16 +78,6 @@ def _files(host: Host) -> str:
     """In which files a server's certificate and key travel."""
     windows = f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}"
     return ", ".join([*([] if host.only_pem else [windows]), *host.pem_files])
-
-
-def _way(host: Host) -> str:
-    """Where a server's private key is made, and how it travels."""
-    if host.only_pem:
-        return "made here, travels as an encrypted PEM file"
-    if host.enrolment == PFX:
-        return f"made here, travels in a PFX, {pfx_encryption(host.windows)}"
-    signer = "another CA signs" if host.enrolment == THIRD_PARTY else "its request is signed here"
-    return f"made there, stays there; {signer}"
 
 
 def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
@@ -244,36 +206,145 @@ def connection_checks(connections: Iterable[Verification]) -> list[Check]:
     ]
 
 
-def connection_findings(connections: Iterable[Verification]) -> list[Finding]:
-    """What did not verify, as findings that the site's map can show."""
-    return [
-        Finding(one.verdict, f"{one.client} → {one.server}", one.detail or one.verdict)
-        for one in connections
-        if not one.ok
-    ]
+def verify_site(job: Job) -> list[Verification]:
+    """Make every connection of the site for real: over the network or, rehearsed, on loopback."""
+    state = job.state()
+    return verify_links(job, state, job.site.connections, state.inventories)
 
 
-def record_verification(job: Job, connections: list[Verification]) -> str:
-    """Keep every handshake with the change, as CSV for people and JSON for programs."""
-    import pandas as pd
-
-    rows = [asdict(one) for one in connections]
-    good = sum(one.ok for one in connections)
-    files = {
-        "verification.csv": pd.DataFrame(rows).to_csv(index=False).encode("utf-8-sig"),
-        "verification.json": json.dumps(rows, indent=1).encode(),
-    }
-    return record(job, "verified", f"{good} of {len(rows)} TLS connections verified", files)
-
-
-def renewal_view(job: Job) -> datetime:
-    """The day from which expiry is seen: today, or in a rehearsal a month before the end."""
+def verify_links(
+    job: Job, state: State, links: Sequence[Connection], stores: Mapping[str, Stores]
+) -> list[Verification]:
+    """Make these connections, as `verify_site` does, where computers hold what `stores` say."""
+    right = state.thumbprints
     if not job.rehearsal:
-        return job.at
-    ends = [row.not_after for row in due_certificates(job, job.at) if row.label in job.site]
-    return min(ends) - timedelta(days=30)
+        return list(verify_connections(job.site, stores, right, job.at, connections=links))
+    served = {name: served_by(job, state, job.site[name]) for name in {c.server for c in links}}
+    return list(verify_simulated(job.site, stores, served, right, job.at, links))
 
 
-def due_servers(ends: Iterable[Due], within_days: int = PLAN) -> list[str]:
-    """The servers among these whose certificate ends within so many days."""
-    return [row.label for row in ends if row.label != "CA" and row.days_left <= within_days]
+class Visit(Runbook):
+    """A runbook for which people walk: what its phase is about, and what it needs there."""
+
+    todo = ""
+
+    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+        """The computers that still need this phase."""
+        yield PHASES[RUNBOOKS[self.job.number]["phase"]].lacking(state), self.todo
+
+
+class Trust(Visit):
+    """Every computer that is no server gets the CA certificate."""
+
+    todo = "trust the CA"
+
+    def look(self) -> Parts:
+        """Who trusts the CA for whose sake, and what no file can tell."""
+        yield Rows(who_trusts_whom(self.job.site))
+        questions = self.job.site.questions
+        yield Rows([{"ask before encryption is switched on": question} for question in questions])
+
+    def roll_out(self) -> Parts:
+        """Prepare the folder that brings the CA to many computers at once."""
+        yield f"Prepared: {roll_out(self.job)}"
+
+
+class Import(Visit):
+    """Every server gets the CA, its certificate, and a key that its service can read."""
+
+    todo = "import"
+
+    def look(self) -> Parts:
+        """Which file goes to which server, and who must read the key."""
+        yield Rows(plan_imports(self.job))
+
+    def verify(self) -> Parts:
+        """From the inventories; and all that they tell besides."""
+        yield from super().verify()
+        yield Findings(check_inventories(self.job))
+
+
+class Encrypt(Import):
+    """Every server encrypts with its certificate."""
+
+    todo = "encrypt"
+
+    def precheck(self) -> Parts:
+        """What the earlier ones leave behind; then, that nobody goes dark with the next step."""
+        yield from super().precheck()
+        yield Checks(switching_checks(self.job))
+
+    def look(self) -> Parts:
+        """What is switched where, in which order, and what stands still meanwhile."""
+        columns = ("step", "server", "switch", "downtime", "stands still", "if it came too early")
+        yield Rows(plan_switching(self.job), columns=columns)
+
+    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+        """Where something is still to be switched on."""
+        return downtimes(state, ())
+
+
+class OnTheWire(Runbook):
+    """A runbook that is proven by handshakes: every client's with every server that it calls."""
+
+    connections: Sequence[Verification] = ()
+
+    def call(self, most: int = 100) -> Parts:
+        """Make every connection of the site for real; `most` rows of what verified are shown."""
+        self.connections = verify_site(self.job)
+        yield Rows(connection_rows(self.connections, most))
+
+    def verify(self) -> Parts:
+        """Keep every handshake with the change, also what was refused; then stop where one was."""
+        if not self.connections:
+            yield from self.call()
+        yield self.kept()
+        yield Checks(self.achieved())
+
+    def kept(self) -> str:
+        """Keep every handshake with the change, as CSV for people and JSON for programs."""
+        job, rows = self.job, [asdict(one) for one in self.connections]
+        sheet = io.StringIO()
+        columns = [one.name for one in fields(Verification)]
+        writer = csv.DictWriter(sheet, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files = {
+            "verification.csv": sheet.getvalue().encode("utf-8-sig"),
+            "verification.json": json.dumps(rows, indent=1).encode(),
+        }
+        folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
+        paths = [job.records.keep(folder, name, data) for name, data in files.items()]
+        good = sum(one.ok for one in self.connections)
+        told = f"{good} of {len(rows)} TLS connections verified"
+        job.records.note(job.number, "verified", at=job.at, note=told)
+        named = (path.relative_to(job.records.folder).as_posix() for path in paths)
+        return ", ".join(["one line more in ledger.csv", *named])
+
+    def achieved(self) -> list[Check]:
+        """What must hold at the end: everybody trusts every server."""
+        return connection_checks(self.connections)
+
+
+class Verify(OnTheWire):
+    """Every client can talk to every server that it needs: it only looks."""
+
+    def look(self) -> Parts:
+        """How many handshakes that will be."""
+        yield Rows(who_serves_what(self.job.site))
+
+    def plan(self, **parameters: object) -> Parts:
+        """What is going to be looked at: nobody has to approve that."""
+        yield from super().plan(**parameters)
+        assert self.begun_with is not None
+        self.job = begin(self.job, self.begun_with)
+
+    def call(self, most: int = 100) -> Parts:
+        """Make every connection of the site for real, and draw those that were refused."""
+        yield from super().call(most)
+        refused = [
+            Finding(one.verdict, f"{one.client} → {one.server}", one.detail or one.verdict)
+            for one in self.connections
+            if not one.ok
+        ]
+        yield site_map(self.job.site, findings=refused)

@@ -1,0 +1,86 @@
+"""A runbook as the cells of its notebook call it: what a call tells is drawn below the cell."""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from vmscert.notebook.board import board_form
+from vmscert.notebook.explorer import time_machine
+from vmscert.notebook.passwords import Password, pfx_password
+from vmscert.notebook.tables import findings_table, require, table
+from vmscert.runbooks import stages
+from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook, runbook_of
+
+
+class OpenRunbook:
+    """A runbook at work: each of its methods shows what it did, or stops in one sentence.
+
+    The methods are those of its class in `vmscert.runbooks`, and these here.
+    """
+
+    def __init__(self, runbook: Runbook) -> None:
+        self._runbook, self._passwords = runbook, list[Password]()
+        runbook.pfx_password = self._shown_password
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name not in self.__dir__():
+            raise AttributeError(f"this runbook has no {name!r}: try {', '.join(self.__dir__())}")
+        method = getattr(self._runbook, name)
+
+        @wraps(method)
+        def shown(*values: Any, **named: Any) -> None:
+            for part in method(*values, **named):
+                _show(part)
+
+        return shown
+
+    def __dir__(self) -> list[str]:
+        cells = [name for name in dir(self._runbook) if _is_for_a_cell(self._runbook, name)]
+        return sorted({*cells, "board", "time_machine"})
+
+    def board(self) -> None:
+        """Where each computer stands, who sets out, and a place for what came back."""
+        _show(board_form(self._runbook.job))
+
+    def time_machine(self) -> None:
+        """What goes dark on which day if nobody acts."""
+        _show(time_machine(self._runbook.job))
+
+    def _shown_password(self, hosts: Iterable[str] | None = None) -> str:
+        """The password of new PFX files, shown first; the same one as long as this run lasts."""
+        found = pfx_password(self._runbook.job, hosts)
+        if found.fresh:
+            self._passwords = self._passwords or [found]
+            found = self._passwords[0]
+        _show(found)
+        return found.text
+
+
+def open_runbook(runbook: str, site: str | Path, folder: str | Path = "") -> OpenRunbook:
+    """Open a runbook for a site's table and the folder of its records, for the cells of a notebook.
+
+    The teaching site is always a rehearsal; what comes before this runbook is carried out on it.
+    """
+    return OpenRunbook(runbook_of(stages.open_runbook(runbook, site, folder)))
+
+
+def _is_for_a_cell(runbook: Runbook, name: str) -> bool:
+    """Whether a method tells something to show."""
+    method = getattr(type(runbook), name, None)
+    return getattr(method, "__annotations__", {}).get("return") == Parts
+
+
+def _show(part: object) -> None:
+    from IPython.display import display
+
+    if isinstance(part, str):
+        print(part)
+    elif isinstance(part, Checks):
+        display(require(part.checks))
+    elif isinstance(part, Rows):
+        display(table(part.rows, part.columns, part.empty))
+    elif isinstance(part, Findings):
+        display(findings_table(part.findings))
+    else:
+        display(part)
