@@ -24,6 +24,8 @@ class OpenRunbook:
         runbook.pfx_password = self._shown_password
 
     def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_"):
+            raise AttributeError(name)
         if name not in self.__dir__():
             raise AttributeError(f"this runbook has no {name!r}: try {', '.join(self.__dir__())}")
         method = getattr(self._runbook, name)
