@@ -42,7 +42,7 @@ FILES = {
     "files",
     "network.targets",
     "network.tls",
-    "notebook.closing",
+    "changes.closing",
     "records.ca",
     "records.evidence",
     "records.folder",
@@ -61,7 +61,7 @@ FILES = {
 }
 EDGE = {
     "notebook.board",
-    "notebook.closing",
+    "changes.closing",
     "notebook.exam",
     "notebook.explorer",
     "notebook.forms",

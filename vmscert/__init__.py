@@ -17,7 +17,7 @@ _HOMES = {
     ),
     "notebook.board": "board_form",
     "changes.change": "Change approve begin progress",
-    "notebook.closing": "close_change",
+    "changes.closing": "close_change",
     "changes.errands": "Errand Standing board hand_over mark_carried roll_out",
     "checks.site": "check_ca check_host check_site",
     "lessons.der": "certificate_fields",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vmscert.changes.change import approve, keep_plan, plan_under_way, progress, under_way
+from vmscert.changes.closing import close_change
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import EXAMPLE, Job, folder_of
 from vmscert.changes.plan import Plan
@@ -20,7 +21,6 @@ from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, lacks, missing_encryption
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
-from vmscert.notebook.closing import close_change
 from vmscert.pictures.site_map import site_map
 from vmscert.records.folder import Records
 from vmscert.records.state import State
