@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
+import vmscert
+from vmscert import lessons, notebook, practice
+
 PACKAGE = Path(__file__).parents[1] / "vmscert"
 MOST_FILES = 9  # in one folder, beside its `__init__`
 # Who may reach outside the program, and how.
@@ -122,6 +125,16 @@ def test_a_folder_is_small_and_its_first_file_says_what_it_answers(folder):
     assert len(list(folder.glob("*.py"))) - 1 <= MOST_FILES
     told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert told and len(told.splitlines()) >= 3
+
+
+@pytest.mark.parametrize(
+    ("room", "most"), [(vmscert, 50), (lessons, 25), (practice, 25), (notebook, 30)]
+)
+def test_a_door_is_small_and_leads_somewhere(room, most):
+    assert len(room.__all__) <= most
+    assert all(getattr(room, name) is not None for name in dir(room))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        room.nothing  # noqa: B018
 
 
 def test_every_folder_of_the_house_has_its_tests():

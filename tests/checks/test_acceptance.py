@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from vmscert import GALLERY, QUICK, RULES, create_authority, healthy, read_site
+from vmscert import QUICK, RULES, create_authority, read_site
 from vmscert.checks.acceptance import (
     acceptance,
     bad,
@@ -25,6 +25,7 @@ from vmscert.checks.blackout import blackouts
 from vmscert.checks.lacks import issued_findings, stopping
 from vmscert.facts import DATA
 from vmscert.pictures.site_map import site_map
+from vmscert.practice import GALLERY, healthy
 from vmscert.runbooks.overlap import WAIT, Overlap, Visit, simulate_days
 from vmscert.windows.stores import Stores, presented
 

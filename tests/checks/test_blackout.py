@@ -7,11 +7,13 @@ from time import perf_counter
 import pytest
 from cryptography import x509
 
-from vmscert import goes_dark, open_runbook, time_machine
+from vmscert import open_runbook
+from vmscert.agenda.gather import goes_dark
 from vmscert.certificates.authority import QUICK, SERVER, create_authority, thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Issue, assumed, blackouts, dark, dark_rows
+from vmscert.notebook import time_machine
 from vmscert.pictures.site_map import site_map
 from vmscert.practice.faults import remade
 from vmscert.site.site import Host, Site

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
-from vmscert import GALLERY, QUICK, check_ca, check_site, create_authority, healthy, read_site
+from vmscert import QUICK, check_ca, check_site, create_authority, read_site
 from vmscert.certificates.authority import SERVER, thumbprint
 from vmscert.checks.acceptance import serving
 from vmscert.facts import DATA
+from vmscert.practice import GALLERY, healthy
 from vmscert.practice.faults import remade
 from vmscert.windows.stores import UNKNOWN, Personal, Service
 

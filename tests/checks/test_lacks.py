@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from vmscert import board, open_runbook, precheck, switching_checks, verify_stage
+from vmscert import open_runbook
+from vmscert.changes.errands import board
 from vmscert.facts import DATA
-from vmscert.runbooks.visits import check_inventories
+from vmscert.runbooks.stages import precheck, verify_stage
+from vmscert.runbooks.visits import check_inventories, switching_checks
 from vmscert.windows.stores import Service
 
 EXAMPLE = DATA / "sites" / "example.csv"

@@ -3,8 +3,8 @@
 import pytest
 from test_acceptance import CASES, PAIRS, lab_with, sound, switched, told
 
-from vmscert import GALLERY
 from vmscert.checks.acceptance import acceptance
+from vmscert.practice import GALLERY
 
 __all__ = ["sound"]  # a fixture
 

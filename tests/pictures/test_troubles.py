@@ -10,9 +10,11 @@ from chains import AT, DAY, NAME, Chain, ca, only, signed
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert import error_box, heat_map, look, look_form, path_picture, read_site, sieve
+from vmscert import read_site
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.facts import DATA
+from vmscert.notebook import error_box, heat_map, look_form, path_picture, sieve
+from vmscert.practice import look
 from vmscert.practice.servers import practice_survey
 from vmscert.site.site import Host, Site
 

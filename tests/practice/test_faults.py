@@ -6,9 +6,10 @@ from itertools import combinations
 
 import pytest
 
-from vmscert import GALLERY, QUICK, RULES, create_authority, healthy, read_site
+from vmscert import QUICK, RULES, create_authority, read_site
 from vmscert.facts import DATA
 from vmscert.network.servers import Loopback
+from vmscert.practice import GALLERY, healthy
 from vmscert.practice.servers import SEEN, WIRE, answer_of, broken, call, healthy_stand
 
 # Faults that only the wire shows: the inventory of the computer looks as it should.

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 import lyon
 import pytest
 
-from vmscert import QUICK, create_authority, healthy, verify_connections
+from vmscert import QUICK, create_authority
 from vmscert.certificates.authority import thumbprint
 from vmscert.changes.job import Job
 from vmscert.checks.lacks import missing_certificates
+from vmscert.checks.live import verify_connections
 from vmscert.checks.site import check_site
 from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.targets import site_targets
+from vmscert.practice import healthy
 from vmscert.records.folder import Records
 from vmscert.site.site import THIRD_PARTY, Connection, Host, Site
 

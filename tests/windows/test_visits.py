@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from site_tables import HEADER, without
 
-from vmscert import QUICK, Computer, ScriptError, Trouble, create_authority, open_runbook
+from vmscert import QUICK, create_authority, open_runbook
 from vmscert.certificates.authority import thumbprint
 from vmscert.changes.errands import hand_over, loads
 from vmscert.changes.rehearsal import simulated, walk
@@ -17,7 +17,8 @@ from vmscert.runbooks.certificates import renew_certificates
 from vmscert.windows.folder import pack
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.scripts import script_inputs, script_steps
-from vmscert.windows.steps import STEPS
+from vmscert.windows.simulated import Computer
+from vmscert.windows.steps import STEPS, ScriptError, Trouble
 from vmscert.windows.stores import CLOCK_SKEW, UNKNOWN, Personal
 
 EXAMPLE = DATA / "sites" / "example.csv"

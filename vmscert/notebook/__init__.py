@@ -4,26 +4,23 @@ It decides nothing: what it shows was computed below.
 `tables` shows rows and has the base of all forms; `runbook` is what a runbook's cells call.
 """
 
-from importlib import import_module
-from typing import Any
+from vmscert.door import door
 
-_HOMES = {
-    "board": "board_form",
-    "exam": "exam_form",
-    "explorer": "explore time_machine",
-    "forms": "error_box look_form show_look sieve",
-    "passwords": "pfx_password",
-    "runbook": "open_runbook",
-    "tables": "choose_site encryption_switches findings_table require stack table",
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'vmscert.notebook' has no attribute {name!r}")
-    return getattr(import_module(f"vmscert.notebook.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOME_OF)
+__getattr__, __dir__, __all__ = door(
+    "vmscert.notebook",
+    {
+        "notebook.board": "board_form",
+        "notebook.exam": "exam_form",
+        "notebook.explorer": "explore time_machine",
+        "notebook.forms": "error_box look_form show_look sieve",
+        "notebook.passwords": "pfx_password",
+        "notebook.runbook": "open_runbook",
+        "notebook.tables": "choose_site encryption_switches findings_table require stack table",
+        "pictures.bands": "lifetimes timeline",
+        "pictures.bytes": "bars blocks_picture bytes_picture scatter",
+        "pictures.ladder": "ladder",
+        "pictures.path": "heat_map path_picture",
+        "pictures.site_map": "site_map",
+        "runbooks.visits": "who_trusts_whom",
+    },
+)
