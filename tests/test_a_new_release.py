@@ -78,10 +78,11 @@ HOSTS = [
 ]
 WORK = """
 import json
-from vmscert import Records, board, open_runbook, site_map
+from vmscert import Records, open_runbook
+from vmscert.changes.errands import board
 from vmscert.facts import DATA
-from vmscert.pictures.site_map import group_colours
-from vmscert.runbooks.deeds import verify_site
+from vmscert.pictures.site_map import group_colours, site_map
+from vmscert.runbooks.visits import verify_site
 
 Records("records").begin_rehearsal()
 job = open_runbook("16-verify-the-site", "site.csv", "records")
