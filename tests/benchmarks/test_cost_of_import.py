@@ -8,7 +8,7 @@ from measure import seconds
 
 HEAVY = ("pandas", "IPython", "jupyter", "jupyterlab", "ipykernel", "ipywidgets", "nbformat")
 KIT = "import vmscert"
-WORK = "from vmscert import Records, check_site, create_authority, due, handshake, read_site, survey"
+WORK = "from vmscert import Records, create_authority, due, handshake, read_site, survey"
 
 
 def python(code):
