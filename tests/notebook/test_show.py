@@ -350,7 +350,8 @@ class TestRequire:
         notebook = nbformat.v4.new_notebook(
             cells=[
                 nbformat.v4.new_code_cell(
-                    "from vmscert import Check, require\nrequire([Check('a', False, 'do b')])"
+                    "from vmscert.findings import Check\nfrom vmscert.notebook import require\n"
+                    "require([Check('a', False, 'do b')])"
                 )
             ]
         )
@@ -388,7 +389,8 @@ class TestForms:
 
     def test_an_exported_page_says_what_the_forms_say_now(self):
         cells = [
-            "from vmscert import choose_site, encryption_switches, read_site",
+            "from vmscert import read_site",
+            "from vmscert.notebook import choose_site, encryption_switches",
             "choice = choose_site('data/sites/example.csv'); choice",
             "from vmscert.facts import DATA, facts\n"
             "switches = encryption_switches(read_site(DATA / 'sites/example.csv')); switches",
