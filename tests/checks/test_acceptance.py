@@ -236,7 +236,7 @@ def red(lab):
     """Stage → the computers that keep it from holding, of everything that is not merely missing."""
     issued = {name: one.certificate for name, one in lab.served.items()}
     above = dict.fromkeys(issued, (lab.authority.certificate,))
-    made = issued_findings(lab.site, issued, above, lab.at)
+    made = list(issued_findings(lab.site, issued, above, lab.at))
     return {
         stage: set(stopping(lab.site, stage, lab.check(), made))
         for stage in ("12", "13", "14", "15")

@@ -6,7 +6,7 @@ report for all the rest.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -308,21 +308,19 @@ def issued_findings(
     current: Mapping[str, x509.Certificate],
     issuers: Mapping[str, Sequence[x509.Certificate]],
     at: datetime,
-) -> list[Finding]:
-    """Return what a client that trusts its root would find wrong with each newest certificate.
+) -> Iterator[Finding]:
+    """Yield what a client that trusts its root would find wrong with each newest certificate.
 
     `current` is server → certificate, `issuers` server → the CAs above it, root last. Every name of
     the table is asked for.
     """
-    return list(
-        dict.fromkeys(
-            Finding(one.code, host.name, one.detail, one.severity, one.refused_by)
-            for host in site.servers
-            if host.name in current
-            for *between, root in [issuers[host.name]]
-            for name in host.issued_names
-            for one in diagnose([current[host.name], *between], name, [root], at).findings
-        )
+    yield from dict.fromkeys(
+        Finding(one.code, host.name, one.detail, one.severity, one.refused_by)
+        for host in site.servers
+        if host.name in current
+        for *between, root in [issuers[host.name]]
+        for name in host.issued_names
+        for one in diagnose([current[host.name], *between], name, [root], at).findings
     )
 
 

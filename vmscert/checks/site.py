@@ -135,15 +135,19 @@ def check_computer(
         yield from _registered(site, host, stores)
 
 
-def check_roots(host: Host, stores: Stores, chains: Collection[Chain]) -> Iterator[Finding]:
-    """Yield what is odd in the stores of a computer that meets these chains of certificates."""
+def check_roots(
+    host: Host, stores: Stores, chains: Collection[Chain], issuers: Collection[object]
+) -> Iterator[Finding]:
+    """Yield what is odd in the stores of a computer that meets these chains of certificates.
+
+    `issuers` are the names above them, see `_issuers`.
+    """
     for one in stores.disallowed:
         if any(leads_through(chain, one) for chain in chains):
             server = any(one == chain[0] for chain in chains)
             what = "the certificate of a server" if server else "the CA certificate"
             text = f"{host.name} holds {what}, {thumbprint(one)}, in LocalMachine\\Disallowed"
             yield Finding("disallowed", host.name, text)
-    issuers = {names_of(chain[-1])[1] for chain in chains} - {None}
     places = {
         "LocalMachine\\Root": stores.root,
         "LocalMachine\\AuthRoot": stores.third_party_root,
@@ -248,14 +252,19 @@ def _connections(site: Site, stores: Mapping[str, Stores], at: datetime) -> Iter
     served = {key: chain for key, (chain, _) in offers(site, stores).items() if chain}
     every = set(served.values())
     reported = {host.name: host for host in site if host.name in stores}
-    odd = [n for n, host in reported.items() if any(check_roots(host, stores[n], every))]
+    above = _issuers(every)
+    odd = [n for n, host in reported.items() if any(check_roots(host, stores[n], every, above))]
     met: dict[str, dict[Chain, None]] = defaultdict(dict)
     for link in site.connections if odd else ():
         if chain := served.get((link.server, link.group)):
             met[link.server][chain] = None
             met[link.client][chain] = None
     for name in odd:  # as far as it concerns what this computer meets itself
-        yield from check_roots(reported[name], stores[name], met[name])
+        yield from check_roots(reported[name], stores[name], met[name], _issuers(met[name]))
+
+
+def _issuers(chains: Iterable[Chain]) -> set[object]:
+    return {names_of(chain[-1])[1] for chain in chains} - {None}
 
 
 def _too_long(host: Host, certificate: x509.Certificate) -> Iterator[Finding]:

@@ -160,6 +160,7 @@ class Stores:
         return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
 
 
+@lru_cache(maxsize=4096)  # a site has few accounts, and each server is asked for its own
 def account(text: str) -> str:
     """Return one key for all the spellings of an account, to compare accounts by.
 
