@@ -91,3 +91,12 @@ def test_a_server_is_judged_with_its_newest_certificate_before_it_uses_it(job):
     report(job, "vms-rec-01", bindings={}, personal=mute)
     told = next(one.todo for one in switching_checks(job) if one.what.startswith("vms-rec-01"))
     assert "can't read the private key" in told
+
+
+def test_a_caller_of_which_nothing_is_known_is_said_to_be_unknown_and_stops_the_step(job):
+    """Its inventory is put aside for this test, and back afterwards."""
+    report(job, "vms-rec-01", bindings={})
+    (job.records.folder / "inventory" / "vms-pc-01.json").unlink()
+    told = next(one for one in switching_checks(job) if one.what.startswith("vms-rec-01"))
+    assert not told.ok
+    assert "vms-pc-01 may go dark, nobody knows: no inventory came back" in told.todo

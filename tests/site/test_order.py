@@ -211,9 +211,9 @@ def test_a_step_is_ready_when_all_that_call_there_trust_and_no_other_has_to(exam
     step = step_of(switch_on(example), "vms-rec-01")
     trusting = {*callers(example, step), "vms-rec-01"}
     assert "vms-web-01" not in trusting
-    assert all(check.ok for check in ready(example, step, {"vms-web-01": "why"}, {2}))
+    assert all(check.ok for check in ready(example, step, {"vms-web-01": "goes dark: why"}, {2}))
     for name in trusting:
-        (bad,) = [one for one in ready(example, step, {name: "why"}, {2}) if not one.ok]
+        (bad,) = [one for one in ready(example, step, {name: "goes dark: why"}, {2}) if not one.ok]
         assert bad.todo.startswith(f"{name} goes dark: why")
         assert "13-trust-the-ca-on-clients" in bad.todo
 

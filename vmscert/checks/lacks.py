@@ -345,13 +345,18 @@ def stopping(
 
 
 def lost_callers(state: State, step: Step) -> dict[str, str]:
-    """Return computer → why it would go dark with a step, or why nobody can tell that it would not.
+    """Return computer → that it goes dark with a step, or may, and why.
 
     The server is judged as it will be: with its newest certificate in the groups of the step.
     """
     server, newest = state.site[step.host], state.current.get(step.host)
     held = state.inventories.get(step.host)
-    lost = {name: f"it lacks {what}" for name, what in lacking_roots(state).items()}
+    lost = {
+        name: f"goes dark: it lacks {what}"
+        if name in state.inventories
+        else f"may go dark, nobody knows: {what}"
+        for name, what in lacking_roots(state).items()
+    }
     if held is None or newest is None:
         return lost
     then = held.bound(newest, step.groups)
@@ -364,5 +369,5 @@ def lost_callers(state: State, step: Step) -> dict[str, str]:
                 for reason in bad(found)
             ]
             if reasons:
-                lost[name] = "; ".join(dict.fromkeys(reasons))
+                lost[name] = f"goes dark: {'; '.join(dict.fromkeys(reasons))}"
     return lost

@@ -92,7 +92,7 @@ def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
 def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]) -> list[Check]:
     """Return what must hold before this step: earlier steps, and that every caller accepts it.
 
-    `lost` is computer → why it would go dark.
+    `lost` is computer → that it goes dark, or may, and why.
     """
     checks = []
     for number in step.waits_for:
@@ -102,7 +102,7 @@ def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]
             checks.append(Check(f"step {number} is done", number in done, todo))
     if TRUST in step.waits_for:
         needing = dict.fromkeys((*callers(site, step), step.host))
-        dark = [f"{name} goes dark: {lost[name]}" for name in needing if name in lost]
+        dark = [f"{name} {lost[name]}" for name in needing if name in lost]
         more = f"; and {len(dark) - _SHOWN} more" if len(dark) > _SHOWN else ""
         todo = f"{'; '.join(dark[:_SHOWN])}{more}. Run 13-trust-the-ca-on-clients there first"
         what = f"{step.host} and all that call it accept its certificate"
