@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from vmscert.agenda.watching import notification_script, scheduled_task
+from vmscert.agenda.channels import notification_script, scheduled_task
 from vmscert.lessons.exercises import lesson_ca, lesson_server
 from vmscert.site.site import Host, Site
 from vmscert.windows.folder import Load, pack

@@ -16,12 +16,12 @@ MOST_FILES = 9  # in one folder, beside its `__init__`
 CLOCK = {
     "cli.change",
     "cli.due",
-    "cli.options",
+    "cli.printing",
     "cli.trouble",
     "runbooks.stages",
 }
 NETWORK = {
-    "network.reach",
+    "network.looks",
     "network.servers",
     "network.survey",
 }
@@ -45,12 +45,9 @@ FILES = {
     "files",
     "network.targets",
     "network.tls",
-    "changes.closing",
     "records.ca",
-    "records.evidence",
     "records.folder",
     "records.ledger",
-    "records.lock",
     "records.state",
     "runbooks.adopt",
     "runbooks.returns",
@@ -63,12 +60,10 @@ FILES = {
     "windows.steps",
 }
 EDGE = {
+    "changes.execute",
     "notebook.board",
-    "changes.closing",
     "notebook.exam",
-    "notebook.explorer",
     "notebook.forms",
-    "notebook.passwords",
     "notebook.runbook",
     "notebook.tables",
 }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from vmscert.changes.plan import Plan, plan_markdown
+from vmscert.changes.change import Plan, plan_markdown
 from vmscert.facts import DATA
 from vmscert.pages import faces, literal, page, plain, render
 

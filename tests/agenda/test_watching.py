@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmscert.agenda.watching import cron_line, crontab, notification_script, scheduled_task
+from vmscert.agenda.channels import cron_line, crontab, notification_script, scheduled_task
 from vmscert.facts import facts
 from vmscert.windows.scripts import script_inputs
 

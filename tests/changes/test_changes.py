@@ -13,14 +13,12 @@ from itertools import count
 import pytest
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, tree, visit
 
-from vmscert.changes.change import approve, begin, progress, steps
+from vmscert.changes.change import approve, begin, progress, read_plan, steps
 from vmscert.changes.errands import hand_over, roll_out
 from vmscert.changes.job import EXAMPLE, Job, Stop
-from vmscert.changes.plan import read_plan
 from vmscert.changes.record import add_signed, close, record_problems
-from vmscert.records.evidence import PLAN, STEPS, problems, seal
 from vmscert.records.folder import Records
-from vmscert.records.ledger import Entry, Ledger, read_rows
+from vmscert.records.ledger import PLAN, STEPS, Entry, Ledger, problems, read_rows, seal
 from vmscert.runbooks.certificates import (
     create_ca,
     issue_certificates,

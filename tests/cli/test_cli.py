@@ -17,7 +17,7 @@ from command import vmscert, vmscert_process
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert import QUICK, create_authority
-from vmscert.agenda.watching import notification_script
+from vmscert.agenda.channels import notification_script
 from vmscert.cli import main as cli
 from vmscert.cli import printing as terminal
 from vmscert.facts import DATA

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmscert.lessons.der import WRAPPING, certificate_fields
 from vmscert.lessons.exercises import lesson_ca, lesson_server
+from vmscert.lessons.messages import WRAPPING, certificate_fields
 from vmscert.pictures.bytes import bytes_picture
 
 

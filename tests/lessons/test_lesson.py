@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vmscert.facts import facts
 from vmscert.lessons.exercises import AT, expect, lesson_ca, lesson_server, milliseconds, quiz
 from vmscert.network.tls import handshake
-from vmscert.notebook.explorer import explore
+from vmscert.notebook.board import explore
 from vmscert.pictures.bands import lifetimes
 from vmscert.pictures.bytes import bars, blocks_picture, scatter
 

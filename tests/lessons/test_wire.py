@@ -15,8 +15,8 @@ from vmscert.certificates.authority import QUICK, Authority, create_authority
 from vmscert.lessons.messages import message, sent_certificates
 from vmscert.lessons.recording import capture, key_shares, open_recording, signed_by_server
 from vmscert.network.tls import client_context, handshake
+from vmscert.pictures.bytes import ladder
 from vmscert.pictures.canvas import WIDTH, pixels
-from vmscert.pictures.ladder import ladder
 from vmscert.practice.faults import remade
 
 NAME = "vms-rec-01.lyon.local"

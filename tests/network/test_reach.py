@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from vmscert.findings import RULES
-from vmscert.network.reach import connect
+from vmscert.network.looks import connect
 from vmscert.network.servers import LOOPBACK, Loopback, greeting
 from vmscert.network.tls import PROBLEMS, server_context
 

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from vmscert.certificates.authority import QUICK, Authority, Issued, create_authority
 from vmscert.certificates.keys import clear_key
-from vmscert.network.reach import connect
+from vmscert.network.looks import connect
 from vmscert.network.servers import LOOPBACK, Loopback, greeting
 from vmscert.network.tls import Handshake, client_context, handshake, server_context
 

@@ -6,7 +6,7 @@ from IPython.utils.capture import capture_output
 from vmscert.changes.job import EXAMPLE, Stop
 from vmscert.findings import Check
 from vmscert.notebook import open_runbook, runbook
-from vmscert.notebook.passwords import Password
+from vmscert.notebook.forms import Password
 from vmscert.runbooks.stages import Checks, Parts, Runbook
 
 IMPORT = "14-import-server-certificates"

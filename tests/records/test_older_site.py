@@ -23,8 +23,8 @@ from vmscert.changes.job import Job
 from vmscert.changes.record import add_signed, close, record_problems
 from vmscert.cli import main as cli
 from vmscert.facts import DATA
-from vmscert.records.evidence import STEPS, count_steps, problems
 from vmscert.records.folder import Records
+from vmscert.records.ledger import STEPS, count_steps, problems
 from vmscert.runbooks.certificates import renew_certificates
 from vmscert.runbooks.stages import plan_change
 from vmscert.site.site import Site

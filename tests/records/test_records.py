@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lyon import seen
 from site_tables import HEADER, MANAGEMENT, RECORDER, without
 
+from vmscert import files
 from vmscert.certificates.authority import (
     QUICK,
     create_authority,
@@ -27,7 +28,6 @@ from vmscert.certificates.keys import clear_key
 from vmscert.changes.job import Job
 from vmscert.changes.record import record_problems
 from vmscert.cli import main as cli
-from vmscert.records import lock
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry
 from vmscert.runbooks.stages import precheck
@@ -245,7 +245,7 @@ def test_a_run_waits_until_another_one_is_done(site):
 
 
 def test_a_run_that_waits_too_long_says_who_is_in_the_way(site, monkeypatch):
-    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
     ready = PROCESSES.Event()
     other = start(killed_run.hold, site.home / "busy", ready, 60)
     assert ready.wait(20)
@@ -311,7 +311,7 @@ def test_a_certificate_lies_under_its_thumbprint_and_in_the_ledger(lyon, issue):
     serial = f"{issued.certificate.serial_number:X}"
     assert lyon.ledger.entries()[-1] == Entry(
         "2026-11-23T04:05:06Z", "12", "issue", "rec-1", serial, label, end, "PFX AES-256",
-        encryption="AES-256", **lock.whoami(),
+        encryption="AES-256", **files.whoami(),
     )  # fmt: skip
 
 

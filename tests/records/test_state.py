@@ -13,7 +13,7 @@ from vmscert.agenda.gather import goes_dark
 from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
-from vmscert.notebook.explorer import time_machine
+from vmscert.notebook.board import time_machine
 from vmscert.runbooks.certificates import (
     check_issued,
     describe_ca,

@@ -7,8 +7,8 @@ import lyon
 import pytest
 
 from vmscert.certificates.keys import check_password
-from vmscert.notebook import passwords
-from vmscert.notebook.passwords import Password, new_password, pfx_password
+from vmscert.notebook import forms
+from vmscert.notebook.forms import Password, new_password, pfx_password
 
 FRESH = Password("dibu kelo rosi", "The password of the PFX files.", fresh=True)
 
@@ -25,7 +25,7 @@ def job(tmp_path, monkeypatch):
 @pytest.fixture
 def somebody(monkeypatch):
     """Somebody looks at the screen."""
-    monkeypatch.setattr(passwords, "_somebody_looks", lambda: True)
+    monkeypatch.setattr(forms, "_somebody_looks", lambda: True)
 
 
 def test_a_new_password_is_five_words_of_three_syllables():

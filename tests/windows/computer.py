@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from workers import Workers
 
 from vmscert.certificates.authority import Issued, thumbprint
-from vmscert.facts import facts
-from vmscert.site.releases import release
+from vmscert.facts import facts, release
 from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory
 from vmscert.windows.steps import HEALTHY, ScriptError, Trouble

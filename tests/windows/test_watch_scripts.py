@@ -10,7 +10,7 @@ import computer as computers
 import pytest
 from computer import encoded
 
-from vmscert.agenda.watching import notification_script, scheduled_task
+from vmscert.agenda.channels import notification_script, scheduled_task
 from vmscert.certificates.authority import QUICK, create_authority
 from vmscert.facts import facts
 from vmscert.site.site import Host

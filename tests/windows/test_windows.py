@@ -8,8 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
-from vmscert.facts import facts
-from vmscert.site.releases import pfx_encryption, release
+from vmscert.facts import facts, pfx_encryption, release
 from vmscert.windows.stores import Personal, Stores, account, principal
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)

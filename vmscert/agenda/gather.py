@@ -18,7 +18,7 @@ from vmscert.checks.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.checks.site import told_at_once
 from vmscert.facts import runbook_name
 from vmscert.names import spelled
-from vmscert.network.reach import TIMEOUT
+from vmscert.network.looks import TIMEOUT
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target, is_table, read_targets, site_targets
 from vmscert.records.folder import Records

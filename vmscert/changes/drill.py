@@ -24,14 +24,13 @@ from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keys import decrypt_key
 from vmscert.changes.change import known_keys
 from vmscert.changes.errands import loads
-from vmscert.facts import runbook_name
+from vmscert.facts import pfx_encryption, runbook_name
 from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake
 from vmscert.records.ca import CaFiles
 from vmscert.records.folder import DRILL, OF_OTHERS, Records, certificate_entries
 from vmscert.records.state import read_state
-from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import PFX, Host, Site
 from vmscert.site.table import read_site
 from vmscert.windows.folder import pack

@@ -24,9 +24,8 @@ from vmscert.changes.change import (
 from vmscert.changes.job import Job
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
-from vmscert.records.evidence import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, seal
 from vmscert.records.folder import Records
-from vmscert.records.ledger import read_rows
+from vmscert.records.ledger import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, read_rows, seal
 
 _CLOSED, _SEALED = "close", "seal record"
 _FILES = ("path", "SHA-256", "is")

@@ -17,11 +17,10 @@ from vmscert.certificates.authority import is_signed_by, subject_names, thumbpri
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.checks.acceptance import acceptance, bad
 from vmscert.checks.site import check_site
-from vmscert.facts import facts
+from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Finding
 from vmscert.records.state import State
 from vmscert.site.order import Step, callers
-from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
 from vmscert.windows.stores import UNKNOWN

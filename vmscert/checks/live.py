@@ -9,8 +9,7 @@ from functools import partial
 from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.checks.acceptance import acceptance_of, service
 from vmscert.findings import Finding
-from vmscert.network.looks import VERIFIED, judged
-from vmscert.network.reach import connect
+from vmscert.network.looks import VERIFIED, connect, judged
 from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.targets import Target
 from vmscert.site.site import Connection, Site

@@ -20,8 +20,8 @@ from vmscert.certificates.keys import is_teaching
 from vmscert.certificates.reading import Reading
 from vmscert.checks.acceptance import offers, refusals, service, serving
 from vmscert.checks.expiry import kind_of, lasts
+from vmscert.facts import pfx_encryption
 from vmscert.findings import Finding
-from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import Host, Site, central_role, meets_phones
 from vmscert.windows.stores import (
     CLOCK_SKEW,

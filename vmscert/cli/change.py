@@ -12,18 +12,16 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from vmscert.cli.options import (
+from vmscert.cli.printing import (
     EXAMPLE,
     FolderOption,
     JsonOption,
     SiteArgument,
     SiteOption,
     ended,
-    print_json,
-)
-from vmscert.cli.printing import (
     err,
     out,
+    print_json,
     show_board,
     show_checks,
     show_plan,
@@ -220,7 +218,7 @@ def verify(
 
     That proves order and integrity; not the time, and not who it was.
     """
-    from vmscert.records.evidence import PLAN, SUMS
+    from vmscert.records.ledger import PLAN, SUMS
 
     # The folder of one change is one wherever it was copied to.
     is_record = any((folder / name).exists() for name in (PLAN, SUMS))
@@ -232,7 +230,7 @@ def verify(
 
 
 def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
-    from vmscert.records.evidence import count_steps, is_sealed, problems
+    from vmscert.records.ledger import count_steps, is_sealed, problems
 
     if not is_sealed(folder):
         raise ValueError(

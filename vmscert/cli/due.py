@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmscert.cli.options import (
+from vmscert.cli.printing import (
     FOUND,
     NOTHING,
     UNUSABLE,
@@ -24,11 +24,12 @@ from vmscert.cli.options import (
     ask_pfx,
     at,
     ended,
+    err,
     said,
+    show_due,
 )
-from vmscert.cli.printing import err, show_due
 from vmscert.names import iso
-from vmscert.network.reach import TIMEOUT
+from vmscert.network.looks import TIMEOUT
 from vmscert.site.table import find_table
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def due(
 
 
 def _write_notification(place: str) -> None:
-    from vmscert.agenda.watching import notification_script
+    from vmscert.agenda.channels import notification_script
 
     then = "On each computer, as administrator: powershell -ExecutionPolicy Bypass -File"
     _write_script(place, notification_script(), f'{then} "{Path(place).name}" Register')
@@ -123,7 +124,7 @@ def _write_schedule(
     place: str, sources: list[str], remember: Path | None, log: Path | None
 ) -> None:
     """Write what runs the mail daily on a computer like this one, with whole paths."""
-    from vmscert.agenda.watching import crontab, scheduled_task
+    from vmscert.agenda.channels import crontab, scheduled_task
 
     told, kept = _whole(remember or "vmscert-told.json"), _whole(log or "vmscert-due.log")
     command = ["due", *sources, "--mail", "--remember", told, "--log", kept]

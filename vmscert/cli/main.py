@@ -12,8 +12,7 @@ from pathlib import Path
 import typer
 
 from vmscert.cli import change, due, trouble
-from vmscert.cli.options import FOUND, UNUSABLE, said
-from vmscert.cli.printing import warn
+from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
 from vmscert.facts import HOME, NOTEBOOKS
 from vmscert.site.table import SiteError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmscert.cli.options import (
+from vmscert.cli.printing import (
     FOUND,
     NOTHING,
     UNUSABLE,
@@ -21,14 +21,18 @@ from vmscert.cli.options import (
     ask_pfx,
     at,
     ended,
+    err,
     print_json,
     read_roots,
+    say,
+    show_document,
+    show_findings,
+    show_survey,
 )
-from vmscert.cli.printing import err, say, show_document, show_findings, show_survey
 from vmscert.files import is_file
 from vmscert.findings import Finding
 from vmscert.names import iso
-from vmscert.network.reach import AT_ONCE, TIMEOUT
+from vmscert.network.looks import AT_ONCE, TIMEOUT
 from vmscert.records.folder import Records
 from vmscert.site.table import find_table, read_site
 

@@ -10,8 +10,8 @@ __getattr__, __dir__, __all__ = door(
     "vmscert.lessons",
     {
         "certificates.keys": "is_teaching teaching_key",
-        "lessons.der": "certificate_fields",
         "lessons.exercises": "AT Quiz expect lesson_ca lesson_server milliseconds quiz self_test",
+        "lessons.messages": "certificate_fields",
         "lessons.recording": "Recording capture key_shares open_recording signed_by_server",
     },
 )

@@ -20,7 +20,7 @@ from vmscert.certificates.authority import LESSON, QUICK, Authority, Issued, cre
 from vmscert.certificates.keys import teaching_key
 from vmscert.facts import facts
 from vmscert.findings import Check
-from vmscert.network.reach import connect
+from vmscert.network.looks import connect
 from vmscert.network.servers import LOOPBACK, serving
 from vmscert.network.tls import handshake
 

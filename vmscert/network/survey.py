@@ -27,8 +27,16 @@ from vmscert.certificates.diagnosis import Diagnosis
 from vmscert.certificates.reading import Reading
 from vmscert.findings import RULES
 from vmscert.names import parse_name
-from vmscert.network.looks import Look, judged
-from vmscert.network.reach import AT_ONCE, MAYBE_OLD, TIMEOUT, not_connected, told, with_old_tls
+from vmscert.network.looks import (
+    AT_ONCE,
+    MAYBE_OLD,
+    TIMEOUT,
+    Look,
+    judged,
+    not_connected,
+    told,
+    with_old_tls,
+)
 from vmscert.network.targets import Target, as_targets
 from vmscert.network.tls import Exchange, Handshake, reading_context
 from vmscert.site.site import Site

@@ -5,9 +5,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from vmscert.notebook.board import board_form
-from vmscert.notebook.explorer import time_machine
-from vmscert.notebook.passwords import Password, pfx_password
+from vmscert.notebook.board import board_form, time_machine
+from vmscert.notebook.forms import Password, pfx_password
 from vmscert.notebook.tables import findings_table, require, table
 from vmscert.runbooks import stages
 from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook, runbook_of

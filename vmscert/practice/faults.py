@@ -26,8 +26,8 @@ from vmscert.certificates.authority import (
 from vmscert.checks.acceptance import service
 from vmscert.checks.live import Verification, verify_simulated
 from vmscert.checks.site import check_site
+from vmscert.facts import pfx_encryption
 from vmscert.findings import Finding
-from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import Host, Site
 from vmscert.windows.stores import Personal, Stores
 

@@ -34,11 +34,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
 from vmscert.facts import runbook_name
-from vmscert.files import with_sums, write_atomic, write_folder, write_once
+from vmscert.files import FolderLock, whoami, with_sums, write_atomic, write_folder, write_once
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles
 from vmscert.records.ledger import Entry, Ledger
-from vmscert.records.lock import FolderLock, whoami
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.stores import Stores
 

@@ -28,12 +28,12 @@ from vmscert.changes.job import Job
 from vmscert.checks.expiry import Due
 from vmscert.checks.lacks import issued_findings, missing_ca, missing_certificates, missing_requests
 from vmscert.checks.site import PHONES_LIMIT, check_ca
+from vmscert.facts import pfx_encryption
 from vmscert.findings import Finding
 from vmscert.names import iso
 from vmscert.records.state import State
 from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.stages import Deeds, Findings, Parts, Rows, Runbook
-from vmscert.site.releases import pfx_encryption
 from vmscert.site.site import CSR, PFX, THIRD_PARTY, Host
 
 CA_KEY_BITS = (3072, 4096)

@@ -12,11 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vmscert.changes.change import approve, keep_plan, plan_under_way, progress, under_way
-from vmscert.changes.closing import close_change
+from vmscert.changes.change import Plan, approve, keep_plan, plan_under_way, progress, under_way
 from vmscert.changes.errands import Errand, hand_over
+from vmscert.changes.execute import close_change
 from vmscert.changes.job import EXAMPLE, Job, folder_of
-from vmscert.changes.plan import Plan
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, lacks, missing_encryption
 from vmscert.facts import facts

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from vmscert.facts import HOME, facts
+from vmscert.facts import HOME, facts, release
 from vmscert.names import is_address, parse_name
-from vmscert.site.releases import release
 from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role
 
 COLUMNS = (

@@ -17,10 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Issued, thumbprint
-from vmscert.facts import DATA, facts, sureness
+from vmscert.facts import DATA, facts, imports_pfx, least_build, pfx_encryption_of, sureness
 from vmscert.names import parse_name
 from vmscert.pages import faces, render
-from vmscert.site.releases import imports_pfx, least_build, pfx_encryption_of
 from vmscert.site.site import Host
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.scripts import request_inf, script, script_takes, steps_for

@@ -23,10 +23,9 @@ from vmscert.certificates.authority import (
     thumbprint,
 )
 from vmscert.certificates.keys import decrypt_key, encrypt_key
-from vmscert.facts import facts
+from vmscert.facts import facts, pfx_encryption, pfx_encryption_of
 from vmscert.files import write_atomic, write_once
 from vmscert.names import iso
-from vmscert.site.releases import pfx_encryption, pfx_encryption_of
 from vmscert.site.site import Host
 from vmscert.windows.scripts import wanted_names
 from vmscert.windows.stores import (
