@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from computer import Computer, encoded
+from computer import HEALTHY, Computer, Trouble, encoded
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import (
@@ -28,7 +28,7 @@ from vmscert.changes.errands import hand_over
 from vmscert.facts import DATA, facts
 from vmscert.site.site import Host
 from vmscert.windows.scripts import request_inf
-from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
+from vmscert.windows.simulated import ScriptError
 
 pytestmark = pytest.mark.usefixtures("windows")
 

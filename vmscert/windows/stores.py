@@ -137,13 +137,17 @@ class Stores:
             self, intermediate=tuple(dict.fromkeys((*self.intermediate, *intermediates)))
         )
 
+    def holding(self, held: Personal) -> "Stores":
+        """Return the stores with a certificate in LocalMachine\\My, in place of the same one."""
+        others = (one for one in self.personal if one.certificate != held.certificate)
+        return replace(self, personal=(*others, held))
+
     def serving(
         self, certificate: x509.Certificate, groups: Iterable[str], readers: Iterable[str]
     ) -> "Stores":
         """Return the stores that use a certificate in these groups; the ones before stay there."""
         held = Personal(certificate, True, tuple(readers))
-        others = tuple(one for one in self.personal if one.certificate != certificate)
-        return replace(self, personal=(*others, held)).bound(certificate, groups)
+        return self.holding(held).bound(certificate, groups)
 
     def bound(self, certificate: x509.Certificate, groups: Iterable[str]) -> "Stores":
         """Return the stores whose groups use a certificate, whether it is there or not."""
