@@ -169,8 +169,7 @@ def right_windows(run: Run) -> None:
 @deed
 def trust_root(run: Run) -> None:
     """Put the CAs into LocalMachine\\Root."""
-    for one in run.all_carried("CaFiles"):
-        run.stores = run.stores.trusting(one)
+    run.stores = run.stores.trusting(*run.all_carried("CaFiles"))
 
 
 @deed

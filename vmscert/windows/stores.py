@@ -119,9 +119,9 @@ class Stores:
             for group, label in self.bindings.items()
         }
 
-    def trusting(self, root: x509.Certificate) -> "Stores":
-        """Return the stores with one more root."""
-        return replace(self, root=tuple(dict.fromkeys((*self.root, root))))
+    def trusting(self, *roots: x509.Certificate) -> "Stores":
+        """Return the stores with more roots."""
+        return replace(self, root=tuple(dict.fromkeys((*self.root, *roots))))
 
     def without(self, *certificates: x509.Certificate) -> "Stores":
         """Return the stores that neither trust nor know these CAs any more."""
