@@ -5,7 +5,7 @@ computer is its `@deed` here. A step that only looks needs none, and finds all w
 forward only: undo.ps1 is not simulated.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -44,8 +44,7 @@ class ScriptError(Exception):
 class Run:
     """One run of one script on one computer; its deeds change what the stores hold."""
 
-    host: Host
-    disk: Path
+    computer: "Computer"
     folder: Path
     inputs: dict[str, str | list[str]]
     stores: Stores
@@ -58,13 +57,10 @@ class Run:
         """One input of the script."""
         return str(self.inputs[name])
 
-    def carried(self, name: str) -> x509.Certificate:
-        """One certificate of the folder."""
-        return x509.load_der_x509_certificate((self.folder / name).read_bytes())
-
-    def all_carried(self, name: str) -> list[x509.Certificate]:
-        """The certificates of the folder that a list of inputs names."""
-        return list(map(self.carried, self.inputs[name]))
+    def carried(self, *names: str) -> list[x509.Certificate]:
+        """Certificates of the folder."""
+        paths = (self.folder / name for name in names)
+        return [x509.load_der_x509_certificate(path.read_bytes()) for path in paths]
 
     @property
     def held(self) -> Personal | None:
@@ -84,8 +80,8 @@ class Computer:
     """One simulated Windows computer; its disk is a folder of the rehearsal."""
 
     def __init__(self, host: Host, disk: Path):
-        self.host, self._disk = host, disk / host.name
-        self.state = self._disk / "state.json"
+        self.host, self.disk = host, disk / host.name
+        self.state = self.disk / "state.json"
 
     def stores(self, at: datetime) -> Stores:
         """Return what the computer holds, as its inventory would say at this time."""
@@ -110,9 +106,9 @@ class Computer:
         written at the end, however that was.
         """
         data, folder = script.read_bytes(), script.parent
-        run = Run(self.host, self._disk, folder, script_inputs(data), self.stores(at), password,
-                  turn, by_hand, out_of_turn)  # fmt: skip
-        brought = self._disk / f"{folder.name}-{self.state.name}"  # has the log of this folder
+        run = Run(self, folder, script_inputs(data), self.stores(at), password, turn, by_hand,
+                  out_of_turn)  # fmt: skip
+        brought = self.disk / f"{folder.name}-{self.state.name}"  # has the log of this folder
         log = list(read_inventory(brought).log) if brought.exists() else []
         wanted = {"Check", "Request" if script.stem == "request" else phase}
         rows, problem = {row["step"]: row for row in facts("windows/steps")}, ""
@@ -125,10 +121,9 @@ class Computer:
                 log.append(LogLine(iso(at), name, "done", rows[name]["title"]))
             except ScriptError as error:
                 log.append(LogLine(iso(at), name, "failed", str(error)))
-                remedy = (
-                    "" if "What to do: " in str(error) else f" What to do: {rows[name]['remedy']}"
-                )
-                problem = f"Step {name}: {error}{remedy}"
+                problem = f"Step {name}: {error}"
+                if "What to do: " not in problem:
+                    problem += f" What to do: {rows[name]['remedy']}"
         clock = str(run.inputs.get("ClockSource", ""))
         stores = replace(run.stores, log=tuple(log), clock_source=clock,
                          clock_offset=0.0 if clock else None)  # fmt: skip
@@ -139,11 +134,12 @@ class Computer:
 
     def pfx(self, label: str) -> Path:
         """Return where the private key of this thumbprint is kept, still inside its PFX."""
-        return self._disk / f"{label}.pfx"
+        return self.disk / f"{label}.pfx"
 
     def key(self, certificate: x509.Certificate) -> RSAPrivateKey | None:
         """Return the private key of a certificate, if request.ps1 made it here."""
-        return _made_key(self._disk, certificate)
+        made = (decrypt_key(one.read_bytes(), _KEY_PASSWORD) for one in self.disk.glob("*.key"))
+        return next((key for key in made if key.public_key() == certificate.public_key()), None)
 
 
 Deed = Callable[[Run], None]
@@ -161,21 +157,21 @@ def right_windows(run: Run) -> None:
     """Whether this Windows opens the PFX, as far as the release tells."""
     windows = run.stores.windows
     if not run.held and int(run.text("LeastBuild")) and pfx_encryption(windows) == "3DES":
-        raise ScriptError(f"{windows} on {run.host.name} can not open this PFX file, which was "
-                          f"made for {run.text('Windows')}: it would call the password "
+        raise ScriptError(f"{windows} on {run.text('ComputerName')} can not open this PFX file, "
+                          f"which was made for {run.text('Windows')}: it would call the password "
                           f"wrong.")  # fmt: skip
 
 
 @deed
 def trust_root(run: Run) -> None:
     """Put the CAs into LocalMachine\\Root."""
-    run.stores = run.stores.trusting(*run.all_carried("CaFiles"))
+    run.stores = run.stores.trusting(*run.carried(*run.inputs["CaFiles"]))
 
 
 @deed
 def intermediates(run: Run) -> None:
     """Put the CAs between server and root into LocalMachine\\CA."""
-    run.stores = run.stores.knowing(*run.all_carried("IntermediateFiles"))
+    run.stores = run.stores.knowing(*run.carried(*run.inputs["IntermediateFiles"]))
 
 
 @deed
@@ -188,14 +184,14 @@ def import_certificate(run: Run) -> None:
         issued = read_pfx(path, run.password)
     except ValueError:
         raise ScriptError("The specified network password is not correct.") from None
-    write_atomic(run.disk / f"{run.text('Thumbprint')}.pfx", path.read_bytes())
+    write_atomic(run.computer.pfx(run.text("Thumbprint")), path.read_bytes())
     run.stores = run.stores.holding(Personal(issued.certificate, True, _SYSTEM))
 
 
 @deed
 def make_request(run: Run) -> None:
     """Make a key that stays, and a request that goes, with the names of request.inf."""
-    path = run.disk / f"request-{run.folder.name}.key"
+    path = run.computer.disk / f"request-{run.folder.name}.key"
     if not path.exists():
         csr, key = request(*wanted_names((run.folder / "request.inf").read_bytes()))
         write_once(path, encrypt_key(key, _KEY_PASSWORD))
@@ -208,8 +204,8 @@ def accept_certificate(run: Run) -> None:
     if run.held:
         return
     name = run.text("CertificateFile")
-    certificate = run.carried(name)
-    if _made_key(run.disk, certificate) is None:
+    (certificate,) = run.carried(name)
+    if run.computer.key(certificate) is None:
         raise ScriptError(f"Windows did not take {name}: there is no request that it answers.")
     run.stores = run.stores.holding(Personal(certificate, True, _SYSTEM))
 
@@ -231,7 +227,7 @@ def key_access(run: Run) -> None:
 @deed
 def enable_encryption(run: Run) -> None:
     """Let Server Configurator bind the certificate to the groups that have their turn."""
-    label, held, name = run.text("Thumbprint"), run.held, run.host.name
+    label, held, name = run.text("Thumbprint"), run.held, run.text("ComputerName")
     if held is None:
         raise ScriptError(f"{name} does not hold the certificate {label} yet. What to do: run "
                           f"install.ps1 without -Phase first.")  # fmt: skip
@@ -249,7 +245,7 @@ def enable_encryption(run: Run) -> None:
             (row,) = (row for row in facts("windows/exit-codes") if row["code"] == "1")
             raise ScriptError(f"{group} uses {used or 'no certificate'} and not {label}. Server "
                               f"Configurator answered 1: {row['meaning']}.")  # fmt: skip
-        shown = UNKNOWN if group in run.host.unsaid_groups else label
+        shown = UNKNOWN if group in run.computer.host.unsaid_groups else label
         run.stores = replace(
             run.stores,
             bindings={**run.stores.bindings, group: shown},
@@ -278,24 +274,23 @@ def remove_superseded(run: Run) -> None:
 @deed
 def remove_root(run: Run) -> None:
     """Trust the CAs that were replaced no longer, unless something here still needs them."""
-    going = run.all_carried("OldCaFiles")
-    _refuse_in_use(run, going, "a CA that is to go has issued it")
-    _remove_roots(run, going)
+    _distrust(run, run.carried(*run.inputs["OldCaFiles"]), "a CA that is to go has issued it")
 
 
 @deed
 def bar_certificate(run: Run) -> None:
     """Never trust certificates again whose key was stolen, unless something here uses them."""
-    going = run.all_carried("BarredFiles")
-    _refuse_in_use(run, going, "it is to be barred, or its CA is")
-    _remove_roots(run, going)
+    going = run.carried(*run.inputs["BarredFiles"])
+    _distrust(run, going, "it is to be barred, or its CA is")
     run.stores = run.stores.barring(*going)
 
 
-def _refuse_in_use(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
-    """Stop where a certificate that may be in use is one of these, or is issued below one.
+def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
+    """Take these out of LocalMachine\\Root, which shows AuthRoot too.
 
-    Where a service does not say what it uses, it may be any certificate with a private key.
+    Not where a certificate that may be in use is one of them, or is issued below one: where a
+    service does not say what it uses, that is any with a private key. Nor before the CAs of the
+    folder are trusted.
     """
     used = set(run.in_use.values())
     for held in run.stores.personal:
@@ -303,15 +298,8 @@ def _refuse_in_use(run: Run, going: Sequence[x509.Certificate], why: str) -> Non
         may_be = label in used or (UNKNOWN in used and held.has_key)
         if may_be and any(leads_through(chain, one) for one in going):
             raise ScriptError(f"{label} may still be in use, and {why}.")
-
-
-def _remove_roots(run: Run, going: Iterable[x509.Certificate]) -> None:
-    """Trust these roots no longer, once the CAs of the folder are trusted.
-
-    LocalMachine\\Root shows AuthRoot, too.
-    """
-    for old in filter(run.stores.trusted.__contains__, going):
-        for one in run.all_carried("CaFiles"):
+    for old in [one for one in going if one in run.stores.trusted]:
+        for one in run.carried(*run.inputs["CaFiles"]):
             if one not in run.stores.trusted:
                 raise ScriptError(f"{thumbprint(old)} stays, because {thumbprint(one)} of this "
                                   f"folder is not in LocalMachine\\Root.")  # fmt: skip
@@ -320,9 +308,3 @@ def _remove_roots(run: Run, going: Iterable[x509.Certificate]) -> None:
             for held in (run.stores.root, run.stores.third_party_root)
         )
         run.stores = replace(run.stores, root=root, third_party_root=others)
-
-
-def _made_key(disk: Path, certificate: x509.Certificate) -> RSAPrivateKey | None:
-    """The private key of a certificate, if the computer with this disk made it."""
-    made = (decrypt_key(path.read_bytes(), _KEY_PASSWORD) for path in disk.glob("request-*.key"))
-    return next((key for key in made if key.public_key() == certificate.public_key()), None)
