@@ -26,7 +26,7 @@ from vmscert.windows.scripts import request_inf, script, script_takes, steps_for
 from vmscert.windows.stores import Stores, principal
 
 LOOK = "inventory.sh"
-_MADE = re.compile(r"^made='?([^'\n]*)'?$", re.MULTILINE)
+_MADE = re.compile(r"^(?:made=|\$Made = )'?([^'\r\n]*)'?\r?$", re.MULTILINE)
 _INPUTS = "# inputs: begin\n# inputs: end\n"
 _TALK = 5  # minutes to log on, copy the folder, and read
 Inputs = dict[str, str | list[str]]
@@ -127,9 +127,12 @@ def pack(load: Load) -> dict[str, bytes]:
     return files | faces("README", page, title)
 
 
-def made_at(install: Mapping[str, str | list[str]]) -> datetime:
-    """Return when a folder was made, from the inputs of its install.ps1."""
-    return datetime.fromisoformat(str(install["Made"]))
+def made_at(script: bytes) -> datetime:
+    """Return when a folder was made, as its install.ps1 or inventory.sh says; ValueError if not."""
+    found = _MADE.search(script.decode())
+    if found is None:
+        raise ValueError("The script does not say when it was made: make the folder again")
+    return datetime.fromisoformat(found[1])
 
 
 def _script(name: str, inputs: Inputs, kinds: Collection[str] = ()) -> bytes:
@@ -242,14 +245,6 @@ def pem_page(load: Load, *, whole: bool = False) -> str:
         named={holds: name for name, holds in load.host.pem_files.items()},
         files=list(pem_files(load)),
     )
-
-
-def looked_from(script: bytes) -> datetime:
-    """Return when a folder was made, as its inventory.sh says; ValueError where it says nothing."""
-    found = _MADE.search(script.decode())
-    if found is None:
-        raise ValueError(f"{LOOK} does not say when it was made: make the folder again")
-    return datetime.fromisoformat(found[1])
 
 
 def _look_script(load: Load) -> bytes:

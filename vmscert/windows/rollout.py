@@ -73,20 +73,15 @@ def roll_out_files(
         for number, one in enumerate(called["ca"])
     ]
     told = {"at": at, "roots": roots, "ways": _ways(called)}
-    if serves_phones(site):
+    names = [name for one in site if one.meets_phones for name in (one.fqdn, *one.aliases)]
+    if names:
         pictures = {row["picture"]: _qr(one) for row, one in zip(roots, called["ca"], strict=True)}
         files["ca.mobileconfig"] = profile(ca, site, also)
         files |= {name: picture.encode() for name, picture in pictures.items()}
-        names = [name for one in site if one.meets_phones for name in (one.fqdn, *one.aliases)]
         page = render("phones.md", site=site, names=names, **told)
         files |= faces("phones", page, f"{site.name}: phones", pictures)
     page = _readme(site, list(files), old=called["old"], barred=called["barred"], **told)
     return files | faces("README", page, f"{site.name}: roll-out")
-
-
-def serves_phones(site: Site) -> bool:
-    """Tell whether phones meet a certificate of the site's own CA."""
-    return any(host.meets_phones for host in site)
 
 
 def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:

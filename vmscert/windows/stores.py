@@ -1,6 +1,5 @@
 """What a Windows computer holds, and what certificates and accounts are called there."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -159,9 +158,8 @@ class Stores:
         return replace(self, disallowed=tuple(dict.fromkeys((*self.disallowed, *certificates))))
 
     def find(self, label: str) -> Personal | None:
-        """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""
-        wanted = re.sub(r"[^0-9A-F]", "", label.upper())  # the dialog of Windows adds a U+200E
-        return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
+        """Return the certificate of LocalMachine\\My with this thumbprint."""
+        return next((p for p in self.personal if thumbprint(p.certificate) == label), None)
 
 
 @lru_cache(maxsize=4096)  # a site has few accounts, and each server is asked for its own
