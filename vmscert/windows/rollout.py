@@ -5,9 +5,10 @@ import plistlib
 import re
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from io import BytesIO
+from itertools import compress
 from uuid import UUID, uuid5
 
 import segno
@@ -19,7 +20,7 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.reading import Reading
 from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.pages import Markup, faces, literal, render
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Site
 from vmscert.windows.folder import numbered
 from vmscert.windows.scripts import quote, script
 
@@ -28,6 +29,13 @@ _ELSEWHERE = ("iPhone and iPad", "Android", "The old CA", "Stolen keys")
 _NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
 _LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
 _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
+# Why a policy may miss a computer, the first that holds → what to do instead.
+_INSTEAD = {
+    "a file says whom it trusts, no store of Windows": "its hand-over folder",
+    "no domain": "remoting without a domain, or its hand-over folder",
+    "another domain": "a policy of that domain, or remoting with an account of it",
+    "perhaps in a DMZ, outside the domain": "ask; else its hand-over folder",
+}
 # What is called so in texts: how its files are called, its script, and what that does.
 _KINDS = {
     "ca": ("ca", "trust", "Add"),
@@ -114,31 +122,19 @@ def fingerprint(ca: x509.Certificate) -> str:
 
 def home_domain(site: Site) -> str:
     """Return the DNS domain of the management server, else the one of most computers."""
-    servers = [host.domain for host in site.central]
-    most = Counter(host.domain for host in site.clients).most_common(1)
-    return servers[0] if servers else next((domain for domain, _ in most), "")
+    domains = [host.domain for host in site.central[:1] or site.clients]
+    return Counter(domains).most_common(1)[0][0] if domains else ""
 
 
 def unreached(site: Site) -> list[dict[str, str]]:
     """Return a row for each computer that a Group Policy of the home domain may not reach."""
-    home = home_domain(site)
-    return [
-        {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
-        for host in site.clients
-        for why, instead in _obstacle(host, home)
-    ]
-
-
-def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
-    """Why a policy of the home domain may not reach a computer, and what to do; or nothing."""
-    if host.only_pem:
-        yield "a file says whom it trusts, no store of Windows", "its hand-over folder"
-    elif not host.domain:
-        yield "no domain", "remoting without a domain, or its hand-over folder"
-    elif host.domain != home:
-        yield "another domain", "a policy of that domain, or remoting with an account of it"
-    elif host.perhaps_in_dmz:
-        yield "perhaps in a DMZ, outside the domain", "ask; else its hand-over folder"
+    home, rows = home_domain(site), []
+    for host in site.clients:
+        holds = (host.only_pem, not host.domain, host.domain != home, host.perhaps_in_dmz)
+        if why := next(compress(_INSTEAD, holds), ""):
+            about = {"computer": host.fqdn, "who": host.owner}
+            rows.append({**about, "why": why, "instead": _INSTEAD[why]})
+    return rows
 
 
 def _script(ca: x509.Certificate, action: str, successors: Certificates) -> bytes:
