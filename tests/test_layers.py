@@ -57,7 +57,6 @@ FILES = {
     "windows.inventory",
     "windows.scripts",
     "windows.simulated",
-    "windows.steps",
 }
 EDGE = {
     "changes.execute",

@@ -37,7 +37,6 @@ from vmscert.runbooks.visits import check_inventories, plan_imports, verify_site
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import pack
 from vmscert.windows.scripts import script_inputs, wanted_names
-from vmscert.windows.steps import Trouble
 from vmscert.windows.stores import Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
@@ -534,10 +533,12 @@ def test_a_rollout_folder_is_made_once_a_day(job):
     assert roll_out(replace(job, at=job.at + lyon.DAY)) == "roll-out/2026-11-24"
 
 
-def test_a_visit_in_which_somebody_lacks_rights_is_told_and_reported(job):
+def test_a_visit_with_a_mistyped_password_is_told_and_reported(job, monkeypatch):
     job.records.folder.joinpath("REHEARSAL.txt").write_text("test")
-    (errand,) = walk(job, hand_over(job, "trust", ["pc-1"]), {"pc-1": Trouble(elevated=False)})
-    assert errand.result.startswith("failed: Step administrator")
+    errands = hand_over(job, "import", ["ms"])
+    monkeypatch.setenv("VMSCERT_PFX_PASSWORD", "not what was shown")
+    (errand,) = walk(job, errands)
+    assert errand.result.startswith("failed: Step import-certificate: The specified network pass")
     entry = job.records.ledger.entries()[-1]
-    assert (entry.action, entry.host) == ("simulated", "pc-1")
-    assert entry.note.startswith("install.ps1: failed: Step administrator")
+    assert (entry.action, entry.host) == ("simulated", "ms")
+    assert entry.note == f"install.ps1: {errand.result}"

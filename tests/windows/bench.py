@@ -10,12 +10,12 @@ from threading import RLock
 
 import one
 from beside import Beside
-from computer import Computer
+from computer import HEALTHY, Computer
 from cryptography import x509
 from one import ASKING, LATER, PASSWORD, WAYS
 
 from vmscert.certificates.authority import Issued
-from vmscert.windows.steps import HEALTHY, ScriptError
+from vmscert.windows.simulated import ScriptError
 
 # An event server does not say whether it uses the old one again; or the old one is gone.
 FAILS = {"back-renewed", "back-moved", "back-barred"}
@@ -51,7 +51,7 @@ class Bench:
         """Go a way; return why it failed, or nothing."""
         way = WAYS[name]
         try:
-            computer.run(self.script(name), at(name), PASSWORD, way.phase or "Prepare", 0, way.seen)
+            computer.run(self.script(name), at(name), PASSWORD, way.phase or "Prepare", 1, way.seen)
         except ScriptError as error:
             return str(error)
         return ""

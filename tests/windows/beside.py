@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Lock
 from unittest import mock
 
-from computer import Computer
+from computer import HEALTHY, Computer, Trouble
 from cryptography import x509
 
 from vmscert.site.site import Host
-from vmscert.windows import simulated, steps
-from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
+from vmscert.windows import simulated
+from vmscert.windows.simulated import ScriptError
 from vmscert.windows.stores import Stores, principal
 
 _PATCHING = Lock()
@@ -48,7 +48,7 @@ class Beside(Computer):
 
     def __init__(self, host: Host, disk: Path, trouble: Trouble = HEALTHY):
         super().__init__(host, disk, trouble)
-        self.simulated = simulated.Computer(host, disk.with_name("beside"), trouble)
+        self.simulated = simulated.Computer(host, disk.with_name("beside"))
 
     def run(
         self,
@@ -58,14 +58,17 @@ class Beside(Computer):
         phase: str = "Prepare",
         turn: int = 1,
         by_hand: Sequence[str] = (),
-        remove_key: bool = False,
+        out_of_turn: bool = False,
     ) -> None:
-        """Run a script on both; AssertionError where they end differently."""
-        visit = (script, at, password, phase, turn, by_hand, remove_key)
+        """Run a script on both; AssertionError where they end differently. Undo only for real."""
+        visit = (script, at, password, phase, turn, by_hand, out_of_turn)
+        if script.stem == "undo":
+            super().run(*visit)
+            return
         real = _ended(super(), *visit)
         with self._same_key(script):
-            simulated = _ended(self.simulated, *visit)
-        assert (real is None) == (simulated is None), (real, simulated)
+            played = _ended(self.simulated, *visit)
+        assert (real is None) == (played is None), (real, played)
         here, beside = asdict(state(self.stores(at))), asdict(state(self.simulated.stores(at)))
         apart = {what: (here[what], beside[what]) for what in here if here[what] != beside[what]}
         assert not apart, apart
@@ -81,7 +84,7 @@ class Beside(Computer):
             return
         csr = x509.load_pem_x509_csr(request.read_bytes())
         made = csr, self.key_of(csr.public_key())
-        with _PATCHING, mock.patch.object(steps, "request", lambda *_: made):
+        with _PATCHING, mock.patch.object(simulated, "request", lambda *_: made):
             yield
 
 

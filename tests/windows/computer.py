@@ -1,4 +1,4 @@
-"""A Windows computer on which the real scripts run, in place of `vmscert.visits.Computer`.
+"""A Windows computer on which the real scripts run, in place of `windows.simulated.Computer`.
 
 Its disk is a folder: the files of Windows and XProtect, the folders that were carried there, and
 windows.json with all that Windows keeps elsewhere. A copy of that folder is another computer.
@@ -25,7 +25,7 @@ from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.facts import facts, release
 from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory
-from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
+from vmscert.windows.simulated import ScriptError
 from vmscert.windows.stores import Stores, account, principal
 
 WORKERS = Workers()
@@ -33,6 +33,36 @@ _COMPONENTS = {row["role"]: row for row in facts("xprotect/components")}
 _PORT = {"server": ("9000", "9001", "8990", "22337"), "mobile streaming media": ("8082",)}
 _LATEST = {"Windows 10": "Windows 10 22H2", "Windows 11": "Windows 11 24H2"}
 _BINDS = {row["code"] for row in facts("windows/exit-codes") if row["ends"] != "not bound"}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a computer, or with the person at it; nothing, unless said.
+
+    `clock` is how many seconds its clock is ahead, `configurator` what Server Configurator answers,
+    `busy` whether another one is running. `framework` is the release number of its .NET Framework,
+    `denied_accounts` those whom an entry of the key file denies to read it, `constrained` a
+    PowerShell that a policy leaves a part of its language, `system` a script that SYSTEM runs,
+    `stopped` services that do not start again after encryption was switched.
+    """
+
+    elevated: bool = True
+    read_only: bool = False
+    name: str = ""
+    windows: str = ""
+    clock: int = 0
+    password: str = ""
+    unknown_accounts: tuple[str, ...] = ()
+    configurator: str = "0"
+    busy: bool = False
+    framework: int = 528049
+    denied_accounts: tuple[str, ...] = ()
+    constrained: bool = False
+    system: bool = False
+    stopped: bool = False
+
+
+HEALTHY = Trouble()
 
 
 @dataclass(frozen=True)
@@ -77,14 +107,15 @@ class Computer:
         phase: str = "Prepare",
         turn: int = 1,
         by_hand: Sequence[str] = (),
-        remove_key: bool = False,
+        out_of_turn: bool = False,
     ) -> None:
         """Run a script of a folder as a person would; ScriptError with what PowerShell prints."""
+        if out_of_turn:
+            self.trouble = replace(self.trouble, configurator="1")
         given: dict[str, Any] = (
             {"Phase": phase, "Turn": str(turn)} if script.stem == "install" else {}
         )
         given |= {"ByHand": ", ".join(by_hand)} if by_hand else {}
-        given |= {"RemoveKey": True} if remove_key else {}
         typed = self.trouble.password or password
         ran = self.visit(script, at, [typed] if typed else [], **given)
         if ran.error is not None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import one
 import pytest
 from bench import labelled
-from computer import Computer
+from computer import HEALTHY, Computer, Trouble
 from one import AT, DAY, PASSWORD
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.site.site import Host
-from vmscert.windows.steps import HEALTHY, Trouble
 
 ALL = "VMSCERT_ALL_COMPUTERS"  # any text in this variable: all seeds, not only the first
 SEEDS = range(200 if os.environ.get(ALL) else 10)

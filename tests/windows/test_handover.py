@@ -78,7 +78,7 @@ class TestFolder:
     def test_is_the_same_for_the_same_load_and_says_when_it_was_made(self):
         files = pack(SERVER)
         assert files == folders.folders()["server"]
-        assert made_at(script_inputs(files["install.ps1"])) == folders.MADE
+        assert made_at(files["install.ps1"]) == folders.MADE
 
     def test_has_sums_that_sha256sum_checks(self, job):
         folder = job.records.handed_over("ms")

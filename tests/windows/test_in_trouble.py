@@ -8,10 +8,8 @@ from dataclasses import replace
 import one
 import pytest
 from bench import apart, at, held, labelled
-from computer import Computer, encoded
+from computer import Computer, Trouble, encoded
 from one import LATER, PASSWORD, SERVER, SERVICE
-
-from vmscert.windows.steps import Trouble
 
 pytestmark = pytest.mark.usefixtures("windows")
 
@@ -221,6 +219,37 @@ def test_undo_accepts_what_a_person_chose_since(bench):
     off_by_hand(here, "server", "event server")
     assert bench.visit(here, "undo").error is None
     assert apart(held(here), held(bench.before("prepare"))) == {}
+
+
+def test_undo_takes_only_what_install_brought(bench):
+    """A policy had brought the CA, and somebody the PFX, whose key one more may read."""
+    here = bench.after("prepare")
+    (here.disk / NOTES).unlink()
+    with here.changed() as windows:
+        windows["acls"][key_file(here)[1]]["access"][-1]["sid"] = "S-1-5-19"
+    before = held(here)
+    bench.visit(here, "prepare")
+    assert len(rules(here, "access")) == 4
+    assert bench.visit(here, "undo-prepared").error is None
+    assert apart(held(here), before) == {}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "not there"])
+@pytest.mark.parametrize("kind", ["old_roots", "barred"])
+def test_undo_brings_a_ca_back_that_was_trusted_and_lets_others_bar_theirs(bench, kind, there):
+    client = replace(SERVER, name="pc-1", roles=(), account="", left_off=frozenset())
+    here, old, new = Computer(client, bench.place()), one.ca().certificate, one.ca("second")
+    going = {"of": "second", kind: (old,)}
+    folder = one.carried(bench.place() / "going", client, **going)
+    with here.changed() as windows:
+        roots = [new.certificate, *([old] if there else [])]
+        windows["stores"][r"LocalMachine\Root"] = [{"der": encoded(root)} for root in roots]
+        windows["stores"][r"LocalMachine\Disallowed"] = [{"der": encoded(old)}] * (not there)
+    before = held(here)
+    assert here.visit(folder / "install.ps1", LATER, Phase="Retire").error is None
+    assert (held(here)["stores"] != before["stores"]) == there
+    assert here.visit(folder / "undo.ps1", LATER).error is None
+    assert apart(held(here), before) == {}
 
 
 @pytest.mark.parametrize("what", ["key set", "certificate", "XProtect", "key entry"])
@@ -558,6 +587,29 @@ def test_the_clock_is_asked_once_a_visit(bench):
         windows["clock_answers"] = 1
     assert here.visit(folder / "install.ps1", LATER, [PASSWORD]).warnings == []
     assert json.loads(here.state.read_bytes())["clock_offset"] == 17
+
+
+@pytest.mark.parametrize("name", ["ca.cer", "vms-1.pfx"])
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_a_file_that_is_not_as_it_was_made_is_refused(bench, name, how):
+    here, folder = bench.before("prepare"), bench.place() / "first"
+    shutil.copytree(bench.script("prepare").parent, folder)
+    if how == "gone":
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes((folder / name).read_bytes() + b"\0")
+    error = here.visit(folder / "install.ps1", LATER, [PASSWORD]).error
+    assert name in error
+    assert ("has changed since it was made" if how == "changed" else "is missing") in error
+    assert not here.windows["stores"][r"LocalMachine\My"]
+
+
+@pytest.mark.parametrize("seconds", [400, -400])
+def test_a_clock_that_is_off_is_told_with_the_clock_that_was_asked(bench, seconds):
+    here = bench.before("prepare", trouble=Trouble(clock=seconds))
+    folder = one.carried(bench.place() / "clock", SERVER, one.issued(SERVER), clock_source="vms-ms")
+    error = here.visit(folder / "install.ps1", LATER, [PASSWORD]).error
+    assert f"{seconds} seconds off that of vms-ms" in error
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from vmscert.runbooks.returns import take_back
 from vmscert.runbooks.visits import plan_imports, verify_site
 from vmscert.site.order import switch_on
 from vmscert.site.site import Host, Site
-from vmscert.windows.folder import LOOK, looked_from, pack
+from vmscert.windows.folder import LOOK, made_at, pack
 from vmscert.windows.inventory import read_inventory
 from vmscert.windows.rollout import unreached
 from vmscert.windows.stores import Personal, Stores
@@ -256,11 +256,11 @@ class TestLook:
 
     def test_is_plain_shell_that_says_when_it_was_made(self, bridge):
         script = (bridge.folder / LOOK).read_bytes()
-        assert looked_from(script) == bridge.job.at
+        assert made_at(script) == bridge.job.at
         assert b"\r" not in script
         assert script.isascii()
         with pytest.raises(ValueError, match="make the folder again"):
-            looked_from(b"#!/bin/sh\n")
+            made_at(b"#!/bin/sh\n")
 
 
 class Bridge:

@@ -6,14 +6,13 @@ from functools import cache
 
 import computer as computers
 import pytest
-from computer import encoded
+from computer import Trouble, encoded
 
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.facts import DATA
 from vmscert.site.site import Host
 from vmscert.site.table import read_site
 from vmscert.windows.rollout import roll_out_files
-from vmscert.windows.steps import Trouble
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLACE = "LocalMachine\\"

@@ -8,14 +8,13 @@ from xml.etree import ElementTree as ET
 
 import computer as computers
 import pytest
-from computer import encoded
+from computer import Trouble, encoded
 
 from vmscert.agenda.channels import notification_script, scheduled_task
 from vmscert.certificates.authority import QUICK, create_authority
 from vmscert.facts import facts
 from vmscert.site.site import Host
 from vmscert.windows.scripts import script, script_inputs
-from vmscert.windows.steps import Trouble
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from computer import Computer, encoded
+from computer import HEALTHY, Computer, Trouble, encoded
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import (
@@ -16,10 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     PrivateFormat,
 )
-from cryptography.hazmat.primitives.serialization.pkcs12 import (
-    PBES,
-    serialize_key_and_certificates,
-)
+from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_key_and_certificates
 from workers import KilledError
 
 from vmscert import open_runbook
@@ -28,7 +25,7 @@ from vmscert.changes.errands import hand_over
 from vmscert.facts import DATA, facts
 from vmscert.site.site import Host
 from vmscert.windows.scripts import request_inf
-from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
+from vmscert.windows.simulated import ScriptError
 
 pytestmark = pytest.mark.usefixtures("windows")
 
@@ -365,11 +362,7 @@ def test_what_is_installed_is_listed_and_programs_tell_their_version(tmp_path, r
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [
-        ({"busy": True}, "-4"),
-        ({"stuck": True}, "10000"),
-        ({"administrator": False}, "100"),
-    ],
+    [({"busy": True}, "-4"), ({"stuck": True}, "10000"), ({"administrator": False}, "100")],
 )
 def test_what_server_configurator_answers_where_something_is_wrong(ready, leaf, run, change, code):
     with ready.changed() as windows:

@@ -25,9 +25,8 @@ from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import Step, by_host, switch_off, turns
 from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order
-from vmscert.windows.folder import LOOK, Load, looked_from, made_at, pack
+from vmscert.windows.folder import LOOK, Load, made_at, pack
 from vmscert.windows.rollout import roll_out_files
-from vmscert.windows.scripts import script_inputs
 
 
 @dataclass(frozen=True)
@@ -168,11 +167,8 @@ def roll_out(job: Job) -> str:
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
     """Whether a folder holds what it should; what somebody put beside that does not matter."""
     try:
-        if load.host.only_pem:
-            made = looked_from((folder / LOOK).read_bytes())
-        else:
-            made = made_at(script_inputs((folder / "install.ps1").read_bytes()))
-        files = pack(replace(load, made=made))
+        script = folder / (LOOK if load.host.only_pem else "install.ps1")
+        files = pack(replace(load, made=made_at(script.read_bytes())))
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
         carried = {line.partition("  ")[2] for line in lines}
         same = all((folder / name).read_bytes() == data for name, data in files.items())

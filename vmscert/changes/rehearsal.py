@@ -1,7 +1,7 @@
 """A rehearsal: simulated computers follow the folders that people would carry, and report back."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -16,21 +16,17 @@ from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import TRUST, Step, by_host, turns
 from vmscert.site.site import PFX, Host
-from vmscert.windows.simulated import Computer
-from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
+from vmscert.windows.simulated import Computer, ScriptError
 from vmscert.windows.stores import Personal, Stores
 
 
-def walk(
-    job: Job, errands: Iterable[Errand], troubles: Mapping[str, Trouble] | None = None
-) -> list[Errand]:
+def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
-    `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
-    folders, and bring back what `take_back()` reads; the errands come back as they are.
+    On a real site nothing is done: people carry the folders, and bring back what `take_back()`
+    reads; the errands come back as they are.
     """
-    errands = list(errands)
-    return Walk(job).visits(errands, troubles or {}) if job.rehearsal else errands
+    return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
 
 class Walk:
@@ -49,12 +45,12 @@ class Walk:
         """Number → the step of these visits."""
         return {one.number: one for host in self.turns.values() for turn in host for one in turn}
 
-    def visits(self, errands: Iterable[Errand], troubles: Mapping[str, Trouble]) -> list[Errand]:
+    def visits(self, errands: Iterable[Errand]) -> list[Errand]:
         """Go there, and note how each visit ended."""
         job, done, lines = self.job, [], []
         with job.records.lock():
             for one in errands:
-                result = _visit(self, one, troubles.get(one.host, HEALTHY))
+                result = _visit(self, one)
                 note = f"{one.command}: {result}"
                 done.append(replace(one, result=result))
                 lines.append(Entry(iso(job.at), job.number, "simulated", one.host, note=note))
@@ -62,9 +58,9 @@ class Walk:
         return done
 
 
-def simulated(job: Job, host: Host, trouble: Trouble = HEALTHY) -> Computer:
+def simulated(job: Job, host: Host) -> Computer:
     """Return the simulated computer that stands for a host in a rehearsal."""
-    return Computer(host, job.records.folder / "simulated", trouble)
+    return Computer(host, job.records.folder / "simulated")
 
 
 def served_by(job: Job, state: State, host: Host) -> dict[int, Issued | None]:
@@ -75,7 +71,7 @@ def served_by(job: Job, state: State, host: Host) -> dict[int, Issued | None]:
     return {port: opened.get(used.get(group, "")) for port, group in host.ports}
 
 
-def _visit(walk: Walk, errand: Errand, trouble: Trouble) -> str:
+def _visit(walk: Walk, errand: Errand) -> str:
     """What a person does at a computer: run the script, bring the inventory back."""
     job, host = walk.job, walk.job.site[errand.host]
     if host.only_pem:
@@ -83,19 +79,17 @@ def _visit(walk: Walk, errand: Errand, trouble: Trouble) -> str:
     name, *said = shlex.split(errand.command)
     options = dict(zip(said[::2], said[1::2], strict=True))
     phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
-    if phase == "Encrypt" and trouble.configurator == "0" and _out_of_turn(walk, host, turn):
-        trouble = replace(trouble, configurator="1")  # what Server Configurator says out of turn
-    computer = simulated(job, host, trouble)
+    early = phase == "Encrypt" and _out_of_turn(walk, host, turn)
+    computer = simulated(job, host)
     password = "" if phase or host.enrolment != PFX or not host.certified else job.secret("PFX")
     by_hand = _seen(walk, computer) if "-ByHand" in options else []
     try:
         script = job.records.folder / errand.folder / name
-        computer.run(script, job.at, password, phase or "Prepare", turn, by_hand)
+        computer.run(script, job.at, password, phase or "Prepare", turn, by_hand, early)
         result = "done"
     except ScriptError as error:
         result = f"failed: {error}"
-    if computer.state.exists():
-        job.records.save_inventory(computer.stores(job.at))
+    job.records.save_inventory(computer.stores(job.at))
     return result
 
 

@@ -26,7 +26,7 @@ from vmscert.windows.scripts import request_inf, script, script_takes, steps_for
 from vmscert.windows.stores import Stores, principal
 
 LOOK = "inventory.sh"
-_MADE = re.compile(r"^made='?([^'\n]*)'?$", re.MULTILINE)
+_MADE = re.compile(r"^(?:made=|\$Made = )'?([^'\r\n]*)'?\r?$", re.MULTILINE)
 _INPUTS = "# inputs: begin\n# inputs: end\n"
 _TALK = 5  # minutes to log on, copy the folder, and read
 Inputs = dict[str, str | list[str]]
@@ -66,12 +66,14 @@ class Load:
     barred: tuple[x509.Certificate, ...] = ()
 
     @property
-    def authorities(self) -> dict[str, x509.Certificate]:
-        """File name → certificate of every CA that the folder brings, and of what it bars."""
-        stems = {"ca": self.roots, "intermediate": self.intermediates,
-                 "old-ca": self.old_roots, "barred": self.barred}  # fmt: skip
+    def brought(self) -> dict[str, dict[str, x509.Certificate]]:
+        """What the scripts call it → file name → certificate, of each CA and of what is barred."""
+        kinds = {"Ca": ("ca", self.roots), "Intermediate": ("intermediate", self.intermediates),
+                 "OldCa": ("old-ca", self.old_roots),
+                 "Barred": ("barred", self.barred)}  # fmt: skip
         return {
-            numbered(stem, n): one for stem, held in stems.items() for n, one in enumerate(held)
+            kind: {numbered(stem, n): one for n, one in enumerate(held)}
+            for kind, (stem, held) in kinds.items()
         }
 
     @property
@@ -105,7 +107,8 @@ def pack(load: Load) -> dict[str, bytes]:
     if load.host.only_pem:
         files = pem_files(load) | {LOOK: _look_script(load)}
         return files | faces("README", pem_page(load, whole=True), title)
-    inputs, files = _inputs(load), {name: _der(one) for name, one in load.authorities.items()}
+    inputs = _inputs(load)
+    files = {name: _der(one) for held in load.brought.values() for name, one in held.items()}
     if load.pfx:
         files[f"{load.host.name}.pfx"] = load.pfx
     elif load.certificate is not None:
@@ -124,9 +127,12 @@ def pack(load: Load) -> dict[str, bytes]:
     return files | faces("README", page, title)
 
 
-def made_at(install: Mapping[str, str | list[str]]) -> datetime:
-    """Return when a folder was made, from the inputs of its install.ps1."""
-    return datetime.fromisoformat(str(install["Made"]))
+def made_at(script: bytes) -> datetime:
+    """Return when a folder was made, as its install.ps1 or inventory.sh says; ValueError if not."""
+    found = _MADE.search(script.decode())
+    if found is None:
+        raise ValueError("The script does not say when it was made: make the folder again")
+    return datetime.fromisoformat(found[1])
 
 
 def _script(name: str, inputs: Inputs, kinds: Collection[str] = ()) -> bytes:
@@ -155,10 +161,6 @@ def _inputs(load: Load) -> Inputs:
         "ComputerName": host.name,
         "Made": load.made.isoformat(),
         "ClockSource": load.clock_source,
-        "CaFiles": [numbered("ca", n) for n in range(len(load.roots))],
-        "CaThumbprints": list(map(thumbprint, load.roots)),
-        "IntermediateFiles": [numbered("intermediate", n) for n in range(len(load.intermediates))],
-        "IntermediateThumbprints": list(map(thumbprint, load.intermediates)),
         "RequestFile": f"{host.name}.req",
         "Groups": on,
         "GroupIds": [groups[group]["guid"] for group in on],
@@ -167,11 +169,10 @@ def _inputs(load: Load) -> Inputs:
         "UndoGroups": list(load.switch_off),
         "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
         "Superseded": list(load.superseded),
-        "OldCaFiles": [numbered("old-ca", n) for n in range(len(load.old_roots))],
-        "OldCaThumbprints": list(map(thumbprint, load.old_roots)),
-        "BarredFiles": [numbered("barred", n) for n in range(len(load.barred))],
-        "BarredThumbprints": list(map(thumbprint, load.barred)),
     }
+    for kind, held in load.brought.items():
+        inputs[f"{kind}Files"] = list(held)
+        inputs[f"{kind}Thumbprints"] = list(map(thumbprint, held.values()))
     return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
 
 
@@ -244,14 +245,6 @@ def pem_page(load: Load, *, whole: bool = False) -> str:
         named={holds: name for name, holds in load.host.pem_files.items()},
         files=list(pem_files(load)),
     )
-
-
-def looked_from(script: bytes) -> datetime:
-    """Return when a folder was made, as its inventory.sh says; ValueError where it says nothing."""
-    found = _MADE.search(script.decode())
-    if found is None:
-        raise ValueError(f"{LOOK} does not say when it was made: make the folder again")
-    return datetime.fromisoformat(found[1])
 
 
 def _look_script(load: Load) -> bytes:

@@ -120,11 +120,12 @@ def read_pasted(text: str) -> tuple[str, list[Binding]] | None:
     if text.lstrip().startswith("<"):
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             return "an XML file that is not read: it defines entities of its own", []
+        pasted = ElementTree.Element("pasted")  # a root of ours: what is looked for may be theirs
         try:
-            root = ElementTree.fromstring(text.lstrip())
+            pasted.append(ElementTree.fromstring(text.lstrip()))
         except ElementTree.ParseError:
             return None
-        return _recorder(root) or _endpoints(root)
+        return _recorder(pasted) or _endpoints(pasted)
     if _GUID.search(text) and thumbprints(text):
         return "what netsh says of TLS bindings", list(_netsh(text))
     if _NUMBERED.search(text) and thumbprints(text):
@@ -149,32 +150,29 @@ def _netsh(text: str) -> Iterator[Binding]:
             place = None
 
 
-def _recorder(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
+def _recorder(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     """RecorderConfig.xml: recorderconfig/webserver with port and encryption/@certificateHash."""
-    server = next((one for one in root.iter() if _tag(one) == "webserver"), None)
+    server = pasted.find(".//{*}webserver")
     if server is None:
         return None
-    parts = {_tag(one): one for one in server.iter()}
-    port = (parts["port"].text or "").strip() if "port" in parts else ""
-    hashed = parts["encryption"].get("certificateHash", "") if "encryption" in parts else ""
-    label = (thumbprints(hashed) or [""])[0]
+    port = (server.findtext(".//{*}port") or "").strip()
     number = int(port) if port.isdigit() and len(port) < 6 else 0
+    encryption = server.find(".//{*}encryption")
+    labels = thumbprints("" if encryption is None else encryption.get("certificateHash", ""))
     role, group, about = _config_file("RecorderConfig.xml")
-    return about, [Binding(role, number, label, group)]
+    return about, [Binding(role, number, next(iter(labels), ""), group)]
 
 
-def _endpoints(root: ElementTree.Element) -> tuple[str, list[Binding]] | None:
+def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     """ServiceEndpoints.xml of an event server, with CertificateEnabled."""
-    enabled = next((one for one in root.iter() if _tag(one) == "certificateenabled"), None)
+    enabled = pasted.findtext(".//{*}CertificateEnabled")
     if enabled is None:
         return None
-    on = (enabled.text or "").strip().casefold() in ("true", "1")
-    attributes = (text for one in root.iter() for text in one.attrib.values())
-    text = " ".join(filter(None, (*root.itertext(), *attributes)))
-    labels = thumbprints(text) if on else []
+    on = enabled.strip().casefold() in ("true", "1")
+    attributes = (text for one in pasted.iter() for text in one.attrib.values())
+    labels = thumbprints(" ".join((*pasted.itertext(), *attributes))) if on else ()
     role, _, about = _config_file("ServiceEndpoints.xml")
-    label = labels[0] if labels else ""
-    return about, [Binding(role, 0, label, "" if on else "encryption off")]
+    return about, [Binding(role, 0, next(iter(labels), ""), "" if on else "encryption off")]
 
 
 def _config_file(name: str) -> tuple[str, str, str]:
@@ -182,10 +180,6 @@ def _config_file(name: str) -> tuple[str, str, str]:
     (row,) = (r for r in facts("xprotect/certificate-groups") if r["config"] == name)
     role = row["switched_on"].split("|")[0]
     return role, row["group"], f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
-
-
-def _tag(one: ElementTree.Element) -> str:
-    return one.tag.rpartition("}")[2].casefold() if isinstance(one.tag, str) else ""
 
 
 _LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none

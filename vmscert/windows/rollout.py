@@ -1,25 +1,26 @@
 """Roll the CA certificate out without walking: one folder for an administrator, and for phones."""
 
 import base64
-import hashlib
 import plistlib
 import re
+import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from io import BytesIO
+from itertools import compress
 from uuid import UUID, uuid5
 
 import segno
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.reading import Reading
 from vmscert.facts import UNCONFIRMED, facts, sureness
 from vmscert.pages import Markup, faces, literal, render
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Site
 from vmscert.windows.folder import numbered
 from vmscert.windows.scripts import quote, script
 
@@ -28,18 +29,20 @@ _ELSEWHERE = ("iPhone and iPad", "Android", "The old CA", "Stolen keys")
 _NAMESPACE = UUID("2f1d3a3e-5b0c-4c55-9f0e-6f6d0a1d7a52")  # ours, drawn once: same CA, same UUIDs
 _LONGEST_LISTS = 30  # computers, in the table of those that the policy misses
 _STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b", "'"))  # as quote() demands
+# Why a policy may miss a computer, the first that holds → what to do instead.
+_INSTEAD = {
+    "a file says whom it trusts, no store of Windows": "its hand-over folder",
+    "no domain": "remoting without a domain, or its hand-over folder",
+    "another domain": "a policy of that domain, or remoting with an account of it",
+    "perhaps in a DMZ, outside the domain": "ask; else its hand-over folder",
+}
+# What is called so in texts: how its files are called, its script, and what that does.
+_KINDS = {
+    "ca": ("ca", "trust", "Add"),
+    "old": ("old-ca", "remove-old-ca", "Remove"),
+    "barred": ("barred", "bar", "Bar"),
+}
 Certificates = tuple[x509.Certificate, ...]
-
-
-@dataclass(frozen=True)
-class _Rolled:
-    """What one folder rolls out: CAs to trust, CAs to trust no longer, certificates to bar."""
-
-    roots: Certificates
-    old: Certificates
-    barred: Certificates
-    site: Site
-    at: datetime
 
 
 def roll_out_files(
@@ -57,31 +60,36 @@ def roll_out_files(
     same certificates, site and day; `at` is an aware datetime. What phones need is left out where
     no phone meets a certificate of this CA.
     """
-    rolled = _Rolled((ca, *also), tuple(old_roots), tuple(barred), site, at)
+    called = {"ca": (ca, *also), "old": tuple(old_roots), "barred": tuple(barred)}
     files: dict[str, bytes] = {}
-    successors = [thumbprint(one) for one in rolled.roots]  # nobody is left without a CA to trust
-    for number, one in enumerate(rolled.roots):
-        files[numbered("ca", number)] = one.public_bytes(Encoding.DER)
-        files[numbered("trust", number, "ps1")] = _script(one, "Add")
-        for name in ("detect", "detect-application"):
-            files[numbered(name, number, "ps1")] = script(name, **_known(one))
-    for number, one in enumerate(rolled.old):
-        files[numbered("old-ca", number)] = one.public_bytes(Encoding.DER)
-        files[numbered("remove-old-ca", number, "ps1")] = _script(one, "Remove", successors)
-    for number, one in enumerate(rolled.barred):
-        files[numbered("barred", number)] = one.public_bytes(Encoding.DER)
-        files[numbered("bar", number, "ps1")] = _script(one, "Bar")
-    if serves_phones(site):
-        pictures = {_qr_name(n): _qr(one) for n, one in enumerate(rolled.roots)}
+    for kind, held in called.items():
+        stem, name, action = _KINDS[kind]
+        for number, one in enumerate(held):
+            files[numbered(stem, number)] = one.public_bytes(Encoding.DER)
+            files[numbered(name, number, "ps1")] = _script(one, action, called["ca"])
+            for looks in ("detect", "detect-application") if kind == "ca" else ():
+                files[numbered(looks, number, "ps1")] = script(looks, **_known(one))
+    roots = [
+        {
+            "name": _name(one),
+            "until": one.not_valid_after_utc,
+            "lines": fingerprint(one).split("\n"),
+            "sha256": fingerprint(one).replace("\n", " "),
+            "thumbprint": thumbprint(one),
+            "picture": numbered("ca", number, "svg").replace(".svg", "-sha256.svg"),
+        }
+        for number, one in enumerate(called["ca"])
+    ]
+    told = {"at": at, "roots": roots, "ways": _ways(called)}
+    names = [name for one in site if one.meets_phones for name in (one.fqdn, *one.aliases)]
+    if names:
+        pictures = {row["picture"]: _qr(one) for row, one in zip(roots, called["ca"], strict=True)}
         files["ca.mobileconfig"] = profile(ca, site, also)
         files |= {name: picture.encode() for name, picture in pictures.items()}
-        files |= faces("phones", _phones(rolled), f"{site.name}: phones", pictures)
-    return files | faces("README", _readme(rolled, list(files)), f"{site.name}: roll-out")
-
-
-def serves_phones(site: Site) -> bool:
-    """Tell whether phones meet a certificate of the site's own CA."""
-    return any(host.meets_phones for host in site)
+        page = render("phones.md", site=site, names=names, **told)
+        files |= faces("phones", page, f"{site.name}: phones", pictures)
+    page = _readme(site, list(files), old=called["old"], barred=called["barred"], **told)
+    return files | faces("README", page, f"{site.name}: roll-out")
 
 
 def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
@@ -109,61 +117,46 @@ def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] =
 
 def fingerprint(ca: x509.Certificate) -> str:
     """Return the SHA-256 in pairs, eight in a line, to be compared by eye."""
-    digest = _digest(ca)
-    pairs = [digest[i : i + 2] for i in range(0, 64, 2)]
-    return "\n".join(" ".join(pairs[i : i + 8]) for i in range(0, 32, 8))
-
-
-def ca_name(ca: x509.Certificate) -> str:
-    """Return what people call this CA: its common name, or the whole subject without one."""
-    common = ca.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(common[0].value) if common else ca.subject.rfc4514_string()
+    return textwrap.fill(ca.fingerprint(SHA256()).hex(" ").upper(), len("00 ") * 8)
 
 
 def home_domain(site: Site) -> str:
     """Return the DNS domain of the management server, else the one of most computers."""
-    servers = [host.domain for host in site.central]
-    most = Counter(host.domain for host in site.clients).most_common(1)
-    return servers[0] if servers else next((domain for domain, _ in most), "")
+    domains = [host.domain for host in site.central[:1] or site.clients]
+    return Counter(domains).most_common(1)[0][0] if domains else ""
 
 
 def unreached(site: Site) -> list[dict[str, str]]:
     """Return a row for each computer that a Group Policy of the home domain may not reach."""
-    home = home_domain(site)
-    return [
-        {"computer": host.fqdn, "who": host.owner, "why": why, "instead": instead}
-        for host in site.clients
-        for why, instead in _obstacle(host, home)
-    ]
+    home, rows = home_domain(site), []
+    for host in site.clients:
+        holds = (host.only_pem, not host.domain, host.domain != home, host.perhaps_in_dmz)
+        if why := next(compress(_INSTEAD, holds), ""):
+            about = {"computer": host.fqdn, "who": host.owner}
+            rows.append({**about, "why": why, "instead": _INSTEAD[why]})
+    return rows
 
 
-def _obstacle(host: Host, home: str) -> Iterator[tuple[str, str]]:
-    """Why a policy of the home domain may not reach a computer, and what to do; or nothing."""
-    if host.only_pem:
-        yield "a file says whom it trusts, no store of Windows", "its hand-over folder"
-    elif not host.domain:
-        yield "no domain", "remoting without a domain, or its hand-over folder"
-    elif host.domain != home:
-        yield "another domain", "a policy of that domain, or remoting with an account of it"
-    elif host.perhaps_in_dmz:
-        yield "perhaps in a DMZ, outside the domain", "ask; else its hand-over folder"
-
-
-def _script(ca: x509.Certificate, action: str, successors: Iterable[str] = ()) -> bytes:
-    der = ca.public_bytes(Encoding.DER)
+def _script(ca: x509.Certificate, action: str, successors: Certificates) -> bytes:
     return script(
         "roll-out",
         UsualAction=action,
-        CaSha256=hashlib.sha256(der).hexdigest(),
-        CaCertificate=base64.b64encode(der).decode("ascii"),
-        Successors=list(successors),
+        CaSha256=_digest(ca).lower(),
+        CaCertificate=base64.b64encode(ca.public_bytes(Encoding.DER)).decode("ascii"),
+        # Nobody is left without a CA to trust.
+        Successors=list(map(thumbprint, successors)) if action == "Remove" else [],
         **_known(ca),
     )
 
 
+def _name(ca: x509.Certificate) -> str:
+    """What people call this CA: its common name, or the whole subject without one."""
+    return (Reading(ca).common_names or [ca.subject.rfc4514_string()])[0]
+
+
 def _known(ca: x509.Certificate) -> dict[str, str]:
     """What tells a CA certificate apart: for people, and for Windows."""
-    return {"CaName": _visible(ca_name(ca)), "CaThumbprint": thumbprint(ca)}
+    return {"CaName": _visible(_name(ca)), "CaThumbprint": thumbprint(ca)}
 
 
 def _visible(text: str) -> str:
@@ -176,18 +169,14 @@ def _payload(kind: str, ca: x509.Certificate, site: Site) -> dict[str, object]:
     return {
         "PayloadType": kind,
         "PayloadVersion": 1,
-        "PayloadDisplayName": _visible(f"{site.name} VMS: {ca_name(ca)}"),
+        "PayloadDisplayName": _visible(f"{site.name} VMS: {_name(ca)}"),
         "PayloadIdentifier": f"vmscert.{digest[:16].lower()}.{kind}",
         "PayloadUUID": str(uuid5(_NAMESPACE, f"{kind} {digest}")).upper(),
     }
 
 
 def _digest(ca: x509.Certificate) -> str:
-    return hashlib.sha256(ca.public_bytes(Encoding.DER)).hexdigest().upper()
-
-
-def _qr_name(number: int) -> str:
-    return numbered("ca", number, "svg").replace(".svg", "-sha256.svg")
+    return ca.fingerprint(SHA256()).hex().upper()
 
 
 def _qr(ca: x509.Certificate) -> str:
@@ -199,38 +188,16 @@ def _qr(ca: x509.Certificate) -> str:
     return text.getvalue().decode().strip()
 
 
-# The pages
-
-
-def _page(name: str, rolled: _Rolled, **more: object) -> str:
-    called = {"ca": rolled.roots, "old": rolled.old, "barred": rolled.barred}
-    roots = [
-        {
-            "name": ca_name(ca),
-            "until": ca.not_valid_after_utc,
-            "lines": fingerprint(ca).split("\n"),
-            "sha256": fingerprint(ca).replace("\n", " "),
-            "thumbprint": thumbprint(ca),
-            "picture": _qr_name(number),
-        }
-        for number, ca in enumerate(rolled.roots)
-    ]
-    return render(name, site=rolled.site, at=rolled.at, roots=roots, ways=_ways(called), **more)
-
-
-def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
-    site, home = rolled.site, home_domain(rolled.site)
-    ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
-    domains: dict[str, list[Markup]] = {}
+def _readme(site: Site, files: Iterable[str], **told: object) -> str:
+    home, domains = home_domain(site), defaultdict[str, list[Markup]](list)
     for host in sorted(
         site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain)
     ):
-        domains.setdefault(host.domain, []).append(Markup(quote(host.fqdn)))
-    return _page(
+        domains[host.domain].append(Markup(quote(host.fqdn)))
+    ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
+    return render(
         "roll-out.md",
-        rolled,
-        old=rolled.old,
-        barred=rolled.barred,
+        site=site,
         files={name: re.sub(r"-\d+(?=\.)", "", name) for name in files},
         everywhere=[way for way in ways if way not in _ELSEWHERE],
         home=home,
@@ -238,13 +205,8 @@ def _readme(rolled: _Rolled, files: Iterable[str]) -> str:
         missed=unreached(site),
         most=_LONGEST_LISTS,
         honours=facts("windows/disallowed"),
+        **told,
     )
-
-
-def _phones(rolled: _Rolled) -> str:
-    servers = [host for host in rolled.site if host.meets_phones]
-    names = [name for host in servers for name in (host.fqdn, *host.aliases)]
-    return _page("phones.md", rolled, names=names)
 
 
 def _ways(called: Mapping[str, Certificates]) -> dict[str, dict[str, list[Markup]]]:
@@ -253,7 +215,7 @@ def _ways(called: Mapping[str, Certificates]) -> dict[str, dict[str, list[Markup
     for row in facts("windows/roll-out"):
         text = row["text"]
         for key, held in called.items():
-            text = text.replace(f"{{{key}}}", ", ".join(literal(ca_name(one)) for one in held))
+            text = text.replace(f"{{{key}}}", ", ".join(literal(_name(one)) for one in held))
         text += f" ({UNCONFIRMED})" if sureness(row["tag"]) == UNCONFIRMED else ""
         kind = "steps" if row["step"].isdigit() else row["step"]
         found[row["way"]][kind].append(Markup(text))

@@ -50,9 +50,7 @@ def script(name: str, steps: Sequence[str] = (), /, **inputs: str | Sequence[str
     """
     template = _assembled(name, tuple(steps))
     wanted = _read_inputs(template)
-    if {key: isinstance(value, str) for key, value in inputs.items()} != {
-        key: isinstance(value, str) for key, value in wanted.items()
-    }:
+    if _kinds(inputs) != _kinds(wanted):
         raise ValueError(f"{name}.ps1 takes {_described(wanted)}, not {_described(inputs)}")
     block = ""
     for key in wanted:
@@ -164,9 +162,12 @@ def _read(name: str) -> str:
     return (DATA / "windows" / f"{name}.ps1").read_text(encoding="utf-8-sig")
 
 
+def _kinds(inputs: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    return {k: "text" if isinstance(value, str) else "list" for k, value in inputs.items()}
+
+
 def _described(inputs: Mapping[str, str | Sequence[str]]) -> str:
-    names = (f"{k} ({'text' if isinstance(v, str) else 'list'})" for k, v in inputs.items())
-    return ", ".join(names) or "no inputs"
+    return ", ".join(f"{k} ({kind})" for k, kind in _kinds(inputs).items()) or "no inputs"
 
 
 def _read_inputs(text: str) -> dict[str, str | list[str]]:

@@ -1,53 +1,93 @@
-"""Simulated Windows computers: they read the very folders that a person would carry."""
+"""Simulated Windows computers: they read the very folders that a person would carry.
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+Which steps a script has, and with which inputs, the script itself says; what a step changes on the
+computer is its `@deed` here. A step that only looks needs none, and finds all well. Rehearsals go
+forward only: undo.ps1 is not simulated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from vmscert.facts import facts
-from vmscert.files import write_atomic
+from vmscert.certificates.authority import is_signed_by, read_pfx, request, thumbprint
+from vmscert.certificates.keys import decrypt_key, encrypt_key
+from vmscert.facts import facts, pfx_encryption
+from vmscert.files import write_atomic, write_once
 from vmscert.names import iso
 from vmscert.site.site import Host
 from vmscert.windows.inventory import read_inventory, write_inventory
-from vmscert.windows.scripts import script_inputs, script_steps
-from vmscert.windows.steps import HEALTHY, STEPS, ScriptError, Trouble, Visit, made_key
-from vmscert.windows.stores import LogLine, Stores, account
+from vmscert.windows.scripts import script_inputs, script_steps, wanted_names
+from vmscert.windows.stores import (
+    UNKNOWN,
+    LogLine,
+    Personal,
+    Stores,
+    leads_through,
+    presented,
+    principal,
+)
 
-# Where these fail, the real script can write no inventory either.
-_BEFORE_AN_INVENTORY = {"administrator", "writable-folder", "right-computer"}
-_ONLY_PHASE = {"request": "Request", "accept": "Prepare", "undo": "Undo"}
+_SYSTEM = ("S-1-5-18", "S-1-5-32-544")  # SYSTEM and Administrators read a new key of the machine
+_KEY_PASSWORD = "a key that never leaves its simulated computer"
+
+
+class ScriptError(Exception):
+    """A script stopped on a simulated computer; the text is what a person would read there."""
+
+
+@dataclass
+class Run:
+    """One run of one script on one computer; its deeds change what the stores hold."""
+
+    computer: "Computer"
+    folder: Path
+    inputs: dict[str, str | list[str]]
+    stores: Stores
+    password: str
+    turn: int
+    by_hand: Sequence[str]
+    out_of_turn: bool
+
+    def text(self, name: str) -> str:
+        """One input of the script."""
+        return str(self.inputs[name])
+
+    def carried(self, *names: str) -> list[x509.Certificate]:
+        """Certificates of the folder."""
+        paths = (self.folder / name for name in names)
+        return [x509.load_der_x509_certificate(path.read_bytes()) for path in paths]
+
+    @property
+    def held(self) -> Personal | None:
+        """The certificate of this folder, if the computer holds it."""
+        return self.stores.find(self.text("Thumbprint"))
+
+    @property
+    def in_use(self) -> dict[str, str]:
+        """What encrypts here → with which certificate; not what a person has looked at instead."""
+        used = {**self.stores.bindings, **self.stores.https}
+        return {
+            one: label for one, label in used.items() if label != UNKNOWN or one not in self.by_hand
+        }
 
 
 class Computer:
     """One simulated Windows computer; its disk is a folder of the rehearsal."""
 
-    def __init__(self, host: Host, disk: Path, trouble: Trouble = HEALTHY):
-        self.host, self.trouble = host, trouble
-        self._disk = disk / host.name
-        self._notes = self._disk / "notes.json"
-        self.state = self._disk / "state.json"
+    def __init__(self, host: Host, disk: Path):
+        self.host, self.disk = host, disk / host.name
+        self.state = self.disk / "state.json"
 
     def stores(self, at: datetime) -> Stores:
         """Return what the computer holds, as its inventory would say at this time."""
-        held, denied = self._held(at), set(map(account, self.trouble.denied_accounts))
-        personal = (
-            replace(one, readers=tuple(r for r in one.readers if account(r) not in denied))
-            for one in held.personal
-        )
-        return replace(held, personal=tuple(personal))
-
-    def _held(self, at: datetime) -> Stores:
-        """What the computer holds, whoever is denied what."""
-        windows = self.trouble.windows or self.host.windows
         if self.state.exists():
-            return replace(read_inventory(self.state), at=at, windows=windows)
-        return Stores(self.host.name, at, windows=windows)
+            return replace(read_inventory(self.state), at=at, windows=self.host.windows)
+        return Stores(self.host.name, at, windows=self.host.windows)
 
     def run(
         self,
@@ -57,85 +97,214 @@ class Computer:
         phase: str = "Prepare",
         turn: int = 1,
         by_hand: Sequence[str] = (),
-        remove_key: bool = False,
+        out_of_turn: bool = False,
     ) -> None:
         """Run a script of a folder; ScriptError with step and remedy where the real one stops.
 
-        `phase` and `turn` are those of install.ps1, turn 0 if none is named; each other script has
-        one phase only. `by_hand` are the groups of which a person has seen what they use,
-        `remove_key` is that of undo.ps1. An inventory is written at the end, unless somebody
-        without rights or at the wrong computer ran it.
+        `phase` and `turn` are those of install.ps1. `by_hand` are the groups of which a person has
+        seen what they use. Server Configurator refuses what is `out_of_turn`. An inventory is
+        written at the end, however that was.
         """
-        if self.trouble.constrained:
-            raise ScriptError("This PowerShell runs in constrained language mode.")
-        if script.stem == "inventory":
-            self._refuse_inventory(script)
-        wanted = {"Check", _ONLY_PHASE.get(script.stem, phase)}
-        log = self._disk / f"{script.parent.name}.json"  # log.jsonl of the carried folder
-        visit = Visit(
-            self.host, self.trouble, script.parent, script_inputs(script.read_bytes()),
-            self._held(at), _read(self._notes, {}), self._disk, self.trouble.password or password,
-            at, turn, tuple(by_hand), remove_key, [LogLine(**line) for line in _read(log, [])],
-        )  # fmt: skip
-        failures = []
-        try:
-            for kinds, name in script_steps(script.read_bytes()):
-                if wanted & set(kinds.split("|")):
-                    failures += self._do(name, visit)
-        finally:
-            if not self.trouble.read_only:
-                write_atomic(log, json.dumps(list(map(asdict, visit.log)), indent=1).encode())
-            if not visit.log or visit.log[-1].step not in _BEFORE_AN_INVENTORY:
-                write_atomic(self._notes, json.dumps(visit.notes, indent=1).encode())
-                write_atomic(self.state, write_inventory(self._reported(visit)))
-        if failures:
-            raise ScriptError(f"This is left to do. {' '.join(failures)}")
-
-    def _refuse_inventory(self, script: Path) -> None:
-        """Stop where inventory.ps1 can not write, or must not."""
-        if not self.trouble.elevated:
-            raise ScriptError("Administrator rights are missing.")
-        if self.trouble.name not in ("", self.host.name):
-            raise ScriptError(f"This script is for {self.host.name}, but this computer is "
-                              f"{self.trouble.name}.")  # fmt: skip
-        if self.trouble.read_only:
-            raise ScriptError(f"Access to the path '{script.parent}' is denied.")
-
-    def _do(self, name: str, visit: Visit) -> list[str]:
-        """Do one step, and note in the log how it ended; what failed on the way back goes on."""
-        try:
-            visit.log.append(LogLine(iso(visit.at), name, "done", STEPS[name](visit)))
-            return []
-        except ScriptError as error:
-            told = str(error)
-        visit.log.append(LogLine(iso(visit.at), name, "failed", told))
-        if "What to do: " not in told:
-            (remedy,) = (r["remedy"] for r in facts("windows/steps") if r["step"] == name)
-            told += f" What to do: {remedy}"
-        if not name.startswith("undo-"):
-            raise ScriptError(f"Step {name}: {told}")
-        return [f"Step {name}: {told}"]
-
-    def _reported(self, visit: Visit) -> Stores:
-        """What the inventory at the end of a visit says."""
-        given = {
-            what.removeprefix("given "): label
-            for what, label in visit.notes.items()
-            if what.startswith("given ") and label
-        }
-        source = str(visit.inputs.get("ClockSource", ""))
-        offset = float(self.trouble.clock) if source else None
-        found = replace(visit.stores, log=tuple(visit.log), given=given)
-        return replace(found, clock_source=source, clock_offset=offset)
+        data, folder = script.read_bytes(), script.parent
+        run = Run(self, folder, script_inputs(data), self.stores(at), password, turn, by_hand,
+                  out_of_turn)  # fmt: skip
+        brought = self.disk / f"{folder.name}-{self.state.name}"  # has the log of this folder
+        log = list(read_inventory(brought).log) if brought.exists() else []
+        wanted = {"Check", "Request" if script.stem == "request" else phase}
+        rows, problem = {row["step"]: row for row in facts("windows/steps")}, ""
+        for phases, name in script_steps(data):
+            if problem or wanted.isdisjoint(phases.split("|")):
+                continue
+            try:
+                if name in DEEDS or rows[name]["undo"] != "nothing to undo":
+                    DEEDS[name](run)
+                log.append(LogLine(iso(at), name, "done", rows[name]["title"]))
+            except ScriptError as error:
+                log.append(LogLine(iso(at), name, "failed", str(error)))
+                problem = f"Step {name}: {error}"
+                if "What to do: " not in problem:
+                    problem += f" What to do: {rows[name]['remedy']}"
+        clock = str(run.inputs.get("ClockSource", ""))
+        stores = replace(run.stores, log=tuple(log), clock_source=clock,
+                         clock_offset=0.0 if clock else None)  # fmt: skip
+        for path in (brought, self.state):
+            write_atomic(path, write_inventory(stores))
+        if problem:
+            raise ScriptError(problem)
 
     def pfx(self, label: str) -> Path:
         """Return where the private key of this thumbprint is kept, still inside its PFX."""
-        return self._disk / f"{label}.pfx"
+        return self.disk / f"{label}.pfx"
 
     def key(self, certificate: x509.Certificate) -> RSAPrivateKey | None:
         """Return the private key of a certificate, if request.ps1 made it here."""
-        return made_key(self._disk, certificate)
+        made = (decrypt_key(one.read_bytes(), _KEY_PASSWORD) for one in self.disk.glob("*.key"))
+        return next((key for key in made if key.public_key() == certificate.public_key()), None)
 
 
-def _read(path: Path, otherwise: Any) -> Any:
-    return json.loads(path.read_bytes()) if path.exists() else otherwise
+Deed = Callable[[Run], None]
+DEEDS: dict[str, Deed] = {}
+
+
+def deed(do: Deed) -> Deed:
+    """Let simulated computers do this where a script has a step of this name."""
+    DEEDS[do.__name__.replace("_", "-")] = do
+    return do
+
+
+@deed
+def right_windows(run: Run) -> None:
+    """Whether this Windows opens the PFX, as far as the release tells."""
+    windows = run.stores.windows
+    if not run.held and int(run.text("LeastBuild")) and pfx_encryption(windows) == "3DES":
+        raise ScriptError(f"{windows} on {run.text('ComputerName')} can not open this PFX file, "
+                          f"which was made for {run.text('Windows')}: it would call the password "
+                          f"wrong.")  # fmt: skip
+
+
+@deed
+def trust_root(run: Run) -> None:
+    """Put the CAs into LocalMachine\\Root."""
+    run.stores = run.stores.trusting(*run.carried(*run.inputs["CaFiles"]))
+
+
+@deed
+def intermediates(run: Run) -> None:
+    """Put the CAs between server and root into LocalMachine\\CA."""
+    run.stores = run.stores.knowing(*run.carried(*run.inputs["IntermediateFiles"]))
+
+
+@deed
+def import_certificate(run: Run) -> None:
+    """Open the PFX with the password that somebody typed."""
+    if run.held:
+        return
+    path = run.folder / run.text("PfxFile")
+    try:
+        issued = read_pfx(path, run.password)
+    except ValueError:
+        raise ScriptError("The specified network password is not correct.") from None
+    write_atomic(run.computer.pfx(run.text("Thumbprint")), path.read_bytes())
+    run.stores = run.stores.holding(Personal(issued.certificate, True, _SYSTEM))
+
+
+@deed
+def make_request(run: Run) -> None:
+    """Make a key that stays, and a request that goes, with the names of request.inf."""
+    path = run.computer.disk / f"request-{run.folder.name}.key"
+    if not path.exists():
+        csr, key = request(*wanted_names((run.folder / "request.inf").read_bytes()))
+        write_once(path, encrypt_key(key, _KEY_PASSWORD))
+        run.stores = replace(run.stores, request=csr.public_bytes(Encoding.PEM).decode())
+
+
+@deed
+def accept_certificate(run: Run) -> None:
+    """Join the certificate with the key that waits for it."""
+    if run.held:
+        return
+    name = run.text("CertificateFile")
+    (certificate,) = run.carried(name)
+    if run.computer.key(certificate) is None:
+        raise ScriptError(f"Windows did not take {name}: there is no request that it answers.")
+    run.stores = run.stores.holding(Personal(certificate, True, _SYSTEM))
+
+
+@deed
+def name_certificate(run: Run) -> None:
+    """Nothing: what a computer holds tells no such name."""
+
+
+@deed
+def key_access(run: Run) -> None:
+    """Let the accounts of the services read the private key."""
+    if held := run.held:
+        new = (principal(one) for one in run.inputs["Accounts"] if not held.readable_by(one))
+        readers = tuple(dict.fromkeys((*held.readers, *new)))
+        run.stores = run.stores.holding(replace(held, readers=readers))
+
+
+@deed
+def enable_encryption(run: Run) -> None:
+    """Let Server Configurator bind the certificate to the groups that have their turn."""
+    label, held, name = run.text("Thumbprint"), run.held, run.text("ComputerName")
+    if held is None:
+        raise ScriptError(f"{name} does not hold the certificate {label} yet. What to do: run "
+                          f"install.ps1 without -Phase first.")  # fmt: skip
+    # What lies in LocalMachine\Disallowed counts for more than any other store.
+    chain, barred = presented(held.certificate, run.stores), set(run.stores.disallowed)
+    above = any(is_signed_by(chain[-1], root) for root in {*run.stores.trusted} - barred)
+    if not above or barred & set(chain):
+        raise ScriptError(f"{name} does not trust the certificate {label} itself. What to do: run "
+                          f"install.ps1 without -Phase first.")  # fmt: skip
+    for group, turn in zip(run.inputs["Groups"], run.inputs["Turns"], strict=True):
+        used = run.stores.used.get(group)
+        if turn != str(run.turn) or used == label:
+            continue
+        if run.out_of_turn:
+            (row,) = (row for row in facts("windows/exit-codes") if row["code"] == "1")
+            raise ScriptError(f"{group} uses {used or 'no certificate'} and not {label}. Server "
+                              f"Configurator answered 1: {row['meaning']}.")  # fmt: skip
+        shown = UNKNOWN if group in run.computer.host.unsaid_groups else label
+        run.stores = replace(
+            run.stores,
+            bindings={**run.stores.bindings, group: shown},
+            given={**run.stores.given, group: label},
+        )
+
+
+@deed
+def remove_superseded(run: Run) -> None:
+    """Remove the certificates that were replaced, unless something may still use them."""
+    for old in filter(run.stores.find, run.inputs["Superseded"]):
+        users = [
+            f"{one} does not say what it uses" if used == UNKNOWN else f"{one} uses it"
+            for one, used in sorted(run.in_use.items())
+            if used in (old, UNKNOWN)
+        ]
+        if users:
+            raise ScriptError(f"{old} may still be in use: {'; '.join(users)}.")
+        if run.held is None:
+            raise ScriptError(f"{old} stays: its successor {run.text('Thumbprint')} is not here "
+                              f"with its private key.")  # fmt: skip
+        kept = (one for one in run.stores.personal if thumbprint(one.certificate) != old)
+        run.stores = replace(run.stores, personal=tuple(kept))
+
+
+@deed
+def remove_root(run: Run) -> None:
+    """Trust the CAs that were replaced no longer, unless something here still needs them."""
+    _distrust(run, run.carried(*run.inputs["OldCaFiles"]), "a CA that is to go has issued it")
+
+
+@deed
+def bar_certificate(run: Run) -> None:
+    """Never trust certificates again whose key was stolen, unless something here uses them."""
+    going = run.carried(*run.inputs["BarredFiles"])
+    _distrust(run, going, "it is to be barred, or its CA is")
+    run.stores = run.stores.barring(*going)
+
+
+def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
+    """Take these out of LocalMachine\\Root, which shows AuthRoot too.
+
+    Not where a certificate that may be in use is one of them, or is issued below one: where a
+    service does not say what it uses, that is any with a private key. Nor before the CAs of the
+    folder are trusted.
+    """
+    used = set(run.in_use.values())
+    for held in run.stores.personal:
+        label, chain = thumbprint(held.certificate), presented(held.certificate, run.stores)
+        may_be = label in used or (UNKNOWN in used and held.has_key)
+        if may_be and any(leads_through(chain, one) for one in going):
+            raise ScriptError(f"{label} may still be in use, and {why}.")
+    for old in [one for one in going if one in run.stores.trusted]:
+        for one in run.carried(*run.inputs["CaFiles"]):
+            if one not in run.stores.trusted:
+                raise ScriptError(f"{thumbprint(old)} stays, because {thumbprint(one)} of this "
+                                  f"folder is not in LocalMachine\\Root.")  # fmt: skip
+        root, others = (
+            tuple(one for one in held if one != old)
+            for held in (run.stores.root, run.stores.third_party_root)
+        )
+        run.stores = replace(run.stores, root=root, third_party_root=others)

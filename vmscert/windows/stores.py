@@ -1,6 +1,5 @@
 """What a Windows computer holds, and what certificates and accounts are called there."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -119,9 +118,9 @@ class Stores:
             for group, label in self.bindings.items()
         }
 
-    def trusting(self, root: x509.Certificate) -> "Stores":
-        """Return the stores with one more root."""
-        return replace(self, root=tuple(dict.fromkeys((*self.root, root))))
+    def trusting(self, *roots: x509.Certificate) -> "Stores":
+        """Return the stores with more roots."""
+        return replace(self, root=tuple(dict.fromkeys((*self.root, *roots))))
 
     def without(self, *certificates: x509.Certificate) -> "Stores":
         """Return the stores that neither trust nor know these CAs any more."""
@@ -137,13 +136,17 @@ class Stores:
             self, intermediate=tuple(dict.fromkeys((*self.intermediate, *intermediates)))
         )
 
+    def holding(self, held: Personal) -> "Stores":
+        """Return the stores with a certificate in LocalMachine\\My, in place of the same one."""
+        others = (one for one in self.personal if one.certificate != held.certificate)
+        return replace(self, personal=(*others, held))
+
     def serving(
         self, certificate: x509.Certificate, groups: Iterable[str], readers: Iterable[str]
     ) -> "Stores":
         """Return the stores that use a certificate in these groups; the ones before stay there."""
         held = Personal(certificate, True, tuple(readers))
-        others = tuple(one for one in self.personal if one.certificate != certificate)
-        return replace(self, personal=(*others, held)).bound(certificate, groups)
+        return self.holding(held).bound(certificate, groups)
 
     def bound(self, certificate: x509.Certificate, groups: Iterable[str]) -> "Stores":
         """Return the stores whose groups use a certificate, whether it is there or not."""
@@ -155,9 +158,8 @@ class Stores:
         return replace(self, disallowed=tuple(dict.fromkeys((*self.disallowed, *certificates))))
 
     def find(self, label: str) -> Personal | None:
-        """Return the certificate of LocalMachine\\My with this thumbprint, however it is typed."""
-        wanted = re.sub(r"[^0-9A-F]", "", label.upper())  # the dialog of Windows adds a U+200E
-        return next((p for p in self.personal if thumbprint(p.certificate) == wanted), None)
+        """Return the certificate of LocalMachine\\My with this thumbprint."""
+        return next((p for p in self.personal if thumbprint(p.certificate) == label), None)
 
 
 @lru_cache(maxsize=4096)  # a site has few accounts, and each server is asked for its own
