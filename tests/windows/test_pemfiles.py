@@ -328,7 +328,7 @@ def test_what_was_stolen_is_barred_in_the_stores_of_windows_and_never_where_file
     job.records.save_next(new, lyon.CA_PASSWORD, AT)
     job.records.promote(AT)
     renew_certificates(job, ["ms", "aib-01"], lyon.PFX_PASSWORD)
-    job.records.bar(old, "", at=AT, note="stolen")
+    job.records.note("", "bar", old, at=AT, note="stolen")
     for name in ("aib-01", "pc-1"):
         job.records.save_inventory(Stores(name, AT, root=(old, new.certificate)))
     assert unbarred(job.state()) == {"pc-1": (old,)}

@@ -36,10 +36,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from vmscert.facts import DATA
+from vmscert.facts import DATA, facts
 from vmscert.files import sha256sums, write_atomic, write_once
 
 _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
+# Deed → the row of the runbook whose it is; another one that does it says so.
+RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["deeds"].split("|")}
 
 
 @dataclass(frozen=True)

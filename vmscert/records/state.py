@@ -13,14 +13,13 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
-from vmscert.records.ca import CaFiles
+from vmscert.records.ca import CaFiles, read_certificate
 from vmscert.records.folder import (
     BAR,
     Records,
     came_without_key,
     certificate_entries,
     newest_folder,
-    read_certificate,
 )
 from vmscert.records.ledger import Entry, Ledger
 from vmscert.site.site import Site
@@ -41,7 +40,6 @@ class State:
     site: Site  # without a computer where no table is there
     at: datetime
     folder: Path
-    rehearsal: bool
     story: str  # the ledger as it stands in its file
     entries: tuple[Entry, ...]
     ca: x509.Certificate | None  # signs now
@@ -136,9 +134,9 @@ class State:
 def read_state(records: Records, site: Site, at: datetime) -> State:
     """Read the folder of a site; ValueError names a file that can't be read."""
     folder, story = records.folder, records.ledger.text()
-    entries = records.ledger.entries(story)
+    entries, file = records.ledger.entries(story), records.certificate_file
     issued = tuple(e for e in certificate_entries(entries) if records.is_complete(e))
-    newest = {entry.host: records.certificate_file(entry) for entry in issued}
+    newest = {entry.host: file(entry.host, entry.thumbprint) for entry in issued}
     told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
     opened = cache(read_certificate)
     pfx = _beside(newest, ".pfx")
@@ -146,7 +144,6 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         site=site,
         at=at,
         folder=folder,
-        rehearsal=records.rehearsal,
         story=story,
         entries=entries,
         ca=records.ca_certificate if CaFiles(folder).cer.exists() else None,
@@ -154,7 +151,7 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         next_ca=records.next_ca,
         former_cas=records.former_cas,
         issued=issued,
-        certificates={(e.host, e.thumbprint): opened(records.certificate_file(e)) for e in told},
+        certificates={(e.host, e.thumbprint): opened(file(e.host, e.thumbprint)) for e in told},
         above={
             host: tuple(x509.load_pem_x509_certificates(path.read_bytes()))
             for host, path in _beside(newest, ".issuers.pem").items()

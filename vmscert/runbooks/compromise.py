@@ -179,7 +179,8 @@ def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[s
     for name in hosts:
         one = state.signing_ca if name == "CA" else state.current[name]
         if thumbprint(one) not in known:
-            job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
+            host = "" if name == "CA" else name
+            job.records.note(job.number, BAR, one, host=host, at=job.at, note=reason)
             rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
     return rows
 
