@@ -28,7 +28,7 @@ from vmscert.checks.lacks import (
     unbarred,
 )
 from vmscert.facts import facts
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates
 from vmscert.runbooks.compromise import compromise_plan
@@ -302,7 +302,7 @@ class Bridge:
             (leaf,) = x509.load_pem_x509_certificates((self.place / name).read_bytes())
             key = load_pem_private_key((self.place / KEY).read_bytes(), None)
             issued = Issued(leaf, key)
-        with serving({443: issued}) as ports:
+        with on_loopback({443: issued}) as ports:
             yield ports[443]
 
 

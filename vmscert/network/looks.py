@@ -28,11 +28,7 @@ _BY_NAME = "Which certificate comes depends on the name asked for: without one, 
 
 
 def connect(
-    address: str,
-    port: int,
-    roots: Iterable[x509.Certificate],
-    name: str = "",
-    timeout: float = TIMEOUT,
+    address: str, port: int, roots: Iterable[x509.Certificate], name: str = "", timeout=TIMEOUT
 ) -> Handshake:
     """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
 
@@ -42,7 +38,6 @@ def connect(
     """
     where = (parse_host(address), check_port(port))
     name = name or where[0]
-    parse_name(name)
     seen = _shake(where, client_context(roots), name, timeout)
     if seen.problem in MAYBE_OLD:
         old = _shake(where, reading_context(legacy=True), name, timeout)
@@ -74,8 +69,7 @@ def not_connected(name: str, error: Exception) -> Handshake:
         word = "dns"
     elif isinstance(error, ConnectionRefusedError):
         word = "refused"
-    text = getattr(error, "strerror", None) or str(error)
-    return Handshake(name, False).stopped(word, text)
+    return Handshake(name, False).stopped(word, getattr(error, "strerror", None) or str(error))
 
 
 def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
@@ -110,8 +104,7 @@ def _exchange(plain: socket.socket, exchange: Exchange) -> None:
         # The client ends first; a server that wants its certificate says so afterwards. Nothing,
         # or one of these, is what a healthy session begins or ends with.
         plain.settimeout(_PATIENCE)
-        healthy = (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError)
-        with suppress(*healthy):
+        with suppress(TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
             exchange.hear(plain.recv(1 << 16))
             exchange.tls.read(1)
 
@@ -120,8 +113,8 @@ def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Han
     """Say what an older client would have been served, if that came further."""
     if not old.chain:
         return seen
-    seen = seen.stopped("too-old", f"{old.version}, {old.cipher}")
-    seen = told(seen, where, TIMEOUT, seen.seconds)
+    stopped = seen.stopped("too-old", f"{old.version}, {old.cipher}")
+    seen = told(stopped, where, TIMEOUT, seen.seconds)
     return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
 
 
