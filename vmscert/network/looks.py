@@ -16,7 +16,9 @@ from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.names import check_port, parse_host, parse_name, spelled
 from vmscert.network.targets import NOWHERE, Target
-from vmscert.network.tls import PROBLEMS, Exchange, Handshake, client_context, reading_context
+from vmscert.network.tls import Exchange, Handshake, Roots, client_context, reading_context
+
+Lists = Iterable[x509.CertificateRevocationList]
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
 AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
@@ -28,7 +30,7 @@ _BY_NAME = "Which certificate comes depends on the name asked for: without one, 
 
 
 def connect(
-    address: str, port: int, roots: Iterable[x509.Certificate], name: str = "", timeout=TIMEOUT
+    address: str, port: int, roots: Roots, name: str = "", timeout: float = TIMEOUT
 ) -> Handshake:
     """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
 
@@ -51,15 +53,6 @@ def connect(
         if bare.chain and bare.chain[:1] != seen.chain[:1]:
             seen = replace(seen, hint=_BY_NAME, chain=seen.chain or bare.chain)
     return seen
-
-
-def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float) -> Handshake:
-    """Put the sentence of its problem, and the time, into a handshake."""
-    if seen.problem:
-        said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
-        sentence = PROBLEMS[seen.problem]["sentence"]
-        seen = replace(seen, error=sentence.format(**said, name=seen.name, said=seen.error))
-    return replace(seen, seconds=round(seconds, 4))
 
 
 def not_connected(name: str, error: Exception) -> Handshake:
@@ -87,7 +80,7 @@ def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: 
             except OSError as error:
                 ended = error
         seen = exchange.ended(name, ended)
-    return told(seen, where, timeout, monotonic() - begun)
+    return seen.told(where, timeout, monotonic() - begun)
 
 
 def _exchange(plain: socket.socket, exchange: Exchange) -> None:
@@ -114,7 +107,7 @@ def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Han
     if not old.chain:
         return seen
     stopped = seen.stopped("too-old", f"{old.version}, {old.cipher}")
-    seen = told(stopped, where, TIMEOUT, seen.seconds)
+    seen = stopped.told(where, TIMEOUT, seen.seconds)
     return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
 
 
@@ -180,12 +173,7 @@ class Look:
 
 
 def look_at(
-    target: Target,
-    roots: Iterable[x509.Certificate],
-    at: datetime,
-    *,
-    timeout: float = TIMEOUT,
-    crls: Iterable[x509.CertificateRevocationList] = (),
+    target: Target, roots: Roots, at: datetime, *, timeout: float = TIMEOUT, crls: Lists = ()
 ) -> Look:
     """Call one server and judge what it shows, as a client that trusts `roots`."""
     roots = tuple(roots)
@@ -195,12 +183,12 @@ def look_at(
 
 def judged(
     seen: Handshake,
-    roots: Iterable[x509.Certificate],
+    roots: Roots,
     at: datetime,
     *,
     target: Target = NOWHERE,
     expected: Collection[str] = (),
-    crls: Iterable[x509.CertificateRevocationList] = (),
+    crls: Lists = (),
     reasons: Iterable[Finding] | None = None,
 ) -> Look:
     """Say all that is wrong with what was shown: the handshake, the certificates, what is near.
@@ -209,7 +197,8 @@ def judged(
     diagnosis, where more of the client is known than its roots.
     """
     found, diagnosis = list(reasons or ()), None
-    found += [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
+    if seen.rule:
+        found.append(Finding(seen.rule, seen.name, seen.error))
     if reasons is None and (seen.chain or not seen.rule):
         diagnosis = diagnose(seen.chain, seen.name, roots, at, crls=crls)
         found += diagnosis.findings

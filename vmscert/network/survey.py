@@ -29,7 +29,7 @@ from vmscert.names import parse_name
 from vmscert.network import looks
 from vmscert.network.looks import AT_ONCE, TIMEOUT, Look, judged
 from vmscert.network.targets import Target
-from vmscert.network.tls import Exchange, Handshake, reading_context
+from vmscert.network.tls import Exchange, Handshake, Roots, reading_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +111,7 @@ class Survey:
 
 def survey(
     targets: Iterable[Target],
-    roots: Iterable[x509.Certificate],
+    roots: Roots,
     at: datetime,
     *,
     expected: Mapping[str, str] | None = None,
@@ -204,7 +204,7 @@ class _Run:
                 except OSError as error:
                     ended = error
             seen = exchange.ended(target.name, ended)
-        return looks.told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
+        return seen.told((target.address, target.port), self.timeout, monotonic() - begun)
 
     async def _resolved(self, target: Target) -> list[tuple[int, tuple]]:
         """The (family, socket address) of every place that its address or host name means."""

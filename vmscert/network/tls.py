@@ -12,15 +12,14 @@ from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption as Encryption
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from vmscert.certificates.authority import Issued
 from vmscert.facts import facts
-from vmscert.names import parse_name
+from vmscert.names import parse_name, spelled
+
+Roots = Iterable[x509.Certificate]  # that a client trusts
 
 _OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
 _RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
@@ -57,6 +56,15 @@ class Handshake:
         """Return the handshake as ended by a word of PROBLEMS."""
         rule = PROBLEMS[problem]["rule"]
         return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
+
+    def told(self, where: tuple[str, int], timeout: float, seconds: float) -> "Handshake":
+        """Return it with the sentence of its problem, and the time that it took."""
+        seen = replace(self, seconds=round(seconds, 4))
+        if not seen.problem:
+            return seen
+        said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
+        sentence = PROBLEMS[seen.problem]["sentence"]
+        return replace(seen, error=sentence.format(**said, name=seen.name, said=seen.error))
 
 
 class Exchange:
@@ -95,8 +103,8 @@ class Exchange:
         except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
             text = f"A certificate that the server sent can't be read: {reason}"
             return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
-        version, cipher = self.tls.version() or "", self.tls.cipher()
-        seen = Handshake(name, not error, version, cipher[0] if cipher else "", chain)
+        cipher = (self.tls.cipher() or [""])[0]
+        seen = Handshake(name, not error, self.tls.version() or "", cipher, chain)
         if error is None:
             return seen
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -119,9 +127,7 @@ class Exchange:
         return _PROBLEM_OF.get(reason, word), (reason or str(error)).replace("_", " ").lower()
 
 
-def handshake(
-    issued: Issued, roots: Iterable[x509.Certificate], name: str, *, verify: bool = True
-) -> Handshake:
+def handshake(issued: Issued, roots: Roots, name: str, *, verify: bool = True) -> Handshake:
     """Let a client that trusts only `roots` call a server by `name`, in memory: no socket.
 
     Without `verify` the client takes whatever certificate it is shown, as careless programs do.
@@ -175,7 +181,7 @@ class InMemory:
         self.wire["server"] += answered
 
 
-def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
+def client_context(roots: Roots) -> ssl.SSLContext:
     """Return the settings of a client that trusts these roots and nothing else."""
     return _client_context(tuple(roots))
 
@@ -200,7 +206,7 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
             context.maximum_version = ssl.TLSVersion.TLSv1_1
     sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
     password = secrets.token_hex()
-    encryption = BestAvailableEncryption(password.encode())
+    encryption = Encryption(password.encode())
     key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "server.pem")
@@ -209,7 +215,7 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
     return context
 
 
-def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
+def own_client_context(roots: Roots) -> ssl.SSLContext:
     """Return the settings of such a client, not shared with anybody, to be changed further.
 
     The flags are set by hand, since Python's defaults changed with 3.13; names count only in the

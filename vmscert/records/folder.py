@@ -45,7 +45,7 @@ _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
 _CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
-CREATE_CA, ADOPT_CA, PROMOTE_CA, BAR = "create CA", "adopt CA", "promote CA", "bar"
+CREATE_CA, ADOPT_CA, PROMOTE_CA = "create CA", "adopt CA", "promote CA"
 DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
 
@@ -284,8 +284,7 @@ class Records:
     def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
         """Return the newest roll-out folder if it holds just these files, else a new one."""
         newest = newest_folder(self.folder / "roll-out")
-        held = {one.name: one.read_bytes() for one in newest.iterdir()} if newest else {}
-        if newest and held == with_sums(files):
+        if newest and {p.name: p.read_bytes() for p in newest.iterdir()} == with_sums(files):
             return newest
         return self._write_dated(self.folder / "roll-out", files, at)
 

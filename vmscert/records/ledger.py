@@ -38,6 +38,7 @@ from vmscert.files import sha256sums, write_atomic, write_once
 _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 # Deed → the row of the runbook whose it is; another one that does it says so.
 RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["deeds"].split("|")}
+BAR = "bar"  # a key is in other hands: what it belongs to is never to be trusted again
 
 
 @dataclass(frozen=True)
@@ -84,22 +85,7 @@ COLUMNS = (*_NAMES, "hash")
 CHANGED = "was changed, or a line before it was changed, removed, added or moved"
 _FIRST = _NAMES.index("note") + 1  # columns that every ledger has
 # What lines of those alone say in their notes, where programs want to know it: action → pattern.
-_PFX = r"PFX (?P<encryption>[^,]+)(, .*)?"
-_APPROVAL = (
-    r"plan \w+, approved by (?P<approved_by>.+), carried out by (?P<carried_out_by>.+?)"
-    r"(; emergency: (?P<emergency>.+))?"
-)
-_NOTED = {
-    "approve": _APPROVAL,
-    "go on": _APPROVAL,
-    "issue": _PFX,
-    "renew": _PFX,
-    "hand over": r"(?P<command>.+?): (?P<folder>.+)",
-    "adopt CA": r".*, (?P<key>with(out)? its key)",
-    "create record key": r"SHA-256 (?P<digest>.+)",
-    "seal record": r"changes/(?P<change>.+): SHA256SUMS (?P<digest>.+)",
-    "drill": r"restore drill (?P<result>passed|failed).*",
-}
+_NOTED = {row["action"]: row["pattern"] for row in facts("change/older-notes")}
 
 
 class _Known(NamedTuple):

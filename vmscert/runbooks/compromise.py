@@ -15,7 +15,7 @@ from vmscert.changes.job import Job, Stop
 from vmscert.checks.acceptance import DarkLink, accounts, dark_links, served
 from vmscert.facts import doubt, facts, sureness
 from vmscert.findings import Check
-from vmscert.records.folder import BAR
+from vmscert.records.ledger import BAR
 from vmscert.records.state import State
 from vmscert.runbooks.overlap import stand_ins
 from vmscert.runbooks.replace import Replacing, renewals, retirement_checks
