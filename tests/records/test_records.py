@@ -485,13 +485,13 @@ def test_a_finished_folder_is_never_changed_and_a_new_one_gets_another_date(lyon
     assert tree(first) == before
     names = [folder.name for folder in (first, second, third)]
     assert names == ["2026-11-23", "2026-11-23-2", "2026-12-02"]
-    assert lyon.handed_over("rec-1") == third
-    assert lyon.handed_over("rec-2") is None
+    assert seen(lyon).handed_over["rec-1"] == third
+    assert seen(lyon).handed_over.get("rec-2") is None
 
 
 def test_the_tenth_folder_of_a_day_is_newer_than_the_second(lyon):
     made = [lyon.hand_over("rec-1", {"n": bytes([number])}, AT) for number in range(10)]
-    assert lyon.handed_over("rec-1") == made[-1]
+    assert seen(lyon).handed_over["rec-1"] == made[-1]
     assert made[-1].name == "2026-11-23-10"
 
 
@@ -500,7 +500,7 @@ def test_a_copy_of_a_folder_that_somebody_made_is_none_of_the_kits(lyon):
     made = lyon.hand_over("rec-1", {"n": b""}, AT)
     for name in ("2026-11-23 - Copy", "2026-11-23-old", "2027-01-01 new", "9999-99-99-x.zip"):
         (made.parent / name).mkdir()
-    assert lyon.handed_over("rec-1") == made
+    assert seen(lyon).handed_over["rec-1"] == made
 
 
 def test_a_roll_out_folder_is_made_anew_only_when_it_would_differ(lyon):

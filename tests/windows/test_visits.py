@@ -52,7 +52,7 @@ def at(packed, tmp_path):
         here = Computer(packed.site[host], tmp_path / "disks", Trouble(**trouble))
 
         def run(phase="Prepare", script="install", password=PASSWORD):
-            path = packed.records.handed_over(host) / f"{script}.ps1"
+            path = packed.state().handed_over[host] / f"{script}.ps1"
             here.run(path, packed.at, password, phase)
             return here.stores(packed.at)
 
@@ -67,7 +67,7 @@ def test_every_step_of_the_table_is_simulated_and_written_as_powershell():
 
 
 def test_a_computer_does_the_steps_that_its_script_names_in_their_order(packed, at):
-    data = (packed.records.handed_over(REC) / "install.ps1").read_bytes()
+    data = (packed.state().handed_over[REC] / "install.ps1").read_bytes()
     steps = script_steps(data)
     wanted = [name for phases, name in steps if {"Check", "Prepare"} & set(phases.split("|"))]
     assert [line.step for line in at(REC)().log] == wanted
@@ -77,7 +77,7 @@ def test_a_computer_does_the_steps_that_its_script_names_in_their_order(packed, 
 def test_a_client_is_asked_for_nothing_that_only_servers_need(packed, at):
     steps = [line.step for line in at("vms-pc-01")().log]
     assert {ROWS[name]["kind"] for name in steps} == {"every"}
-    files = {path.name for path in packed.records.handed_over("vms-pc-01").iterdir()}
+    files = {path.name for path in packed.state().handed_over["vms-pc-01"].iterdir()}
     assert files == {"ca.cer", "install.ps1", "undo.ps1", "inventory.ps1", "README.html",
                      "README.md", "SHA256SUMS"}  # fmt: skip
 
@@ -114,7 +114,7 @@ def test_undo_leaves_a_computer_as_it_was(at):
 
 def test_undo_touches_nothing_that_was_there_before(packed, tmp_path):
     """Group Policy had brought the CA already: it stays when this folder's changes are undone."""
-    folder = packed.records.handed_over(REC)
+    folder = packed.state().handed_over[REC]
     trusted = (packed.records.ca_certificate,)
     here = holding(Computer(packed.site[REC], tmp_path), packed, root=trusted)
     here.run(folder / "install.ps1", packed.at, PASSWORD)
@@ -128,7 +128,7 @@ def test_undo_takes_access_away_that_was_given_to_a_key_that_was_there(packed, t
     mine = packed.state().current[REC]
     here = Computer(packed.site[REC], tmp_path)
     holding(here, packed, personal=(Personal(mine, True, ("S-1-5-18", "EXAMPLE\\admin")),))
-    folder = packed.records.handed_over(REC)
+    folder = packed.state().handed_over[REC]
     here.run(folder / "install.ps1", packed.at, PASSWORD)
     (held,) = here.stores(packed.at).personal
     assert held.readable_by("NETWORK SERVICE")
@@ -203,7 +203,7 @@ def test_a_clock_before_the_folder_was_made_is_wrong_whoever_else_answers(at):
 
 
 def test_a_file_that_changed_on_the_way_is_refused(packed, at, tmp_path):
-    folder = packed.records.handed_over(REC)
+    folder = packed.state().handed_over[REC]
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     here = Computer(packed.site[REC], tmp_path / "disk")
@@ -222,7 +222,7 @@ def test_a_file_that_changed_on_the_way_is_refused(packed, at, tmp_path):
 
 def test_a_root_among_the_intermediates_is_no_trust_to_encrypt_with(packed, at):
     here = Computer(packed.site[REC], packed.records.folder / "misplaced")
-    script = packed.records.handed_over(REC) / "install.ps1"
+    script = packed.state().handed_over[REC] / "install.ps1"
     here.run(script, packed.at, PASSWORD)
     root = here.stores(packed.at).root
     for intermediate in (root, ()):
@@ -238,7 +238,7 @@ def test_an_old_folder_does_not_bring_an_old_certificate_back(packed, tmp_path):
     held = (Personal(newer.certificate, True),)
     here = holding(Computer(packed.site[REC], tmp_path), packed, personal=held)
     with pytest.raises(ScriptError, match="Step newest-certificate: A newer certificate"):
-        here.run(packed.records.handed_over(REC) / "install.ps1", packed.at, PASSWORD)
+        here.run(packed.state().handed_over[REC] / "install.ps1", packed.at, PASSWORD)
 
 
 def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
@@ -246,7 +246,7 @@ def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
     host = "vms-mob-01"
     assert host not in packed.state().pfx
     here = simulated(packed, packed.site[host])
-    run = packed.records.handed_over(host)
+    run = packed.state().handed_over[host]
     assert {path.name for path in run.iterdir()} >= {f"{host}.cer", "accept.ps1"}
     here.run(run / "install.ps1", packed.at)
     (held,) = here.stores(packed.at).personal
@@ -280,7 +280,7 @@ def test_undo_of_a_renewal_goes_back_to_the_certificate_before(rehearsed):
         assert {one.result for one in walk(job, hand_over(job, phase, [REC]))} == {"done"}
     here = simulated(job, job.site[REC])
     assert old not in here.stores(job.at).bindings.values()
-    here.run(job.records.handed_over(REC) / "undo.ps1", job.at)
+    here.run(job.state().handed_over[REC] / "undo.ps1", job.at)
     assert here.stores(job.at).bindings == dict.fromkeys(job.site[REC].groups, old)
 
 
@@ -303,7 +303,7 @@ def test_a_computer_with_two_turns_waits_for_the_other_in_between(tmp_path):
         ("ms", "Encrypt", "done"),
         ("both", "Encrypt -Turn 2", "done"),
     ]
-    page = (records.handed_over("both") / "README.md").read_text(encoding="utf-8")
+    page = (job.state().handed_over["both"] / "README.md").read_text(encoding="utf-8")
     assert "install.ps1 -Phase Encrypt -Turn 2`" in page
     assert hand_over(job, "encrypt") == []
 
@@ -326,7 +326,7 @@ def test_a_server_that_is_switched_on_out_of_turn_is_refused_and_in_turn_it_is_n
 
 
 def test_an_event_server_is_switched_on_before_the_management_server_beside_it(packed):
-    path = packed.records.handed_over("vms-ms-01")
+    path = packed.state().handed_over["vms-ms-01"]
     there, back = (script_inputs((path / f"{n}.ps1").read_bytes()) for n in ("install", "undo"))
     assert there["Groups"] == ["event server", "server"]
     assert back["UndoGroups"] == ["server", "event server"]

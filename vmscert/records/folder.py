@@ -33,6 +33,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
+from vmscert.facts import DATA
 from vmscert.files import FolderLock, whoami, with_sums, write_atomic, write_folder, write_once
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles, read_certificate
@@ -97,14 +98,9 @@ class Records:
         if self.rehearsal:
             return
         if any(path.exists() for path in (self._ca.cer, self._ca.key, self.ledger.path)):
-            raise ValueError(
-                f"{self.folder} holds a real site: rehearse in another folder (--folder)"
-            )
-        text = (
-            "Everything here belongs to a rehearsal. The computers are simulated.\n"
-            "Never install this CA on a real computer; delete the folder when you like.\n"
-        )
-        write_atomic(self.folder / _REHEARSAL, text.encode())
+            elsewhere = "rehearse in another folder (--folder)"
+            raise ValueError(f"{self.folder} holds a real site: {elsewhere}")
+        write_atomic(self.folder / _REHEARSAL, (DATA / "change" / _REHEARSAL).read_bytes())
 
     @property
     def table(self) -> Path:
@@ -171,10 +167,7 @@ class Records:
     def adopt(
         self, ca: x509.Certificate, authority: Authority | None, password: str, at: datetime
     ) -> None:
-        """Take over a CA that another tool made, with its key if that could be had.
-
-        FileExistsError when this folder has a CA already.
-        """
+        """Take over a CA that another tool made, with its key if it could be had; no second one."""
         key = authority.encrypted_key(password) if authority else None
         with self.lock():
             if self._ca.cer.exists():
@@ -203,11 +196,8 @@ class Records:
             self._settle()
 
     def _settle(self) -> None:
-        """Finish a promotion as the ledger tells it, from wherever a killed run left it.
-
-        The certificate of the next CA moves last: as long as it waits, there is something to do.
-        """
-        if not self._next.cer.exists():
+        """Finish a promotion as the ledger tells it, from wherever a killed run left it."""
+        if not self._next.cer.exists():  # moves last: as long as it waits, there is something to do
             return
         promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA][-1:]
         if promoted != [thumbprint(self._next.certificate)]:
@@ -277,10 +267,6 @@ class Records:
         """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
         return self._write_dated(self.folder / "hand-over" / host, files, at)
 
-    def handed_over(self, host: str) -> Path | None:
-        """Return the newest folder that was made for a computer."""
-        return newest_folder(self.folder / "hand-over" / host)
-
     def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
         """Return the newest roll-out folder if it holds just these files, else a new one."""
         newest = newest_folder(self.folder / "roll-out")
@@ -312,12 +298,13 @@ class Records:
         if self.is_answered(host, csr):
             return
         with self.lock():
-            write_atomic(self._request(host), csr.public_bytes(Encoding.PEM))
+            place = self.folder / "requests" / f"{host}.req"
+            write_atomic(place, csr.public_bytes(Encoding.PEM))
 
     def refuse_request(self, host: str) -> None:
         """Put a request aside that can't be signed: its computer is asked again."""
         with self.lock():
-            path = self._request(host)
+            path = self.folder / "requests" / f"{host}.req"
             path.rename(_free(path.with_name(f"{host}.refused.req")))
 
     def is_answered(
@@ -331,14 +318,8 @@ class Records:
         made = (self.folder / "servers" / host).glob("*.cer")
         return any(opened(path).public_key() == key for path in made)
 
-    def _request(self, host: str) -> Path:
-        return self.folder / "requests" / f"{host}.req"
-
     def save_inventory(self, stores: Stores) -> None:
-        """Keep what a computer reported, in place of the report before, and its request with it.
-
-        ValueError, and nothing is kept, for a request that can't be read.
-        """
+        """Keep what a computer reported, and its request with it; neither if that can't be read."""
         host, request = stores.host, stores.request
         try:
             csr = x509.load_pem_x509_csr(request.encode()) if request else None
@@ -346,13 +327,13 @@ class Records:
             again = "run request.ps1 there again"
             raise ValueError(f"The request of {host} can't be read: {again}") from None
         with self.lock():
-            write_atomic(self._inventory(host), write_inventory(stores))
+            write_atomic(self.folder / "inventory" / f"{host}.json", write_inventory(stores))
             if csr is not None:
                 self.save_request(host, csr)
 
     def inventory(self, host: str) -> Stores | None:
         """Return what a computer's inventory file says, if one came back."""
-        path = self._inventory(host)
+        path = self.folder / "inventory" / f"{host}.json"
         return read_inventory(path) if path.exists() else None
 
     def inventories(self) -> dict[str, Stores]:
@@ -360,16 +341,12 @@ class Records:
         found = map(read_inventory, sorted(self.folder.glob("inventory/*.json")))
         return {stores.host: stores for stores in found}
 
-    def _inventory(self, host: str) -> Path:
-        return self.folder / "inventory" / f"{host}.json"
-
     # The story
 
     def keep(self, folder: Path, name: str, data: bytes) -> Path:
         """Add a file to the record of a change; one of that name stays, the new gets a number."""
         with self.lock():
-            path = _free(folder / name)
-            write_once(path, data)
+            write_once(path := _free(folder / name), data)
         return path
 
     def new_change(self, runbook: str, at: datetime) -> Path:
