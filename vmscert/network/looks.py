@@ -40,7 +40,7 @@ def connect(
     """
     where = (parse_host(address), check_port(port))
     name = name or where[0]
-    seen = _shake(where, client_context(roots), name, timeout)
+    seen = _shake(where, client_context(tuple(roots)), name, timeout)
     if seen.problem in MAYBE_OLD:
         old = _shake(where, reading_context(legacy=True), name, timeout)
         return with_old_tls(seen, old, where)
@@ -136,10 +136,7 @@ class Look:
 
     @property
     def verdict(self) -> str:
-        """The word "verified", or the code of what is worst.
-
-        Where OpenSSL is stricter than most clients, that is said and not hidden.
-        """
+        """The word "verified", or the code of what is worst; "profile" if only OpenSSL refuses."""
         accepted = "profile" if self.handshake.verify_code else VERIFIED
         return next((one.code for one in self._bad), accepted)
 
@@ -191,10 +188,9 @@ def judged(
     crls: Lists = (),
     reasons: Iterable[Finding] | None = None,
 ) -> Look:
-    """Say all that is wrong with what was shown: the handshake, the certificates, what is near.
+    """Say all that is wrong with what was shown; `expected` are thumbprints, one of them right.
 
-    `expected` are thumbprints of which one should be served; `reasons` stand in place of a
-    diagnosis, where more of the client is known than its roots.
+    `reasons` stand in place of a diagnosis, where more of the client is known than its roots.
     """
     found, diagnosis = list(reasons or ()), None
     if seen.rule:

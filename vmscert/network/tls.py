@@ -89,8 +89,7 @@ class Exchange:
 
     def hear(self, data: bytes) -> None:
         """Take what came; nothing means that the server hung up."""
-        if not self.heard:
-            self.heard = data[:512]
+        self.heard = self.heard or data[:512]
         if data:
             self._incoming.write(data)
         else:
@@ -132,7 +131,7 @@ def handshake(issued: Issued, roots: Roots, name: str, *, verify: bool = True) -
 
     Without `verify` the client takes whatever certificate it is shown, as careless programs do.
     """
-    context = client_context(roots) if verify else reading_context(legacy=False)
+    context = client_context(tuple(roots)) if verify else reading_context(legacy=False)
     return InMemory(context, name, server_context(issued)).shake_hands()
 
 
@@ -181,11 +180,6 @@ class InMemory:
         self.wire["server"] += answered
 
 
-def client_context(roots: Roots) -> ssl.SSLContext:
-    """Return the settings of a client that trusts these roots and nothing else."""
-    return _client_context(tuple(roots))
-
-
 def server_context(issued: Issued, *, careless: bool = False, old: bool = False) -> ssl.SSLContext:
     """Return the settings of a server that presents this certificate and its intermediates.
 
@@ -216,7 +210,7 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
 
 
 def own_client_context(roots: Roots) -> ssl.SSLContext:
-    """Return the settings of such a client, not shared with anybody, to be changed further.
+    """Return the settings of a client that trusts these roots and nothing else, to be changed.
 
     The flags are set by hand, since Python's defaults changed with 3.13; names count only in the
     subjectAltName, as for browsers and phones.
@@ -230,8 +224,8 @@ def own_client_context(roots: Roots) -> ssl.SSLContext:
     return context
 
 
-# A context costs more than a handshake; a site has few sets of roots.
-_client_context = lru_cache(maxsize=64)(own_client_context)
+# The same for a tuple of roots, shared: it costs more than a handshake, and a site has few of them.
+client_context = lru_cache(maxsize=64)(own_client_context)
 
 
 @lru_cache(maxsize=2)

@@ -43,15 +43,7 @@ BAR = "bar"  # a key is in other hands: what it belongs to is never to be truste
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it.
-
-    `note` is read by people only. `change` is the folder in `changes/` of the change to which the
-    deed belongs, `user` and `machine` say who did it where; `approved_by`, `carried_out_by` and
-    `emergency` are those of an approval. `command` is what is to be run at the computer, `folder`
-    what is carried there; `encryption` is that of a PFX; `key` says whether a CA was taken over
-    with its key; `digest` is the SHA-256 of what was approved, made or signed; `result` is that of
-    a drill.
-    """
+    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it."""
 
     time: str
     runbook: str
@@ -60,19 +52,19 @@ class Entry:
     serial: str = ""
     thumbprint: str = ""
     not_after: str = ""
-    note: str = ""
-    change: str = ""
-    user: str = ""
+    note: str = ""  # read by people only
+    change: str = ""  # to which it belongs: its folder in `changes/`
+    user: str = ""  # who did it, and where
     machine: str = ""
-    command: str = ""
-    folder: str = ""
-    encryption: str = ""
-    key: str = ""
-    digest: str = ""
-    result: str = ""
-    approved_by: str = ""
+    command: str = ""  # to be run at the computer
+    folder: str = ""  # carried there
+    encryption: str = ""  # of a PFX
+    key: str = ""  # whether a CA was taken over with it
+    digest: str = ""  # SHA-256 of what was approved, made or signed
+    result: str = ""  # of a drill
+    approved_by: str = ""  # of an approval, as the two after it
     carried_out_by: str = ""
-    emergency: str = ""
+    emergency: str = ""  # why it could not wait
 
     @property
     def day(self) -> str:
@@ -219,8 +211,8 @@ class Ledger:
             raise self._spoilt(str(error)) from None
 
     def _spoilt(self, what: str) -> ValueError:
-        backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
-        return ValueError(f"{self.path.name}{what} {backup}")
+        files = f"{self.path.name} and {self.seal.name}"
+        return ValueError(f"{self.path.name}{what} Restore {files} from the backup")
 
     def _sealed(self) -> tuple[int, str] | None:
         """How many lines were sealed, and the hash of the last; None where that can't be read."""
@@ -235,10 +227,9 @@ class Ledger:
 
 
 def read_rows(text: str) -> list[list[str]]:
-    """Return the cells of each line of a ledger, or of a part of one that has its header.
+    """Return the cells of each line of a ledger or of a part with its header; the last is its hash.
 
-    The last cell is the line's hash. ValueError says what and where, to stand behind the file's
-    name.
+    ValueError says what and where, to stand behind the file's name.
     """
     header, *lines = text.split("\n")
     if text and f"{header}\n" not in _HEADERS:
@@ -257,10 +248,7 @@ def read_rows(text: str) -> list[list[str]]:
 
 
 def broken_lines(text: str, last: str = _START) -> Iterator[str]:
-    """Yield where lines do not follow, one by one, the line whose hash is `last`.
-
-    Each sentence is to stand behind the file's name. ValueError as `read_rows`.
-    """
+    """Yield where lines do not follow the line whose hash is `last`; otherwise as `read_rows`."""
     written = text.splitlines(keepends=True)[1:]
     for number, (row, line) in enumerate(zip(read_rows(text), written, strict=False), 2):
         values = [*map(_tame, row[:-1])]
