@@ -25,7 +25,6 @@ class CaFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.cer, self.key, self.crl = (folder / f"ca.{kind}" for kind in ("cer", "key", "crl"))
 
     @property

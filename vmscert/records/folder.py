@@ -47,7 +47,6 @@ _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
 _CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
 CREATE_CA, ADOPT_CA, PROMOTE_CA = "create CA", "adopt CA", "promote CA"
-DRILL = "drill"  # a backup was tried
 _NO_KEY = "without its key"
 
 
@@ -67,6 +66,7 @@ class Records:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.table = self.folder / "site.csv"  # as the last runbook read it
         if self.folder.is_file():
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
@@ -102,11 +102,6 @@ class Records:
             raise ValueError(f"{self.folder} holds a real site: {elsewhere}")
         write_atomic(self.folder / _REHEARSAL, (DATA / "change" / _REHEARSAL).read_bytes())
 
-    @property
-    def table(self) -> Path:
-        """The site's table, as the last runbook read it."""
-        return self.folder / "site.csv"
-
     def save_table(self, data: bytes) -> None:
         """Keep the table beside what was made from it."""
         with self.lock():
@@ -137,15 +132,10 @@ class Records:
 
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
-        if self.adopted_without_key:
+        if came_without_key(self.ledger.entries()):
             why = f"The key of the CA in {self._ca.cer} was never here, so it can't sign"
             raise FileNotFoundError(f"{why}: run {RUNBOOK_OF[PROMOTE_CA]['name']}")
         return self._ca.open(password)
-
-    @property
-    def adopted_without_key(self) -> bool:
-        """Whether the CA was taken over from somebody whose key could not be."""
-        return came_without_key(self.ledger.entries())
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
@@ -199,12 +189,11 @@ class Records:
         """Finish a promotion as the ledger tells it, from wherever a killed run left it."""
         if not self._next.cer.exists():  # moves last: as long as it waits, there is something to do
             return
-        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA][-1:]
-        if promoted != [thumbprint(self._next.certificate)]:
-            return
-        if self._ca.cer.exists():
-            self._ca.move_to(self.folder / "former" / thumbprint(self._ca.certificate))
-        self._next.move_to(self.folder)
+        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA]
+        if promoted[-1:] == [thumbprint(self._next.certificate)]:
+            if self._ca.cer.exists():
+                self._ca.move_to(self.folder / "former" / thumbprint(self._ca.certificate))
+            self._next.move_to(self.folder)
 
     # Server certificates
 
@@ -212,7 +201,7 @@ class Records:
         self, host: str, issued: Issued, password: str, encryption: str, *, at: datetime,
         runbook: str = "", action: str = "issue", pem: bool = False,
     ) -> Path:  # fmt: skip
-        """Record and write one server's certificate and PFX; return the path of the PFX.
+        """Record and write one server's certificate and PFX, whose path is returned.
 
         With `pem` its key is kept in PEM, too, under the same password. `runbook` as in `note`.
         """

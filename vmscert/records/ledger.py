@@ -39,6 +39,7 @@ _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 # Deed → the row of the runbook whose it is; another one that does it says so.
 RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["deeds"].split("|")}
 BAR = "bar"  # a key is in other hands: what it belongs to is never to be trusted again
+DRILL = "drill"  # a backup was tried
 
 
 @dataclass(frozen=True)
