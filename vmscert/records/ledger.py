@@ -100,9 +100,13 @@ class Ledger:
         self._known: _Known | None = None
 
     def text(self) -> str:
-        """Return the file, without a line half written; ValueError when it is no text any more."""
+        """Return the file; ValueError when it is no text any more.
+
+        Lines that a killed run was writing are left out, unless it came to their end.
+        """
         data = self.path.read_bytes() if self.path.exists() else b""
-        if data and not data.endswith(b"\n") and self._begun.exists() and (seal := self._sealed()):
+        end = b",%s\n" % self._begun.read_bytes() if self._begun.exists() else b""
+        if not data.endswith(end) and (seal := self._sealed()):
             data = b"".join(data.splitlines(keepends=True)[: 1 + seal[0]])
         try:
             return data.decode()
@@ -161,9 +165,6 @@ class Ledger:
         rows, seal = self._rows(text), self._sealed()
         for problem in self._broken_seal(rows):
             raise self._spoilt(f"{problem}.")
-        if rows and seal and self._begun.exists() and rows[-1][-1] != self._begun.read_text():
-            rows = rows[: seal[0]]
-            text = "".join(text.splitlines(keepends=True)[: 1 + len(rows)])
         whole, last = _with_all_columns(text), rows[-1][-1] if rows else _START
         # From the start, so that lines without a seal are never a crash's; and what a killed run
         # has written to its end, before a second one can be killed.
@@ -366,14 +367,11 @@ def _other_files(folder: Path, more: bool) -> Iterator[str]:
     path = folder / SUMS
     text = path.read_bytes().decode(errors="replace") if path.exists() else ""
     signed = {line[66:]: line[:64] for line in text.splitlines()}
+    there = {path.name: _sha256(path) if path.is_file() else "" for path in _listed(folder)}
     for name, digest in signed.items():
-        path = folder / name
-        if not path.exists():
-            yield f"{name} is missing"
-        elif not path.is_file() or _sha256(path) != digest:
-            yield f"{name} was changed"
+        if there.get(name) != digest:
+            yield f"{name} was changed" if name in there else f"{name} is missing"
     if not more:
-        there = (path.name for path in _listed(folder))
         yield from (f"{name} was added later" for name in there if name not in signed)
 
 
