@@ -143,10 +143,9 @@ class Records:
         with self.lock():
             used = any(one.action in (*_ISSUED, "sign") for one in self.ledger.entries())
             if self._ca.key.exists() or (self._ca.cer.exists() and used):
-                raise FileExistsError(
-                    f"{self.folder} has a CA already: its key is never overwritten. If one of "
-                    f"ca.cer and ca.key is missing, restore it from the backup"
-                )
+                restore = "If one of ca.cer and ca.key is missing, restore it from the backup"
+                never = "its key is never overwritten"
+                raise FileExistsError(f"{self.folder} has a CA already: {never}. {restore}")
             number = RUNBOOK_OF[CREATE_CA]["runbook"]
             if self._ca.cer.exists():
                 why = "its key was not saved"
@@ -247,8 +246,8 @@ class Records:
     def is_complete(self, entry: Entry) -> bool:
         """Whether the certificate of which a line tells is on disk, with its key if it was made."""
         path = self.certificate_file(entry.host, entry.thumbprint)
-        key = entry.action not in _ISSUED or path.with_suffix(".pfx").exists()
-        return key and path.exists()
+        kept_there = entry.action not in _ISSUED
+        return path.exists() and (kept_there or path.with_suffix(".pfx").exists())
 
     # What goes out and what comes back
 
@@ -284,11 +283,10 @@ class Records:
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for, unless it is answered; the newest request counts."""
-        if self.is_answered(host, csr):
-            return
-        with self.lock():
-            place = self.folder / "requests" / f"{host}.req"
-            write_atomic(place, csr.public_bytes(Encoding.PEM))
+        if not self.is_answered(host, csr):
+            path = self.folder / "requests" / f"{host}.req"
+            with self.lock():
+                write_atomic(path, csr.public_bytes(Encoding.PEM))
 
     def refuse_request(self, host: str) -> None:
         """Put a request aside that can't be signed: its computer is asked again."""
@@ -297,14 +295,10 @@ class Records:
             path.rename(_free(path.with_name(f"{host}.refused.req")))
 
     def is_answered(
-        self,
-        host: str,
-        csr: x509.CertificateSigningRequest,
-        opened: Callable[[Path], x509.Certificate] = read_certificate,
+        self, host: str, csr: x509.CertificateSigningRequest, opened=read_certificate
     ) -> bool:
         """Tell whether a certificate for the key of this request was issued already."""
-        key = csr.public_key()
-        made = (self.folder / "servers" / host).glob("*.cer")
+        made, key = self.folder.glob(f"servers/{host}/*.cer"), csr.public_key()
         return any(opened(path).public_key() == key for path in made)
 
     def save_inventory(self, stores: Stores) -> None:
@@ -313,8 +307,8 @@ class Records:
         try:
             csr = x509.load_pem_x509_csr(request.encode()) if request else None
         except ValueError:
-            again = "run request.ps1 there again"
-            raise ValueError(f"The request of {host} can't be read: {again}") from None
+            wrong = f"The request of {host} can't be read"
+            raise ValueError(f"{wrong}: run request.ps1 there again") from None
         with self.lock():
             write_atomic(self.folder / "inventory" / f"{host}.json", write_inventory(stores))
             if csr is not None:
