@@ -20,7 +20,7 @@ from vmscert.certificates.authority import Issued
 from vmscert.certificates.symptoms import QUESTIONS, explain
 from vmscert.facts import facts
 from vmscert.findings import RULES
-from vmscert.network.servers import serving
+from vmscert.network.servers import on_loopback
 
 ROWS = facts("symptoms")
 NOBODY_SAYS_IT = {
@@ -284,7 +284,7 @@ def faulty(tmp_path_factory):
         served[number] = Issued(leaf, key("leaf"), tuple(middle)) if chain else None
         roots[fault] = folder / f"{fault}.pem"
         roots[fault].write_bytes(root.public_bytes(Encoding.PEM))
-    with serving(served) as ports:
+    with on_loopback(served) as ports:
         yield {fault: (ports[n], roots[fault]) for n, fault in enumerate(FAULTS)}
 
 

@@ -21,7 +21,7 @@ from vmscert.agenda.channels import notification_script
 from vmscert.cli import main as cli
 from vmscert.cli import printing as terminal
 from vmscert.facts import DATA
-from vmscert.network.servers import serving
+from vmscert.network.servers import on_loopback
 from vmscert.windows.scripts import script_inputs
 
 EXAMPLE = DATA / "sites" / "example.csv"
@@ -416,7 +416,7 @@ def looked_at(tmp_path_factory):
     other = authority.issue("other.lyon.local", at=now)
     root = tmp_path_factory.mktemp("root") / "ca.cer"
     root.write_bytes(authority.certificate.public_bytes(Encoding.DER))
-    with serving({1: good, 2: other, 3: None}) as ports:
+    with on_loopback({1: good, 2: other, 3: None}) as ports:
         yield root, ports
 
 

@@ -10,7 +10,7 @@ from vmscert.certificates.authority import SERVER, thumbprint
 from vmscert.checks.documents import Document, look_into
 from vmscert.checks.live import verify_connections
 from vmscert.network.looks import judged, look_at
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target
 from vmscert.network.tls import Handshake
@@ -72,7 +72,7 @@ def test_another_certificate_than_expected_and_an_end_that_is_near_are_told_by_e
     ca, key, now
 ):
     issued = ca.issue(NAME, at=now, key=key, profile=replace(SERVER, days=10))
-    with serving({1: issued}) as ports:
+    with on_loopback({1: issued}) as ports:
         target = Target(LOOPBACK, ports[1], NAME, "rec-01")
         look = look_at(target, [ca.certificate], now)
         told = judged(look.handshake, [ca.certificate], now, target=target, expected=["A", "B"])

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from vmscert.certificates.authority import SERVER, thumbprint
-from vmscert.network.servers import LOOPBACK, Loopback, serving
+from vmscert.network.servers import LOOPBACK, Loopback, on_loopback
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target
 
@@ -32,7 +32,7 @@ def site(ca, stranger, keys, now):
 
 @pytest.fixture(scope="module")
 def ports(site):
-    with serving(site) as ports:
+    with on_loopback(site) as ports:
         yield ports
 
 

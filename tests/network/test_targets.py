@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from vmscert import read_site, read_targets, site_targets
 from vmscert.facts import DATA
-from vmscert.network.targets import Target, as_targets
 
 
 def spelled(*texts):
@@ -97,14 +96,4 @@ def test_a_site_is_looked_at_by_every_name_of_every_port():
 
 def test_the_table_of_a_site_is_a_list_of_targets():
     path = DATA / "sites" / "example.csv"
-    assert read_targets([str(path)]) == site_targets(read_site(path)) == as_targets(path)
-
-
-def test_a_survey_takes_whatever_names_endpoints(tmp_path):
-    own = Target("10.0.0.1", 9, "rec-01", "rec-01")
-    given = [own, ("10.0.0.2", 443), "rec-03:1-2"]
-    assert [(t.address, t.port) for t in as_targets(given)] == [
-        *(("10.0.0.1", 9), ("10.0.0.2", 443), ("rec-03", 1), ("rec-03", 2))
-    ]
-    with pytest.raises(ValueError, match="ports are 1 to 65535"):
-        as_targets([("10.0.0.2", 0)])
+    assert read_targets([str(path)]) == site_targets(read_site(path))

@@ -147,7 +147,7 @@ def test_every_python_judges_alike(meet, keys, key, now):
     builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     old = Authority(Issued(builder.sign(keys[2], hashes.SHA256()), keys[2]))
     assert meet(old.issue(NAME, at=now, key=key), [old.certificate], NAME).ok
-    assert client_context([old.certificate]).verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST
+    assert client_context((old.certificate,)).verify_flags == ssl.VERIFY_X509_TRUSTED_FIRST
 
 
 def test_a_certificate_that_only_openssl_can_read_is_told_not_thrown(meet, issued, ca, monkeypatch):

@@ -12,7 +12,7 @@ from vmscert.changes.job import Job
 from vmscert.checks.lacks import missing_certificates
 from vmscert.checks.live import verify_connections
 from vmscert.checks.site import check_site
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.network.targets import site_targets
 from vmscert.practice import healthy
 from vmscert.records.folder import Records
@@ -42,7 +42,7 @@ def verdicts(lab):
 
     def seen(issued):
         expected = {name: thumbprint(one.certificate) for name, one in lab.served.items()}
-        with serving({443: issued}) as ports:
+        with on_loopback({443: issued}) as ports:
             there = (LOOPBACK, ports[443])
             calls = verify_connections(
                 SITE, lab.stores, expected, AT, lambda _c, _name: there, [LOGIN]

@@ -81,7 +81,7 @@ class TestFolder:
         assert made_at(files["install.ps1"]) == folders.MADE
 
     def test_has_sums_that_sha256sum_checks(self, job):
-        folder = job.records.handed_over("ms")
+        folder = job.state().handed_over["ms"]
         program = shutil.which("sha256sum")
         if program is None:
             pytest.skip("NOT SHOWN: there is no `sha256sum` on this machine to ask")

@@ -28,7 +28,7 @@ from vmscert.checks.lacks import (
     unbarred,
 )
 from vmscert.facts import facts
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates
 from vmscert.runbooks.compromise import compromise_plan
@@ -302,7 +302,7 @@ class Bridge:
             (leaf,) = x509.load_pem_x509_certificates((self.place / name).read_bytes())
             key = load_pem_private_key((self.place / KEY).read_bytes(), None)
             issued = Issued(leaf, key)
-        with serving({443: issued}) as ports:
+        with on_loopback({443: issued}) as ports:
             yield ports[443]
 
 
@@ -328,7 +328,7 @@ def test_what_was_stolen_is_barred_in_the_stores_of_windows_and_never_where_file
     job.records.save_next(new, lyon.CA_PASSWORD, AT)
     job.records.promote(AT)
     renew_certificates(job, ["ms", "aib-01"], lyon.PFX_PASSWORD)
-    job.records.bar(old, "", at=AT, note="stolen")
+    job.records.note("", "bar", old, at=AT, note="stolen")
     for name in ("aib-01", "pc-1"):
         job.records.save_inventory(Stores(name, AT, root=(old, new.certificate)))
     assert unbarred(job.state()) == {"pc-1": (old,)}

@@ -50,7 +50,7 @@ def at(packed, tmp_path):
         here = Computer(replace(packed.site[host], **parts), tmp_path / "disks")
 
         def run(phase="Prepare", password=PASSWORD, **more):
-            path = packed.records.handed_over(host) / "install.ps1"
+            path = packed.state().handed_over[host] / "install.ps1"
             here.run(path, packed.at, password, phase, **more)
             return here.stores(packed.at)
 
@@ -71,7 +71,7 @@ def test_every_step_of_the_table_is_written_as_powershell_and_its_change_is_simu
 
 
 def test_a_computer_does_the_steps_that_its_script_names_in_their_order(packed, at):
-    data = (packed.records.handed_over(REC) / "install.ps1").read_bytes()
+    data = (packed.state().handed_over[REC] / "install.ps1").read_bytes()
     steps = script_steps(data)
     wanted = [name for phases, name in steps if {"Check", "Prepare"} & set(phases.split("|"))]
     assert [line.step for line in at(REC)().log] == wanted
@@ -81,7 +81,7 @@ def test_a_computer_does_the_steps_that_its_script_names_in_their_order(packed, 
 def test_a_client_is_asked_for_nothing_that_only_servers_need(packed, at):
     steps = [line.step for line in at("vms-pc-01")().log]
     assert {ROWS[name]["kind"] for name in steps} == {"every"}
-    files = {path.name for path in packed.records.handed_over("vms-pc-01").iterdir()}
+    files = {path.name for path in packed.state().handed_over["vms-pc-01"].iterdir()}
     assert files == {"ca.cer", "install.ps1", "undo.ps1", "inventory.ps1", "README.html",
                      "README.md", "SHA256SUMS"}  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_the_script_allows_a_clock_the_skew_that_the_findings_allow_it():
 
 def test_a_root_among_the_intermediates_is_no_trust_to_encrypt_with(packed, at):
     here = Computer(packed.site[REC], packed.records.folder / "misplaced")
-    script = packed.records.handed_over(REC) / "install.ps1"
+    script = packed.state().handed_over[REC] / "install.ps1"
     here.run(script, packed.at, PASSWORD)
     root = here.stores(packed.at).root
     for intermediate in (root, ()):
@@ -141,7 +141,7 @@ def test_a_key_that_was_made_on_the_computer_never_leaves_it(packed, at):
     host = "vms-mob-01"
     assert host not in packed.state().pfx
     here = simulated(packed, packed.site[host])
-    run = packed.records.handed_over(host)
+    run = packed.state().handed_over[host]
     assert {path.name for path in run.iterdir()} >= {f"{host}.cer", "accept.ps1"}
     here.run(run / "install.ps1", packed.at)
     (held,) = here.stores(packed.at).personal
@@ -182,7 +182,7 @@ def test_a_computer_with_two_turns_waits_for_the_other_in_between(tmp_path):
         ("ms", "Encrypt", "done"),
         ("both", "Encrypt -Turn 2", "done"),
     ]
-    page = (records.handed_over("both") / "README.md").read_text(encoding="utf-8")
+    page = (job.state().handed_over["both"] / "README.md").read_text(encoding="utf-8")
     assert "install.ps1 -Phase Encrypt -Turn 2`" in page
     assert hand_over(job, "encrypt") == []
 
@@ -205,7 +205,7 @@ def test_a_server_that_is_switched_on_out_of_turn_is_refused_and_in_turn_it_is_n
 
 
 def test_an_event_server_is_switched_on_before_the_management_server_beside_it(packed):
-    path = packed.records.handed_over("vms-ms-01")
+    path = packed.state().handed_over["vms-ms-01"]
     there, back = (script_inputs((path / f"{n}.ps1").read_bytes()) for n in ("install", "undo"))
     assert there["Groups"] == ["event server", "server"]
     assert back["UndoGroups"] == ["server", "event server"]

@@ -424,7 +424,7 @@ def prepare(packed):
     """Run install.ps1 of the recorder's folder; the password is typed unless others are."""
 
     def prepare(computer, answers=None, **more):
-        script = packed.records.handed_over(REC.name) / "install.ps1"
+        script = packed.state().handed_over[REC.name] / "install.ps1"
         typed = [packed.secret("PFX")] if answers is None else answers
         return computer.visit(script, packed.at, typed, **more)
 

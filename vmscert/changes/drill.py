@@ -29,7 +29,8 @@ from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake
 from vmscert.records.ca import CaFiles
-from vmscert.records.folder import DRILL, OF_OTHERS, Records, certificate_entries
+from vmscert.records.folder import OF_OTHERS, Records, came_without_key, certificate_entries
+from vmscert.records.ledger import DRILL
 from vmscert.records.state import read_state
 from vmscert.site.site import PFX, Host, Site
 from vmscert.site.table import read_site
@@ -134,7 +135,7 @@ def _as_far(copy: Records, records: Records) -> str:
 def _opens(restored: _Restored) -> str:
     copy = restored.records
     for ca in (CaFiles(copy.folder), CaFiles(copy.folder / "next")):
-        if ca.cer.exists() and not ca.key.exists() and not copy.adopted_without_key:
+        if ca.cer.exists() and not ca.key.exists() and not came_without_key(copy.ledger.entries()):
             return f"{ca.key} is not in the backup: nothing could be renewed from this backup"
         if ca.complete:
             ca.open(restored.password)

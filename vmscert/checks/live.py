@@ -10,7 +10,7 @@ from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.checks.acceptance import acceptance_of, service
 from vmscert.findings import Finding
 from vmscert.network.looks import VERIFIED, connect, judged
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.network.targets import Target
 from vmscert.site.site import Connection, Site
 from vmscert.windows.stores import Stores
@@ -81,7 +81,7 @@ def verify_simulated(
     wanted = list(site.connections if connections is None else connections)
     for name in dict.fromkeys(c.server for c in wanted):
         calls = [c for c in wanted if c.server == name]
-        with serving(served[name]) as ports:
+        with on_loopback(served[name]) as ports:
             yield from verify_connections(
                 site,
                 stores,

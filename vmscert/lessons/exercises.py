@@ -21,7 +21,7 @@ from vmscert.certificates.keys import teaching_key
 from vmscert.facts import facts
 from vmscert.findings import Check
 from vmscert.network.looks import connect
-from vmscert.network.servers import LOOPBACK, serving
+from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.network.tls import handshake
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # the day on which every lesson plays
@@ -34,7 +34,7 @@ def self_test(at: datetime) -> list[Check]:
     ca = create_authority("self-test", at, QUICK)
     served, roots = ca.issue("localhost", at=at), [ca.certificate]
     try:
-        with serving({443: served}) as ports:
+        with on_loopback({443: served}) as ports:
             talks = connect(LOOPBACK, ports[443], roots, "localhost").ok
     except OSError:
         talks = False

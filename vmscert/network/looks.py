@@ -16,7 +16,9 @@ from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.names import check_port, parse_host, parse_name, spelled
 from vmscert.network.targets import NOWHERE, Target
-from vmscert.network.tls import PROBLEMS, Exchange, Handshake, client_context, reading_context
+from vmscert.network.tls import Exchange, Handshake, Roots, client_context, reading_context
+
+Lists = Iterable[x509.CertificateRevocationList]
 
 TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
 AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
@@ -28,11 +30,7 @@ _BY_NAME = "Which certificate comes depends on the name asked for: without one, 
 
 
 def connect(
-    address: str,
-    port: int,
-    roots: Iterable[x509.Certificate],
-    name: str = "",
-    timeout: float = TIMEOUT,
+    address: str, port: int, roots: Roots, name: str = "", timeout: float = TIMEOUT
 ) -> Handshake:
     """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
 
@@ -42,8 +40,7 @@ def connect(
     """
     where = (parse_host(address), check_port(port))
     name = name or where[0]
-    parse_name(name)
-    seen = _shake(where, client_context(roots), name, timeout)
+    seen = _shake(where, client_context(tuple(roots)), name, timeout)
     if seen.problem in MAYBE_OLD:
         old = _shake(where, reading_context(legacy=True), name, timeout)
         return with_old_tls(seen, old, where)
@@ -58,15 +55,6 @@ def connect(
     return seen
 
 
-def told(seen: Handshake, where: tuple[str, int], timeout: float, seconds: float) -> Handshake:
-    """Put the sentence of its problem, and the time, into a handshake."""
-    if seen.problem:
-        said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
-        sentence = PROBLEMS[seen.problem]["sentence"]
-        seen = replace(seen, error=sentence.format(**said, name=seen.name, said=seen.error))
-    return replace(seen, seconds=round(seconds, 4))
-
-
 def not_connected(name: str, error: Exception) -> Handshake:
     """Return the handshake that never began, with what the network said in `error`."""
     word = "timeout" if isinstance(error, TimeoutError) else "unreachable"
@@ -74,8 +62,7 @@ def not_connected(name: str, error: Exception) -> Handshake:
         word = "dns"
     elif isinstance(error, ConnectionRefusedError):
         word = "refused"
-    text = getattr(error, "strerror", None) or str(error)
-    return Handshake(name, False).stopped(word, text)
+    return Handshake(name, False).stopped(word, getattr(error, "strerror", None) or str(error))
 
 
 def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
@@ -93,7 +80,7 @@ def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: 
             except OSError as error:
                 ended = error
         seen = exchange.ended(name, ended)
-    return told(seen, where, timeout, monotonic() - begun)
+    return seen.told(where, timeout, monotonic() - begun)
 
 
 def _exchange(plain: socket.socket, exchange: Exchange) -> None:
@@ -110,8 +97,7 @@ def _exchange(plain: socket.socket, exchange: Exchange) -> None:
         # The client ends first; a server that wants its certificate says so afterwards. Nothing,
         # or one of these, is what a healthy session begins or ends with.
         plain.settimeout(_PATIENCE)
-        healthy = (TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError)
-        with suppress(*healthy):
+        with suppress(TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
             exchange.hear(plain.recv(1 << 16))
             exchange.tls.read(1)
 
@@ -120,8 +106,8 @@ def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Han
     """Say what an older client would have been served, if that came further."""
     if not old.chain:
         return seen
-    seen = seen.stopped("too-old", f"{old.version}, {old.cipher}")
-    seen = told(seen, where, TIMEOUT, seen.seconds)
+    stopped = seen.stopped("too-old", f"{old.version}, {old.cipher}")
+    seen = stopped.told(where, TIMEOUT, seen.seconds)
     return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
 
 
@@ -150,10 +136,7 @@ class Look:
 
     @property
     def verdict(self) -> str:
-        """The word "verified", or the code of what is worst.
-
-        Where OpenSSL is stricter than most clients, that is said and not hidden.
-        """
+        """The word "verified", or the code of what is worst; "profile" if only OpenSSL refuses."""
         accepted = "profile" if self.handshake.verify_code else VERIFIED
         return next((one.code for one in self._bad), accepted)
 
@@ -187,12 +170,7 @@ class Look:
 
 
 def look_at(
-    target: Target,
-    roots: Iterable[x509.Certificate],
-    at: datetime,
-    *,
-    timeout: float = TIMEOUT,
-    crls: Iterable[x509.CertificateRevocationList] = (),
+    target: Target, roots: Roots, at: datetime, *, timeout: float = TIMEOUT, crls: Lists = ()
 ) -> Look:
     """Call one server and judge what it shows, as a client that trusts `roots`."""
     roots = tuple(roots)
@@ -202,21 +180,21 @@ def look_at(
 
 def judged(
     seen: Handshake,
-    roots: Iterable[x509.Certificate],
+    roots: Roots,
     at: datetime,
     *,
     target: Target = NOWHERE,
     expected: Collection[str] = (),
-    crls: Iterable[x509.CertificateRevocationList] = (),
+    crls: Lists = (),
     reasons: Iterable[Finding] | None = None,
 ) -> Look:
-    """Say all that is wrong with what was shown: the handshake, the certificates, what is near.
+    """Say all that is wrong with what was shown; `expected` are thumbprints, one of them right.
 
-    `expected` are thumbprints of which one should be served; `reasons` stand in place of a
-    diagnosis, where more of the client is known than its roots.
+    `reasons` stand in place of a diagnosis, where more of the client is known than its roots.
     """
     found, diagnosis = list(reasons or ()), None
-    found += [Finding(seen.rule, seen.name, seen.error)] if seen.rule else []
+    if seen.rule:
+        found.append(Finding(seen.rule, seen.name, seen.error))
     if reasons is None and (seen.chain or not seen.rule):
         diagnosis = diagnose(seen.chain, seen.name, roots, at, crls=crls)
         found += diagnosis.findings

@@ -27,39 +27,37 @@ class Loopback:
     """
 
     def __init__(self, answer: Answer | None) -> None:
-        self._answer = answer
-        self._listener = socket.socket()
+        self._answer, self._listener = answer, socket.socket()
         self._listener.bind((LOOPBACK, 0))
-        self._open = answer is not None
         self._thread = Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> int:
-        if self._open:
+        if self._answer:
             self._listener.listen(128)
             self._thread.start()
         return self._listener.getsockname()[1]
 
     def __exit__(self, *_: object) -> None:
+        self._answer = None
         with self._listener:
-            if self._open:
-                self._open = False
+            if self._thread.is_alive():
                 with suppress(OSError):  # the last call, for which it waits
                     socket.create_connection(self._listener.getsockname(), timeout=1).close()
                 self._thread.join(timeout=1)
 
     def _serve(self) -> None:
         while True:
-            caller, _ = self._listener.accept()
-            if not self._open:
+            (caller, _), answer = self._listener.accept(), self._answer
+            if not answer:
                 return caller.close()
-            Thread(target=self._talk, args=(caller,), daemon=True).start()
+            Thread(target=_talk, args=(caller, answer), daemon=True).start()
 
-    def _talk(self, caller: socket.socket) -> None:
-        """Answer and hang up; what the client makes of it is the client's to tell."""
-        caller.settimeout(_PATIENCE)
-        with caller, suppress(OSError):
-            assert self._answer
-            self._answer(caller)
+
+def _talk(caller: socket.socket, answer: Answer) -> None:
+    """Answer and hang up; what the client makes of it is the client's to tell."""
+    caller.settimeout(_PATIENCE)
+    with caller, suppress(OSError):
+        answer(caller)
 
 
 def greeting(context: ssl.SSLContext) -> Answer:
@@ -78,23 +76,23 @@ def plain_http(caller: socket.socket) -> None:
     caller.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
 
-def hang_up(caller: socket.socket) -> None:
+def _hang_up(caller: socket.socket) -> None:
     """Say nothing, like a service that can't use its private key."""
     caller.recv(1024)
 
 
 @contextmanager
-def serving(ports: Mapping[K, Issued | None]) -> Iterator[dict[K, int]]:
+def on_loopback(ports: Mapping[K, Issued | None]) -> Iterator[dict[K, int]]:
     """Run a server on loopback for each port → certificate; yield port → port on loopback.
 
     XProtect's own port numbers are often taken or need rights on a laptop, so free ones are used.
     Without a certificate a port speaks plain HTTP, without its key it hangs up.
     """
+    answers: dict[x509.Certificate | None, Answer] = {None: plain_http}
+    for one in filter(None, ports.values()):
+        if one.certificate not in answers:
+            answers[one.certificate] = greeting(server_context(one)) if one.key else _hang_up
     with ExitStack() as stack:
-        answers: dict[x509.Certificate | None, Answer] = {None: plain_http}
-        for one in filter(None, ports.values()):
-            if one.certificate not in answers:
-                answers[one.certificate] = greeting(server_context(one)) if one.key else hang_up
         yield {
             port: stack.enter_context(Loopback(answers[issued.certificate if issued else None]))
             for port, issued in ports.items()

@@ -9,13 +9,12 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from ipaddress import ip_address
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +26,10 @@ from vmscert.certificates.diagnosis import Diagnosis
 from vmscert.certificates.reading import Reading
 from vmscert.findings import RULES
 from vmscert.names import parse_name
-from vmscert.network.looks import (
-    AT_ONCE,
-    MAYBE_OLD,
-    TIMEOUT,
-    Look,
-    judged,
-    not_connected,
-    told,
-    with_old_tls,
-)
-from vmscert.network.targets import Target, as_targets
-from vmscert.network.tls import Exchange, Handshake, reading_context
-from vmscert.site.site import Site
+from vmscert.network import looks
+from vmscert.network.looks import AT_ONCE, TIMEOUT, Look, judged
+from vmscert.network.targets import Target
+from vmscert.network.tls import Exchange, Handshake, Roots, reading_context
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +37,6 @@ if TYPE_CHECKING:
 _SPARE = 100  # files that a process has open besides, of those that it may have
 _RESOLVERS = 32  # names looked up at the same time: a dead name server takes seconds for each
 _TICK = 0.1  # seconds between two reports of progress
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -122,39 +110,34 @@ class Survey:
 
 
 def survey(
-    targets: Site | Iterable[Target | tuple[str, int] | str | Path],
-    roots: Iterable[x509.Certificate],
+    targets: Iterable[Target],
+    roots: Roots,
     at: datetime,
     *,
     expected: Mapping[str, str] | None = None,
     at_once: int = AT_ONCE,
     timeout: float = TIMEOUT,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Look at all targets, as a client that trusts `roots` at the time `at`.
 
-    `targets` may be a site, or a mixture of targets, (address, port) pairs, lines such as
-    `rec-01:7000-7010`, and files of them. `expected` is computer → thumbprint that should be served
-    there. `timeout` is in seconds, for the call and again for the handshake; `progress(done, of)`
-    is called ten times a second.
+    `expected` is computer → thumbprint that should be served there. `timeout` is in seconds, for
+    the call and again for the handshake; `progress(done, of)` is called ten times a second.
     Interrupting (Ctrl-C, or the kernel's stop button) returns what was seen until then.
     """
-    run = _Run(as_targets(targets), tuple(roots), at, expected or {}, timeout)
+    run, interrupted = _Run(list(targets), tuple(roots), at, expected or {}, timeout), False
     many = max(1, min(at_once, _open_files() - _SPARE, len(run.targets)))
-    thread = threading.Thread(target=run.all, args=(many,), daemon=True)
-    thread.start()
-    interrupted = False
-    try:
-        while thread.is_alive():
-            thread.join(_TICK)
-            if progress:
-                progress(len(run.seen), len(run.targets))
-    except KeyboardInterrupt:
-        interrupted = True
-        run.stopped.set()  # what is under way is given up
-        thread.join()
-    if run.error:
-        raise run.error
+    with ThreadPoolExecutor(1) as thread:
+        work = thread.submit(lambda: asyncio.run(run.all(many)))
+        try:
+            while wait([work], _TICK).not_done:
+                if progress:
+                    progress(len(run.seen), len(run.targets))
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            run.stopped.set()  # what is under way is given up
+        work.result()
     order = {target: place for place, target in enumerate(run.targets)}
     found = sorted(run.seen, key=lambda one: (one.trusted, order[one.target]))
     return Survey(tuple(found), at, interrupted)
@@ -177,47 +160,41 @@ class _Run:
         self.targets, self.roots, self.at = targets, roots, at
         self.expected, self.timeout = expected, timeout
         self.seen: list[Look] = []
-        self.error: Exception | None = None
         self.stopped = threading.Event()
+        self._resolvers = ThreadPoolExecutor(_RESOLVERS)
+        self._places: dict[str, asyncio.Future] = {}  # of each name, looked up once
         self._certificates: dict[x509.Certificate, x509.Certificate] = {}
         self._diagnoses: dict[Diagnosis, Diagnosis] = {}
 
-    def all(self, at_once: int) -> None:
-        """Look at all targets; what goes wrong here is told in the caller's thread."""
-        try:
-            asyncio.run(self._all(at_once))
-        except Exception as error:
-            self.error = error
-
-    async def _all(self, at_once: int) -> None:
-        waiting, resolve = iter(self.targets), _Resolver()
-        work = [asyncio.create_task(self._work(waiting, resolve)) for _ in range(at_once)]
-        left = set(work)
+    async def all(self, at_once: int) -> None:
+        """Look at all targets, or at those that are done when it is stopped."""
+        waiting = iter(self.targets)
+        left = work = {asyncio.create_task(self._work(waiting)) for _ in range(at_once)}
         while left:
             if self.stopped.is_set():
                 for task in left:
                     task.cancel()
             _, left = await asyncio.wait(left, timeout=_TICK)
-        resolve.close()
+        self._resolvers.shutdown(wait=False, cancel_futures=True)  # left to themselves
         for task in work:
             if not task.cancelled():
                 task.result()  # raises what went wrong in it
 
-    async def _work(self, waiting: Iterator[Target], resolve: "_Resolver") -> None:
+    async def _work(self, waiting: Iterator[Target]) -> None:
         for target in waiting:
-            handshake = await self._shake(target, resolve, legacy=False)
-            if handshake.problem in MAYBE_OLD:
-                old = await self._shake(target, resolve, legacy=True)
-                handshake = with_old_tls(handshake, old, (target.address, target.port))
+            handshake = await self._shake(target, legacy=False)
+            if handshake.problem in looks.MAYBE_OLD:
+                old = await self._shake(target, legacy=True)
+                handshake = looks.with_old_tls(handshake, old, (target.address, target.port))
             self.seen.append(self._judged(target, handshake))
 
-    async def _shake(self, target: Target, resolve: "_Resolver", legacy: bool) -> Handshake:
+    async def _shake(self, target: Target, legacy: bool) -> Handshake:
         begun = monotonic()
         try:
             async with asyncio.timeout(self.timeout):
-                plain = await _called(await resolve(target.address, target.port))
+                plain = await _called(await self._resolved(target))
         except (OSError, UnicodeError) as error:
-            seen = not_connected(target.name, error)
+            seen = looks.not_connected(target.name, error)
         else:
             exchange, ended = Exchange(reading_context(legacy), str(parse_name(target.name))), None
             with plain:
@@ -227,7 +204,20 @@ class _Run:
                 except OSError as error:
                     ended = error
             seen = exchange.ended(target.name, ended)
-        return told(seen, (target.address, target.port), self.timeout, monotonic() - begun)
+        return seen.told((target.address, target.port), self.timeout, monotonic() - begun)
+
+    async def _resolved(self, target: Target) -> list[tuple[int, tuple]]:
+        """The (family, socket address) of every place that its address or host name means."""
+        host, port, loop = target.address, target.port, asyncio.get_running_loop()
+        with suppress(ValueError):
+            if ip_address(host).version == 4:
+                return [(socket.AF_INET, (host, port))]
+        if host not in self._places:
+            ask = (socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
+            self._places[host] = future = loop.run_in_executor(self._resolvers, *ask)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        found = await asyncio.shield(self._places[host])
+        return [(family, (where[0], port, *where[2:])) for family, *_, where in found]
 
     def _judged(self, target: Target, seen: Handshake) -> Look:
         """The look, which shares with all others what is equal: a server has many names and ports.
@@ -278,30 +268,3 @@ async def _exchange(plain: socket.socket, exchange: Exchange) -> None:
                     await loop.sock_sendall(plain, data)
         if not done:
             exchange.hear(await loop.sock_recv(plain, 1 << 16))
-
-
-class _Resolver:
-    """Looks names up, each once, in threads of its own."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_RESOLVERS)
-        self._known: dict[str, asyncio.Future] = {}
-
-    async def __call__(self, host: str, port: int) -> list[tuple[int, tuple]]:
-        """Return (family, socket address) of every place that a host name means."""
-        with suppress(ValueError):
-            if ip_address(host).version == 4:
-                return [(socket.AF_INET, (host, port))]
-        found = await asyncio.shield(self._known.get(host) or self._look_up(host))
-        return [(family, (where[0], port, *where[2:])) for family, *_, where in found]
-
-    def _look_up(self, host: str) -> asyncio.Future:
-        ask = (socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
-        future = asyncio.get_running_loop().run_in_executor(self._threads, *ask)
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._known[host] = future
-        return future
-
-    def close(self) -> None:
-        """Leave look-ups that still wait for an answer to themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)

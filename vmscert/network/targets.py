@@ -1,7 +1,6 @@
 """What to look at: endpoints out of a site's table, a list, or what somebody types."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -49,23 +48,6 @@ def site_targets(site: Site) -> list[Target]:
     return list(dict.fromkeys(found))
 
 
-def as_targets(given: Iterable[Target | tuple[str, int] | str | Path] | Site) -> list[Target]:
-    """Return targets as they are, and what a site, (address, port) pairs, lines or files mean."""
-    if isinstance(given, Site):
-        return site_targets(given)
-    found: list[Target] = []
-    for one in [given] if isinstance(given, str | Path) else given:
-        match one:
-            case Target():
-                found.append(one)
-            case (address, port):
-                host = parse_host(address)
-                found.append(Target(host, check_port(port), host))
-            case _:
-                found += read_targets([str(one)])
-    return found
-
-
 def read_targets(texts: Iterable[str]) -> list[Target]:
     """Return what lines like these mean, each target once.
 
@@ -89,21 +71,11 @@ def read_targets(texts: Iterable[str]) -> list[Target]:
             faults.append(f"{where}{error}")
         if len(found) > _MOST:
             raise ValueError(f"More than {_MOST} endpoints: name a smaller network or port range")
+    if more := faults[_MOST_FAULTS:]:
+        faults[_MOST_FAULTS:] = [f"and {len(more)} lines more"]
     if faults:
-        more = len(faults) - _MOST_FAULTS
-        told = [*faults[:_MOST_FAULTS], *([f"and {more} lines more"] if more > 0 else [])]
-        raise ValueError("\n".join(told))
+        raise ValueError("\n".join(faults))
     return list(found)
-
-
-def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield (place, text): files are opened, all else is a target itself."""
-    for text in texts:
-        path = Path(text)
-        if is_file(path):
-            yield from _of_file(path)
-        elif text.strip():
-            yield "", text.strip()
 
 
 def is_table(path: Path) -> bool:
@@ -114,26 +86,29 @@ def is_table(path: Path) -> bool:
         return bool(re.search(r"\broles\b", lines.readline(4096), re.IGNORECASE))
 
 
+def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield (place, text): files are opened, all else is a target itself."""
+    for text in texts:
+        path = Path(text)
+        for where, line in _of_file(path) if is_file(path) else [("", text)]:
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield where, line.strip()
+
+
 def _of_file(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (place, line), those of a CSV as `address:port name`."""
     data = path.read_bytes()
     utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    lines = data.decode("utf-16" if utf16 else "utf-8-sig", "replace").splitlines()
-    head = lines[0].lower() if lines else ""
-    read = _rows(lines) if re.search(r"\baddress\b", head) else enumerate(lines, 1)
-    for number, line in read:
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield f"{path.name}, line {number}: ", line.strip()
-
-
-def _rows(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a CSV as `address:port name`."""
-    delimiter = max(";,\t", key=lines[0].count)
-    rows = csv.DictReader(io.StringIO("\n".join(lines)), delimiter=delimiter)
+    lines = data.decode("utf-16" if utf16 else "utf-8-sig", "replace").splitlines() or [""]
+    if not re.search(r"\baddress\b", lines[0], re.IGNORECASE):
+        yield from ((f"{path.name}, line {number}: ", line) for number, line in enumerate(lines, 1))
+        return
+    rows = csv.DictReader(lines, delimiter=max(";,\t", key=lines[0].count))
     rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
     for row in rows:
         address, port, name = ((row.get(key) or "").strip() for key in ("address", "port", "name"))
-        joined = f"[{address}]" if ":" in address else address
-        yield rows.line_num, f"{joined}:{port} {name}" if port else f"{joined} {name}"
+        host = (f"[{address}]" if ":" in address else address) + (f":{port}" if port else "")
+        yield f"{path.name}, line {rows.line_num}: ", f"{host} {name}"
 
 
 def _ports(where: str) -> tuple[str, range]:

@@ -12,15 +12,14 @@ from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption as Encryption
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 from vmscert.certificates.authority import Issued
 from vmscert.facts import facts
-from vmscert.names import parse_name
+from vmscert.names import parse_name, spelled
+
+Roots = Iterable[x509.Certificate]  # that a client trusts
 
 _OP_LEGACY_SERVER_CONNECT = 0x4  # ssl.OP_LEGACY_SERVER_CONNECT from Python 3.12 on
 _RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
@@ -58,6 +57,15 @@ class Handshake:
         rule = PROBLEMS[problem]["rule"]
         return replace(self, ok=False, cipher="", error=said, rule=rule, problem=problem)
 
+    def told(self, where: tuple[str, int], timeout: float, seconds: float) -> "Handshake":
+        """Return it with the sentence of its problem, and the time that it took."""
+        seen = replace(self, seconds=round(seconds, 4))
+        if not seen.problem:
+            return seen
+        said = {"address": where[0], "port": where[1], "where": spelled(where), "timeout": timeout}
+        sentence = PROBLEMS[seen.problem]["sentence"]
+        return replace(seen, error=sentence.format(**said, name=seen.name, said=seen.error))
+
 
 class Exchange:
     """A client's half of a handshake: bytes that came go in, bytes to send come out."""
@@ -81,8 +89,7 @@ class Exchange:
 
     def hear(self, data: bytes) -> None:
         """Take what came; nothing means that the server hung up."""
-        if not self.heard:
-            self.heard = data[:512]
+        self.heard = self.heard or data[:512]
         if data:
             self._incoming.write(data)
         else:
@@ -95,8 +102,8 @@ class Exchange:
         except (ValueError, x509.InvalidVersion) as reason:  # OpenSSL reads more than we can judge
             text = f"A certificate that the server sent can't be read: {reason}"
             return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
-        version, cipher = self.tls.version() or "", self.tls.cipher()
-        seen = Handshake(name, not error, version, cipher[0] if cipher else "", chain)
+        cipher = (self.tls.cipher() or [""])[0]
+        seen = Handshake(name, not error, self.tls.version() or "", cipher, chain)
         if error is None:
             return seen
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -119,14 +126,12 @@ class Exchange:
         return _PROBLEM_OF.get(reason, word), (reason or str(error)).replace("_", " ").lower()
 
 
-def handshake(
-    issued: Issued, roots: Iterable[x509.Certificate], name: str, *, verify: bool = True
-) -> Handshake:
+def handshake(issued: Issued, roots: Roots, name: str, *, verify: bool = True) -> Handshake:
     """Let a client that trusts only `roots` call a server by `name`, in memory: no socket.
 
     Without `verify` the client takes whatever certificate it is shown, as careless programs do.
     """
-    context = client_context(roots) if verify else reading_context(legacy=False)
+    context = client_context(tuple(roots)) if verify else reading_context(legacy=False)
     return InMemory(context, name, server_context(issued)).shake_hands()
 
 
@@ -175,11 +180,6 @@ class InMemory:
         self.wire["server"] += answered
 
 
-def client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
-    """Return the settings of a client that trusts these roots and nothing else."""
-    return _client_context(tuple(roots))
-
-
 def server_context(issued: Issued, *, careless: bool = False, old: bool = False) -> ssl.SSLContext:
     """Return the settings of a server that presents this certificate and its intermediates.
 
@@ -200,7 +200,7 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
             context.maximum_version = ssl.TLSVersion.TLSv1_1
     sent = [c for c in issued.chain if c is issued.certificate or c.subject != c.issuer]
     password = secrets.token_hex()
-    encryption = BestAvailableEncryption(password.encode())
+    encryption = Encryption(password.encode())
     key = issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "server.pem")
@@ -209,8 +209,8 @@ def server_context(issued: Issued, *, careless: bool = False, old: bool = False)
     return context
 
 
-def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
-    """Return the settings of such a client, not shared with anybody, to be changed further.
+def own_client_context(roots: Roots) -> ssl.SSLContext:
+    """Return the settings of a client that trusts these roots and nothing else, to be changed.
 
     The flags are set by hand, since Python's defaults changed with 3.13; names count only in the
     subjectAltName, as for browsers and phones.
@@ -224,8 +224,8 @@ def own_client_context(roots: Iterable[x509.Certificate]) -> ssl.SSLContext:
     return context
 
 
-# A context costs more than a handshake; a site has few sets of roots.
-_client_context = lru_cache(maxsize=64)(own_client_context)
+# The same for a tuple of roots, shared: it costs more than a handshake, and a site has few of them.
+client_context = lru_cache(maxsize=64)(own_client_context)
 
 
 @lru_cache(maxsize=2)

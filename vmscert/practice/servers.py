@@ -22,7 +22,7 @@ from vmscert.checks.documents import look_into, read, read_roots
 from vmscert.findings import RULES
 from vmscert.names import endpoint
 from vmscert.network.looks import Look, look_at
-from vmscert.network.servers import LOOPBACK, Answer, Loopback, greeting, plain_http, serving
+from vmscert.network.servers import LOOPBACK, Answer, Loopback, greeting, on_loopback, plain_http
 from vmscert.network.survey import Survey, survey
 from vmscert.network.targets import Target, site_targets
 from vmscert.network.tls import server_context
@@ -273,7 +273,7 @@ def look(
     # An old certificate, of a renamed server, whose CA was created anew since.
     before, since = (create_authority(_ROOT, at - timedelta(days), QUICK) for days in (500, 10))
     issued = before.issue("old-rec-01.example.local", "old-rec-01", at=at - timedelta(450))
-    with serving({443: issued}) as ports:
+    with on_loopback({443: issued}) as ports:
         target = Target(LOOPBACK, ports[443], f"{_SERVER}.example.local")
         seen = look_at(target, [since.certificate], at)
     return replace(seen, place="a practice server")
@@ -298,7 +298,7 @@ def practice_survey(site: Site, at: datetime) -> Survey:
         for host in site.servers
         for port, group in host.ports
     }
-    with serving(served) as ports:
+    with on_loopback(served) as ports:
         real = {
             replace(t, address=LOOPBACK, port=ports[t.host, t.port]): t
             for t in site_targets(site)

@@ -33,43 +33,32 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
-from vmscert.facts import runbook_name
+from vmscert.facts import DATA
 from vmscert.files import FolderLock, whoami, with_sums, write_atomic, write_folder, write_once
 from vmscert.names import iso
-from vmscert.records.ca import CaFiles
-from vmscert.records.ledger import Entry, Ledger
+from vmscert.records.ca import CaFiles, read_certificate
+from vmscert.records.ledger import RUNBOOK_OF, Entry, Ledger
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.stores import Stores
 
-_DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d+))?")
-_CHANGE = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d-[a-z-]*[a-z])(?:-(\d+))?")
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?:-(\d\d-[a-z-]*[a-z]))?(?:-(\d+))?")
 _REHEARSAL = "REHEARSAL.txt"
 _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
-CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
-BAR = "bar"
-ADOPT_CA, PROMOTE_CA = "adopt CA", "promote CA"
-DRILL = "drill"  # a backup was tried
+_CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
+CREATE_CA, ADOPT_CA, PROMOTE_CA = "create CA", "adopt CA", "promote CA"
 _NO_KEY = "without its key"
 
 
 def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """Return the lines of a ledger that tell of a server's certificate, oldest first."""
-    return tuple(entry for entry in entries if entry.action in CERTIFICATES)
+    return tuple(entry for entry in entries if entry.action in _CERTIFICATES)
 
 
 def came_without_key(entries: Iterable[Entry]) -> bool:
     """Whether the CA was taken over from somebody whose key could not be."""
-    made = [e for e in entries if e.action in ("create CA", ADOPT_CA, PROMOTE_CA)]
+    made = [e for e in entries if e.action in (CREATE_CA, ADOPT_CA, PROMOTE_CA)]
     return bool(made) and made[-1].action == ADOPT_CA and made[-1].key == _NO_KEY
-
-
-def read_certificate(path: Path) -> x509.Certificate:
-    """Read a server's certificate; ValueError in a sentence where it is none any more."""
-    try:
-        return x509.load_der_x509_certificate(path.read_bytes())
-    except ValueError:
-        raise ValueError(f"{path} is damaged: restore it from the backup") from None
 
 
 class Records:
@@ -77,6 +66,7 @@ class Records:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.table = self.folder / "site.csv"  # as the last runbook read it
         if self.folder.is_file():
             raise NotADirectoryError(f"{self.folder} is a file: name a folder for the records")
         self.ledger = Ledger(self.folder)
@@ -85,10 +75,7 @@ class Records:
         self._ca, self._next = CaFiles(self.folder), CaFiles(self.folder / "next")
 
     def within(self, change: str, clock: Callable[[], datetime] | None = None) -> "Records":
-        """Return the same folder, whose new lines of the ledger belong to this change.
-
-        `clock` tells when each of them is written; without it the caller does.
-        """
+        """Return this folder, whose new lines are a change's and tell the time of `clock`."""
         mine = copy(self)
         mine._change, mine._clock = change, clock
         return mine
@@ -111,19 +98,9 @@ class Records:
         if self.rehearsal:
             return
         if any(path.exists() for path in (self._ca.cer, self._ca.key, self.ledger.path)):
-            raise ValueError(
-                f"{self.folder} holds a real site: rehearse in another folder (--folder)"
-            )
-        text = (
-            "Everything here belongs to a rehearsal. The computers are simulated.\n"
-            "Never install this CA on a real computer; delete the folder when you like.\n"
-        )
-        write_atomic(self.folder / _REHEARSAL, text.encode())
-
-    @property
-    def table(self) -> Path:
-        """The site's table, as the last runbook read it."""
-        return self.folder / "site.csv"
+            elsewhere = "rehearse in another folder (--folder)"
+            raise ValueError(f"{self.folder} holds a real site: {elsewhere}")
+        write_atomic(self.folder / _REHEARSAL, (DATA / "change" / _REHEARSAL).read_bytes())
 
     def save_table(self, data: bytes) -> None:
         """Keep the table beside what was made from it."""
@@ -155,15 +132,10 @@ class Records:
 
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
-        if self.adopted_without_key:
+        if came_without_key(self.ledger.entries()):
             why = f"The key of the CA in {self._ca.cer} was never here, so it can't sign"
-            raise FileNotFoundError(f"{why}: run {runbook_name('18')}")
+            raise FileNotFoundError(f"{why}: run {RUNBOOK_OF[PROMOTE_CA]['name']}")
         return self._ca.open(password)
-
-    @property
-    def adopted_without_key(self) -> bool:
-        """Whether the CA was taken over from somebody whose key could not be."""
-        return came_without_key(self.ledger.entries())
 
     def save_authority(self, authority: Authority, password: str, at: datetime) -> None:
         """Write a new CA; FileExistsError when one is there, even half of one that was used."""
@@ -171,34 +143,28 @@ class Records:
         with self.lock():
             used = any(one.action in (*_ISSUED, "sign") for one in self.ledger.entries())
             if self._ca.key.exists() or (self._ca.cer.exists() and used):
-                raise FileExistsError(
-                    f"{self.folder} has a CA already: its key is never overwritten. If one of "
-                    f"ca.cer and ca.key is missing, restore it from the backup"
-                )
+                restore = "If one of ca.cer and ca.key is missing, restore it from the backup"
+                never = "its key is never overwritten"
+                raise FileExistsError(f"{self.folder} has a CA already: {never}. {restore}")
+            number = RUNBOOK_OF[CREATE_CA]["runbook"]
             if self._ca.cer.exists():
-                self.note("11", "abandon", self.ca_certificate, at=at, note="its key was not saved")
-            self.note("11", "create CA", authority.certificate, at=at, note=authority.name)
+                why = "its key was not saved"
+                self.note(number, "abandon", self.ca_certificate, at=at, note=why)
+            self.note(number, CREATE_CA, authority.certificate, at=at, note=authority.name)
             self._ca.write(authority.certificate, key)
 
     def adopt(
-        self,
-        certificate: x509.Certificate,
-        authority: Authority | None,
-        password: str,
-        at: datetime,
+        self, ca: x509.Certificate, authority: Authority | None, password: str, at: datetime
     ) -> None:
-        """Take over a CA that another tool made, with its key if that could be had.
-
-        FileExistsError when this folder has a CA already.
-        """
+        """Take over a CA that another tool made, with its key if it could be had; no second one."""
         key = authority.encrypted_key(password) if authority else None
         with self.lock():
             if self._ca.cer.exists():
                 raise FileExistsError(f"{self.folder} has a CA already: adopt into a new folder")
-            name = certificate.subject.rfc4514_string()
             about = "with its key" if key else _NO_KEY
-            self.note("10", ADOPT_CA, certificate, at=at, note=f"{name}, {about}", key=about)
-            self._ca.write(certificate, key)
+            note = f"{ca.subject.rfc4514_string()}, {about}"
+            self.note("", ADOPT_CA, ca, at=at, note=note, key=about)
+            self._ca.write(ca, key)
 
     def save_next(self, authority: Authority, password: str, at: datetime) -> None:
         """Write the CA that will take over; FileExistsError when one is waiting already."""
@@ -206,133 +172,97 @@ class Records:
         with self.lock():
             if self._next.key.exists():
                 raise FileExistsError(f"{self._next.key} exists: a CA is waiting to take over")
-            self.note("18", "create next CA", authority.certificate, at=at, note=authority.name)
+            self.note("", "create next CA", authority.certificate, at=at, note=authority.name)
             self._next.write(authority.certificate, key)
 
     def promote(self, at: datetime) -> None:
         """Let the next CA sign from now on; the one before stays in `former/`."""
         with self.lock():
             if self.next_ca is None:
-                cer = self._next.cer
-                raise FileNotFoundError(f"{cer} is missing: no CA is waiting to take over")
-            self.note("18", PROMOTE_CA, self.next_ca, at=at, note="signs from now on")
+                missing = f"{self._next.cer} is missing"
+                raise FileNotFoundError(f"{missing}: no CA is waiting to take over")
+            self.note("", PROMOTE_CA, self.next_ca, at=at, note="signs from now on")
             self._settle()
 
     def _settle(self) -> None:
-        """Finish a promotion as the ledger tells it, from wherever a killed run left it.
-
-        The certificate of the next CA moves last: as long as it waits, there is something to do.
-        """
-        if not self._next.cer.exists():
+        """Finish a promotion as the ledger tells it, from wherever a killed run left it."""
+        if not self._next.cer.exists():  # moves last: as long as it waits, there is something to do
             return
-        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA][-1:]
-        if promoted != [thumbprint(self._next.certificate)]:
-            return
-        if self._ca.cer.exists():
-            label = thumbprint(self._ca.certificate)
-            self._ca.move_to(CaFiles(self.folder / "former" / label))
-        self._next.move_to(self._ca)
+        promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA]
+        if promoted[-1:] == [thumbprint(self._next.certificate)]:
+            if self._ca.cer.exists():
+                self._ca.move_to(self.folder / "former" / thumbprint(self._ca.certificate))
+            self._next.move_to(self.folder)
 
     # Server certificates
 
     def save(
-        self,
-        host: str,
-        issued: Issued,
-        password: str,
-        encryption: str,
-        *,
-        at: datetime,
-        runbook: str = "12",
-        action: str = "issue",
-        pem: bool = False,
-    ) -> Path:
-        """Record and write one server's certificate and PFX; return the path of the PFX.
+        self, host: str, issued: Issued, password: str, encryption: str, *, at: datetime,
+        runbook: str = "", action: str = "issue", pem: bool = False,
+    ) -> Path:  # fmt: skip
+        """Record and write one server's certificate and PFX, whose path is returned.
 
-        With `pem` its key is kept in PEM, too, under the same password.
+        With `pem` its key is kept in PEM, too, under the same password. `runbook` as in `note`.
         """
         pfx = issued.pfx(password, encryption)
         key = issued.encrypted_key(password) if pem else b""
-        path = self._server(host, thumbprint(issued.certificate)).with_suffix(".pfx")
-        note = f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")
+        path = self.certificate_file(host, thumbprint(issued.certificate))
+        about = {"note": f"PFX {encryption}" + (", ends with the CA" if issued.capped else "")}
+        about |= {"host": host, "encryption": encryption}
         with self.lock():
-            told = {"note": note, "encryption": encryption}
-            self.note(runbook, action, issued.certificate, host=host, at=at, **told)
-            write_once(path.with_suffix(".cer"), issued.certificate.public_bytes(Encoding.DER))
+            self.note(runbook, action, issued.certificate, at=at, **about)
+            write_once(path, issued.certificate.public_bytes(Encoding.DER))
             if pem:
                 write_once(path.with_suffix(".key"), key)
-            write_once(path, pfx)
-        return path
+            write_once(path.with_suffix(".pfx"), pfx)
+        return path.with_suffix(".pfx")
 
     def save_signed(
-        self, host: str, issued: Issued, *, at: datetime, runbook: str = "12", action: str = "sign"
+        self, host: str, issued: Issued, *, at: datetime, runbook: str = "", action: str = "sign"
     ) -> Path:
         """Record and write a certificate whose key is on its computer, with the CAs above it."""
-        path = self._server(host, thumbprint(issued.certificate))
-        above = "".join(one.public_bytes(Encoding.PEM).decode() for one in issued.issuers)
+        path = self.certificate_file(host, thumbprint(issued.certificate))
+        above = b"".join(one.public_bytes(Encoding.PEM) for one in issued.issuers)
         with self.lock():
-            self.note(runbook, action, issued.certificate, host=host, at=at, note="key stays there")
-            write_once(path.with_suffix(".issuers.pem"), above.encode())
+            if action != "adopt" or not path.exists():
+                about = {"host": host, "note": "key stays there"}
+                self.note(runbook, action, issued.certificate, at=at, **about)
+            if above:
+                write_once(path.with_suffix(".issuers.pem"), above)
             write_once(path, issued.certificate.public_bytes(Encoding.DER))
         return path
-
-    def save_adopted(self, host: str, certificate: x509.Certificate, *, at: datetime) -> None:
-        """Record and write a certificate that another tool issued; its key is on its computer."""
-        path = self._server(host, thumbprint(certificate))
-        with self.lock():
-            if not path.exists():
-                self.note("10", "adopt", certificate, host=host, at=at, note="key stays there")
-                write_once(path, certificate.public_bytes(Encoding.DER))
-
-    def bar(self, certificate: x509.Certificate, host: str, *, at: datetime, note: str) -> None:
-        """Note that a key is in other hands: what it belongs to is never to be trusted again.
-
-        `host` is the server of the certificate; empty for a CA.
-        """
-        self.note("19", BAR, certificate, host=host, at=at, note=note)
 
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
         entries = self.ledger.entries()
-        told = {entry.thumbprint for entry in entries if entry.action == "abandon"}
-        return tuple(
-            entry
-            for entry in certificate_entries(entries)
-            if entry.thumbprint not in told and not self.is_complete(entry)
-        )
+        told = {one.thumbprint for one in entries if one.action == "abandon"}
+        known = (one for one in certificate_entries(entries) if one.thumbprint not in told)
+        return tuple(one for one in known if not self.is_complete(one))
 
-    def certificate_file(self, entry: Entry) -> Path:
-        """Return where the certificate lies of which a line tells."""
-        return self._server(entry.host, entry.thumbprint)
-
-    def _server(self, host: str, label: str) -> Path:
+    def certificate_file(self, host: str, label: str) -> Path:
+        """Return where the certificate with this thumbprint lies."""
         return self.folder / "servers" / host / f"{label}.cer"
 
     def is_complete(self, entry: Entry) -> bool:
         """Whether the certificate of which a line tells is on disk, with its key if it was made."""
-        path = self.certificate_file(entry)
-        key = entry.action not in _ISSUED or path.with_suffix(".pfx").exists()
-        return key and path.exists()
+        path = self.certificate_file(entry.host, entry.thumbprint)
+        kept_there = entry.action not in _ISSUED
+        return path.exists() and (kept_there or path.with_suffix(".pfx").exists())
 
     # What goes out and what comes back
 
     def hand_over(self, host: str, files: Mapping[str, bytes], at: datetime) -> Path:
         """Make a new folder for one computer, with its list of SHA-256; older ones stay as is."""
-        return self._dated(self.folder / "hand-over" / host, files, at)
-
-    def handed_over(self, host: str) -> Path | None:
-        """Return the newest folder that was made for a computer."""
-        return newest_folder(self.folder / "hand-over" / host)
+        return self._write_dated(self.folder / "hand-over" / host, files, at)
 
     def roll_out(self, files: Mapping[str, bytes], at: datetime) -> Path:
         """Return the newest roll-out folder if it holds just these files, else a new one."""
         newest = newest_folder(self.folder / "roll-out")
-        held = {one.name: one.read_bytes() for one in newest.iterdir()} if newest else {}
-        if newest and held == with_sums(files):
+        if newest and {p.name: p.read_bytes() for p in newest.iterdir()} == with_sums(files):
             return newest
-        return self._dated(self.folder / "roll-out", files, at)
+        return self._write_dated(self.folder / "roll-out", files, at)
 
-    def _dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
+    def _write_dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
         with self.lock():
             folder = _free(place / f"{at:%Y-%m-%d}")
             write_folder(folder, with_sums(files))
@@ -353,52 +283,40 @@ class Records:
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for, unless it is answered; the newest request counts."""
-        if self.is_answered(host, csr):
-            return
-        with self.lock():
-            write_atomic(self._request(host), csr.public_bytes(Encoding.PEM))
+        if not self.is_answered(host, csr):
+            path = self.folder / "requests" / f"{host}.req"
+            with self.lock():
+                write_atomic(path, csr.public_bytes(Encoding.PEM))
 
     def refuse_request(self, host: str) -> None:
         """Put a request aside that can't be signed: its computer is asked again."""
         with self.lock():
-            path = self._request(host)
+            path = self.folder / "requests" / f"{host}.req"
             path.rename(_free(path.with_name(f"{host}.refused.req")))
 
     def is_answered(
-        self,
-        host: str,
-        csr: x509.CertificateSigningRequest,
-        opened: Callable[[Path], x509.Certificate] = read_certificate,
+        self, host: str, csr: x509.CertificateSigningRequest, opened=read_certificate
     ) -> bool:
         """Tell whether a certificate for the key of this request was issued already."""
-        key = csr.public_key()
-        made = (self.folder / "servers" / host).glob("*.cer")
+        made, key = self.folder.glob(f"servers/{host}/*.cer"), csr.public_key()
         return any(opened(path).public_key() == key for path in made)
 
-    def _request(self, host: str) -> Path:
-        return self.folder / "requests" / f"{host}.req"
-
     def save_inventory(self, stores: Stores) -> None:
-        """Keep what a computer reported, in place of the report before, and its request with it.
-
-        ValueError, and nothing is kept, for a request that can't be read.
-        """
-        csr = None
-        if stores.request:
-            try:
-                csr = x509.load_pem_x509_csr(stores.request.encode())
-            except ValueError:
-                raise ValueError(
-                    f"The request of {stores.host} can't be read: run request.ps1 there again"
-                ) from None
+        """Keep what a computer reported, and its request with it; neither if that can't be read."""
+        host, request = stores.host, stores.request
+        try:
+            csr = x509.load_pem_x509_csr(request.encode()) if request else None
+        except ValueError:
+            wrong = f"The request of {host} can't be read"
+            raise ValueError(f"{wrong}: run request.ps1 there again") from None
         with self.lock():
-            write_atomic(self._inventory(stores.host), write_inventory(stores))
+            write_atomic(self.folder / "inventory" / f"{host}.json", write_inventory(stores))
             if csr is not None:
-                self.save_request(stores.host, csr)
+                self.save_request(host, csr)
 
     def inventory(self, host: str) -> Stores | None:
         """Return what a computer's inventory file says, if one came back."""
-        path = self._inventory(host)
+        path = self.folder / "inventory" / f"{host}.json"
         return read_inventory(path) if path.exists() else None
 
     def inventories(self) -> dict[str, Stores]:
@@ -406,16 +324,12 @@ class Records:
         found = map(read_inventory, sorted(self.folder.glob("inventory/*.json")))
         return {stores.host: stores for stores in found}
 
-    def _inventory(self, host: str) -> Path:
-        return self.folder / "inventory" / f"{host}.json"
-
     # The story
 
     def keep(self, folder: Path, name: str, data: bytes) -> Path:
         """Add a file to the record of a change; one of that name stays, the new gets a number."""
         with self.lock():
-            path = _free(folder / name)
-            write_once(path, data)
+            write_once(path := _free(folder / name), data)
         return path
 
     def new_change(self, runbook: str, at: datetime) -> Path:
@@ -427,30 +341,22 @@ class Records:
 
     def changes(self, runbook: str = "") -> list[Path]:
         """Return the folders of all changes, or of those with one runbook, oldest first."""
-        found = []
-        for path in self.folder.glob("changes/*/"):
-            name = _CHANGE.fullmatch(path.name)
-            if name and (not runbook or name[2] == runbook):
-                found.append((name[1], name[2], int(name[3] or 1), path))
-        return [path for *_, path in sorted(found)]
+        found = _dated(self.folder / "changes")
+        return [path for _, name, _, path in found if name and runbook in ("", name)]
 
     def note(
-        self,
-        runbook: str,
-        action: str,
-        certificate: x509.Certificate | None = None,
-        /,
-        *,
-        at: datetime,
-        **about: str,
-    ) -> None:
-        """Add one line to the ledger; `about` names other columns of it."""
+        self, runbook: str, action: str, certificate: x509.Certificate | None = None, /,
+        *, at: datetime, **about: str,
+    ) -> None:  # fmt: skip
+        """Add one line to the ledger; `about` names other columns of it.
+
+        `runbook` is the number of the one that did it; empty for the one whose deed it is, if any.
+        """
+        runbook = runbook or RUNBOOK_OF.get(action, {}).get("runbook", "")
         if certificate is not None:
-            about |= {
-                "serial": f"{certificate.serial_number:X}",
-                "thumbprint": thumbprint(certificate),
-                "not_after": iso(certificate.not_valid_after_utc),
-            }
+            about["serial"] = f"{certificate.serial_number:X}"
+            about["thumbprint"] = thumbprint(certificate)
+            about["not_after"] = iso(certificate.not_valid_after_utc)
         self.note_all([Entry(iso(at), runbook, action, **about)])
 
     def note_all(self, entries: Iterable[Entry]) -> None:
@@ -464,9 +370,13 @@ class Records:
 
 def newest_folder(place: Path) -> Path | None:
     """Return the newest folder of a date in a place; the tenth of a day comes after the second."""
-    named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*"))  # no copy of a hand
-    found = {(name[1], int(name[2] or 1)): path for name, path in named if name}
-    return found[max(found)] if found else None
+    return next((path for _, name, _, path in reversed(_dated(place)) if not name), None)
+
+
+def _dated(place: Path) -> list[tuple[str, str, int, Path]]:
+    """The (day, runbook or nothing, number, folder) of a place, oldest first; no copy of a hand."""
+    named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*/"))
+    return sorted((name[1], name[2] or "", int(name[3] or 1), path) for name, path in named if name)
 
 
 def _free(path: Path) -> Path:

@@ -26,33 +26,25 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from vmscert.facts import DATA
+from vmscert.facts import DATA, facts
 from vmscert.files import sha256sums, write_atomic, write_once
 
 _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
+# Deed → the row of the runbook whose it is; another one that does it says so.
+RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["deeds"].split("|")}
+BAR = "bar"  # a key is in other hands: what it belongs to is never to be trusted again
+DRILL = "drill"  # a backup was tried
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it.
-
-    `note` is read by people only. `change` is the folder in `changes/` of the change to which the
-    deed belongs, `user` and `machine` say who did it where; `approved_by`, `carried_out_by` and
-    `emergency` are those of an approval. `command` is what is to be run at the computer, `folder`
-    what is carried there; `encryption` is that of a PFX; `key` says whether a CA was taken over
-    with its key; `digest` is the SHA-256 of what was approved, made or signed; `result` is that of
-    a drill.
-    """
+    """One deed. Times are ISO 8601 in UTC, `serial` is hex, `thumbprint` as Windows shows it."""
 
     time: str
     runbook: str
@@ -61,19 +53,19 @@ class Entry:
     serial: str = ""
     thumbprint: str = ""
     not_after: str = ""
-    note: str = ""
-    change: str = ""
-    user: str = ""
+    note: str = ""  # read by people only
+    change: str = ""  # to which it belongs: its folder in `changes/`
+    user: str = ""  # who did it, and where
     machine: str = ""
-    command: str = ""
-    folder: str = ""
-    encryption: str = ""
-    key: str = ""
-    digest: str = ""
-    result: str = ""
-    approved_by: str = ""
+    command: str = ""  # to be run at the computer
+    folder: str = ""  # carried there
+    encryption: str = ""  # of a PFX
+    key: str = ""  # whether a CA was taken over with it
+    digest: str = ""  # SHA-256 of what was approved, made or signed
+    result: str = ""  # of a drill
+    approved_by: str = ""  # of an approval, as the two after it
     carried_out_by: str = ""
-    emergency: str = ""
+    emergency: str = ""  # why it could not wait
 
     @property
     def day(self) -> str:
@@ -86,22 +78,7 @@ COLUMNS = (*_NAMES, "hash")
 CHANGED = "was changed, or a line before it was changed, removed, added or moved"
 _FIRST = _NAMES.index("note") + 1  # columns that every ledger has
 # What lines of those alone say in their notes, where programs want to know it: action → pattern.
-_PFX = r"PFX (?P<encryption>[^,]+)(, .*)?"
-_APPROVAL = (
-    r"plan \w+, approved by (?P<approved_by>.+), carried out by (?P<carried_out_by>.+?)"
-    r"(; emergency: (?P<emergency>.+))?"
-)
-_NOTED = {
-    "approve": _APPROVAL,
-    "go on": _APPROVAL,
-    "issue": _PFX,
-    "renew": _PFX,
-    "hand over": r"(?P<command>.+?): (?P<folder>.+)",
-    "adopt CA": r".*, (?P<key>with(out)? its key)",
-    "create record key": r"SHA-256 (?P<digest>.+)",
-    "seal record": r"changes/(?P<change>.+): SHA256SUMS (?P<digest>.+)",
-    "drill": r"restore drill (?P<result>passed|failed).*",
-}
+_NOTED = {row["action"]: row["pattern"] for row in facts("change/older-notes")}
 
 
 class _Known(NamedTuple):
@@ -123,12 +100,13 @@ class Ledger:
         self._known: _Known | None = None
 
     def text(self) -> str:
-        """Return the file as it stands there; ValueError when it is no text any more.
+        """Return the file; ValueError when it is no text any more.
 
-        Part of a line that a killed run was writing is left out.
+        Lines that a killed run was writing are left out, unless it came to their end.
         """
         data = self.path.read_bytes() if self.path.exists() else b""
-        if data and not data.endswith(b"\n") and self._begun.exists() and (seal := self._sealed()):
+        end = b",%s\n" % self._begun.read_bytes() if self._begun.exists() else b""
+        if not data.endswith(end) and (seal := self._sealed()):
             data = b"".join(data.splitlines(keepends=True)[: 1 + seal[0]])
         try:
             return data.decode()
@@ -136,10 +114,7 @@ class Ledger:
             raise self._spoilt(": was saved in another encoding.") from None
 
     def entries(self, text: str | None = None) -> tuple[Entry, ...]:
-        """Return every line, oldest first, of the file or of what was read of it as `text()`.
-
-        ValueError when it is not a ledger.
-        """
+        """Return all lines, oldest first, of the file or of a `text()`; ValueError where none."""
         return tuple(_entry(row) for row in self._rows(text))
 
     def head(self, lines: int | None = None) -> tuple[int, str]:
@@ -153,64 +128,51 @@ class Ledger:
         return "".join([*found[:1], *found[1 + lines :]])
 
     def append(self, *entries: Entry) -> None:
-        """Add lines, all or none: what a run that is killed has written of them is left out.
+        """Add lines, all or none; ValueError where some were cut off: a new seal would hide that.
 
         A ledger that this object knows is not read again, so that a line costs the same in any.
-        Raises ValueError where lines were cut off: a new seal would hide that for ever.
         """
         if not entries:
             return
-        known, self._known, text = self._known, None, None
+        known, self._known = self._known, None
         if known is None or known.stamp != self._stamp():
-            known, text = self._looked_through()
-        added, last = "", known.last
+            known = self._looked_through()
+        new, last = "", known.last
         for entry in entries:
             values = [*map(_tame, vars(entry).values())]
             last = _chain(last, values)
-            added += _row((*values, last))
-        new = added.encode()
-        if text is not None:
-            write_atomic(self.path, text.encode() + new)
-        else:
-            with self._open() as file:
-                self._begun.write_text(last)
-                file.truncate(known.size)  # part of what a killed run was writing
-                file.seek(known.size)
-                file.write(new)
-                file.flush()
-                os.fsync(file.fileno())
-        lines, size = known.lines + len(entries), known.size + len(new)
-        self._write_seal(lines, last)
+            new += _row((*values, last))
+        try:
+            file = self.path.open("r+b")
+        except PermissionError as error:  # what Windows says of a file that is open in Excel
+            why = "can't be written: close it where it is open, then run again"
+            raise PermissionError(f"{self.path} {why}") from error
+        with file:
+            self._begun.write_text(last)
+            file.truncate(known.size)  # part of what a killed run was writing
+            file.seek(known.size)
+            file.write(new.encode())
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        self._write_seal(known.lines + len(entries), last)
         self._begun.unlink(missing_ok=True)
-        self._known = _Known(lines, last, size, self._stamp())
+        self._known = _Known(known.lines + len(entries), last, size, self._stamp())
 
-    def _looked_through(self) -> tuple[_Known, str | None]:
-        """What is known of a ledger that nothing is wrong with; its text, if all is to be written.
-
-        That is so for a new one, and once for one that lacks columns.
-        """
+    def _looked_through(self) -> _Known:
+        """What is known of a ledger that nothing is wrong with, and that has every column."""
         text = self.text()
         rows, seal = self._rows(text), self._sealed()
         for problem in self._broken_seal(rows):
             raise self._spoilt(f"{problem}.")
-        if rows and seal and self._begun.exists() and rows[-1][-1] != self._begun.read_text():
-            rows = rows[: seal[0]]
-            text = "".join(text.splitlines(keepends=True)[: 1 + len(rows)])
         whole, last = _with_all_columns(text), rows[-1][-1] if rows else _START
         # From the start, so that lines without a seal are never a crash's; and what a killed run
         # has written to its end, before a second one can be killed.
         if seal != (len(rows), last):
             self._write_seal(len(rows), last)
-        known = _Known(len(rows), last, len(whole.encode()), self._stamp())
-        return known, None if whole == text else whole
-
-    def _open(self) -> BinaryIO:
-        try:
-            return self.path.open("r+b")
-        except PermissionError as error:  # what Windows says of a file that is open in Excel
-            raise PermissionError(
-                f"{self.path} can't be written: close it where it is open, then run again"
-            ) from error
+        if whole != text:
+            write_atomic(self.path, whole.encode())
+        return _Known(len(rows), last, len(whole.encode()), self._stamp())
 
     def _stamp(self) -> tuple[tuple[int, int], ...]:
         """What tells that somebody else wrote one of the files."""
@@ -220,15 +182,14 @@ class Ledger:
     def problems(self, text: str | None = None) -> tuple[str, ...]:
         """Return one sentence for every line that was changed, removed, added or moved.
 
-        Of the file, or of what was read of it as `text()`. A line that is no longer a line at all
-        hides those below: then only that one is told.
+        Of the file, or of what was read of it as `text()`; of a line that is none, that one only.
         """
         try:
             text = self.text() if text is None else text
             rows = self._rows(text)
+            found = (*broken_lines(text), *self._broken_seal(rows))
         except ValueError as error:
             return (str(error),)
-        found = (*broken_lines(text), *self._broken_seal(rows))
         return tuple(f"{self.path.name}{problem}" for problem in found)
 
     def _broken_seal(self, rows: list[list[str]]) -> Iterator[str]:
@@ -252,8 +213,8 @@ class Ledger:
             raise self._spoilt(str(error)) from None
 
     def _spoilt(self, what: str) -> ValueError:
-        backup = f"Restore {self.path.name} and {self.seal.name} from the backup"
-        return ValueError(f"{self.path.name}{what} {backup}")
+        files = f"{self.path.name} and {self.seal.name}"
+        return ValueError(f"{self.path.name}{what} Restore {files} from the backup")
 
     def _sealed(self) -> tuple[int, str] | None:
         """How many lines were sealed, and the hash of the last; None where that can't be read."""
@@ -268,10 +229,9 @@ class Ledger:
 
 
 def read_rows(text: str) -> list[list[str]]:
-    """Return the cells of each line of a ledger, or of a part of one that has its header.
+    """Return the cells of each line of a ledger or of a part with its header; the last is its hash.
 
-    The last cell is the line's hash. ValueError says what and where, to stand behind the file's
-    name.
+    ValueError says what and where, to stand behind the file's name.
     """
     header, *lines = text.split("\n")
     if text and f"{header}\n" not in _HEADERS:
@@ -290,10 +250,7 @@ def read_rows(text: str) -> list[list[str]]:
 
 
 def broken_lines(text: str, last: str = _START) -> Iterator[str]:
-    """Yield where lines do not follow, one by one, the line whose hash is `last`.
-
-    Each sentence is to stand behind the file's name. ValueError as `read_rows`.
-    """
+    """Yield where lines do not follow the line whose hash is `last`; otherwise as `read_rows`."""
     written = text.splitlines(keepends=True)[1:]
     for number, (row, line) in enumerate(zip(read_rows(text), written, strict=False), 2):
         values = [*map(_tame, row[:-1])]
@@ -342,10 +299,8 @@ def _row(values: Iterable[str]) -> str:
 _HEADERS = {_row((*_NAMES[:n], "hash")) for n in range(_FIRST, len(COLUMNS))}
 
 
-PLAN, STEPS, SUMS, SIGNATURE, PUBLIC = (
-    "plan.json", "steps.csv", "SHA256SUMS", "SHA256SUMS.sig", "record.pem",
-)  # fmt: skip
-VERIFY = "verify.py"
+PLAN, STEPS, VERIFY = "plan.json", "steps.csv", "verify.py"
+SUMS, SIGNATURE, PUBLIC = "SHA256SUMS", "SHA256SUMS.sig", "record.pem"
 _OLD_STEPS = "steps.jsonl"  # what records had that were begun when steps were a chain of their own
 
 
@@ -380,21 +335,16 @@ def seal(folder: Path, key: Ed25519PrivateKey, announce: Callable[[str], None]) 
 
 
 def problems(folder: Path, more: bool = False) -> tuple[str, ...]:
-    """Return one sentence for everything in a record that is not as it was signed.
-
-    `more` files may have come since.
-    """
-    signed = is_sealed(folder)
-    found = (*_bad_signature(folder), *_other_files(folder, more)) if signed else ()
+    """Say everything that is not as it was signed in a record; `more` files may have come since."""
+    found = (*_bad_signature(folder), *_other_files(folder, more)) if is_sealed(folder) else ()
     return (*found, *_broken_steps(folder))
 
 
 def count_steps(folder: Path) -> int:
     """Return how many steps a record tells."""
-    path = folder / STEPS
-    if not path.exists():
-        return len((folder / _OLD_STEPS).read_bytes().splitlines())
-    return len(read_rows(path.read_bytes().decode()))
+    if (path := folder / STEPS).exists():
+        return len(read_rows(path.read_bytes().decode()))
+    return len((folder / _OLD_STEPS).read_bytes().splitlines())
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -414,23 +364,18 @@ def _bad_signature(folder: Path) -> Iterator[str]:
 
 
 def _other_files(folder: Path, more: bool) -> Iterator[str]:
-    """What the list that was signed says otherwise; `more` files may have come since."""
     path = folder / SUMS
     text = path.read_bytes().decode(errors="replace") if path.exists() else ""
     signed = {line[66:]: line[:64] for line in text.splitlines()}
+    there = {path.name: _sha256(path) if path.is_file() else "" for path in _listed(folder)}
     for name, digest in signed.items():
-        path = folder / name
-        if not path.exists():
-            yield f"{name} is missing"
-        elif not path.is_file() or _sha256(path) != digest:
-            yield f"{name} was changed"
+        if there.get(name) != digest:
+            yield f"{name} was changed" if name in there else f"{name} is missing"
     if not more:
-        there = (path.name for path in _listed(folder))
         yield from (f"{name} was added later" for name in there if name not in signed)
 
 
 def _broken_steps(folder: Path) -> Iterator[str]:
-    """Which steps do not follow the one before, and whether they are those of the plan."""
     plan, steps, old = (folder / name for name in (PLAN, STEPS, _OLD_STEPS))
     if not (steps.exists() or old.exists()) and not is_sealed(folder):
         return  # a change that is open: its steps are in the ledger

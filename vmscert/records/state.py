@@ -4,7 +4,7 @@ Whatever only looks takes a `State`. Whatever acts makes a new one before it loo
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
@@ -13,16 +13,9 @@ from pathlib import Path
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
-from vmscert.records.ca import CaFiles
-from vmscert.records.folder import (
-    BAR,
-    Records,
-    came_without_key,
-    certificate_entries,
-    newest_folder,
-    read_certificate,
-)
-from vmscert.records.ledger import Entry, Ledger
+from vmscert.records.ca import CaFiles, read_certificate
+from vmscert.records.folder import Records, came_without_key, certificate_entries, newest_folder
+from vmscert.records.ledger import BAR, Entry, Ledger
 from vmscert.site.site import Site
 from vmscert.windows.stores import Stores
 
@@ -32,16 +25,13 @@ class State:
     """What a site's table, ledger, CAs, certificates and inventories say at one moment.
 
     `issued` are the lines of the ledger whose certificates are whole in files, oldest first, and
-    `certificates` (host, thumbprint) → the certificate of such a line. `pfx` and `keys` are host →
-    the file that holds the key of its newest certificate, where it is here.
-    `requests` is host → what it asks for and nobody has answered, `lists` file name → the bytes of
-    a revocation list, `handed_over` host → the newest folder that was made for it.
+    `certificates` (host, thumbprint) → the certificate of such a line. The others are by host, but
+    for `lists`, file name → the bytes of a revocation list.
     """
 
     site: Site  # without a computer where no table is there
     at: datetime
     folder: Path
-    rehearsal: bool
     story: str  # the ledger as it stands in its file
     entries: tuple[Entry, ...]
     ca: x509.Certificate | None  # signs now
@@ -51,12 +41,12 @@ class State:
     issued: tuple[Entry, ...]
     certificates: Mapping[tuple[str, str], x509.Certificate]
     above: Mapping[str, tuple[x509.Certificate, ...]]  # host → the CAs that came with its newest
-    pfx: Mapping[str, Path]
-    keys: Mapping[str, Path]
-    requests: Mapping[str, x509.CertificateSigningRequest]
+    pfx: Mapping[str, Path]  # with the key of its newest certificate, where it is here
+    keys: Mapping[str, Path]  # the same in PEM
+    requests: Mapping[str, x509.CertificateSigningRequest]  # that nobody has answered
     inventories: Mapping[str, Stores]
     lists: Mapping[str, bytes]
-    handed_over: Mapping[str, Path]
+    handed_over: Mapping[str, Path]  # the newest folder that was made for it
 
     @property
     def crl(self) -> x509.CertificateRevocationList | None:
@@ -136,17 +126,18 @@ class State:
 def read_state(records: Records, site: Site, at: datetime) -> State:
     """Read the folder of a site; ValueError names a file that can't be read."""
     folder, story = records.folder, records.ledger.text()
-    entries = records.ledger.entries(story)
+    entries, file = records.ledger.entries(story), records.certificate_file
     issued = tuple(e for e in certificate_entries(entries) if records.is_complete(e))
-    newest = {entry.host: records.certificate_file(entry) for entry in issued}
+    newest = {entry.host: file(entry.host, entry.thumbprint) for entry in issued}
     told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
     opened = cache(read_certificate)
-    pfx = _beside(newest, ".pfx")
+    pfx, paths = _beside(newest, ".pfx"), folder.glob("requests/*.req")
+    asked = {p.stem: x509.load_pem_x509_csr(p.read_bytes()) for p in paths if p.stem in site}
+    made = {place.name: newest_folder(place) for place in folder.glob("hand-over/*")}
     return State(
         site=site,
         at=at,
         folder=folder,
-        rehearsal=records.rehearsal,
         story=story,
         entries=entries,
         ca=records.ca_certificate if CaFiles(folder).cer.exists() else None,
@@ -154,21 +145,17 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         next_ca=records.next_ca,
         former_cas=records.former_cas,
         issued=issued,
-        certificates={(e.host, e.thumbprint): opened(records.certificate_file(e)) for e in told},
+        certificates={(e.host, e.thumbprint): opened(file(e.host, e.thumbprint)) for e in told},
         above={
             host: tuple(x509.load_pem_x509_certificates(path.read_bytes()))
             for host, path in _beside(newest, ".issuers.pem").items()
         },
         pfx=pfx,
         keys=_beside(pfx, ".key"),
-        requests=_requests(records, site, opened),
+        requests={h: csr for h, csr in asked.items() if not records.is_answered(h, csr, opened)},
         inventories=records.inventories(),
         lists={path.name: path.read_bytes() for path in sorted(folder.glob("*.crl"))},
-        handed_over={
-            place.name: made
-            for place in folder.glob("hand-over/*")
-            if (made := newest_folder(place))
-        },
+        handed_over={host: place for host, place in made.items() if place},
     )
 
 
@@ -176,16 +163,3 @@ def _beside(paths: Mapping[str, Path], suffix: str) -> dict[str, Path]:
     """Host → the file of this kind beside its file, where there is one."""
     found = {host: path.with_suffix(suffix) for host, path in paths.items()}
     return {host: path for host, path in found.items() if path.exists()}
-
-
-def _requests(
-    records: Records, site: Site, opened: Callable[[Path], x509.Certificate]
-) -> dict[str, x509.CertificateSigningRequest]:
-    """Host → what it asks for, if its request came back and is not answered yet."""
-    found = {}
-    for path in records.folder.glob("requests/*.req"):
-        if path.stem in site:
-            csr = x509.load_pem_x509_csr(path.read_bytes())
-            if not records.is_answered(path.stem, csr, opened):
-                found[path.stem] = csr
-    return found

@@ -156,7 +156,7 @@ def adopt(job: Job, found: Inheritance) -> list[dict[str, str]]:
         rows = [_row("the CA", found.ca) | {"private key": key}]
         for host in job.site.servers:
             for one in found.of(host):
-                job.records.save_adopted(host.name, one, at=job.at)
+                job.records.save_signed(host.name, Issued(one, None), at=job.at, action="adopt")
                 rows.append(_row(host.name, one))
     return rows
 

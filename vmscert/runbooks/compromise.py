@@ -15,7 +15,7 @@ from vmscert.changes.job import Job, Stop
 from vmscert.checks.acceptance import DarkLink, accounts, dark_links, served
 from vmscert.facts import doubt, facts, sureness
 from vmscert.findings import Check
-from vmscert.records.folder import BAR
+from vmscert.records.ledger import BAR
 from vmscert.records.state import State
 from vmscert.runbooks.overlap import stand_ins
 from vmscert.runbooks.replace import Replacing, renewals, retirement_checks
@@ -179,7 +179,8 @@ def bar_certificates(job: Job, hosts: Iterable[str], reason: str) -> list[dict[s
     for name in hosts:
         one = state.signing_ca if name == "CA" else state.current[name]
         if thumbprint(one) not in known:
-            job.records.bar(one, "" if name == "CA" else name, at=job.at, note=reason)
+            host = "" if name == "CA" else name
+            job.records.note(job.number, BAR, one, host=host, at=job.at, note=reason)
             rows.append({"what": name, "thumbprint": thumbprint(one), "why": reason})
     return rows
 

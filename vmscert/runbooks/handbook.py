@@ -18,8 +18,7 @@ from vmscert.checks.expiry import Due, due
 from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
-from vmscert.records.folder import DRILL
-from vmscert.records.ledger import Entry
+from vmscert.records.ledger import DRILL, Entry
 from vmscert.records.state import State
 from vmscert.site.site import Site, named
 
