@@ -8,18 +8,18 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from icalendar import Alarm, Calendar, Event
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from vmscert.agenda.gather import Agenda
 from vmscert.certificates.diagnosis import WARNING
+from vmscert.changes.job import RUNBOOK_FOR
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
 from vmscert.checks.expiry import CRITICAL, Due
@@ -31,12 +31,7 @@ from vmscert.pictures.site_map import site_map
 from vmscert.site.site import named
 from vmscert.windows.scripts import refuse_hiding, script
 
-# What ends → the runbook for it.
-NOTEBOOKS = {
-    kind: row["name"]
-    for row in facts("change/runbooks")
-    for kind in filter(None, row["ends"].split("|"))
-}
+_SECOND = timedelta(seconds=1)  # an end is the last second that still counts
 _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once
 _some = partial(named, most=12)  # computers in one line; more are counted
@@ -53,21 +48,19 @@ def records(agenda: Agenda) -> list[dict[str, Any]]:
     dark_with = {one.thumbprint: one for one in agenda.blackouts}
     told = []
     for row in agenda.rows:
-        blackout = dark_with.get(row.thumbprint)
-        told.append(
-            asdict(row)
-            | {
-                "not_before": iso(row.not_before),
-                "not_after": iso(row.not_after),
-                "renew_on": iso(row.renew_on),
-                "share_left": round(row.share_left, 4),
-                "findings": [f"{one.code}: {one.detail}" for one in row.findings],
-                "dark_servers": list(blackout.servers) if blackout else [],
-                "dark_clients": list(blackout.clients) if blackout else [],
-                "dark_links": len(blackout.links) if blackout else 0,
-                "why": "",
-            }
-        )
+        dark = dark_with.get(row.thumbprint, Blackout(agenda.at, "", "", ()))
+        of_row = {
+            "not_before": iso(row.not_before),
+            "not_after": iso(row.not_after),
+            "renew_on": iso(row.renew_on),
+            "share_left": round(row.share_left, 4),
+            "findings": [f"{one.code}: {one.detail}" for one in row.findings],
+            "dark_servers": dark.servers,
+            "dark_clients": dark.clients,
+            "dark_links": len(dark.links),
+            "why": "",
+        }
+        told.append(asdict(row) | of_row)
     blank = dict.fromkeys(told[0] if told else ())
     return [*told, *(blank | asdict(one) | {"where": [one.where]} for one in agenda.unknown)]
 
@@ -81,8 +74,7 @@ def as_csv(agenda: Agenda) -> bytes:
     """Return the records as CSV that Excel opens: UTF-8 with a mark, one line each."""
     text = io.StringIO(newline="")
     found = [{key: _cell(value) for key, value in one.items()} for one in records(agenda)]
-    columns = dict.fromkeys(key for one in found for key in one)
-    writer = csv.DictWriter(text, list(columns), restval="")
+    writer = csv.DictWriter(text, found[0] if found else ())
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue().encode("utf-8-sig", "replace")
@@ -133,8 +125,7 @@ def _event(row: Due, made: datetime) -> Event:
             alarm = Alarm()
             alarm.add("action", "DISPLAY")
             alarm.add("trigger", -timedelta(days=days))
-            within = f"{days} day{'s' if days > 1 else ''}"
-            alarm.add("description", f"Renew {row.label} within {within}")
+            alarm.add("description", f"Renew {row.label} within {days} day{'s' * (days > 1)}")
             event.add_component(alarm)
     return event
 
@@ -150,84 +141,70 @@ def _described(row: Due) -> str:
         "Owner": row.owner,
         "Note": row.note,
         "Met": _some(row.where),
-        "Open the notebook": NOTEBOOKS[row.kind],
+        "Open the notebook": RUNBOOK_FOR[row.kind],
     }
     return "\n".join(f"{key}: {value}" for key, value in told.items() if value)
 
 
 # Prometheus
 
-
-# Name → what it says, and how a row tells it.
-_OF_CERTIFICATES: dict[str, tuple[str, Callable[[Due], float]]] = {
-    "x509_cert_not_after": ("Last second of a certificate.", lambda row: row.not_after.timestamp()),
-    "x509_cert_not_before": (
-        "First second of a certificate.",
-        lambda row: row.not_before.timestamp(),
+# Named as by https://github.com/enix/x509-certificate-exporter, docs/metrics.md: kind of row →
+# labels, and what tells its last second, its first one, and whether it has ended.
+_METRICS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "certificate": (
+        ("serial_number", "subject_CN", "issuer_CN", "owner", "filename", "discriminator"),
+        {
+            "x509_cert_not_after": "Last second of a certificate.",
+            "x509_cert_not_before": "First second of a certificate.",
+            "x509_cert_expired": "1 if a certificate has ended.",
+        },
     ),
-    "x509_cert_expired": ("1 if a certificate has ended.", lambda row: row.status == "expired"),
+    "CRL": (
+        ("issuer_CN", "crl_number", "filename", "discriminator"),
+        {
+            "x509_crl_next_update": "Until when a revocation list counts.",
+            "x509_crl_this_update": "Since when a revocation list counts.",
+            "x509_crl_stale": "1 if a revocation list has ended.",
+        },
+    ),
 }
-_OF_LISTS: dict[str, tuple[str, Callable[[Due], float]]] = {
-    "x509_crl_next_update": (
-        "Until when a revocation list counts.",
-        lambda row: row.not_after.timestamp(),
-    ),
-    "x509_crl_this_update": (
-        "Since when a revocation list counts.",
-        lambda row: row.not_before.timestamp(),
-    ),
-    "x509_crl_stale": ("1 if a revocation list has ended.", lambda row: row.status == "expired"),
-}
-
-
-class _Metrics:
-    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
-
-    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
-    """
-
-    def __init__(self, agenda: Agenda, made: datetime) -> None:
-        self.agenda, self.made = agenda, made
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        for of_lists, told in ((False, _OF_CERTIFICATES), (True, _OF_LISTS)):
-            rows = [row for row in self.agenda.rows if (row.kind == "CRL") == of_lists]
-            for name, (words, value) in told.items():
-                family = GaugeMetricFamily(name, words, labels=[*_labels(rows[0])] if rows else [])
-                for row in rows:
-                    family.add_metric([*_labels(row).values()], float(value(row)))
-                yield family
-        words = "1 for each server or file that did not tell its certificate."
-        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
-        for one in self.agenda.unknown:
-            family.add_metric([one.label, one.where], 1)
-        yield family
-        words = "When this file was made, in seconds since 1970: an old file is an alarm."
-        name = "vmscert_inventory_timestamp_seconds"
-        yield GaugeMetricFamily(name, words, self.made.timestamp())
-        words = "When a computer said last what it holds, in seconds since 1970."
-        name = "vmscert_computer_inventory_timestamp_seconds"
-        family = GaugeMetricFamily(name, words, labels=["computer"])
-        for computer, when in self.agenda.reported.items():
-            family.add_metric([computer], when.timestamp())
-        yield family
+_SILENT = "1 for each server or file that did not tell its certificate."
+_MADE = "When this file was made, in seconds since 1970: an old file is an alarm."
+_REPORTED = "When a computer said last what it holds, in seconds since 1970."
 
 
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
     registry = CollectorRegistry()
-    registry.register(_Metrics(agenda, made))  # type: ignore[arg-type]
+    for kind, (labels, told) in _METRICS.items():
+        gauges = [Gauge(name, words, labels, registry=registry) for name, words in told.items()]
+        for row in (row for row in agenda.rows if (row.kind == "CRL") == (kind == "CRL")):
+            known, ended = _labels(row), row.status == "expired"
+            values = (row.not_after.timestamp(), row.not_before.timestamp(), ended)
+            for gauge, value in zip(gauges, values, strict=True):
+                gauge.labels(*(known[name] for name in labels)).set(value)
+    silent = Gauge("vmscert_unknown", _SILENT, ["filename", "where"], registry=registry)
+    for one in agenda.unknown:
+        silent.labels(one.label, one.where).set(1)
+    Gauge("vmscert_inventory_timestamp_seconds", _MADE, registry=registry).set(made.timestamp())
+    name = "vmscert_computer_inventory_timestamp_seconds"
+    heard = Gauge(name, _REPORTED, ["computer"], registry=registry)
+    for computer, when in agenda.reported.items():
+        heard.labels(computer).set(when.timestamp())
     return generate_latest(registry)
 
 
 def _labels(row: Due) -> dict[str, str]:
     number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
-    # Two of one CA may share all the others.
-    more = {"filename": row.label, "discriminator": row.fingerprint[:8].lower()}
-    if row.kind == "CRL":
-        return {"issuer_CN": row.issuer, "crl_number": number, **more}
-    names = {"subject_CN": row.subject, "issuer_CN": row.issuer}
-    return {"serial_number": number, **names, "owner": row.owner, **more}
+    return {
+        "serial_number": number,
+        "crl_number": number,
+        "subject_CN": row.subject,
+        "issuer_CN": row.issuer,
+        "owner": row.owner,
+        "filename": row.label,
+        "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
+    }
 
 
 # Monitoring
@@ -239,10 +216,10 @@ def nagios(agenda: Agenda) -> tuple[int, str]:
     The worst counts: CRITICAL, then UNKNOWN, then WARNING. What is known to end is a reason to get
     up at night; what is unknown may be one, and must not be told as a warning or as OK.
     """
-    codes = {_code(row) for row in agenda.rows} | ({UNKNOWN} if agenda.unknown else set())
+    codes = {_code(row) for row in agenda.rows}
+    if agenda.unknown or not agenda.rows:
+        codes.add(UNKNOWN)
     code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
-    if not agenda.rows and not agenda.unknown:
-        code = UNKNOWN
     live = [row for row in agenda.rows if row.status != "replaced"]
     return code, nagios_line(code, _summary(agenda, live), _perfdata(live))
 
@@ -272,16 +249,14 @@ def _summary(agenda: Agenda, live: Sequence[Due]) -> str:
 def _perfdata(live: Sequence[Due]) -> str:
     """The days that are left, first of the soonest; labels without what can't be in them."""
     found: dict[str, str] = {}
-    for row in live:
+    for row in live[:_MOST_PERFDATA]:
         clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in row.label)
-        number = sum(name == clean or name.startswith(f"{clean} #") for name in found)
+        same = sum(name == clean or name.startswith(f"{clean} #") for name in found)
         _, warning, critical = row.thresholds
-        found[f"{clean} #{number + 1}" if number else clean] = (
-            f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
-        )
-    each = [f"'{name}'={days}" for name, days in found.items()][:_MOST_PERFDATA]
+        days = f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
+        found[f"{clean} #{same + 1}" if same else clean] = days
     first = [f"days={days}" for days in [*found.values()][:1]]
-    return " ".join([*first, *each])
+    return " ".join([*first, *(f"'{name}'={days}" for name, days in found.items())])
 
 
 # The page
@@ -295,13 +270,13 @@ def page_of(agenda: Agenda) -> bytes:
     maps = []  # of each site on its first dark day
     for number, one in enumerate(agenda.outlooks):
         if one.blackouts:
-            day, site = max(agenda.at, one.blackouts[0].since + timedelta(seconds=1)), one.site
-            lost = dark_findings(dark_links(site, one.stores, day))
-            pictures[f"map-{number}.svg"] = site_map(site, findings=lost).svg
-            maps.append((site, day, f"map-{number}.svg"))
-    findings, dark = findings_lines(agenda), dark_lines(agenda)
-    told = {"title": title, "live": live, "unknown": agenda.unknown, "maps": maps}
-    return page(render("due.md", findings=findings, dark=dark, **told), title, pictures)
+            day, name = max(agenda.at, one.blackouts[0].since + _SECOND), f"map-{number}.svg"
+            lost = dark_findings(dark_links(one.site, one.stores, day))
+            pictures[name] = site_map(one.site, findings=lost).svg
+            maps.append((one.site, day, name))
+    told = {"live": live, "unknown": agenda.unknown, "maps": maps, "dark": dark_lines(agenda)}
+    text = render("due.md", title=title, findings=findings_lines(agenda), **told)
+    return page(text, title, pictures)
 
 
 # Sentences
@@ -424,33 +399,26 @@ def scheduled_task(program: str, arguments: Sequence[str], log: str) -> bytes:
 
 
 def crontab(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return lines for `crontab -e`, with which cron runs `vmscert due` every day."""
-    line = cron_line(program, arguments)
-    refuse_hiding(log)
-    stale = f"find {shlex.quote(log)} -mmin +1560"
+    """Return lines for `crontab -e`, with which cron runs `vmscert due` every day.
+
+    The last is quoted for sh, and each % of it kept from ending it (crontab(5)).
+    """
+    words = [program, *arguments]
+    for word in (*words, log):
+        refuse_hiding(word)
     return (
         "# For `crontab -e`: cron runs this every day, and mails what is printed.\n"
         "# Each run adds to the log, even with nothing to tell. It has not run for a day if this\n"
-        f"# prints the name of the log, or does not find it: {stale}\n"
-        f"{line}\n"
+        f"# prints the name of the log, or does not find it: find {shlex.quote(log)} -mmin +1560\n"
+        + f"0 {_HOUR} * * * {shlex.join(words)}\n".replace("%", "\\%")
     ).encode()
-
-
-def cron_line(program: str, arguments: Sequence[str]) -> str:
-    """Return a line for crontab: quoted for sh, and each % kept from ending it (crontab(5))."""
-    words = [program, *arguments]
-    for word in words:
-        refuse_hiding(word)
-    return f"0 {_HOUR} * * * {shlex.join(words)}".replace("%", "\\%")
 
 
 def _refuse_for_a_task(word: str) -> None:
     """Raise ValueError for what a task of Windows does not hand over as it is, or can't reach."""
     if word.startswith("\\\\"):
-        raise ValueError(
-            f"{word} lies on a share, where a task without a password has no rights: keep it on "
-            "this computer"
-        )
+        raise ValueError(f"{word} lies on a share, where a task without a password has no rights: "
+                         f"keep it on this computer")  # fmt: skip
     if "%" in word or "$(" in word:
         raise ValueError(f"{word!r} can't go into a task of Windows, which puts a variable there")
     if '"' in word:

@@ -25,6 +25,12 @@ _LABELS = {
     "RECORD": "the key that signs change records",
     "INHERITED": "the files of the other tool",
 }
+# What ends → the name of the runbook for it.
+RUNBOOK_FOR = {
+    kind: row["name"]
+    for row in facts("change/runbooks")
+    for kind in filter(None, row["ends"].split("|"))
+}
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
 
