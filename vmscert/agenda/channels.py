@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -88,9 +89,6 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-# The calendar
-
-
 def calendar(agenda: Agenda, made: datetime) -> bytes:
     """Return an iCalendar file (RFC 5545): one event a certificate, on its renewal day.
 
@@ -131,83 +129,40 @@ def _event(row: Due, made: datetime) -> Event:
 
 
 def _described(row: Due) -> str:
-    told = {
-        "Ends": f"{row.not_after:%Y-%m-%d %H:%M} UTC",
-        "Kind": row.kind,
-        "Names": ", ".join(row.names),
-        "Issued by": row.issuer,
-        "Thumbprint (SHA-1, as Windows shows it)": row.thumbprint,
-        "Fingerprint (SHA-256)": row.fingerprint,
-        "Owner": row.owner,
-        "Note": row.note,
-        "Met": _some(row.where),
-        "Open the notebook": RUNBOOK_FOR[row.kind],
-    }
-    return "\n".join(f"{key}: {value}" for key, value in told.items() if value)
-
-
-# Prometheus
-
-# Named as by https://github.com/enix/x509-certificate-exporter, docs/metrics.md: kind of row →
-# labels, and what tells its last second, its first one, and whether it has ended.
-_METRICS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-    "certificate": (
-        ("serial_number", "subject_CN", "issuer_CN", "owner", "filename", "discriminator"),
-        {
-            "x509_cert_not_after": "Last second of a certificate.",
-            "x509_cert_not_before": "First second of a certificate.",
-            "x509_cert_expired": "1 if a certificate has ended.",
-        },
-    ),
-    "CRL": (
-        ("issuer_CN", "crl_number", "filename", "discriminator"),
-        {
-            "x509_crl_next_update": "Until when a revocation list counts.",
-            "x509_crl_this_update": "Since when a revocation list counts.",
-            "x509_crl_stale": "1 if a revocation list has ended.",
-        },
-    ),
-}
-_SILENT = "1 for each server or file that did not tell its certificate."
-_MADE = "When this file was made, in seconds since 1970: an old file is an alarm."
-_REPORTED = "When a computer said last what it holds, in seconds since 1970."
+    about = {"met": _some(row.where), "runbook": RUNBOOK_FOR[row.kind]}
+    return render("certificate.txt", row=row, **about).rstrip("\n")
 
 
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
+    # What `data/metrics.csv` tells of → the labels and values of each.
+    told: dict[str, list[tuple[dict[str, str], dict[str, float]]]] = defaultdict(list)
+    for row in agenda.rows:
+        number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
+        labels = {
+            "filename": row.label,
+            "serial_number": number,
+            "crl_number": number,
+            "subject_CN": row.subject,
+            "issuer_CN": row.issuer,
+            "owner": row.owner,
+            "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
+        }
+        spans = {name: getattr(row, name).timestamp() for name in ("not_before", "not_after")}
+        kind = "CRL" if row.kind == "CRL" else "certificate"
+        told[kind].append((labels, {**spans, "ended": row.status == "expired"}))
+    told["unknown"] = [({"filename": o.label, "where": o.where}, {"is": 1}) for o in agenda.unknown]
+    told["file"] = [({}, {"is": made.timestamp()})]
+    reported = agenda.reported.items()
+    told["computer"] = [({"computer": name}, {"is": at.timestamp()}) for name, at in reported]
     registry = CollectorRegistry()
-    for kind, (labels, told) in _METRICS.items():
-        gauges = [Gauge(name, words, labels, registry=registry) for name, words in told.items()]
-        for row in (row for row in agenda.rows if (row.kind == "CRL") == (kind == "CRL")):
-            known, ended = _labels(row), row.status == "expired"
-            values = (row.not_after.timestamp(), row.not_before.timestamp(), ended)
-            for gauge, value in zip(gauges, values, strict=True):
-                gauge.labels(*(known[name] for name in labels)).set(value)
-    silent = Gauge("vmscert_unknown", _SILENT, ["filename", "where"], registry=registry)
-    for one in agenda.unknown:
-        silent.labels(one.label, one.where).set(1)
-    Gauge("vmscert_inventory_timestamp_seconds", _MADE, registry=registry).set(made.timestamp())
-    name = "vmscert_computer_inventory_timestamp_seconds"
-    heard = Gauge(name, _REPORTED, ["computer"], registry=registry)
-    for computer, when in agenda.reported.items():
-        heard.labels(computer).set(when.timestamp())
+    for fact in facts("metrics"):
+        names = [*filter(None, fact["labels"].split("|"))]
+        gauge = Gauge(fact["metric"], fact["meaning"], names, registry=registry)
+        for labels, values in told[fact["of"]]:
+            one = gauge.labels(*(labels[name] for name in names)) if names else gauge
+            one.set(values[fact["tells"]])
     return generate_latest(registry)
-
-
-def _labels(row: Due) -> dict[str, str]:
-    number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
-    return {
-        "serial_number": number,
-        "crl_number": number,
-        "subject_CN": row.subject,
-        "issuer_CN": row.issuer,
-        "owner": row.owner,
-        "filename": row.label,
-        "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
-    }
-
-
-# Monitoring
 
 
 def nagios(agenda: Agenda) -> tuple[int, str]:
@@ -259,9 +214,6 @@ def _perfdata(live: Sequence[Due]) -> str:
     return " ".join([*first, *(f"'{name}'={days}" for name, days in found.items())])
 
 
-# The page
-
-
 def page_of(agenda: Agenda) -> bytes:
     """Return a page that opens offline and prints: table, findings, timeline, what goes dark."""
     live = [row for row in agenda.rows if row.status != "replaced"]
@@ -277,9 +229,6 @@ def page_of(agenda: Agenda) -> bytes:
     told = {"live": live, "unknown": agenda.unknown, "maps": maps, "dark": dark_lines(agenda)}
     text = render("due.md", title=title, findings=findings_lines(agenda), **told)
     return page(text, title, pictures)
-
-
-# Sentences
 
 
 def findings_lines(agenda: Agenda) -> list[str]:
@@ -312,9 +261,6 @@ def _sentence(row: Due) -> str:
     if row.status == "expired":
         return f"{row.label} ended on {day}"
     return f"{row.label} ends on {day}, in {row.days_left} day{'s' * (row.days_left != 1)}"
-
-
-# Mail
 
 
 def mail(agenda: Agenda) -> str:
@@ -406,12 +352,8 @@ def crontab(program: str, arguments: Sequence[str], log: str) -> bytes:
     words = [program, *arguments]
     for word in (*words, log):
         refuse_hiding(word)
-    return (
-        "# For `crontab -e`: cron runs this every day, and mails what is printed.\n"
-        "# Each run adds to the log, even with nothing to tell. It has not run for a day if this\n"
-        f"# prints the name of the log, or does not find it: find {shlex.quote(log)} -mmin +1560\n"
-        + f"0 {_HOUR} * * * {shlex.join(words)}\n".replace("%", "\\%")
-    ).encode()
+    line = f"0 {_HOUR} * * * {shlex.join(words)}".replace("%", "\\%")
+    return render("crontab.txt", log=shlex.quote(log), line=line).encode()
 
 
 def _refuse_for_a_task(word: str) -> None:
