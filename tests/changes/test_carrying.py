@@ -534,9 +534,10 @@ def test_a_rollout_folder_is_made_once_a_day(job):
     assert roll_out(replace(job, at=job.at + lyon.DAY)) == "roll-out/2026-11-24"
 
 
-def test_a_visit_in_which_somebody_lacks_rights_is_told_and_reported(job):
+def test_a_visit_in_which_somebody_lacks_rights_is_told_and_reported(job, monkeypatch):
     job.records.folder.joinpath("REHEARSAL.txt").write_text("test")
-    (errand,) = walk(job, hand_over(job, "trust", ["pc-1"]), {"pc-1": Trouble(elevated=False)})
+    lyon.give_trouble(monkeypatch, {"pc-1": Trouble(elevated=False)})
+    (errand,) = walk(job, hand_over(job, "trust", ["pc-1"]))
     assert errand.result.startswith("failed: Step administrator")
     entry = job.records.ledger.entries()[-1]
     assert (entry.action, entry.host) == ("simulated", "pc-1")

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from lyon import give_trouble
 from site_tables import HEADER, without
 
 from vmscert import QUICK, create_authority, open_runbook
@@ -259,10 +260,11 @@ def test_a_certificate_for_a_key_that_is_gone_is_refused(at):
         at("vms-mob-01")()
 
 
-def test_a_failed_visit_is_an_errand_that_says_so_and_still_brings_the_log(packed):
+def test_a_failed_visit_is_an_errand_that_says_so_and_still_brings_the_log(packed, monkeypatch):
     """But for want of rights there is no inventory, as the real script can write none."""
     troubles = {"vms-pc-02": Trouble(clock=-4000), "vms-adm-01": Trouble(elevated=False)}
-    ended = {one.host: one.result for one in walk(packed, hand_over(packed, "trust"), troubles)}
+    give_trouble(monkeypatch, troubles)
+    ended = {one.host: one.result for one in walk(packed, hand_over(packed, "trust"))}
     assert ended["vms-pc-02"].startswith("failed: Step right-time")
     assert ended["vms-adm-01"].startswith("failed: Step administrator")
     assert ended["vms-pc-01"] == "done"

@@ -1,7 +1,7 @@
 """A rehearsal: simulated computers follow the folders that people would carry, and report back."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cryptography import x509
@@ -20,16 +20,13 @@ from vmscert.windows.steps import HEALTHY, ScriptError, Trouble
 from vmscert.windows.stores import Personal, Stores
 
 
-def walk(
-    job: Job, errands: Iterable[Errand], troubles: Mapping[str, Trouble] | None = None
-) -> list[Errand]:
+def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
-    `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
-    folders, and bring back what `take_back()` reads; the errands come back as they are.
+    On a real site nothing is done: people carry the folders, and bring back what `take_back()`
+    reads; the errands come back as they are.
     """
-    errands = list(errands)
-    return Walk(job).visits(errands, troubles or {}) if job.rehearsal else errands
+    return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
 
 class Walk:
@@ -41,30 +38,27 @@ class Walk:
         visits = (turn for mine in self.turns.values() for turn in mine)
         self.steps = {one.number: one for turn in visits for one in turn}
 
-    def visits(self, errands: Iterable[Errand], troubles: Mapping[str, Trouble]) -> list[Errand]:
+    def visits(self, errands: Iterable[Errand]) -> list[Errand]:
         """Go there, and note how each visit ended."""
         job, done = self.job, []
         with job.records.lock():
             for one in errands:
-                if job.site[one.host].only_pem:
-                    result = self._look_at_pem(one)
-                else:
-                    result = self._run(one, troubles.get(one.host, HEALTHY))
-                done.append(replace(one, result=result))
+                visit = self._look_at_pem if job.site[one.host].only_pem else self._run
+                done.append(replace(one, result=visit(one)))
             told = [(one.host, f"{one.command}: {one.result}") for one in done]
             job.records.note_all(
                 Entry(iso(job.at), job.number, "simulated", host, note=note) for host, note in told
             )
         return done
 
-    def _run(self, errand: Errand, trouble: Trouble) -> str:
+    def _run(self, errand: Errand) -> str:
         """What a person does at a computer: run the script, bring the inventory back."""
-        job, host = self.job, self.job.site[errand.host]
+        job, host, trouble = self.job, self.job.site[errand.host], HEALTHY
         name, *said = shlex.split(errand.command)
         options = dict(zip(said[::2], said[1::2], strict=True))
         phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
-        if phase == "Encrypt" and trouble.configurator == "0" and self._out_of_turn(host, turn):
-            trouble = replace(trouble, configurator="1")  # what Server Configurator says then
+        if phase == "Encrypt" and self._out_of_turn(host, turn):
+            trouble = replace(HEALTHY, configurator="1")  # what Server Configurator says then
         computer, by_hand = simulated(job, host, trouble), []
         if "-ByHand" in options:  # whoever looks sees which silent groups use the newest one
             given, newest = computer.stores(job.at).given, self.newest[host.name]

@@ -130,7 +130,7 @@ def walk_and_survey(job: Job, errands: Iterable[Errand]) -> list[dict[str, objec
         for name in {link.client, link.server}:
             links[name].append(link)
     for errand in errands:
-        (done,) = walking.visits([errand], {})
+        (done,) = walking.visits([errand])
         if held := job.records.inventory(done.host):
             stores[done.host] = held
         dark = _dark(verify_links(job, state, links[done.host], stores))
