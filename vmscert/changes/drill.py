@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -81,7 +81,20 @@ class _Trial:
 
     def checks(self) -> Iterator[Check]:
         """What should hold, and what was found, in words that fit a backup."""
-        for what, look in self.looks().items():
+        looks = {
+            "the ledger is unbroken": self.ledger,
+            "it tells all that the site's own ledger tells": self.own and self.as_far,
+            "the key of the CA opens and belongs to its certificate": self.opens,
+            "files and ledger tell the same certificates": self.tallies,
+            "no serial number was given twice": self.serials,
+            "table and inventories can be read": self.readable,
+            "the newest PFX of every server opens": self.pfx_password and self.pfx_files,
+            "it issues a certificate that a client accepts over TLS": self.issues,
+            "a folder for a computer can be packed": self.packs,
+        }
+        for what, look in looks.items():
+            if not callable(look):  # there is nothing to look at
+                continue
             try:
                 problem = look()
             except (ValueError, LookupError, OSError, RuntimeError) as error:
@@ -89,20 +102,6 @@ class _Trial:
             problem = problem.replace(f"{self.copy.folder}{os.sep}", "")
             problem = problem.replace("from the backup", "from another backup")
             yield Check(what, not problem, problem)
-
-    def looks(self) -> dict[str, Callable[[], str]]:
-        found = {"the ledger is unbroken": self.ledger}
-        if self.own is not None:
-            found["it tells all that the site's own ledger tells"] = self.as_far
-        found["the key of the CA opens and belongs to its certificate"] = self.opens
-        found["files and ledger tell the same certificates"] = self.tallies
-        found["no serial number was given twice"] = self.serials
-        found["table and inventories can be read"] = self.readable
-        if self.pfx_password:
-            found["the newest PFX of every server opens"] = self.pfx_files
-        found["it issues a certificate that a client accepts over TLS"] = self.issues
-        found["a folder for a computer can be packed"] = self.packs
-        return found
 
     @property
     def site(self) -> Site:
@@ -143,16 +142,15 @@ class _Trial:
         return ""
 
     def tallies(self) -> str:
-        folder, entries = self.copy.folder, self.copy.ledger.entries()
-        told = {(e.host, e.thumbprint) for e in certificate_entries(entries)}
-        abandoned = self.copy.abandoned()
-        lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in abandoned]
+        folder, entries = self.copy.folder, certificate_entries(self.copy.ledger.entries())
+        told = {(entry.host, entry.thumbprint) for entry in entries}
+        broken = self.copy.abandoned()
+        lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in broken]
         for path in sorted(folder.glob("servers/*/*.cer")):
             if (path.parent.name, path.stem) not in told:
                 lines.append(f"{path} is in no line")
-            # Its name is its SHA-1, as Windows shows it.
             digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-            if digest.upper() != path.stem:
+            if digest.upper() != path.stem:  # its name, as Windows shows it
                 lines.append(f"{path} is damaged")
         if known_keys(self.copy) and not (folder / "record.key").exists():
             lines.append("record.key is missing")
@@ -184,8 +182,8 @@ class _Trial:
                 bad.append(f"{host}, {path.name}: {told}")
         rows = facts("change/runbooks")
         made = [r["runbook"] for r in rows if r["phase"] == "request" or "server" in r["ends"]]
-        each = f"Each run of {' and '.join(made)} has a password of its own"
-        return f"{'; '.join(bad)}. {each}" if bad else ""
+        more = f"Each run of {' and '.join(made)} has a password of its own"
+        return f"{'; '.join(bad)}. {more}" if bad else ""
 
     def issues(self) -> str:
         """Renew the certificate of one server, and let a client call it."""
@@ -208,8 +206,8 @@ def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -
     """Write the result into the site's ledger, and what was looked at beside its changes."""
     bad = "; ".join(check.what for check in checks if not check.ok)
     result, whole = ("failed", f"failed: {bad}") if bad else ("passed", "passed")
-    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole}
-    told |= {"looked at": [asdict(check) for check in checks]}
+    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole,
+            "looked at": [asdict(check) for check in checks]}  # fmt: skip
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()
     note = f"restore drill {whole}, {len(checks)} checks"
     records.note("", DRILL, at=at, note=note, result=result)
