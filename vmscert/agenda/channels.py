@@ -40,6 +40,7 @@ _MOST_PERFDATA = 50  # certificates, the soonest; many monitoring systems cut lo
 _WORST_FIRST = ("expired", "critical", "unknown", "warning", "plan")
 OK, WARN, CRIT, UNKNOWN = 0, 1, 2, 3  # exit codes of a monitoring plugin
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_HOUR = 7  # of the daily run, before people begin; any hour does
 
 Memory = dict[str, dict[str, str]]  # SHA-256 or place → what was told, and on which day
 
@@ -92,9 +93,8 @@ def _cell(value: Any) -> str:
 def calendar(agenda: Agenda, made: datetime) -> bytes:
     """Return an iCalendar file (RFC 5545): one event a certificate, on its renewal day.
 
-    The alarms go off before that day, not before the end: whoever acts on them has the whole time
-    between renewal day and end in hand. The UID is the certificate's own, so that importing again
-    replaces; what was replaced meanwhile is cancelled.
+    The alarms go off before that day, so that there is time until the end. The UID is the
+    certificate's own: importing again replaces, and what was replaced meanwhile is cancelled.
     """
     found = Calendar()
     found.add("prodid", "-//vmscert//certificates that end//EN")
@@ -171,9 +171,8 @@ def nagios(agenda: Agenda) -> tuple[int, str]:
     The worst counts: CRITICAL, then UNKNOWN, then WARNING. What is known to end is a reason to get
     up at night; what is unknown may be one, and must not be told as a warning or as OK.
     """
-    codes = {_code(row) for row in agenda.rows}
-    if agenda.unknown or not agenda.rows:
-        codes.add(UNKNOWN)
+    codes = [_code(row) for row in agenda.rows]
+    codes += [UNKNOWN] if agenda.unknown or not codes else []
     code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
     live = [row for row in agenda.rows if row.status != "replaced"]
     return code, nagios_line(code, _summary(agenda, live), _perfdata(live))
@@ -246,14 +245,8 @@ def dark_lines(agenda: Agenda) -> list[str]:
 
 
 def _dark_line(one: Blackout, at: datetime) -> str:
-    verb = "has been dark since" if one.since < at else "goes dark on"
-    assumed = f" Only assumed of {_some(one.assumed)}: no inventory." if one.assumed else ""
-    return (
-        f"{_some(one.servers)} {verb} {one.since:%Y-%m-%d %H:%M} UTC, because {one.cause} "
-        f"({one.thumbprint[:8]}) ends: {_some(one.clients)} "
-        f"lose{'s' * (len(one.clients) == 1)} contact, "
-        f"{len(one.links)} link{'s' if len(one.links) > 1 else ''}.{assumed}"
-    )
+    told = {what: _some(getattr(one, what)) for what in ("servers", "clients", "assumed")}
+    return render("dark.txt", one=one, at=at, **told).rstrip("\n")
 
 
 def _sentence(row: Due) -> str:
@@ -264,10 +257,7 @@ def _sentence(row: Due) -> str:
 
 
 def mail(agenda: Agenda) -> str:
-    """Return a mail, subject first, about all on which somebody has to act; "" if that is nothing.
-
-    `news()` tells what of it is new.
-    """
+    """Return a mail, subject first, about all on which somebody has to act; "" if nobody has."""
     loud = [row for row in agenda.rows if not row.quiet or row.findings]
     if not loud and not agenda.unknown:
         return ""
@@ -307,67 +297,44 @@ def _is_new(row: Due, was: Mapping[str, str], today: str) -> bool:
     return daily or worse or any(one.code not in codes for one in row.findings)
 
 
-_HOUR = 7  # before people begin; any hour does
-
-
 def notification_script() -> bytes:
     """Return notify.ps1, the same for every computer: Windows warns there of what ends."""
+    events = [r["event"] for r in facts("windows/lifecycle-events") if r["starts_task"] == "Expire"]
     return script(
         "notify",
         TaskName="vmscert-certificates-that-end",  # no colon, slash, backslash: MS-TSCH 2.3.11
         EventSource="vmscert",
         Folder="C:\\Program Files\\vmscert",  # only administrators change there what SYSTEM runs
         Days=str(WARNING),
-        StartingEvents=[
-            row["event"]
-            for row in facts("windows/lifecycle-events")
-            if row["starts_task"] == "Expire"
-        ],
+        StartingEvents=events,
     )
 
 
 def scheduled_task(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return schedule.ps1, with which Windows runs `vmscert due` every day.
+    """Return schedule.ps1, with which Windows runs `vmscert due` every day, and adds to a log.
 
-    `program` is the whole path of vmscert, `log` that of the file to which each run adds.
-    ValueError for a value that a task can't hold.
+    `program` is the whole path of vmscert. ValueError for a value that a task can't hold.
     """
     for word in (program, *arguments):
-        _refuse_for_a_task(word)
-    return script(
-        "schedule",
-        TaskName="vmscert due",
-        Program=program,
-        Arguments=" ".join(map(_windows, arguments)),
-        Time=f"{_HOUR:02}:00",
-        Log=log,
-    )
+        if word.startswith("\\\\"):
+            raise ValueError(f"{word} lies on a share, where a task without a password has no "
+                             f"rights: keep it on this computer")  # fmt: skip
+        told = f"{word!r} can't go into a task of Windows"
+        if "%" in word or "$(" in word:
+            raise ValueError(f"{told}, which puts a variable there")
+        if '"' in word:
+            raise ValueError(f"{told}: no path there has a quote")
+    # As the C runtime of Windows reads it back: a backslash counts before a quote.
+    tails = [word[len(word.rstrip("\\")) :] for word in arguments]
+    words = " ".join(f'"{word}{tail}"' for word, tail in zip(arguments, tails, strict=True))
+    what = {"TaskName": "vmscert due", "Program": program, "Arguments": words}
+    return script("schedule", **what, Time=f"{_HOUR:02}:00", Log=log)
 
 
 def crontab(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return lines for `crontab -e`, with which cron runs `vmscert due` every day.
-
-    The last is quoted for sh, and each % of it kept from ending it (crontab(5)).
-    """
+    """Return lines for `crontab -e`: quoted for sh, and no % ends the last one (crontab(5))."""
     words = [program, *arguments]
     for word in (*words, log):
         refuse_hiding(word)
     line = f"0 {_HOUR} * * * {shlex.join(words)}".replace("%", "\\%")
     return render("crontab.txt", log=shlex.quote(log), line=line).encode()
-
-
-def _refuse_for_a_task(word: str) -> None:
-    """Raise ValueError for what a task of Windows does not hand over as it is, or can't reach."""
-    if word.startswith("\\\\"):
-        raise ValueError(f"{word} lies on a share, where a task without a password has no rights: "
-                         f"keep it on this computer")  # fmt: skip
-    if "%" in word or "$(" in word:
-        raise ValueError(f"{word!r} can't go into a task of Windows, which puts a variable there")
-    if '"' in word:
-        raise ValueError(f"{word!r} can't go into a task of Windows: no path there has a quote")
-
-
-def _windows(word: str) -> str:
-    """One argument as the C runtime of Windows reads it back: a backslash counts before a quote."""
-    tail = len(word) - len(word.rstrip("\\"))
-    return f'"{word}{chr(92) * tail}"'
