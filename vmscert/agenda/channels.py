@@ -1,14 +1,12 @@
 """One agenda, told through every channel: table, calendar, metrics, monitoring, page, mail.
 
-Each function returns text or bytes; nothing is written or sent here. The last ones let computers
-watch by themselves: a script for Windows, and a daily run of `due`.
+Nothing is written or sent here. The last ones let computers watch by themselves.
 """
 
 import csv
 import io
 import json
 import shlex
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -135,41 +133,37 @@ def _described(row: Due) -> str:
 
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
-    # What `data/metrics.csv` tells of → the labels and values of each.
-    told: dict[str, list[tuple[dict[str, str], dict[str, float]]]] = defaultdict(list)
-    for row in agenda.rows:
-        number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
-        labels = {
-            "filename": row.label,
-            "serial_number": number,
-            "crl_number": number,
-            "subject_CN": row.subject,
-            "issuer_CN": row.issuer,
-            "owner": row.owner,
-            "discriminator": row.fingerprint[:8].lower(),  # two of one CA may share all the others
-        }
-        spans = {name: getattr(row, name).timestamp() for name in ("not_before", "not_after")}
-        kind = "CRL" if row.kind == "CRL" else "certificate"
-        told[kind].append((labels, {**spans, "ended": row.status == "expired"}))
-    told["unknown"] = [({"filename": o.label, "where": o.where}, {"is": 1}) for o in agenda.unknown]
-    told["file"] = [({}, {"is": made.timestamp()})]
     reported = agenda.reported.items()
-    told["computer"] = [({"computer": name}, {"is": at.timestamp()}) for name, at in reported]
+    told: dict[str, list[dict[str, Any]]] = {  # what data/metrics.csv tells of → its values
+        "certificate": [],
+        "CRL": [],
+        "unknown": [{**vars(one), "is": 1} for one in agenda.unknown],
+        "file": [{"is": made.timestamp()}],
+        "computer": [{"computer": name, "is": at.timestamp()} for name, at in reported],
+    }
+    for row in agenda.rows:
+        values = {
+            "number": int(row.serial or "0", 16),  # decimal, as the exporter has it
+            "beginning": row.fingerprint[:8].lower(),  # two of one CA may share all the others
+            "not_before": row.not_before.timestamp(),
+            "not_after": row.not_after.timestamp(),
+            "ended": row.status == "expired",
+        }
+        told["CRL" if row.kind == "CRL" else "certificate"].append(vars(row) | values)
     registry = CollectorRegistry()
     for fact in facts("metrics"):
-        names = [*filter(None, fact["labels"].split("|"))]
-        gauge = Gauge(fact["metric"], fact["meaning"], names, registry=registry)
-        for labels, values in told[fact["of"]]:
-            one = gauge.labels(*(labels[name] for name in names)) if names else gauge
-            one.set(values[fact["tells"]])
+        labels = dict(pair.split("=") for pair in filter(None, fact["labels"].split("|")))
+        gauge = Gauge(fact["metric"], fact["meaning"], labels, registry=registry)
+        for values in told[fact["of"]]:
+            filled = [values[source] for source in labels.values()]
+            (gauge.labels(*filled) if filled else gauge).set(values[fact["tells"]])
     return generate_latest(registry)
 
 
 def nagios(agenda: Agenda) -> tuple[int, str]:
     """Return the exit code of a monitoring plugin, and its one line.
 
-    The worst counts: CRITICAL, then UNKNOWN, then WARNING. What is known to end is a reason to get
-    up at night; what is unknown may be one, and must not be told as a warning or as OK.
+    The worst counts: CRITICAL, then UNKNOWN (it may be one, and is never fine), then WARNING.
     """
     codes = [_code(row) for row in agenda.rows]
     codes += [UNKNOWN] if agenda.unknown or not codes else []
@@ -311,10 +305,7 @@ def notification_script() -> bytes:
 
 
 def scheduled_task(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return schedule.ps1, with which Windows runs `vmscert due` every day, and adds to a log.
-
-    `program` is the whole path of vmscert. ValueError for a value that a task can't hold.
-    """
+    """Return schedule.ps1: Windows runs `due` every day; ValueError for what no task can hold."""
     for word in (program, *arguments):
         if word.startswith("\\\\"):
             raise ValueError(f"{word} lies on a share, where a task without a password has no "

@@ -45,15 +45,12 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Agenda:
-    """All that is known of what ends when, seen at one moment; every channel tells it.
-
-    `reported` is computer → the time of its inventory.
-    """
+    """All that is known of what ends when, seen at one moment; every channel tells it."""
 
     at: datetime
     rows: tuple[Due, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    reported: Mapping[str, datetime] = field(default_factory=dict)
+    reported: Mapping[str, datetime] = field(default_factory=dict)  # when computers reported last
     outlooks: tuple[Outlook, ...] = ()
 
     @property
@@ -110,10 +107,9 @@ def _only(kind: type[T], told: Iterable[object]) -> list[T]:
 
 def outlook_of(state: State) -> Outlook:
     """Return what goes dark when at one site if nobody acts; also what is dark already."""
-    above = state.issuers
+    above, stores = state.issuers, state.inventories
     roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
     given = Issue(state.current, above, tuple(dict.fromkeys([*state.cas.values(), *roots])))
-    stores = state.inventories
     held = assumed(state.site, stores, given, state.at)
     return Outlook(state.site, held, tuple(blackouts(state.site, held, stores)))
 
@@ -231,19 +227,15 @@ def _above(
 
 
 def _served(targets: Sequence[Target], at: datetime, timeout: float) -> Iterator[Told]:
+    where = {one: f"served at {spelled((one.computer, one.port))}" for one in targets}
     why = dict.fromkeys(targets, "nobody asked: interrupted")
     for look in survey(targets, (), at, timeout=timeout).seen:
         why[look.target] = "" if look.presented else look.detail
         for number, shown in enumerate(look.presented):
             if lasts(shown):  # not one whose dates can't be read
                 label = _label(shown) if number else look.target.computer
-                yield Sight(label, shown, _place(look.target))
-    silent = (one for one in targets if why[one])
-    yield from (Unknown(one.computer, _place(one), why[one]) for one in silent)
-
-
-def _place(target: Target) -> str:
-    return f"served at {spelled((target.computer, target.port))}"
+                yield Sight(label, shown, where[look.target])
+    yield from (Unknown(one.computer, where[one], why[one]) for one in targets if why[one])
 
 
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:

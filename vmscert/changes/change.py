@@ -118,10 +118,7 @@ class Change:
 
 
 def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
-    """Return the plan of the change that this runbook has begun and not closed, if there is one.
-
-    Stop if it has begun with other parameters.
-    """
+    """Return the plan of this runbook's open change, if any; Stop if its parameters are others."""
     if job.change is not None:
         return job.change.plan
     with job.records.lock():
@@ -282,10 +279,7 @@ def _is_begun(records: Records, folder: Path) -> bool:
 
 
 def record_key(job: Job) -> Ed25519PrivateKey:
-    """Return this site's record key; it is made, and noted in the ledger, when it is first needed.
-
-    ValueError for a wrong password, RuntimeError if nobody is there to type one.
-    """
+    """Return this site's record key, made and noted in the ledger when first needed."""
     path = job.records.folder / _KEY
     password = job.secret("RECORD", new=not path.exists())
     with job.records.lock():

@@ -68,10 +68,7 @@ def restore_drill(
 
 @dataclass(frozen=True)
 class _Trial:
-    """A copy of a backup, on which everything is tried, and the passwords for it.
-
-    Each look returns nothing if all is well, else why not and what to do.
-    """
+    """A copy of a backup, on which all is tried: a look returns what is wrong and what to do."""
 
     copy: Records
     own: Records | None

@@ -1,7 +1,4 @@
-"""What goes to which computer, in which folder: the stretch that people walk.
-
-`hand_over()` prepares the folders, people carry them, `take_back()` reads what they bring.
-"""
+"""What goes to which computer, in which folder, and how far it is: the stretch that people walk."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -24,7 +21,7 @@ from vmscert.files import with_sums
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.site.order import Step, by_host, switch_off, turns
+from vmscert.site.order import by_host, switch_off, turns
 from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order
 from vmscert.windows.folder import LOOK, Load, looked_from, made_at, pack
 from vmscert.windows.rollout import roll_out_files
@@ -123,16 +120,12 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
             barred=barred.get(host.name, ()),
             asks=asks and host.enrolment != PFX,
             clock_source=clock.fqdn if clock and clock.name != host.name else "",
-            switch_on=tuple(map(_groups, on[host.name])),
-            switch_off=_groups(step for steps in off[host.name] for step in steps),
+            switch_on=tuple(tuple(g for one in turn for g in one.groups) for turn in on[host.name]),
+            switch_off=tuple(g for turn in off[host.name] for one in turn for g in one.groups),
             **({} if asks else _with_certificate(state, host)),
         )
         for host in hosts
     ]
-
-
-def _groups(steps: Iterable[Step]) -> tuple[str, ...]:
-    return tuple(group for step in steps for group in step.groups)
 
 
 def _with_certificate(state: State, host: Host) -> dict[str, Any]:

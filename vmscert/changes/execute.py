@@ -1,7 +1,4 @@
-"""Runs a runbook notebook without a browser and keeps it, as it ran, with the site's records.
-
-A notebook that somebody has open adds itself, with its last cell.
-"""
+"""A runbook's notebook, run without a browser or open in one, is kept as it ran."""
 
 import ast
 import os
@@ -119,8 +116,7 @@ def _exporter() -> Any:
 def close_change(job: Job, note: str) -> str:
     """Finish a change: sign its record, with the notebook as it ran; say where it is.
 
-    A notebook that somebody has open must be saved first: Stop otherwise, on a real site. What ran
-    without a browser is added by `vmscert run` when it has come to its end.
+    A notebook that somebody has open must be saved first: Stop otherwise, on a real site.
     """
     saved, without = _saved_notebook()
     if without and not job.rehearsal:

@@ -44,19 +44,15 @@ class Stop(Exception):  # noqa: N818 - what people read in red is this name
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one runbook on one site; `at` is the time at which it was opened.
-
-    `table` is the file that describes the site, `clock` tells the time of a step, which is later,
-    and `change` is what was approved, once it was.
-    """
+    """One run of one runbook on one site."""
 
     runbook: str
     site: Site
     records: Records
-    at: datetime
-    table: Path | None = None
-    clock: Callable[[], datetime] | None = None
-    change: Any = None  # a Change, which knows this module
+    at: datetime  # when it was opened
+    table: Path | None = None  # the file that describes the site
+    clock: Callable[[], datetime] | None = None  # tells the time of a step, which is later
+    change: Any = None  # a Change, which knows this module: what was approved, once it was
 
     @property
     def number(self) -> str:
@@ -125,9 +121,6 @@ def folder_of(runbook: str, site: Path) -> Path:
 
 
 def records_folder(site: Path) -> Path:
-    """Return where a site's records lie unless another folder is named.
-
-    In `data/records/` of a checkout, else in `records/` here; VMSCERT_RECORDS names another place.
-    """
+    """Return the folder of a site in VMSCERT_RECORDS, in data/records of a checkout, or here."""
     base = HOME / "data" if (HOME / "pyproject.toml").exists() else Path.cwd()
     return Path(os.environ.get("VMSCERT_RECORDS") or base / "records") / site.stem

@@ -32,10 +32,7 @@ _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 
 
 def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
-    """Finish a change: keep these files and the rest of the record, and sign it; return its folder.
-
-    What comes later, as the notebook that ran without a browser, is added by `add_signed`.
-    """
+    """Finish a change: keep these files and the rest of the record, sign it; return its folder."""
     change: Change = job.change
     folder, records, number, at = change.folder, job.records, job.number, job.at
     with records.lock():

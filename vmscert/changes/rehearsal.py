@@ -23,8 +23,7 @@ from vmscert.windows.stores import Personal, Stores
 def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
-    On a real site nothing is done: people carry the folders, and bring back what `take_back()`
-    reads; the errands come back as they are.
+    On a real site the errands come back as they are: people walk, and `take_back()` reads.
     """
     return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
