@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -78,19 +78,19 @@ class _Trial:
 
     def checks(self) -> Iterator[Check]:
         """What should hold, and what was found, in words that fit a backup."""
-        looks = {
+        looks: dict[str, Callable[[], str] | None] = {
             "the ledger is unbroken": self.ledger,
-            "it tells all that the site's own ledger tells": self.own and self.as_far,
+            "it tells all that the site's own ledger tells": self.as_far if self.own else None,
             "the key of the CA opens and belongs to its certificate": self.opens,
             "files and ledger tell the same certificates": self.tallies,
             "no serial number was given twice": self.serials,
             "table and inventories can be read": self.readable,
-            "the newest PFX of every server opens": self.pfx_password and self.pfx_files,
+            "the newest PFX of every server opens": self.pfx_files if self.pfx_password else None,
             "it issues a certificate that a client accepts over TLS": self.issues,
             "a folder for a computer can be packed": self.packs,
         }
         for what, look in looks.items():
-            if not callable(look):  # there is nothing to look at
+            if look is None:
                 continue
             try:
                 problem = look()

@@ -22,7 +22,7 @@ class NotebookError(Exception):
 
 
 def find_runbook(number: str) -> str:
-    """Return the runbook's full name for "12" or any unambiguous beginning of a name."""
+    """Return the full name of a runbook for any beginning of it that no other one has."""
     found = [name for name in RUNBOOKS if name.startswith(number)]
     if len(found) != 1:
         raise ValueError(f"There is no runbook {number!r}: choose one of {', '.join(RUNBOOKS)}")
@@ -70,7 +70,7 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
         if type(value) is not (wanted := type(known[name])):
             told = f"Parameter {name} is of type {wanted.__name__}"
             raise ValueError(f"{told}, which {value!r} is not")
-    values = (known | parameters).items()
+    values = {**known, **parameters}.items()
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values)
 
 
