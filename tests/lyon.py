@@ -10,8 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from vmscert.windows.steps import HEALTHY
 
 from vmscert.certificates.authority import QUICK, create_authority, new_key, request
+from vmscert.changes import rehearsal
 from vmscert.changes.errands import hand_over
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import simulated
@@ -113,6 +115,15 @@ def visit(job, errand, script="install", **more):
         here.run(job.records.folder / errand.folder / f"{script}.ps1", job.at, PFX_PASSWORD, **more)
     finally:
         job.records.save_inventory(here.stores(job.at))
+
+
+def give_trouble(monkeypatch, troubles):
+    """Let computers of a rehearsal have their troubles: host → Trouble."""
+
+    def troubled(job, host, trouble=HEALTHY):
+        return simulated(job, host, troubles.get(host.name, trouble))
+
+    monkeypatch.setattr(rehearsal, "simulated", troubled)
 
 
 def carry_out(job):

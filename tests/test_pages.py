@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from vmscert.changes.change import Plan, plan_markdown
+from vmscert.changes.change import Plan
 from vmscert.facts import DATA
 from vmscert.pages import faces, literal, page, plain, render
 
@@ -132,12 +132,10 @@ def test_foreign_text_stays_text_in_a_paragraph(text):
 
 def plan_of(rows=(), text="x"):
     """A plan's page, in which everything that is put in is this text; these are its computers."""
-    return plan_markdown(
-        Plan(
-            text, text, text, {text: text}, text, 1, text, tuple(rows), (text,), text, (text,),
-            text, text, text,
-        )
-    )  # fmt: skip
+    return Plan(
+        text, text, text, {text: text}, text, 1, text, tuple(rows), (text,), text, (text,),
+        text, text, text,
+    ).markdown()  # fmt: skip
 
 
 @given(foreign, foreign, foreign)

@@ -16,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vmscert.agenda.channels import (
     CRIT,
-    NOTEBOOKS,
     OK,
     UNKNOWN,
     WARN,
@@ -32,6 +31,7 @@ from vmscert.agenda.channels import (
 )
 from vmscert.agenda.gather import Agenda, Unknown, gather
 from vmscert.certificates.authority import QUICK, create_authority
+from vmscert.changes.job import RUNBOOK_FOR
 from vmscert.checks.expiry import Due, Sight, due
 from vmscert.facts import HOME
 from vmscert.findings import Finding
@@ -141,7 +141,7 @@ class TestTheCalendar:
         one = seen(90)
         event = Calendar.from_ical(calendar(one, one.at)).walk("VEVENT")[0]
         row, text = one.rows[0], str(event["description"])
-        for word in (*row.names, row.thumbprint, row.owner, row.note, NOTEBOOKS["server"]):
+        for word in (*row.names, row.thumbprint, row.owner, row.note, RUNBOOK_FOR["server"]):
             assert word in text
 
     def test_is_folded_and_ends_its_lines_as_rfc_5545_has_it(self, seen):
@@ -360,6 +360,6 @@ class TestMail:
 
 
 def test_every_kind_of_row_names_a_notebook_that_is_there():
-    assert set(NOTEBOOKS) == {"CA", "CRL", "server", "certificate"}
-    assert Due.__dataclass_fields__["kind"].default in NOTEBOOKS
-    assert all((HOME / "notebooks" / f"{name}.ipynb").exists() for name in NOTEBOOKS.values())
+    assert set(RUNBOOK_FOR) == {"CA", "CRL", "server", "certificate"}
+    assert Due.__dataclass_fields__["kind"].default in RUNBOOK_FOR
+    assert all((HOME / "notebooks" / f"{name}.ipynb").exists() for name in RUNBOOK_FOR.values())

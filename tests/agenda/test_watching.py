@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmscert.agenda.channels import cron_line, crontab, notification_script, scheduled_task
+from vmscert.agenda.channels import crontab, notification_script, scheduled_task
 from vmscert.facts import facts
 from vmscert.windows.scripts import script_inputs
 
@@ -26,11 +26,12 @@ def read_back(line):
 @given(name=names, other=names)
 def test_cron_hands_every_name_over_as_it_is(name, other):
     try:
-        line = cron_line("/opt/vm s/vmscert", ["due", name, other])
+        text = crontab("/opt/vm s/vmscert", ["due", name, other], "due.log").decode()
     except ValueError as error:
         assert "invisible" in str(error)
     else:
-        assert len(line.splitlines()) == 1
+        *_, line = text.splitlines()
+        assert text.count("\n") == len(text.splitlines()) == 4
         assert not re.search(r"(?<!\\)%", line)
         words = shlex.split(line.removeprefix("0 7 * * * ").replace("\\%", "%"))
         assert words == ["/opt/vm s/vmscert", "due", name, other]

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from vmscert import open_runbook
-from vmscert.agenda.gather import goes_dark
+from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import QUICK, SERVER, create_authority, thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.checks.acceptance import dark_findings, dark_links
@@ -200,7 +200,7 @@ def job(site_folder):
 
 class TestTheTimeMachine:
     def test_begins_on_the_first_dark_day_and_says_all_of_it_in_plain_text(self, job):
-        first = goes_dark(job)[0]
+        first = dark_to_come(job.state())[0]
         machine = time_machine(job)
         said = machine.shown()["text/plain"]
         assert f"{machine.values['day']:%Y-%m-%d}" == str(first["dark from"])[:10]

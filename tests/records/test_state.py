@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmscert import open_runbook
-from vmscert.agenda.gather import goes_dark
+from vmscert.agenda.gather import dark_to_come
 from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
@@ -31,7 +31,7 @@ LOOKING = {
     "check_issued": check_issued,
     "describe_ca": describe_ca,
     "due_certificates": lambda job: due_certificates(job, job.at),
-    "goes_dark": goes_dark,
+    "dark_to_come": lambda job: dark_to_come(job.state()),
     "handbook": handbook,
     "lacking_roots": lambda job: lacking_roots(job.state()),
     "overlap_of": overlap_of,

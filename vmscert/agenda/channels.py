@@ -1,25 +1,24 @@
 """One agenda, told through every channel: table, calendar, metrics, monitoring, page, mail.
 
-Each function returns text or bytes; nothing is written or sent here. The last ones let computers
-watch by themselves: a script for Windows, and a daily run of `due`.
+Nothing is written or sent here. The last ones let computers watch by themselves.
 """
 
 import csv
 import io
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from icalendar import Alarm, Calendar, Event
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from vmscert.agenda.gather import Agenda
 from vmscert.certificates.diagnosis import WARNING
+from vmscert.changes.job import RUNBOOK_FOR
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
 from vmscert.checks.expiry import CRITICAL, Due
@@ -31,12 +30,7 @@ from vmscert.pictures.site_map import site_map
 from vmscert.site.site import named
 from vmscert.windows.scripts import refuse_hiding, script
 
-# What ends → the runbook for it.
-NOTEBOOKS = {
-    kind: row["name"]
-    for row in facts("change/runbooks")
-    for kind in filter(None, row["ends"].split("|"))
-}
+_SECOND = timedelta(seconds=1)  # an end is the last second that still counts
 _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once
 _some = partial(named, most=12)  # computers in one line; more are counted
@@ -44,6 +38,7 @@ _MOST_PERFDATA = 50  # certificates, the soonest; many monitoring systems cut lo
 _WORST_FIRST = ("expired", "critical", "unknown", "warning", "plan")
 OK, WARN, CRIT, UNKNOWN = 0, 1, 2, 3  # exit codes of a monitoring plugin
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_HOUR = 7  # of the daily run, before people begin; any hour does
 
 Memory = dict[str, dict[str, str]]  # SHA-256 or place → what was told, and on which day
 
@@ -53,21 +48,19 @@ def records(agenda: Agenda) -> list[dict[str, Any]]:
     dark_with = {one.thumbprint: one for one in agenda.blackouts}
     told = []
     for row in agenda.rows:
-        blackout = dark_with.get(row.thumbprint)
-        told.append(
-            asdict(row)
-            | {
-                "not_before": iso(row.not_before),
-                "not_after": iso(row.not_after),
-                "renew_on": iso(row.renew_on),
-                "share_left": round(row.share_left, 4),
-                "findings": [f"{one.code}: {one.detail}" for one in row.findings],
-                "dark_servers": list(blackout.servers) if blackout else [],
-                "dark_clients": list(blackout.clients) if blackout else [],
-                "dark_links": len(blackout.links) if blackout else 0,
-                "why": "",
-            }
-        )
+        dark = dark_with.get(row.thumbprint, Blackout(agenda.at, "", "", ()))
+        of_row = {
+            "not_before": iso(row.not_before),
+            "not_after": iso(row.not_after),
+            "renew_on": iso(row.renew_on),
+            "share_left": round(row.share_left, 4),
+            "findings": [f"{one.code}: {one.detail}" for one in row.findings],
+            "dark_servers": dark.servers,
+            "dark_clients": dark.clients,
+            "dark_links": len(dark.links),
+            "why": "",
+        }
+        told.append(asdict(row) | of_row)
     blank = dict.fromkeys(told[0] if told else ())
     return [*told, *(blank | asdict(one) | {"where": [one.where]} for one in agenda.unknown)]
 
@@ -81,8 +74,7 @@ def as_csv(agenda: Agenda) -> bytes:
     """Return the records as CSV that Excel opens: UTF-8 with a mark, one line each."""
     text = io.StringIO(newline="")
     found = [{key: _cell(value) for key, value in one.items()} for one in records(agenda)]
-    columns = dict.fromkeys(key for one in found for key in one)
-    writer = csv.DictWriter(text, list(columns), restval="")
+    writer = csv.DictWriter(text, found[0] if found else ())
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue().encode("utf-8-sig", "replace")
@@ -96,15 +88,11 @@ def _cell(value: Any) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-# The calendar
-
-
 def calendar(agenda: Agenda, made: datetime) -> bytes:
     """Return an iCalendar file (RFC 5545): one event a certificate, on its renewal day.
 
-    The alarms go off before that day, not before the end: whoever acts on them has the whole time
-    between renewal day and end in hand. The UID is the certificate's own, so that importing again
-    replaces; what was replaced meanwhile is cancelled.
+    The alarms go off before that day, so that there is time until the end. The UID is the
+    certificate's own: importing again replaces, and what was replaced meanwhile is cancelled.
     """
     found = Calendar()
     found.add("prodid", "-//vmscert//certificates that end//EN")
@@ -133,116 +121,53 @@ def _event(row: Due, made: datetime) -> Event:
             alarm = Alarm()
             alarm.add("action", "DISPLAY")
             alarm.add("trigger", -timedelta(days=days))
-            within = f"{days} day{'s' if days > 1 else ''}"
-            alarm.add("description", f"Renew {row.label} within {within}")
+            alarm.add("description", f"Renew {row.label} within {days} day{'s' * (days > 1)}")
             event.add_component(alarm)
     return event
 
 
 def _described(row: Due) -> str:
-    told = {
-        "Ends": f"{row.not_after:%Y-%m-%d %H:%M} UTC",
-        "Kind": row.kind,
-        "Names": ", ".join(row.names),
-        "Issued by": row.issuer,
-        "Thumbprint (SHA-1, as Windows shows it)": row.thumbprint,
-        "Fingerprint (SHA-256)": row.fingerprint,
-        "Owner": row.owner,
-        "Note": row.note,
-        "Met": _some(row.where),
-        "Open the notebook": NOTEBOOKS[row.kind],
-    }
-    return "\n".join(f"{key}: {value}" for key, value in told.items() if value)
-
-
-# Prometheus
-
-
-# Name → what it says, and how a row tells it.
-_OF_CERTIFICATES: dict[str, tuple[str, Callable[[Due], float]]] = {
-    "x509_cert_not_after": ("Last second of a certificate.", lambda row: row.not_after.timestamp()),
-    "x509_cert_not_before": (
-        "First second of a certificate.",
-        lambda row: row.not_before.timestamp(),
-    ),
-    "x509_cert_expired": ("1 if a certificate has ended.", lambda row: row.status == "expired"),
-}
-_OF_LISTS: dict[str, tuple[str, Callable[[Due], float]]] = {
-    "x509_crl_next_update": (
-        "Until when a revocation list counts.",
-        lambda row: row.not_after.timestamp(),
-    ),
-    "x509_crl_this_update": (
-        "Since when a revocation list counts.",
-        lambda row: row.not_before.timestamp(),
-    ),
-    "x509_crl_stale": ("1 if a revocation list has ended.", lambda row: row.status == "expired"),
-}
-
-
-class _Metrics:
-    """What a textfile collector reads, named as by the common exporter of X.509 certificates.
-
-    Source: https://github.com/enix/x509-certificate-exporter, docs/metrics.md.
-    """
-
-    def __init__(self, agenda: Agenda, made: datetime) -> None:
-        self.agenda, self.made = agenda, made
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        for of_lists, told in ((False, _OF_CERTIFICATES), (True, _OF_LISTS)):
-            rows = [row for row in self.agenda.rows if (row.kind == "CRL") == of_lists]
-            for name, (words, value) in told.items():
-                family = GaugeMetricFamily(name, words, labels=[*_labels(rows[0])] if rows else [])
-                for row in rows:
-                    family.add_metric([*_labels(row).values()], float(value(row)))
-                yield family
-        words = "1 for each server or file that did not tell its certificate."
-        family = GaugeMetricFamily("vmscert_unknown", words, labels=["filename", "where"])
-        for one in self.agenda.unknown:
-            family.add_metric([one.label, one.where], 1)
-        yield family
-        words = "When this file was made, in seconds since 1970: an old file is an alarm."
-        name = "vmscert_inventory_timestamp_seconds"
-        yield GaugeMetricFamily(name, words, self.made.timestamp())
-        words = "When a computer said last what it holds, in seconds since 1970."
-        name = "vmscert_computer_inventory_timestamp_seconds"
-        family = GaugeMetricFamily(name, words, labels=["computer"])
-        for computer, when in self.agenda.reported.items():
-            family.add_metric([computer], when.timestamp())
-        yield family
+    about = {"met": _some(row.where), "runbook": RUNBOOK_FOR[row.kind]}
+    return render("certificate.txt", row=row, **about).rstrip("\n")
 
 
 def metrics(agenda: Agenda, made: datetime) -> bytes:
     """Return metrics for the textfile collector of node_exporter or windows_exporter."""
+    reported = agenda.reported.items()
+    told: dict[str, list[dict[str, Any]]] = {  # what data/metrics.csv tells of → its values
+        "certificate": [],
+        "CRL": [],
+        "unknown": [{**vars(one), "is": 1} for one in agenda.unknown],
+        "file": [{"is": made.timestamp()}],
+        "computer": [{"computer": name, "is": at.timestamp()} for name, at in reported],
+    }
+    for row in agenda.rows:
+        values = {
+            "number": int(row.serial or "0", 16),  # decimal, as the exporter has it
+            "beginning": row.fingerprint[:8].lower(),  # two of one CA may share all the others
+            "not_before": row.not_before.timestamp(),
+            "not_after": row.not_after.timestamp(),
+            "ended": row.status == "expired",
+        }
+        told["CRL" if row.kind == "CRL" else "certificate"].append(vars(row) | values)
     registry = CollectorRegistry()
-    registry.register(_Metrics(agenda, made))  # type: ignore[arg-type]
+    for fact in facts("metrics"):
+        labels = dict(pair.split("=") for pair in filter(None, fact["labels"].split("|")))
+        gauge = Gauge(fact["metric"], fact["meaning"], labels, registry=registry)
+        for values in told[fact["of"]]:
+            filled = [values[source] for source in labels.values()]
+            (gauge.labels(*filled) if filled else gauge).set(values[fact["tells"]])
     return generate_latest(registry)
-
-
-def _labels(row: Due) -> dict[str, str]:
-    number = str(int(row.serial or "0", 16))  # decimal, as the exporter has it
-    # Two of one CA may share all the others.
-    more = {"filename": row.label, "discriminator": row.fingerprint[:8].lower()}
-    if row.kind == "CRL":
-        return {"issuer_CN": row.issuer, "crl_number": number, **more}
-    names = {"subject_CN": row.subject, "issuer_CN": row.issuer}
-    return {"serial_number": number, **names, "owner": row.owner, **more}
-
-
-# Monitoring
 
 
 def nagios(agenda: Agenda) -> tuple[int, str]:
     """Return the exit code of a monitoring plugin, and its one line.
 
-    The worst counts: CRITICAL, then UNKNOWN, then WARNING. What is known to end is a reason to get
-    up at night; what is unknown may be one, and must not be told as a warning or as OK.
+    The worst counts: CRITICAL, then UNKNOWN (it may be one, and is never fine), then WARNING.
     """
-    codes = {_code(row) for row in agenda.rows} | ({UNKNOWN} if agenda.unknown else set())
+    codes = [_code(row) for row in agenda.rows]
+    codes += [UNKNOWN] if agenda.unknown or not codes else []
     code = next((one for one in (CRIT, UNKNOWN, WARN) if one in codes), OK)
-    if not agenda.rows and not agenda.unknown:
-        code = UNKNOWN
     live = [row for row in agenda.rows if row.status != "replaced"]
     return code, nagios_line(code, _summary(agenda, live), _perfdata(live))
 
@@ -272,19 +197,14 @@ def _summary(agenda: Agenda, live: Sequence[Due]) -> str:
 def _perfdata(live: Sequence[Due]) -> str:
     """The days that are left, first of the soonest; labels without what can't be in them."""
     found: dict[str, str] = {}
-    for row in live:
+    for row in live[:_MOST_PERFDATA]:
         clean = "".join("_" if c in "'=|\"" or not c.isprintable() else c for c in row.label)
-        number = sum(name == clean or name.startswith(f"{clean} #") for name in found)
+        same = sum(name == clean or name.startswith(f"{clean} #") for name in found)
         _, warning, critical = row.thresholds
-        found[f"{clean} #{number + 1}" if number else clean] = (
-            f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
-        )
-    each = [f"'{name}'={days}" for name, days in found.items()][:_MOST_PERFDATA]
+        days = f"{row.days_left};{min(warning.days, WARNING)};{min(critical.days, CRITICAL)}"
+        found[f"{clean} #{same + 1}" if same else clean] = days
     first = [f"days={days}" for days in [*found.values()][:1]]
-    return " ".join([*first, *each])
-
-
-# The page
+    return " ".join([*first, *(f"'{name}'={days}" for name, days in found.items())])
 
 
 def page_of(agenda: Agenda) -> bytes:
@@ -295,16 +215,13 @@ def page_of(agenda: Agenda) -> bytes:
     maps = []  # of each site on its first dark day
     for number, one in enumerate(agenda.outlooks):
         if one.blackouts:
-            day, site = max(agenda.at, one.blackouts[0].since + timedelta(seconds=1)), one.site
-            lost = dark_findings(dark_links(site, one.stores, day))
-            pictures[f"map-{number}.svg"] = site_map(site, findings=lost).svg
-            maps.append((site, day, f"map-{number}.svg"))
-    findings, dark = findings_lines(agenda), dark_lines(agenda)
-    told = {"title": title, "live": live, "unknown": agenda.unknown, "maps": maps}
-    return page(render("due.md", findings=findings, dark=dark, **told), title, pictures)
-
-
-# Sentences
+            day, name = max(agenda.at, one.blackouts[0].since + _SECOND), f"map-{number}.svg"
+            lost = dark_findings(dark_links(one.site, one.stores, day))
+            pictures[name] = site_map(one.site, findings=lost).svg
+            maps.append((one.site, day, name))
+    told = {"live": live, "unknown": agenda.unknown, "maps": maps, "dark": dark_lines(agenda)}
+    text = render("due.md", title=title, findings=findings_lines(agenda), **told)
+    return page(text, title, pictures)
 
 
 def findings_lines(agenda: Agenda) -> list[str]:
@@ -322,14 +239,8 @@ def dark_lines(agenda: Agenda) -> list[str]:
 
 
 def _dark_line(one: Blackout, at: datetime) -> str:
-    verb = "has been dark since" if one.since < at else "goes dark on"
-    assumed = f" Only assumed of {_some(one.assumed)}: no inventory." if one.assumed else ""
-    return (
-        f"{_some(one.servers)} {verb} {one.since:%Y-%m-%d %H:%M} UTC, because {one.cause} "
-        f"({one.thumbprint[:8]}) ends: {_some(one.clients)} "
-        f"lose{'s' * (len(one.clients) == 1)} contact, "
-        f"{len(one.links)} link{'s' if len(one.links) > 1 else ''}.{assumed}"
-    )
+    told = {what: _some(getattr(one, what)) for what in ("servers", "clients", "assumed")}
+    return render("dark.txt", one=one, at=at, **told).rstrip("\n")
 
 
 def _sentence(row: Due) -> str:
@@ -339,14 +250,8 @@ def _sentence(row: Due) -> str:
     return f"{row.label} ends on {day}, in {row.days_left} day{'s' * (row.days_left != 1)}"
 
 
-# Mail
-
-
 def mail(agenda: Agenda) -> str:
-    """Return a mail, subject first, about all on which somebody has to act; "" if that is nothing.
-
-    `news()` tells what of it is new.
-    """
+    """Return a mail, subject first, about all on which somebody has to act; "" if nobody has."""
     loud = [row for row in agenda.rows if not row.quiet or row.findings]
     if not loud and not agenda.unknown:
         return ""
@@ -386,78 +291,41 @@ def _is_new(row: Due, was: Mapping[str, str], today: str) -> bool:
     return daily or worse or any(one.code not in codes for one in row.findings)
 
 
-_HOUR = 7  # before people begin; any hour does
-
-
 def notification_script() -> bytes:
     """Return notify.ps1, the same for every computer: Windows warns there of what ends."""
+    events = [r["event"] for r in facts("windows/lifecycle-events") if r["starts_task"] == "Expire"]
     return script(
         "notify",
         TaskName="vmscert-certificates-that-end",  # no colon, slash, backslash: MS-TSCH 2.3.11
         EventSource="vmscert",
         Folder="C:\\Program Files\\vmscert",  # only administrators change there what SYSTEM runs
         Days=str(WARNING),
-        StartingEvents=[
-            row["event"]
-            for row in facts("windows/lifecycle-events")
-            if row["starts_task"] == "Expire"
-        ],
+        StartingEvents=events,
     )
 
 
 def scheduled_task(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return schedule.ps1, with which Windows runs `vmscert due` every day.
-
-    `program` is the whole path of vmscert, `log` that of the file to which each run adds.
-    ValueError for a value that a task can't hold.
-    """
+    """Return schedule.ps1: Windows runs `due` every day; ValueError for what no task can hold."""
     for word in (program, *arguments):
-        _refuse_for_a_task(word)
-    return script(
-        "schedule",
-        TaskName="vmscert due",
-        Program=program,
-        Arguments=" ".join(map(_windows, arguments)),
-        Time=f"{_HOUR:02}:00",
-        Log=log,
-    )
+        if word.startswith("\\\\"):
+            raise ValueError(f"{word} lies on a share, where a task without a password has no "
+                             f"rights: keep it on this computer")  # fmt: skip
+        told = f"{word!r} can't go into a task of Windows"
+        if "%" in word or "$(" in word:
+            raise ValueError(f"{told}, which puts a variable there")
+        if '"' in word:
+            raise ValueError(f"{told}: no path there has a quote")
+    # As the C runtime of Windows reads it back: a backslash counts before a quote.
+    tails = [word[len(word.rstrip("\\")) :] for word in arguments]
+    words = " ".join(f'"{word}{tail}"' for word, tail in zip(arguments, tails, strict=True))
+    what = {"TaskName": "vmscert due", "Program": program, "Arguments": words}
+    return script("schedule", **what, Time=f"{_HOUR:02}:00", Log=log)
 
 
 def crontab(program: str, arguments: Sequence[str], log: str) -> bytes:
-    """Return lines for `crontab -e`, with which cron runs `vmscert due` every day."""
-    line = cron_line(program, arguments)
-    refuse_hiding(log)
-    stale = f"find {shlex.quote(log)} -mmin +1560"
-    return (
-        "# For `crontab -e`: cron runs this every day, and mails what is printed.\n"
-        "# Each run adds to the log, even with nothing to tell. It has not run for a day if this\n"
-        f"# prints the name of the log, or does not find it: {stale}\n"
-        f"{line}\n"
-    ).encode()
-
-
-def cron_line(program: str, arguments: Sequence[str]) -> str:
-    """Return a line for crontab: quoted for sh, and each % kept from ending it (crontab(5))."""
+    """Return lines for `crontab -e`: quoted for sh, and no % ends the last one (crontab(5))."""
     words = [program, *arguments]
-    for word in words:
+    for word in (*words, log):
         refuse_hiding(word)
-    return f"0 {_HOUR} * * * {shlex.join(words)}".replace("%", "\\%")
-
-
-def _refuse_for_a_task(word: str) -> None:
-    """Raise ValueError for what a task of Windows does not hand over as it is, or can't reach."""
-    if word.startswith("\\\\"):
-        raise ValueError(
-            f"{word} lies on a share, where a task without a password has no rights: keep it on "
-            "this computer"
-        )
-    if "%" in word or "$(" in word:
-        raise ValueError(f"{word!r} can't go into a task of Windows, which puts a variable there")
-    if '"' in word:
-        raise ValueError(f"{word!r} can't go into a task of Windows: no path there has a quote")
-
-
-def _windows(word: str) -> str:
-    """One argument as the C runtime of Windows reads it back: a backslash counts before a quote."""
-    tail = len(word) - len(word.rstrip("\\"))
-    return f'"{word}{chr(92) * tail}"'
+    line = f"0 {_HOUR} * * * {shlex.join(words)}".replace("%", "\\%")
+    return render("crontab.txt", log=shlex.quote(log), line=line).encode()

@@ -6,24 +6,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.reading import Reading
-from vmscert.changes.job import Job, records_folder
+from vmscert.changes.job import records_folder
 from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
 from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read
 from vmscert.checks.expiry import Due, Sight, due, fingerprint, kind_of, lasts
 from vmscert.checks.site import told_at_once
-from vmscert.facts import runbook_name
+from vmscert.facts import facts
 from vmscert.names import spelled
 from vmscert.network.looks import TIMEOUT
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target, is_table, read_targets, site_targets
 from vmscert.records.folder import Records
 from vmscert.records.state import State, read_state
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Site
 from vmscert.site.table import find_table, read_site
 from vmscert.windows.inventory import read_inventory
 from vmscert.windows.stores import UNKNOWN, Stores
@@ -44,15 +45,12 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Agenda:
-    """All that is known of what ends when, seen at one moment; every channel tells it.
-
-    `reported` is computer → the time of its inventory.
-    """
+    """All that is known of what ends when, seen at one moment; every channel tells it."""
 
     at: datetime
     rows: tuple[Due, ...] = ()
     unknown: tuple[Unknown, ...] = ()
-    reported: Mapping[str, datetime] = field(default_factory=dict)
+    reported: Mapping[str, datetime] = field(default_factory=dict)  # when computers reported last
     outlooks: tuple[Outlook, ...] = ()
 
     @property
@@ -66,22 +64,9 @@ class Agenda:
         return not self.unknown and all(row.quiet and not row.findings for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What one argument told, or all of them together."""
-
-    sights: tuple[Sight, ...] = ()
-    unknown: tuple[Unknown, ...] = ()
-    reported: Mapping[str, datetime] = field(default_factory=dict)
-    outlooks: tuple[Outlook, ...] = ()
-
-    def __add__(self, other: "_Source") -> "_Source":
-        return _Source(
-            self.sights + other.sights,
-            self.unknown + other.unknown,
-            {**self.reported, **other.reported},
-            self.outlooks + other.outlooks,
-        )
+# What an argument tells: what ends, what should have told and did not, who reported, a whole site.
+Told = Sight | Unknown | Stores | Outlook
+T = TypeVar("T")
 
 
 def gather(
@@ -101,64 +86,57 @@ def gather(
     """
     texts = list(texts)
     asked = [text for text in texts if not Path(text).exists() and _ENDPOINT.fullmatch(text)]
-    told = _Source()
-    for text in texts:
-        if text not in asked:
-            told += _of_path(Path(text), at, ask, folder)
+    paths = [Path(text) for text in texts if text not in asked]
+    told = [one for path in paths for one in _of_path(path, at, ask, folder)]
     targets = read_targets(asked)
-    for site in (one.site for one in told.outlooks if live):
+    for site in (one.site for one in _only(Outlook, told) if live):
         # Every port of every server once: all of its names lead to the same certificate.
         ports = {(one.host or one.address, one.port): one for one in reversed(site_targets(site))}
         targets += reversed(ports.values())
     if targets:
         told += _served(targets, at, timeout)
-    return _agenda(told, at)
+    reported = {stores.host: stores.at for stores in _only(Stores, told)}
+    outlooks = tuple(_only(Outlook, told))
+    rows = _rows(_only(Sight, told), outlooks, at)
+    return Agenda(at, tuple(rows), tuple(_only(Unknown, told)), reported, outlooks)
+
+
+def _only(kind: type[T], told: Iterable[object]) -> list[T]:
+    return [one for one in told if isinstance(one, kind)]
 
 
 def outlook_of(state: State) -> Outlook:
     """Return what goes dark when at one site if nobody acts; also what is dark already."""
-    above = state.issuers
+    above, stores = state.issuers, state.inventories
     roots = [ca for cas in above.values() for ca in cas if Reading(ca).self_signed]
     given = Issue(state.current, above, tuple(dict.fromkeys([*state.cas.values(), *roots])))
-    stores = state.inventories
     held = assumed(state.site, stores, given, state.at)
     return Outlook(state.site, held, tuple(blackouts(state.site, held, stores)))
 
 
-def goes_dark(job: Job) -> list[dict[str, object]]:
-    """Who goes dark when, and because of what, if nobody acts: rows for a plan."""
-    return dark_to_come(job.state())
-
-
 def dark_to_come(state: State) -> list[dict[str, object]]:
-    """Rows for a plan, as `goes_dark` makes them, of a state that was read already."""
+    """Who goes dark when, and because of what, if nobody acts: rows for a plan."""
     return dark_rows(one for one in outlook_of(state).blackouts if one.since >= state.at)
 
 
-def _agenda(told: _Source, at: datetime) -> Agenda:
-    hosts = {host.name: host for one in told.outlooks for host in one.site}
-    sights = [
+def _rows(sights: Iterable[Sight], outlooks: Iterable[Outlook], at: datetime) -> Iterator[Due]:
+    """What ends when, with what the tables of sites say of it, and what is told at once."""
+    hosts = {host.name: host for one in outlooks for host in one.site}
+    met = [
         one._replace(owner=host.owner, note=host.notes) if (host := hosts.get(one.label)) else one
-        for one in told.sights
+        for one in sights
     ]
-    signed = {fingerprint(one.signed): one.signed for one in sights}
-    certificates = [one for one in signed.values() if isinstance(one, x509.Certificate)]
+    signed = {fingerprint(one.signed): one.signed for one in met}
+    certificates = _only(x509.Certificate, signed.values())
     cas = [one for one in certificates if kind_of(one) == "CA"]
-    rows = (
-        _with_findings(row, signed[row.fingerprint], cas, hosts.get(row.label))
-        for row in due(sights, at)
-    )
-    return Agenda(at, tuple(rows), told.unknown, told.reported, told.outlooks)
+    for row in due(met, at):
+        one, found = signed[row.fingerprint], []
+        if isinstance(one, x509.Certificate) and row.status != "replaced":
+            found = told_at_once(one, cas, hosts.get(row.label))
+        yield replace(row, findings=tuple(replace(each, where=row.label) for each in found))
 
 
-def _with_findings(row: Due, signed: object, cas: Sequence, host: Host | None) -> Due:
-    if not isinstance(signed, x509.Certificate) or row.status == "replaced":
-        return row
-    found = told_at_once(signed, cas, host)
-    return replace(row, findings=tuple(replace(one, where=row.label) for one in found))
-
-
-def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> _Source:
+def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> Iterable[Told]:
     table = find_table(path)
     if is_table(table):
         records = Records(folder or records_folder(table))
@@ -169,37 +147,38 @@ def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> _Source
         return _of_state(read_state(records, site, at))
     if not path.is_dir():
         return _of_file(path, ask)
-    found = [_of_file(one, None, passing=True) for one in files_below(path)]
-    told = sum(found, _Source())
-    if not (told.sights or told.unknown):
+    found = [told for one in files_below(path) for told in _of_file(one, None, passing=True)]
+    if not _only(Sight, found) and not _only(Unknown, found):
         raise ValueError(f"{path} holds nothing that ends: name a folder with certificates")
-    return told
+    return found
 
 
-def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> _Source:
+def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> Iterator[Told]:
     """What one file tells; in passing, through a folder, what is nothing of ours tells nothing."""
     if path.suffix.lower() == ".json":
         with suppress(ValueError):  # some other JSON: it is read as what it is
             held = read_inventory(path)
-            return _Source(tuple(_of_computers([held], [])), reported={held.host: held.at})
+            yield from (held, *_of_computers([held], []))
+            return
     found = read(path, ask)
-    signed = [*found.certificates, *found.crls]
-    sights = tuple(Sight(_label(one), one, path.name) for one in signed if lasts(one))
-    strange = found.problems or not passing
-    if sights or (passing and found.about == _NOTHING_OF_OURS) or not strange:
-        return _Source(sights)
-    why = "; ".join(found.problems) or f"it is {found.about}: nothing that ends"
-    return _Source(unknown=(Unknown(path.name, str(path), why),))
+    signed = [one for one in (*found.certificates, *found.crls) if lasts(one)]
+    yield from (Sight(_label(one), one, path.name) for one in signed)
+    ours = found.problems and found.about != _NOTHING_OF_OURS
+    if not signed and (ours or not passing):
+        why = "; ".join(found.problems) or f"it is {found.about}: nothing that ends"
+        yield Unknown(path.name, str(path), why)
 
 
-def _of_state(state: State) -> _Source:
-    sights = tuple(_of_a_site(state))
+def _of_state(state: State) -> Iterator[Told]:
+    sights = [*_of_a_site(state)]
     if not sights:
-        why = f"no certificate was issued yet: run {runbook_name('11')}"
-        return _Source(unknown=(Unknown(state.folder.name, str(state.folder), why),))
-    reported = {name: one.at for name, one in state.inventories.items()}
-    # Without a table nobody knows who talks to whom.
-    return _Source(sights, (), reported, (outlook_of(state),) if state.site else ())
+        first = next(row["name"] for row in facts("change/runbooks") if row["achieved"])
+        why = f"no certificate was issued yet: run {first}"
+        yield Unknown(state.folder.name, str(state.folder), why)
+        return
+    yield from (*sights, *state.inventories.values())
+    if state.site:  # without a table nobody knows who talks to whom
+        yield outlook_of(state)
 
 
 def _of_a_site(state: State) -> Iterator[Sight]:
@@ -221,21 +200,18 @@ def _of_a_site(state: State) -> Iterator[Sight]:
 
 def _of_computers(held: Sequence[Stores], issued: Iterable[x509.Certificate]) -> Iterator[Sight]:
     """What computers hold for themselves, and the CAs above that; no CA that is nobody's here."""
+    cas = {stores.host: dict.fromkeys(stores.trusted + stores.intermediate) for stores in held}
     own = [one.certificate for stores in held for one in stores.personal]
-    above = _above([*issued, *own], {one for stores in held for one in _cas_of(stores)})
+    above = _above([*issued, *own], {ca for some in cas.values() for ca in some})
     for stores in held:
         used = {*stores.bindings.values(), *stores.https.values()}
         for one in (personal.certificate for personal in stores.personal):
             # Where a service does not say which it uses, any of them may be the one.
             word = "in use on" if used & {UNKNOWN, thumbprint(one)} else "installed on"
             yield Sight(stores.host, one, f"{word} {stores.host}")
-        for one in dict.fromkeys(_cas_of(stores)):
+        for one in cas[stores.host]:
             if one in above:
                 yield Sight(_label(one), one, f"installed on {stores.host}")
-
-
-def _cas_of(stores: Stores) -> tuple[x509.Certificate, ...]:
-    return stores.trusted + stores.intermediate
 
 
 def _above(
@@ -250,25 +226,16 @@ def _above(
     return found
 
 
-def _served(targets: Sequence[Target], at: datetime, timeout: float) -> _Source:
-    looks = survey(targets, (), at, timeout=timeout).seen
-    sights = (
-        Sight(_label(shown) if number else look.target.computer, shown, _place(look.target))
-        for look in looks
-        for number, shown in enumerate(look.presented)
-        if lasts(shown)  # not one whose dates can't be read
-    )
-    why = {look.target: "" if look.presented else look.detail for look in looks}
-    silent = (
-        Unknown(one.computer, _place(one), why.get(one, "nobody asked: interrupted"))
-        for one in targets
-        if why.get(one, "interrupted")
-    )
-    return _Source(tuple(sights), tuple(silent))
-
-
-def _place(target: Target) -> str:
-    return f"served at {spelled((target.computer, target.port))}"
+def _served(targets: Sequence[Target], at: datetime, timeout: float) -> Iterator[Told]:
+    where = {one: f"served at {spelled((one.computer, one.port))}" for one in targets}
+    why = dict.fromkeys(targets, "nobody asked: interrupted")
+    for look in survey(targets, (), at, timeout=timeout).seen:
+        why[look.target] = "" if look.presented else look.detail
+        for number, shown in enumerate(look.presented):
+            if lasts(shown):  # not one whose dates can't be read
+                label = _label(shown) if number else look.target.computer
+                yield Sight(label, shown, where[look.target])
+    yield from (Unknown(one.computer, where[one], why[one]) for one in targets if why[one])
 
 
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:

@@ -28,7 +28,10 @@ from vmscert.records.ledger import PLAN, PUBLIC, Entry, is_sealed, public_pem
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
 
-Row = Mapping[str, str]
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of these bytes, as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Plan:
     table: str
     lines: int
     ledger: str
-    computers: tuple[Row, ...]
+    computers: tuple[Mapping[str, str], ...]
     files: tuple[str, ...]
     untouched: str
     dark: tuple[str, ...]
@@ -58,18 +61,20 @@ class Plan:
     @property
     def hash(self) -> str:
         """The beginning of the SHA-256 of plan.json, for people to type."""
-        return hashlib.sha256(self.data()).hexdigest()[:_SHORT]
+        return sha256(self.data())[:_SHORT]
 
     def data(self) -> bytes:
         """Return the plan as plan.json holds it: the same bytes for the same plan."""
         told = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, default=str)
         return told.encode(errors="replace")
 
-    def _repr_markdown_(self) -> str:
-        return plan_markdown(self)
+    def markdown(self) -> str:
+        """Return the plan as a text for the person who approves it, without empty columns."""
+        used = {key for row in self.computers for key, value in row.items() if value}
+        rows = [{key: row[key] for key in row if key in used} for row in self.computers]
+        return render("plan.md", plan=self, computers=rows)
 
-    def __repr__(self) -> str:
-        return plan_markdown(self)
+    __repr__ = _repr_markdown_ = markdown
 
 
 def read_plan(data: bytes) -> Plan:
@@ -82,14 +87,6 @@ def read_plan(data: bytes) -> Plan:
         raise ValueError(f"plan.json: {error}. Restore it from the backup") from None
 
 
-def plan_markdown(plan: Plan) -> str:
-    """Return the plan as a text for the person who approves it."""
-    # Columns in which nothing stands are left out.
-    used = {key for row in plan.computers for key, value in row.items() if value}
-    rows = [{key: row.get(key, "") for key in row if key in used} for row in plan.computers]
-    return render("plan.md", plan=plan, computers=rows)
-
-
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
@@ -99,7 +96,6 @@ BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
 _KEY = "record.key"
 _MADE = "create record key"
-_LEAST_WORDS = 3  # a reason has more than one word
 
 
 @dataclass(frozen=True)
@@ -122,19 +118,16 @@ class Change:
 
 
 def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
-    """Return the plan of the change that this runbook has begun and not closed, if there is one.
-
-    Stop if it has begun with other parameters.
-    """
+    """Return the plan of this runbook's open change, if any; Stop if its parameters are others."""
     if job.change is not None:
         return job.change.plan
     with job.records.lock():
-        begun = under_way(job)
-    if begun and begun[1].parameters != json.loads(json.dumps(parameters, default=str)):
-        told = ", ".join(f"{name.upper()} = {it!r}" for name, it in begun[1].parameters.items())
-        raise Stop(f"{begun[0].name} has begun with other parameters: {told}. Set them as they "
-                   f"were")  # fmt: skip
-    return begun[1] if begun else None
+        folder, plan = under_way(job) or (None, None)
+    if folder and plan and plan.parameters != json.loads(json.dumps(parameters, default=str)):
+        told = ", ".join(f"{name.upper()} = {it!r}" for name, it in plan.parameters.items())
+        about = f"{folder.name} has begun with other parameters: {told}"
+        raise Stop(f"{about}. Set them as they were")
+    return plan
 
 
 def keep_plan(job: Job, plan: Plan) -> Plan:
@@ -144,10 +137,9 @@ def keep_plan(job: Job, plan: Plan) -> Plan:
         mine = job.records.changes(job.runbook)
         waiting = (one for one in mine if not _is_begun(job.records, one))
         folder = next(waiting, None) or job.records.new_change(job.runbook, job.at)
-        title = f"Plan {plan.hash}: {plan.runbook}, {plan.site}"
-        for name, data in faces("plan", plan_markdown(plan), title).items():
+        pages = faces("plan", plan.markdown(), f"Plan {plan.hash}: {plan.runbook}, {plan.site}")
+        for name, data in (pages | {PLAN: plan.data()}).items():
             write_atomic(folder / name, data)
-        write_atomic(folder / PLAN, plan.data())
     return plan
 
 
@@ -160,9 +152,9 @@ def approve(
     you; your user name if empty. `emergency` is a written reason, and then the names may be the
     same. A rehearsal needs no approval. Stop in one sentence otherwise.
     """
-    me = carried_out_by.strip() or whoami()["user"]
+    me, emergency = carried_out_by.strip() or whoami()["user"], emergency.strip()
     if job.rehearsal:
-        return _begin(job, plan, me, {"approved_by": "nobody: this is a rehearsal"})
+        return _begin(job, plan, me, "nobody: this is a rehearsal")
     place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
     given, _, name = approved.strip().partition(" ")
     name = re.sub(r"^by\b", "", name.strip()).strip()
@@ -174,59 +166,28 @@ def approve(
                    f"or a parameter is another one. Let {place}/plan.html be read")  # fmt: skip
     if not name:
         raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
-    if emergency.strip() and len(emergency.split()) < _LEAST_WORDS:
+    if emergency and len(emergency.split()) < 3:  # words
         raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
-    if not emergency.strip() and _same(name, me):
+    if not emergency and _same(name, me):
         raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
                    f"or write into EMERGENCY why that can't wait")  # fmt: skip
-    return _begin(job, plan, me, {"approved_by": name, "emergency": emergency.strip()})
+    return _begin(job, plan, me, name, emergency)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names may be one person: all words of the shorter stand in the longer."""
+    words, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
+    return bool(words) and (words <= others or others <= words)
 
 
 def begin(job: Job, plan: Plan) -> Job:
     """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
-    begun = _begin(job, plan, whoami()["user"], {"approved_by": "nobody: it only looks"})
-    return replace(begun, change=replace(begun.change, looks=True))
+    return _begin(job, plan, whoami()["user"], "nobody: it only looks", looks=True)
 
 
-def steps(records: Records, folder: Path, plan: Plan) -> list[Entry]:
-    """Return the lines of the ledger that belong to a change; old ones name but its runbook."""
-    return [
-        one
-        for one in records.ledger.entries()[plan.lines :]
-        if one.change == folder.name or (not one.change and one.runbook == plan.runbook[:2])
-    ]
-
-
-def progress(job: Job) -> list[dict[str, str]]:
-    """Tell for each computer of the plan how far it is, and what was done last anywhere."""
-    if job.change is None:
-        return []
-    last = {
-        one.host: f"{one.time} {one.action}: {one.note}".strip()
-        for one in steps(job.records, job.change.folder, job.change.plan)
-    }
-    return [
-        {name: row[name] for name in ("computer", "to do")}
-        | {"so far": last.get(row["computer"], "nothing yet")}
-        for row in job.change.plan.computers
-    ]
-
-
-def void(job: Job, plan: Plan, begun: bool) -> str:
-    """Tell why a plan is not any more what it was made from, or nothing."""
-    table = job.table or job.records.table
-    if not table.exists() or hashlib.sha256(table.read_bytes()).hexdigest() != plan.table:
-        return f"{table.name} has changed since the plan was made"
-    if job.records.ledger.head(plan.lines) != (plan.lines, plan.ledger):
-        return "the ledger is not the one from which the plan was made"
-    since = job.records.ledger.entries()[plan.lines :]
-    ours = (job.number,) if begun else ()
-    other = [e for e in since if e.runbook not in ours and not (begun and e.action in _OBSERVED)]
-    told = f"{other[0].action} (runbook {other[0].runbook})" if other else ""
-    return f"the ledger has gone on since the plan was made: {told}" if other else ""
-
-
-def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
+def _begin(
+    job: Job, plan: Plan, me: str, approved_by: str, emergency: str = "", looks: bool = False
+) -> Job:
     folder = _folder_of(job, plan)
     again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.clock))
@@ -237,22 +198,63 @@ def _begin(job: Job, plan: Plan, me: str, approval: Mapping[str, str]) -> Job:
         if not again:
             write_atomic(folder / BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
         # From this line on the change has begun, also for a run after one that was killed.
-        about = f"plan {plan.hash}, approved by {approval['approved_by']}, carried out by {me}"
-        if approval.get("emergency"):
-            about += f"; emergency: {approval['emergency']}"
-        told = {"digest": hashlib.sha256(plan.data()).hexdigest(), "carried_out_by": me, **approval}
-        begun.records.note(job.number, BEGUN[again], at=job.at, note=about, **told)
-        return replace(begun, change=Change(plan, folder, key or record_key(begun)))
+        about = f"plan {plan.hash}, approved by {approved_by}, carried out by {me}"
+        about += f"; emergency: {emergency}" if emergency else ""
+        names = {"approved_by": approved_by, "carried_out_by": me, "emergency": emergency}
+        told = {"note": about, "digest": sha256(plan.data()), **names}
+        begun.records.note(job.number, BEGUN[again], at=job.at, **told)
+        return replace(begun, change=Change(plan, folder, key or record_key(begun), looks))
+
+
+def _folder_of(job: Job, plan: Plan) -> Path:
+    if job.change is not None and job.change.plan == plan:
+        return job.change.folder
+    for folder in job.records.changes(job.runbook):
+        path = folder / PLAN
+        if not is_sealed(folder) and path.exists() and path.read_bytes() == plan.data():
+            return folder
+    raise Stop(f"plan {plan.hash} is not kept any more: run the cell that makes it")
 
 
 def snapshot(records: Records) -> dict[str, str]:
     """Return path → SHA-256 of every file of a site's folder, but for what changes by itself."""
-    found = {}
-    for path in sorted(records.folder.rglob("*")):
-        name = path.relative_to(records.folder)
-        if name.parts[0] not in _NOT_OF_THE_CHANGE and path.is_file():
-            found[name.as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+    paths = {path.relative_to(records.folder): path for path in sorted(records.folder.rglob("*"))}
+    return {
+        name.as_posix(): sha256(path.read_bytes())
+        for name, path in paths.items()
+        if name.parts[0] not in _NOT_OF_THE_CHANGE and path.is_file()
+    }
+
+
+def steps(records: Records, folder: Path, plan: Plan) -> list[Entry]:
+    """Return the lines of the ledger that belong to a change; old ones name but its runbook."""
+    since, number = records.ledger.entries()[plan.lines :], plan.runbook[:2]
+    return [e for e in since if e.change == folder.name or (not e.change and e.runbook == number)]
+
+
+def progress(job: Job) -> list[dict[str, str]]:
+    """Tell for each computer of the plan how far it is, and what was done last anywhere."""
+    plan, told = job.change.plan, steps(job.records, job.change.folder, job.change.plan)
+    last = {one.host: f"{one.time} {one.action}: {one.note}".strip() for one in told}
+    return [
+        {name: row[name] for name in ("computer", "to do")}
+        | {"so far": last.get(row["computer"], "nothing yet")}
+        for row in plan.computers
+    ]
+
+
+def void(job: Job, plan: Plan, begun: bool) -> str:
+    """Tell why a plan is not any more what it was made from, or nothing."""
+    table = job.table or job.records.table
+    if not table.exists() or sha256(table.read_bytes()) != plan.table:
+        return f"{table.name} has changed since the plan was made"
+    if job.records.ledger.head(plan.lines) != (plan.lines, plan.ledger):
+        return "the ledger is not the one from which the plan was made"
+    for one in job.records.ledger.entries()[plan.lines :]:
+        if not begun or (one.runbook != job.number and one.action not in _OBSERVED):
+            told = f"{one.action} (runbook {one.runbook})"
+            return f"the ledger has gone on since the plan was made: {told}"
+    return ""
 
 
 def under_way(job: Job) -> tuple[Path, Plan] | None:
@@ -265,9 +267,8 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
             reason = void(job, plan, begun=True)
             if not reason:
                 return folder, plan
-            job.records.within(folder.name, job.clock).note(
-                job.number, _ABANDONED, at=job.at, note=f"{folder.name}: {reason}"
-            )
+            mine, told = job.records.within(folder.name, job.clock), f"{folder.name}: {reason}"
+            mine.note(job.number, _ABANDONED, at=job.at, note=told)
     return None
 
 
@@ -277,39 +278,17 @@ def _is_begun(records: Records, folder: Path) -> bool:
     return (folder / _OLD_APPROVAL).exists() or any(begun)
 
 
-def _folder_of(job: Job, plan: Plan) -> Path:
-    if job.change is not None and job.change.plan == plan:
-        return job.change.folder
-    for folder in reversed(job.records.changes(job.runbook)):
-        path = folder / PLAN
-        if not is_sealed(folder) and path.exists() and path.read_bytes() == plan.data():
-            return folder
-    raise Stop(f"plan {plan.hash} is not kept any more: run the cell that makes it")
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two names may be one person: all words of the shorter stand in the longer."""
-    words = [set(re.findall(r"\w+", name.casefold())) for name in (one, other)]
-    return any(words[0]) and (words[0] <= words[1] or words[1] <= words[0])
-
-
-# The key that signs change records
-
-
 def record_key(job: Job) -> Ed25519PrivateKey:
-    """Return this site's record key; it is made, and noted in the ledger, when it is first needed.
-
-    ValueError for a wrong password, RuntimeError if nobody is there to type one.
-    """
+    """Return this site's record key, made and noted in the ledger when first needed."""
     path = job.records.folder / _KEY
     password = job.secret("RECORD", new=not path.exists())
     with job.records.lock():
         if not path.exists():
             key = Ed25519PrivateKey.generate()
             encrypted = encrypt_key(key, password)
-            digest = hashlib.sha256(public_pem(key)).hexdigest()
-            told = {"note": f"SHA-256 {digest}", "digest": digest}
-            job.records.note(job.number, _MADE, at=job.at, **told)
+            digest = sha256(public_pem(key))
+            told = f"SHA-256 {digest}"
+            job.records.note(job.number, _MADE, at=job.at, note=told, digest=digest)
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)

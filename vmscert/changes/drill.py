@@ -1,8 +1,8 @@
 """The restore drill: a backup of a site's folder proves, on a copy, that the site can live from it.
 
-Everything happens in a temporary folder that is gone afterwards; the backup is only read. What is
-proven is that the key opens, that a certificate which it signs is accepted over TLS, and that
-nothing in the folder is missing or contradicts the ledger.
+Everything happens in a temporary folder that is gone afterwards; the backup is only read. Proven is
+that the key opens, that a certificate which it signs is accepted over TLS, and that nothing in the
+folder is missing or contradicts the ledger.
 """
 
 import hashlib
@@ -13,18 +13,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 
-from vmscert.certificates.authority import Authority, read_pfx
+from vmscert.certificates.authority import read_pfx
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keys import decrypt_key
 from vmscert.changes.change import known_keys
 from vmscert.changes.errands import loads
-from vmscert.facts import pfx_encryption, runbook_name
+from vmscert.changes.job import RUNBOOK_FOR
+from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Check
 from vmscert.names import iso
 from vmscert.network.tls import handshake
@@ -35,22 +35,6 @@ from vmscert.records.state import read_state
 from vmscert.site.site import PFX, Host, Site
 from vmscert.site.table import read_site
 from vmscert.windows.folder import pack
-
-
-@dataclass(frozen=True)
-class _Restored:
-    """A copy of the backup on which everything is tried, and the passwords for it."""
-
-    records: Records
-    password: str
-    pfx_password: str
-    at: datetime
-
-    def authority(self) -> Authority:
-        return self.records.authority(self.password)
-
-    def site(self) -> Site:
-        return read_site(self.records.table)
 
 
 def restore_drill(
@@ -77,149 +61,152 @@ def restore_drill(
         except shutil.Error as error:
             source, _, why = error.args[0][0]
             raise OSError(f"{source} can't be read: {why}. Is the medium sound?") from None
-        restored = _Restored(copy, password, pfx_password, at)
-        checks = [_tried(what, look, copy) for what, look in _looks(restored, records)]
+        checks = [*_Trial(copy, records, password, pfx_password, at).checks()]
     if records is not None:
         _record(records, backup, checks, at)
     return checks
 
 
-def _tried(what: str, look: Callable[[], str], copy: Records) -> Check:
-    """Take a look and say what it found, in words that fit a backup."""
-    try:
-        problem = look()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        problem = str(error)
-    problem = problem.replace(f"{copy.folder}{os.sep}", "")
-    problem = problem.replace("from the backup", "from another backup")
-    return Check(what, not problem, problem)
+@dataclass(frozen=True)
+class _Trial:
+    """A copy of a backup, on which all is tried: a look returns what is wrong and what to do."""
 
+    copy: Records
+    own: Records | None
+    password: str
+    pfx_password: str
+    at: datetime
 
-def _looks(restored: _Restored, records: Records | None) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield what should hold, and what looks: nothing if it holds, else why not and what to do."""
-    copy = restored.records
-    yield "the ledger is unbroken", partial(_ledger, copy)
-    if records is not None:
-        yield "it tells all that the site's own ledger tells", partial(_as_far, copy, records)
-    yield "the key of the CA opens and belongs to its certificate", partial(_opens, restored)
-    yield "files and ledger tell the same certificates", partial(_tallies, copy)
-    yield "no serial number was given twice", partial(_serials, copy)
-    yield "table and inventories can be read", partial(_readable, restored)
-    if restored.pfx_password:
-        yield "the newest PFX of every server opens", partial(_pfx_files, restored)
-    yield "it issues a certificate that a client accepts over TLS", partial(_issues, restored)
-    yield "a folder for a computer can be packed", partial(_packs, restored)
+    def checks(self) -> Iterator[Check]:
+        """What should hold, and what was found, in words that fit a backup."""
+        looks: dict[str, Callable[[], str] | None] = {
+            "the ledger is unbroken": self.ledger,
+            "it tells all that the site's own ledger tells": self.as_far if self.own else None,
+            "the key of the CA opens and belongs to its certificate": self.opens,
+            "files and ledger tell the same certificates": self.tallies,
+            "no serial number was given twice": self.serials,
+            "table and inventories can be read": self.readable,
+            "the newest PFX of every server opens": self.pfx_files if self.pfx_password else None,
+            "it issues a certificate that a client accepts over TLS": self.issues,
+            "a folder for a computer can be packed": self.packs,
+        }
+        for what, look in looks.items():
+            if look is None:
+                continue
+            try:
+                problem = look()
+            except (ValueError, LookupError, OSError, RuntimeError) as error:
+                problem = str(error)
+            problem = problem.replace(f"{self.copy.folder}{os.sep}", "")
+            problem = problem.replace("from the backup", "from another backup")
+            yield Check(what, not problem, problem)
 
+    @property
+    def site(self) -> Site:
+        return read_site(self.copy.table)
 
-def _ledger(copy: Records) -> str:
-    if not copy.ledger.path.exists():
-        return "ledger.csv is not in the backup: nobody can tell what was issued"
-    return "; ".join(copy.ledger.problems())
+    @property
+    def server(self) -> Host:
+        """One server, if possible one whose key is made here."""
+        return min(self.site.servers, key=lambda host: host.enrolment != PFX)
 
+    def ledger(self) -> str:
+        if not self.copy.ledger.path.exists():
+            return "ledger.csv is not in the backup: nobody can tell what was issued"
+        return "; ".join(self.copy.ledger.problems())
 
-def _as_far(copy: Records, records: Records) -> str:
-    """What the site's own ledger tells and the backup does not; a drill changes no file of it."""
-    held, known = copy.ledger.entries(), records.ledger.entries()
-    same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(held, known, strict=False))])
-    if same < len(held):
-        return f"the two ledgers differ from line {same + 2} on: is it the backup of this site?"
-    lost = [entry for entry in known[same:] if entry.action != DRILL]
-    if not lost:
+    def as_far(self) -> str:
+        """What the site's own ledger tells and the backup does not; a drill changes no file."""
+        assert self.own
+        held, known = self.copy.ledger.entries(), self.own.ledger.entries()
+        same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(held, known, strict=False))])
+        if same < len(held):
+            return f"the two ledgers differ from line {same + 2} on: is it the backup of this site?"
+        lost = [entry for entry in known[same:] if entry.action != DRILL]
+        if not lost:
+            return ""
+        hosts = ", ".join(dict.fromkeys(e.host for e in certificate_entries(lost)))
+        what = f", with the certificates of {hosts}" if hosts else ""
+        since = f"{len(lost)} line{'s' * (len(lost) > 1)} since {lost[0].day} would be lost"
+        return f"{since}{what}: copy the site's folder again, all of it"
+
+    def opens(self) -> str:
+        keyless = came_without_key(self.copy.ledger.entries())
+        for ca in (CaFiles(self.copy.folder), CaFiles(self.copy.folder / "next")):
+            if ca.cer.exists() and not ca.key.exists() and not keyless:
+                return f"{ca.key} is not in the backup: nothing could be renewed from this backup"
+            if ca.complete:
+                ca.open(self.password)
+        self.copy.authority(self.password)
         return ""
-    hosts = ", ".join(dict.fromkeys(e.host for e in certificate_entries(lost)))
-    what = f", with the certificates of {hosts}" if hosts else ""
-    since = f"{len(lost)} line{'s' * (len(lost) > 1)} since {lost[0].day}"
-    return f"{since} would be lost{what}: copy the site's folder again, all of it"
 
+    def tallies(self) -> str:
+        folder, entries = self.copy.folder, certificate_entries(self.copy.ledger.entries())
+        told = {(entry.host, entry.thumbprint) for entry in entries}
+        broken = self.copy.abandoned()
+        lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in broken]
+        for path in sorted(folder.glob("servers/*/*.cer")):
+            if (path.parent.name, path.stem) not in told:
+                lines.append(f"{path} is in no line")
+            digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+            if digest.upper() != path.stem:  # its name, as Windows shows it
+                lines.append(f"{path} is damaged")
+        if known_keys(self.copy) and not (folder / "record.key").exists():
+            lines.append("record.key is missing")
+        return f"{'; '.join(lines)}: copy the folder again, all of it" if lines else ""
 
-def _opens(restored: _Restored) -> str:
-    copy = restored.records
-    for ca in (CaFiles(copy.folder), CaFiles(copy.folder / "next")):
-        if ca.cer.exists() and not ca.key.exists() and not came_without_key(copy.ledger.entries()):
-            return f"{ca.key} is not in the backup: nothing could be renewed from this backup"
-        if ca.complete:
-            ca.open(restored.password)
-    restored.authority()
-    return ""
+    def serials(self) -> str:
+        given = defaultdict(set)
+        for entry in certificate_entries(self.copy.ledger.entries()):
+            if entry.action not in OF_OTHERS:  # other CAs have serial numbers of their own
+                given[entry.serial].add(entry.thumbprint)
+        twice = ", ".join(serial for serial, labels in given.items() if len(labels) > 1)
+        return f"{twice} stands for two certificates: run {RUNBOOK_FOR['CA']}" if twice else ""
 
+    def readable(self) -> str:
+        read_site(self.copy.table)
+        self.copy.inventories()
+        return ""
 
-def _tallies(copy: Records) -> str:
-    told = {(e.host, e.thumbprint) for e in certificate_entries(copy.ledger.entries())}
-    lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in copy.abandoned()]
-    for path in sorted(copy.folder.glob("servers/*/*.cer")):
-        if (path.parent.name, path.stem) not in told:
-            lines.append(f"{path} is in no line")
-        # Its name is its SHA-1, as Windows shows it.
-        if hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest().upper() != path.stem:
-            lines.append(f"{path} is damaged")
-    if known_keys(copy) and not (copy.folder / "record.key").exists():
-        lines.append("record.key is missing")
-    return f"{'; '.join(lines)}: copy the folder again, all of it" if lines else ""
+    def pfx_files(self) -> str:
+        bad, state = [], read_state(self.copy, Site("", ()), self.at)
+        for host, path in (*state.pfx.items(), *state.keys.items()):
+            try:
+                if path.suffix == ".pfx":
+                    read_pfx(path, self.pfx_password)
+                else:
+                    decrypt_key(path.read_bytes(), self.pfx_password)
+            except ValueError as error:
+                told = str(error).removeprefix(f"{path.name}: ")
+                bad.append(f"{host}, {path.name}: {told}")
+        rows = facts("change/runbooks")
+        made = [r["runbook"] for r in rows if r["phase"] == "request" or "server" in r["ends"]]
+        more = f"Each run of {' and '.join(made)} has a password of its own"
+        return f"{'; '.join(bad)}. {more}" if bad else ""
 
+    def issues(self) -> str:
+        """Renew the certificate of one server, and let a client call it."""
+        host, authority = self.server, self.copy.authority(self.password)
+        password, encryption = token_urlsafe(18), pfx_encryption(self.server.windows)
+        new = authority.issue(*host.issued_names, at=self.at)
+        path = self.copy.save(host.name, new, password, encryption, at=self.at, action="renew")
+        issued, roots = read_pfx(path, password, *new.issuers), [authority.certificate]
+        diagnoses = [diagnose(issued.chain, name, roots, self.at) for name in host.issued_names]
+        bad = [f.detail for one in diagnoses if not one.trusted for f in one.findings]
+        return "; ".join(dict.fromkeys(bad)) or handshake(issued, roots, host.issued_names[0]).error
 
-def _serials(copy: Records) -> str:
-    given = defaultdict(set)
-    for entry in certificate_entries(copy.ledger.entries()):
-        if entry.action not in OF_OTHERS:  # other CAs have serial numbers of their own
-            given[entry.serial].add(entry.thumbprint)
-    twice = [serial for serial, labels in given.items() if len(labels) > 1]
-    told = f"{', '.join(twice)} stands for two certificates: run {runbook_name('18')}"
-    return told if twice else ""
-
-
-def _readable(restored: _Restored) -> str:
-    restored.site()
-    restored.records.inventories()
-    return ""
-
-
-def _pfx_files(restored: _Restored) -> str:
-    bad, state = [], read_state(restored.records, Site("", ()), restored.at)
-    for host, path in state.pfx.items():
-        try:
-            read_pfx(path, restored.pfx_password)
-        except ValueError as error:
-            bad.append(f"{host}, {error}")
-    for host, path in state.keys.items():
-        try:
-            decrypt_key(path.read_bytes(), restored.pfx_password)
-        except ValueError as error:
-            bad.append(f"{host}, {path.name}: {error}")
-    return f"{'; '.join(bad)}. Each run of 12 and 17 has a password of its own" if bad else ""
-
-
-def _issues(restored: _Restored) -> str:
-    """Renew the certificate of one server, as runbook 17 does, and let a client call it."""
-    host, authority = _server(restored.site()), restored.authority()
-    password, at = token_urlsafe(18), restored.at
-    new = authority.issue(*host.issued_names, at=at)
-    path = restored.records.save(
-        host.name, new, password, pfx_encryption(host.windows), at=at, action="renew"
-    )
-    issued, roots = read_pfx(path, password, *new.issuers), [authority.certificate]
-    diagnoses = [diagnose(issued.chain, name, roots, at) for name in host.issued_names]
-    bad = [f.detail for one in diagnoses if not one.trusted for f in one.findings]
-    return "; ".join(dict.fromkeys(bad)) or handshake(issued, roots, host.issued_names[0]).error
-
-
-def _packs(restored: _Restored) -> str:
-    site = restored.site()
-    for load in loads(read_state(restored.records, site, restored.at), [_server(site)]):
-        pack(load)
-    return ""
-
-
-def _server(site: Site) -> Host:
-    """One server, if possible one whose key is made here."""
-    return min(site.servers, key=lambda host: host.enrolment != PFX)
+    def packs(self) -> str:
+        for load in loads(read_state(self.copy, self.site, self.at), [self.server]):
+            pack(load)
+        return ""
 
 
 def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -> None:
     """Write the result into the site's ledger, and what was looked at beside its changes."""
     bad = "; ".join(check.what for check in checks if not check.ok)
     result, whole = ("failed", f"failed: {bad}") if bad else ("passed", "passed")
-    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole}
-    told |= {"looked at": [asdict(check) for check in checks]}
+    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole,
+            "looked at": [asdict(check) for check in checks]}  # fmt: skip
     data = json.dumps(told, indent=1, ensure_ascii=False).encode()
     note = f"restore drill {whole}, {len(checks)} checks"
     records.note("", DRILL, at=at, note=note, result=result)

@@ -1,7 +1,4 @@
-"""Runs a runbook notebook without a browser and keeps it, as it ran, with the site's records.
-
-A notebook that somebody has open adds itself, with its last cell.
-"""
+"""A runbook's notebook, run without a browser or open in one, is kept as it ran."""
 
 import ast
 import os
@@ -13,11 +10,11 @@ from typing import Any
 
 from vmscert.changes.job import Job, Stop, secret
 from vmscert.changes.record import add_signed, close
-from vmscert.facts import NOTEBOOKS
+from vmscert.facts import NOTEBOOKS, facts
 from vmscert.records.folder import Records
 from vmscert.records.ledger import is_sealed
 
-RUNBOOKS = tuple(sorted(path.stem for path in NOTEBOOKS.glob("1[0-9]-*.ipynb")))
+RUNBOOKS = tuple(row["name"] for row in facts("change/runbooks"))
 
 
 class NotebookError(Exception):
@@ -25,7 +22,7 @@ class NotebookError(Exception):
 
 
 def find_runbook(number: str) -> str:
-    """Return the runbook's full name for "12" or any unambiguous beginning of a name."""
+    """Return the full name of a runbook for any beginning of it that no other one has."""
     found = [name for name in RUNBOOKS if name.startswith(number)]
     if len(found) != 1:
         raise ValueError(f"There is no runbook {number!r}: choose one of {', '.join(RUNBOOKS)}")
@@ -46,7 +43,7 @@ def execute(
     set_parameters(notebook, parameters)
     closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
     stopped = _run(notebook)
-    files = {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": page(notebook)}
+    files = _kept(notebook)
     # The folder of the change that the run began or went on with, if it came that far.
     mine = [folder for folder in records.changes(runbook) if folder not in closed]
     folder = mine[-1] if mine else records.new_change(runbook, at)
@@ -70,11 +67,11 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
     for name, value in parameters.items():
         if name not in known:
             raise ValueError(f"The notebook has no parameter {name}: it has {', '.join(known)}")
-        if type(value) is not type(known[name]):
-            wanted = type(known[name]).__name__
-            raise ValueError(f"Parameter {name} is of type {wanted}, which {value!r} is not")
-    values = {**known, **parameters}
-    cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+        if type(value) is not (wanted := type(known[name])):
+            told = f"Parameter {name} is of type {wanted.__name__}"
+            raise ValueError(f"{told}, which {value!r} is not")
+    values = {**known, **parameters}.items()
+    cell.source = "\n".join(f"{name} = {value!r}" for name, value in values)
 
 
 def _run(notebook: Any) -> str:
@@ -100,56 +97,48 @@ def _run(notebook: Any) -> str:
     return ""
 
 
-def page(notebook: Any) -> bytes:
-    """Return the notebook as one HTML page that asks no network for anything."""
+def _kept(notebook: Any) -> dict[str, bytes]:
+    """The notebook as it ran, and as one HTML page that asks no network for anything."""
+    import nbformat
+
     html, _ = _exporter().from_notebook_node(notebook)
-    return html.encode()
+    return {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": html.encode()}
 
 
 @cache  # loading its templates takes as long as using them
 def _exporter() -> Any:
     from nbconvert import HTMLExporter
 
-    return HTMLExporter(
-        mathjax_url="", require_js_url="", mermaid_js_url="", jupyter_widgets_base_url=""
-    )
-
-
-# Set by Jupyter for the kernel of a notebook that somebody has open; nothing else has it.
-_OPENED = "JPY_SESSION_NAME"
-_BY_RUN = "vmscert run adds the notebook as it ran"
+    asked = ("mathjax_url", "require_js_url", "mermaid_js_url", "jupyter_widgets_base_url")
+    return HTMLExporter(**dict.fromkeys(asked, ""))
 
 
 def close_change(job: Job, note: str) -> str:
     """Finish a change: sign its record, with the notebook as it ran; say where it is.
 
-    A notebook that somebody has open must be saved first: Stop otherwise, on a real site. What ran
-    without a browser is added by `vmscert run` when it has come to its end.
+    A notebook that somebody has open must be saved first: Stop otherwise, on a real site.
     """
-    saved, why_not = _saved_notebook()
-    if not saved and why_not != _BY_RUN and not job.rehearsal:
-        raise Stop(f"{why_not}: save it with Ctrl-S, then run this cell again")
-    folder = close(job, note, saved)
-    place = folder.relative_to(job.records.folder).as_posix()
-    without = "" if saved or why_not == _BY_RUN else f" Without the notebook: {why_not}."
-    return (
-        f"Closed and signed: {job.folder}/{place}/record.html.{without}\n"
-        f"Check it with: vmscert records verify {job.folder}"
-    )
+    saved, without = _saved_notebook()
+    if without and not job.rehearsal:
+        raise Stop(f"{without}: save it with Ctrl-S, then run this cell again")
+    place = close(job, note, saved).relative_to(job.records.folder).as_posix()
+    more = f" Without the notebook: {without}." if without else ""
+    told = f"Closed and signed: {job.folder}/{place}/record.html.{more}"
+    return f"{told}\nCheck it with: vmscert records verify {job.folder}"
 
 
 def _saved_notebook() -> tuple[dict[str, bytes], str]:
-    """The notebook of this kernel as its file holds it, or why there is none."""
-    opened = os.environ.get(_OPENED)
+    """The notebook of this kernel as its file holds it, or why it can't be kept."""
+    # Set by Jupyter for the kernel of a notebook that somebody has open; nothing else has it.
+    opened = os.environ.get("JPY_SESSION_NAME")
     if not opened or not Path(opened).is_file():
-        return {}, _BY_RUN
+        return {}, ""  # vmscert run adds the notebook as it ran
     import nbformat
 
     notebook = nbformat.reads(Path(opened).read_text(encoding="utf-8"), as_version=4)
     if not _is_what_ran(notebook):
         return {}, f"{Path(opened).name} on the disk is not what has run here"
-    written = nbformat.writes(notebook).encode()
-    return {"notebook.ipynb": written, "notebook.html": page(notebook)}, ""
+    return _kept(notebook), ""
 
 
 def _is_what_ran(notebook: Any) -> bool:
@@ -157,11 +146,8 @@ def _is_what_ran(notebook: Any) -> bool:
     from IPython.core.getipython import get_ipython
 
     history = getattr(get_ipython(), "history_manager", None)
-    ran = history.input_hist_raw if history else []
+    ran = [text.strip() for text in history.input_hist_raw] if history else []
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    mine = ran[-1].strip() if ran else ""
-    above = cells[: next((n for n, cell in enumerate(cells) if cell.source.strip() == mine), 0)]
-    counted = [(cell.execution_count or 0, cell.source.strip()) for cell in above]
-    return bool(above) and all(
-        0 < count < len(ran) and ran[count].strip() == source for count, source in counted
-    )
+    mine = (n for n, cell in enumerate(cells) if ran and cell.source.strip() == ran[-1])
+    counted = [(cell.execution_count or 0, cell.source.strip()) for cell in cells[: next(mine, 0)]]
+    return bool(counted) and all(0 < n < len(ran) and ran[n] == source for n, source in counted)

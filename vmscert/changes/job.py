@@ -25,6 +25,12 @@ _LABELS = {
     "RECORD": "the key that signs change records",
     "INHERITED": "the files of the other tool",
 }
+# What ends → the name of the runbook for it.
+RUNBOOK_FOR = {
+    kind: row["name"]
+    for row in facts("change/runbooks")
+    for kind in filter(None, row["ends"].split("|"))
+}
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
 
@@ -38,19 +44,15 @@ class Stop(Exception):  # noqa: N818 - what people read in red is this name
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one runbook on one site; `at` is the time at which it was opened.
-
-    `table` is the file that describes the site, `clock` tells the time of a step, which is later,
-    and `change` is what was approved, once it was.
-    """
+    """One run of one runbook on one site."""
 
     runbook: str
     site: Site
     records: Records
-    at: datetime
-    table: Path | None = None
-    clock: Callable[[], datetime] | None = None
-    change: Any = None  # a Change, which knows this module
+    at: datetime  # when it was opened
+    table: Path | None = None  # the file that describes the site
+    clock: Callable[[], datetime] | None = None  # tells the time of a step, which is later
+    change: Any = None  # a Change, which knows this module: what was approved, once it was
 
     @property
     def number(self) -> str:
@@ -82,23 +84,32 @@ class Job:
         self.change.demand(self)
 
     def secret(self, what: str, new: bool = False) -> str:
-        """Return the password of the "CA", the "PFX" files or the "RECORD" key; a person is asked.
-
-        A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD and so on; the
-        record key has the CA's if it has none of its own); a rehearsal without that uses one that
-        everybody may know.
-        """
+        """Return the password of the "CA", the "PFX" files or the "RECORD" key, as `secret`."""
         return secret(what, self.rehearsal, new)
 
 
 def secret(what: str, rehearsal: bool, new: bool = False) -> str:
-    """Return a password, as `Job.secret` says; one that another tool asked for may be short."""
+    """Return a password; a person is asked for it, twice for a new one.
+
+    A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD and so on; the
+    record key has the CA's if it has none of its own); a rehearsal without that uses one that
+    everybody may know. One that another tool asked for ("INHERITED") may be short.
+    """
     check = str if what == "INHERITED" else check_password
     names = (what, "CA") if what == "RECORD" else (what,)
     given = [os.environ.get(f"VMSCERT_{name}_PASSWORD") for name in names]
     if found := next(filter(None, given), None):
         return check(found)
-    return _TEACHING_PASSWORD if rehearsal else _ask(what, new, check)
+    if rehearsal:
+        return _TEACHING_PASSWORD
+    label = _LABELS[what]
+    try:
+        password = check(getpass.getpass(f"Password for {label}: "))
+        if new and getpass.getpass(f"Password for {label}, once more: ") != password:
+            raise ValueError("The two passwords differ: run the cell again")
+    except (EOFError, NotImplementedError, RuntimeError):
+        raise RuntimeError(NOBODY.format(what=what, label=label)) from None
+    return password
 
 
 def folder_of(runbook: str, site: Path) -> Path:
@@ -110,21 +121,6 @@ def folder_of(runbook: str, site: Path) -> Path:
 
 
 def records_folder(site: Path) -> Path:
-    """Return where a site's records lie unless another folder is named.
-
-    In `data/records/` of a checkout, else in `records/` here; VMSCERT_RECORDS names another place.
-    """
+    """Return the folder of a site in VMSCERT_RECORDS, in data/records of a checkout, or here."""
     base = HOME / "data" if (HOME / "pyproject.toml").exists() else Path.cwd()
     return Path(os.environ.get("VMSCERT_RECORDS") or base / "records") / site.stem
-
-
-def _ask(what: str, new: bool, check: Callable[[str], str]) -> str:
-    """Ask a person for a password; twice for a new one."""
-    label = _LABELS[what]
-    try:
-        password = check(getpass.getpass(f"Password for {label}: "))
-        if new and getpass.getpass(f"Password for {label}, once more: ") != password:
-            raise ValueError("The two passwords differ: run the cell again")
-    except (EOFError, NotImplementedError, RuntimeError):
-        raise RuntimeError(NOBODY.format(what=what, label=label)) from None
-    return password

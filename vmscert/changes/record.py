@@ -6,11 +6,9 @@ import json
 import platform
 import ssl
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vmscert.changes.change import (
     BEFORE,
@@ -18,9 +16,10 @@ from vmscert.changes.change import (
     Change,
     known_keys,
     open_record_key,
+    sha256,
     snapshot,
     steps,
-)
+)  # fmt: skip
 from vmscert.changes.job import Job
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
@@ -33,36 +32,37 @@ _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 
 
 def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
-    """Finish a change: keep these files and the rest of the record, and sign it; return its folder.
-
-    What comes later, as the notebook that ran without a browser, is added by `add_signed`.
-    """
+    """Finish a change: keep these files and the rest of the record, sign it; return its folder."""
     change: Change = job.change
-    with job.records.lock():
+    folder, records, number, at = change.folder, job.records, job.number, job.at
+    with records.lock():
         for name, data in (files or {}).items():
-            job.records.keep(change.folder, name, data)
-        job.records.note(job.number, _CLOSED, at=job.at, note=note)
-        lines = job.records.ledger.since(change.plan.lines)
-        write_atomic(change.folder / STEPS, lines.encode())
+            records.keep(folder, name, data)
+        records.note(number, _CLOSED, at=at, note=note)
         made, text = _made(job, change), io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([_FILES, *(one.values() for one in made)])
-        write_atomic(change.folder / "files.csv", text.getvalue().encode("utf-8-sig"))
-        write_atomic(change.folder / "versions.json", json.dumps(versions(), indent=1).encode())
-        title = f"{change.folder.name}: {job.site.name}"
-        for name, data in faces("record", record_markdown(job, made), title).items():
-            write_atomic(change.folder / name, data)
-        _sign(job.records, change.folder, change.key, job.number, job.at)
-    return change.folder
+        kept = {
+            STEPS: records.ledger.since(change.plan.lines).encode(),
+            "files.csv": text.getvalue().encode("utf-8-sig"),
+            "versions.json": json.dumps(versions(), indent=1).encode(),
+            **faces("record", record_markdown(job, made), f"{folder.name}: {job.site.name}"),
+        }
+        for name, data in kept.items():
+            write_atomic(folder / name, data)
+        # The ledger knows of a signature before it is there, so that one that vanishes is missed.
+        seal(folder, change.key, lambda told: records.note(number, _SEALED, at=at, digest=told))
+    return folder
 
 
 def add_signed(
-    records: Records, folder: Path, files: Mapping[str, bytes], password: str, at
+    records: Records, folder: Path, files: Mapping[str, bytes], password: str, at: datetime
 ) -> list[Path]:
     """Add files to a record that is closed already, and sign it again with them."""
     with records.lock():
         kept = [records.keep(folder, name, data) for name, data in files.items()]
-        key, number = open_record_key(records, password), folder.name.split("-")[3]
-        _sign(records.within(folder.name), folder, key, number, at)
+        mine, number = records.within(folder.name), folder.name.split("-")[3]
+        key = open_record_key(records, password)
+        seal(folder, key, lambda told: mine.note(number, _SEALED, at=at, digest=told))
     return kept
 
 
@@ -75,26 +75,22 @@ def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
     signed = {one.change: one.digest for one in entries if one.action == _SEALED}
     found, closed, still_open = [], 0, []
     for folder in records.changes():
-        name, path = folder.name, f"changes/{folder.name}"
-        wrong = [*problems(folder)]
+        name, path, wrong = folder.name, f"changes/{folder.name}", [*problems(folder)]
         if is_sealed(folder):
             closed += 1
-            if _hash(folder / PUBLIC) not in keys:
+            if sha256(_bytes(folder / PUBLIC)) not in keys:
                 wrong.append(f"{PUBLIC} is not the record key that the ledger knows")
-            if _hash(folder / SUMS) != signed.get(name):
+            if sha256(_bytes(folder / SUMS)) != signed.get(name):
                 wrong.append("is not the record whose signature the ledger knows")
-            if (
-                not wrong
-                and (folder / STEPS).exists()
-                and read_rows((folder / STEPS).read_bytes().decode())[-1][-1] not in chain
-            ):
+            copied = _bytes(folder / STEPS).decode()
+            if not wrong and copied and read_rows(copied)[-1][-1] not in chain:
                 wrong.append(f"{STEPS} is not of this ledger")
         elif name in signed:
             wrong.append("was closed, and its signature is gone: restore it from the backup, or "
                          "open its runbook again")  # fmt: skip
         else:
             still_open.append(path)
-            if begun.get(name) and begun[name] != _hash(folder / PLAN):
+            if begun.get(name) and begun[name] != sha256(_bytes(folder / PLAN)):
                 wrong.append(f"{PLAN} is not what was approved")
         found += [f"{path}: {problem}" for problem in wrong]
     gone = signed.keys() - {folder.name for folder in records.changes()}
@@ -102,12 +98,15 @@ def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
     return found, closed, still_open
 
 
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
 def versions() -> dict[str, str]:
     """Return with what a change was made."""
-    libraries = {name: version(name) for name in _WITH}
     system = f"{platform.system()} {platform.release()}"
-    return {"Python": platform.python_version(), "OpenSSL": ssl.OPENSSL_VERSION,
-            "system": system, **libraries}  # fmt: skip
+    own = {"Python": platform.python_version(), "OpenSSL": ssl.OPENSSL_VERSION, "system": system}
+    return own | {name: version(name) for name in _WITH}
 
 
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
@@ -120,24 +119,16 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     }
     # The last look at every connection: what was refused is told whole, the others are counted.
     seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return render(
-        "record.md",
-        change=job.change,
-        site=job.site,
-        rehearsal=job.rehearsal,
-        approvals=[*approvals.values()][::-1],
-        steps=lines,
-        connections=json.loads(seen[-1].read_bytes()) if seen else None,
-        verification=seen[-1].stem if seen else "",
-        made=made,
-        versions=versions(),
-    )
+    links = json.loads(seen[-1].read_bytes()) if seen else None
+    about = {"change": job.change, "site": job.site, "rehearsal": job.rehearsal}
+    about |= {"connections": links, "verification": seen[-1].stem if seen else ""}
+    about |= {"approvals": [*approvals.values()][::-1], "steps": lines, "made": made}
+    return render("record.md", **about, versions=versions())
 
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:
     """The files of the site that this change made, changed or moved away."""
-    before = json.loads((change.folder / BEFORE).read_bytes())
-    after = snapshot(job.records)
+    before, after = json.loads((change.folder / BEFORE).read_bytes()), snapshot(job.records)
     told = [
         (path, digest, "changed" if path in before else "new")
         for path, digest in after.items()
@@ -145,12 +136,3 @@ def _made(job: Job, change: Change) -> list[dict[str, str]]:
     ]
     told += [(path, before[path], "moved away") for path in before if path not in after]
     return [dict(zip(_FILES, one, strict=True)) for one in told]
-
-
-def _sign(records: Records, folder: Path, key: Ed25519PrivateKey, number: str, at) -> None:
-    """Sign a record; the ledger knows of it first, so that one that vanishes is missed."""
-    seal(folder, key, lambda digest: records.note(number, _SEALED, at=at, digest=digest))
-
-
-def _hash(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest() if path.exists() else ""

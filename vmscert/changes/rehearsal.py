@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
 
 from cryptography import x509
 
@@ -14,7 +13,7 @@ from vmscert.changes.job import Job
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.site.order import TRUST, Step, by_host, turns
+from vmscert.site.order import TRUST, by_host, turns
 from vmscert.site.site import PFX, Host
 from vmscert.windows.simulated import Computer, ScriptError
 from vmscert.windows.stores import Personal, Stores
@@ -23,8 +22,7 @@ from vmscert.windows.stores import Personal, Stores
 def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
-    On a real site nothing is done: people carry the folders, and bring back what `take_back()`
-    reads; the errands come back as they are.
+    On a real site the errands come back as they are: people walk, and `take_back()` reads.
     """
     return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
@@ -34,28 +32,70 @@ class Walk:
 
     def __init__(self, job: Job) -> None:
         self.job, self.newest = job, job.state().thumbprints
-
-    @cached_property
-    def turns(self) -> dict[str, list[tuple[Step, ...]]]:
-        """Computer → its visits to switch encryption on, in their order."""
-        return by_host(turns(self.job.site))
-
-    @cached_property
-    def steps(self) -> dict[int, Step]:
-        """Number → the step of these visits."""
-        return {one.number: one for host in self.turns.values() for turn in host for one in turn}
+        self.turns = by_host(turns(job.site))  # computer → its visits to switch encryption on
+        visits = (turn for mine in self.turns.values() for turn in mine)
+        self.steps = {one.number: one for turn in visits for one in turn}
 
     def visits(self, errands: Iterable[Errand]) -> list[Errand]:
         """Go there, and note how each visit ended."""
-        job, done, lines = self.job, [], []
+        job, done = self.job, []
         with job.records.lock():
             for one in errands:
-                result = _visit(self, one)
-                note = f"{one.command}: {result}"
-                done.append(replace(one, result=result))
-                lines.append(Entry(iso(job.at), job.number, "simulated", one.host, note=note))
-            job.records.note_all(lines)
+                visit = self._look_at_pem if job.site[one.host].only_pem else self._run
+                done.append(replace(one, result=visit(one)))
+            told = [(one.host, f"{one.command}: {one.result}") for one in done]
+            job.records.note_all(
+                Entry(iso(job.at), job.number, "simulated", host, note=note) for host, note in told
+            )
         return done
+
+    def _run(self, errand: Errand) -> str:
+        """What a person does at a computer: run the script, bring the inventory back."""
+        job, host = self.job, self.job.site[errand.host]
+        name, *said = shlex.split(errand.command)
+        options = dict(zip(said[::2], said[1::2], strict=True))
+        phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
+        early = phase == "Encrypt" and self._out_of_turn(host, turn)
+        computer, by_hand = simulated(job, host), []
+        if "-ByHand" in options:  # whoever looks sees which silent groups use the newest one
+            given, newest = computer.stores(job.at).given, self.newest[host.name]
+            by_hand = [group for group in host.unsaid_groups if given.get(group) == newest]
+        own_key = phase or host.enrolment != PFX or not host.certified
+        password = "" if own_key else job.secret("PFX")
+        try:
+            script = job.records.folder / errand.folder / name
+            computer.run(script, job.at, password, phase or "Prepare", turn, by_hand, early)
+            result = "done"
+        except ScriptError as error:
+            result = f"failed: {error}"
+        job.records.save_inventory(computer.stores(job.at))
+        return result
+
+    def _out_of_turn(self, host: Host, turn: int) -> bool:
+        """Whether a step that comes before this turn has not been done on its computer yet."""
+        mine = self.turns[host.name][turn - 1]
+        waits = {number for step in mine for number in step.waits_for if number != TRUST}
+        before = (self.steps[number] for number in waits - {step.number for step in mine})
+        return any(
+            set(one.groups)
+            - simulated(self.job, self.job.site[one.host]).stores(self.job.at).bindings.keys()
+            for one in before
+        )
+
+    def _look_at_pem(self, errand: Errand) -> str:
+        """What a person does where PEM files lie: open the key, look at all, bring it back."""
+        job, folder = self.job, self.job.records.folder / errand.folder
+        held = {what: folder / name for name, what in job.site[errand.host].pem_files.items()}
+        leaf, *between = x509.load_pem_x509_certificates(held["certificate"].read_bytes())
+        if held["key"].exists():  # else it was made by somebody else, and lies there already
+            key = decrypt_key(held["key"].read_bytes(), job.secret("PFX"))
+            if key.public_key() != leaf.public_key():
+                return f"failed: {held['key'].name} does not fit {held['certificate'].name}"
+        roots = tuple(x509.load_pem_x509_certificates(held["roots"].read_bytes()))
+        own, above = (Personal(leaf, True),), tuple(between)
+        stores = Stores(errand.host, job.at, root=roots, intermediate=above, personal=own)
+        job.records.save_inventory(stores)
+        return "done"
 
 
 def simulated(job: Job, host: Host) -> Computer:
@@ -65,80 +105,15 @@ def simulated(job: Job, host: Host) -> Computer:
 
 def served_by(job: Job, state: State, host: Host) -> dict[int, Issued | None]:
     """Return port → what the simulated computer serves there: what was imported and bound."""
-    computer = simulated(job, host)
-    used = computer.stores(job.at).used
-    opened = {label: _opened(job, state, computer, label) for label in set(used.values())}
-    return {port: opened.get(used.get(group, "")) for port, group in host.ports}
-
-
-def _visit(walk: Walk, errand: Errand) -> str:
-    """What a person does at a computer: run the script, bring the inventory back."""
-    job, host = walk.job, walk.job.site[errand.host]
-    if host.only_pem:
-        return _pem_visit(job, errand)
-    name, *said = shlex.split(errand.command)
-    options = dict(zip(said[::2], said[1::2], strict=True))
-    phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
-    early = phase == "Encrypt" and _out_of_turn(walk, host, turn)
-    computer = simulated(job, host)
-    password = "" if phase or host.enrolment != PFX or not host.certified else job.secret("PFX")
-    by_hand = _seen(walk, computer) if "-ByHand" in options else []
-    try:
-        script = job.records.folder / errand.folder / name
-        computer.run(script, job.at, password, phase or "Prepare", turn, by_hand, early)
-        result = "done"
-    except ScriptError as error:
-        result = f"failed: {error}"
-    job.records.save_inventory(computer.stores(job.at))
-    return result
-
-
-def _seen(walk: Walk, computer: Computer) -> list[str]:
-    """The groups that say nothing and use the newest certificate, as a person sees who looks."""
-    newest = walk.newest[computer.host.name]
-    given = computer.stores(walk.job.at).given
-    return [group for group in computer.host.unsaid_groups if given.get(group) == newest]
-
-
-def _pem_visit(job: Job, errand: Errand) -> str:
-    """What a person does where PEM files lie: open the key, look at all three, bring that back."""
-    folder = job.records.folder / errand.folder
-    held = {what: folder / name for name, what in job.site[errand.host].pem_files.items()}
-    leaf, *between = x509.load_pem_x509_certificates(held["certificate"].read_bytes())
-    if held["key"].exists():  # else it was made by somebody else, and lies there already
-        key = decrypt_key(held["key"].read_bytes(), job.secret("PFX"))
-        if key.public_key() != leaf.public_key():
-            return f"failed: {held['key'].name} does not fit {held['certificate'].name}"
-    job.records.save_inventory(
-        Stores(
-            errand.host,
-            job.at,
-            root=tuple(x509.load_pem_x509_certificates(held["roots"].read_bytes())),
-            intermediate=tuple(between),
-            personal=(Personal(leaf, True),),
-        )
-    )
-    return "done"
-
-
-def _out_of_turn(walk: Walk, host: Host, turn: int) -> bool:
-    """Whether a step that comes before this turn has not been done on its computer yet."""
-    job, mine = walk.job, walk.turns[host.name][turn - 1]
-    waits = {number for step in mine for number in step.waits_for if number != TRUST}
-    before = (walk.steps[number] for number in waits - {step.number for step in mine})
-    return any(
-        set(step.groups) - simulated(job, job.site[step.host]).stores(job.at).bindings.keys()
-        for step in before
-    )
-
-
-def _opened(job: Job, state: State, computer: Computer, label: str) -> Issued | None:
-    """A certificate of a simulated computer with its key: from the PFX, or made there."""
-    if computer.pfx(label).exists():
-        issued = read_pfx(computer.pfx(label), job.secret("PFX"))
-        issuer = state.issuer_of(issued.certificate)
-        return replace(issued, issuers=(issuer,) if issuer else ())
+    computer, opened = simulated(job, host), {}
     stores = computer.stores(job.at)
-    held = stores.find(label)
-    key = computer.key(held.certificate) if held else None
-    return Issued(held.certificate, key, stores.intermediate) if held and key else None
+    used = stores.used
+    for label in set(used.values()):
+        held = stores.find(label)
+        if computer.pfx(label).exists():
+            issued = read_pfx(computer.pfx(label), job.secret("PFX"))
+            issuer = state.issuer_of(issued.certificate)
+            opened[label] = replace(issued, issuers=(issuer,) if issuer else ())
+        elif held and (key := computer.key(held.certificate)):  # it was made there
+            opened[label] = Issued(held.certificate, key, stores.intermediate)
+    return {port: opened.get(used.get(group, "")) for port, group in host.ports}

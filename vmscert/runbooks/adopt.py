@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.agenda.gather import goes_dark
+from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import (
     SERVER,
     Authority,
@@ -388,4 +388,4 @@ class Adopt(Runbook):
 
     def goes_dark(self) -> Parts:
         """What goes dark when, if nobody acts."""
-        yield Rows(goes_dark(self.job), "Nothing goes dark.")
+        yield Rows(dark_to_come(self.job.state()), "Nothing goes dark.")
