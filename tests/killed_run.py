@@ -21,7 +21,7 @@ from vmscert.changes.record import close
 from vmscert.network import servers as simulate
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Ledger
-from vmscert.runbooks.stages import open_runbook, plan_change
+from vmscert.runbooks.stages import open_job, plan_change
 
 
 def run(folder, table, at, keys, passwords, die_at=0, writes=None):
@@ -34,7 +34,7 @@ def run(folder, table, at, keys, passwords, die_at=0, writes=None):
     files.os.fsync = _mortal(die_at, writes, Ledger(folder))
     os.environ.update(passwords)
     Records(folder).begin_rehearsal()
-    job = open_runbook("16-verify-the-site", table, folder, at)
+    job = open_job("16-verify-the-site", table, folder, at)
     close(begin(job, plan_change(job)), "looked")
 
 

@@ -25,7 +25,7 @@ from vmscert.runbooks.certificates import (
     renew_certificates,
     sign_requests,
 )
-from vmscert.runbooks.stages import open_runbook, plan_change
+from vmscert.runbooks.stages import open_job, plan_change
 
 RECORD_PASSWORD = "canary of the record 44d1"
 ANNA, BOB = "Anna Berg", "Bob Stone"
@@ -544,7 +544,7 @@ def test_a_real_runbook_that_is_run_to_its_end_without_approval_changes_nothing(
 ):
     table = tmp_path / "lyon.csv"
     table.write_bytes(EXAMPLE.read_bytes())
-    opened = open_runbook("11-create-the-ca-certificate", table, tmp_path / "records",
+    opened = open_job("11-create-the-ca-certificate", table, tmp_path / "records",
                           datetime(2026, 11, 26, tzinfo=UTC))  # fmt: skip
     with pytest.raises(Stop):
         approve(opened, plan_change(opened, years=10))

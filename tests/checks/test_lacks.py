@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.changes.errands import board
 from vmscert.facts import DATA
 from vmscert.runbooks.stages import precheck, verify_stage
@@ -24,14 +24,14 @@ NAMES = {
 def folder(tmp_path_factory):
     """A rehearsal in which everything was done, up to runbook 15."""
     place = tmp_path_factory.mktemp("records")
-    open_runbook(NAMES["16"], EXAMPLE, place)
+    open_job(NAMES["16"], EXAMPLE, place)
     return place
 
 
 @pytest.fixture
 def job(folder):
     """The same; what computers report is put back as it was."""
-    opened = open_runbook(NAMES["15"], EXAMPLE, folder)
+    opened = open_job(NAMES["15"], EXAMPLE, folder)
     before = opened.records.inventories()
     yield opened
     for stores in before.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.agenda.gather import goes_dark
 from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
@@ -80,7 +80,7 @@ def twice(found):
 
 @pytest.fixture(scope="module")
 def job(site_folder):
-    return open_runbook("17-renew-before-expiry", "data/sites/example.csv", site_folder)
+    return open_job("17-renew-before-expiry", "data/sites/example.csv", site_folder)
 
 
 @pytest.mark.parametrize("name", LOOKING)

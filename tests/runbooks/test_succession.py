@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, Approved, key, open_lyon, site_ca
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.changes.errands import hand_over, loads
 from vmscert.changes.job import EXAMPLE, Stop
@@ -29,7 +29,7 @@ from vmscert.windows.stores import Personal, Stores
 def replaced(site_folder, tmp_path_factory):
     """The example after all visits of runbook 18 but the last; and what was dark after each."""
     folder = shutil.copytree(site_folder, tmp_path_factory.mktemp("replaced") / "site")
-    job = open_runbook("18-replace-the-ca", EXAMPLE, folder)
+    job = open_job("18-replace-the-ca", EXAMPLE, folder)
     create_next_ca(job)
     rows = walk_and_survey(job, hand_over(job, "trust", ["vms-pc-01", "vms-mob-01"]))
     walk(job, hand_over(job, "trust", lacking_roots(job.state())))
@@ -45,7 +45,7 @@ def replaced(site_folder, tmp_path_factory):
 @pytest.fixture
 def job(replaced, tmp_path):
     folder = shutil.copytree(replaced[0], tmp_path / "site")
-    return open_runbook("18-replace-the-ca", EXAMPLE, folder)
+    return open_job("18-replace-the-ca", EXAMPLE, folder)
 
 
 def test_no_link_is_dark_after_any_visit(replaced):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from site_tables import sites
 
-from vmscert import open_runbook, read_site
+from vmscert import open_job, read_site
 from vmscert.facts import DATA, facts
 from vmscert.runbooks.visits import plan_switching, switching_checks, who_serves_what
 from vmscert.site.order import TRUST, callers, ready, switch_off, switch_on, too_early
@@ -288,7 +288,7 @@ def test_the_plan_of_a_site_without_servers_is_trust_alone():
 
 
 def test_a_runbook_is_held_while_a_client_of_the_next_connections_does_not_trust(tmp_path):
-    job = open_runbook("15-enable-encryption", EXAMPLE, tmp_path)
+    job = open_job("15-enable-encryption", EXAMPLE, tmp_path)
     assert [check.ok for check in switching_checks(job)] == [True]
     forgotten = replace(job.records.inventories()["vms-web-01"], root=())
     job.records.save_inventory(forgotten)

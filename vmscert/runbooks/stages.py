@@ -35,7 +35,7 @@ Parts = Iterator[object]  # what a call tells, one part after the other
 Deeds = Iterable[tuple[Mapping[str, str], str]]  # computer → why, and what is to be done there
 
 
-def open_runbook(
+def open_job(
     runbook: str, site: str | Path, folder: str | Path = "", at: datetime | None = None
 ) -> Job:
     """Open a runbook for a site's table and the folder of its records.
