@@ -15,11 +15,15 @@ from vmscert.certificates.authority import QUICK, create_authority, new_key, req
 from vmscert.changes.errands import hand_over
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import simulated
+from vmscert.checks.lacks import issued_findings
 from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
 from vmscert.records.state import read_state
-from vmscert.runbooks.certificates import issue_certificates, receive, sign_requests
-from vmscert.runbooks.stages import STAGES
+from vmscert.runbooks import certificates
+from vmscert.runbooks.certificates import issue_certificates, sign_requests
+from vmscert.runbooks.returns import take_each
+from vmscert.runbooks.stages import STAGES, Runbook
+from vmscert.runbooks.visits import Encrypt
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.inventory import write_inventory
 
@@ -104,6 +108,49 @@ def changed(job, name, **parts):
     host = replace(job.site[name], **parts)
     hosts = (host if one.name == name else one for one in job.site)
     return replace(job, site=replace(job.site, hosts=tuple(hosts)))
+
+
+def told(parts, number=0):
+    """What one part of what a runbook tells holds: its rows, checks or findings."""
+    return next(iter(vars([*parts][number]).values()))
+
+
+def precheck(job):
+    return told(Runbook(job).precheck())
+
+
+def verify_stage(job):
+    return told(Runbook(job).verify())
+
+
+def create_ca(job, **parameters):
+    list(certificates.CreateTheCa(job, parameters).create_ca())
+
+
+def switching_checks(job):
+    return told(Encrypt(job).ready(job.state()))
+
+
+def plan_certificates(job):
+    return told(certificates.CreateCertificates(job).look())
+
+
+def check_issued(job):
+    state = job.state()
+    return list(issued_findings(state.site, state.current, state.issuers, state.at))
+
+
+def receive(job, host, answer):
+    """Keep another CA's answer to what a server asked for."""
+    return certificates.receive(job, host, job.state().requests[host], answer)
+
+
+def take_back(job, name, data):
+    """Keep one file that somebody brought; ValueError says why it was not kept."""
+    ((sentence, kept),) = take_each(job, [(name, data)])
+    if not kept:
+        raise ValueError(sentence.removeprefix("not kept: "))
+    return sentence
 
 
 def visit(job, errand, script="install", **more):

@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, tree, visit
+from lyon import (
+    AT,
+    CA_PASSWORD,
+    DAY,
+    PFX_PASSWORD,
+    SITE,
+    create_ca,
+    numbered,
+    open_lyon,
+    tree,
+    visit,
+)  # fmt: skip
 
 from vmscert.changes.change import approve, begin, progress, read_plan, steps
 from vmscert.changes.errands import hand_over, roll_out
@@ -19,12 +30,7 @@ from vmscert.changes.job import EXAMPLE, Job, Stop
 from vmscert.changes.record import add_signed, close, record_problems
 from vmscert.records.folder import Records
 from vmscert.records.ledger import PLAN, STEPS, Entry, Ledger, problems, read_rows, seal
-from vmscert.runbooks.certificates import (
-    create_ca,
-    issue_certificates,
-    renew_certificates,
-    sign_requests,
-)
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
 from vmscert.runbooks.stages import open_job, plan_change
 
 RECORD_PASSWORD = "canary of the record 44d1"

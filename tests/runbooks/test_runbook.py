@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from lyon import Approved
+from lyon import Approved, create_ca, precheck, told, verify_stage
 
 import vmscert
 from vmscert import SERVER, SiteError, open_job
@@ -14,24 +14,10 @@ from vmscert.changes.change import approve
 from vmscert.changes.errands import hand_over
 from vmscert.changes.rehearsal import walk
 from vmscert.facts import DATA, NOTEBOOKS
-from vmscert.runbooks.certificates import (
-    create_ca,
-    due_certificates,
-    issue_certificates,
-    renew_certificates,
-    sign_requests,
-)
-from vmscert.runbooks.replace import due_servers, renewal_view
-from vmscert.runbooks.stages import (
-    RUNBOOKS,
-    STAGES,
-    Runbook,
-    plan_change,
-    precheck,
-    runbook_of,
-    verify_stage,
-)
-from vmscert.runbooks.visits import connection_checks, verify_site
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
+from vmscert.runbooks.replace import Renew
+from vmscert.runbooks.stages import RUNBOOKS, STAGES, Runbook, plan_change, runbook_of
+from vmscert.runbooks.visits import OnTheWire, verify_site
 
 EXAMPLE = DATA / "sites" / "example.csv"
 PACKAGE = Path(vmscert.__file__).parent
@@ -144,7 +130,9 @@ def test_an_old_windows_gets_a_3des_file_and_the_others_aes(tmp_path):
 def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
     job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     old = job.state().current
-    due = due_servers(due_certificates(job, renewal_view(job)), 90)
+    renewal = Renew(job)
+    assert {row.label for row in told(renewal.ends(90), 1)} == {"CA", *old}
+    due = renewal.concerned()
     assert set(due) == set(old)
     walk(job, hand_over(job, "request", due))
     renew_certificates(job, due)
@@ -161,11 +149,13 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
 def test_a_certificate_that_was_renewed_but_not_installed_is_seen_on_the_wire(rehearsed):
     job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     renew_certificates(job, ["vms-rec-01"])
-    seen = [one for one in verify_site(job) if not one.ok]
+    runbook = OnTheWire(job)
+    runbook.connections = verify_site(job)
+    seen = [one for one in runbook.connections if not one.ok]
     assert {(one.server, one.verdict) for one in seen} == {
         ("vms-rec-01", "wrong-certificate-served")
     }
-    assert len(failed(connection_checks(seen))) == 1
+    assert [one.what.partition(":")[0] for one in failed(runbook.achieved())] == ["vms-rec-01"]
 
 
 def test_a_site_without_its_ca_key_says_where_to_get_it(rehearsed):

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lyon import switching_checks, told
 from site_tables import sites
 
 from vmscert import open_job, read_site
 from vmscert.facts import DATA, facts
-from vmscert.runbooks.visits import plan_switching, switching_checks, who_serves_what
+from vmscert.runbooks.visits import Verify, plan_switching
 from vmscert.site.order import TRUST, callers, ready, switch_off, switch_on, too_early
 from vmscert.site.site import Host, Site
 
@@ -250,7 +252,9 @@ def test_a_downtime_is_printed_as_unconfirmed_as_long_as_no_source_is_named(exam
 
 def test_a_port_is_printed_as_unconfirmed_as_long_as_nobody_confirmed_a_connection_to_it(example):
     confirmed = {(one.server, one.port) for one in example.connections if one.confirmed}
-    shown = {(row["server"], row["port"]) for row in who_serves_what(example)}
+    shown = {
+        (row["server"], row["port"]) for row in told(Verify(SimpleNamespace(site=example)).look())
+    }
     every = {(server.name, port) for server in example.servers for port, _ in server.ports}
     assert confirmed and every - confirmed
     assert shown == confirmed | {

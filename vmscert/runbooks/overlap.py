@@ -4,7 +4,7 @@ The old root leaves only when nothing of it is served, and the new one comes bef
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,10 +22,9 @@ from vmscert.certificates.authority import (
     thumbprint,
 )
 from vmscert.checks.acceptance import DarkLink, dark_links, served
-from vmscert.facts import doubt, facts
 from vmscert.findings import Check
 from vmscert.site.order import turns
-from vmscert.site.site import Host, Site
+from vmscert.site.site import Site, named
 from vmscert.windows.stores import Chain, Stores
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
@@ -34,7 +33,6 @@ RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
 WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
 A_DAY = timedelta(days=1)
-_ABOUT = ("case", "trusts", "source", "tag")  # columns that are no client's
 _WORDS = {
     TRUST: "the new root is trusted beside the old one",
     SWITCH: "a certificate of the new CA is served",
@@ -93,17 +91,12 @@ def planned_stores(
     at: datetime,
 ) -> dict[str, Stores]:
     """Return what each computer holds: as it reported, else as the records planned it."""
-    return {
-        host.name: reported.get(host.name) or _planned(host, roots, certificates.get(host.name), at)
-        for host in site.clients
-    }
-
-
-def _planned(
-    host: Host, roots: Sequence[x509.Certificate], leaf: x509.Certificate | None, at: datetime
-) -> Stores:
-    stores = Stores(host.name, at, windows=host.windows, root=tuple(roots))
-    return stores.serving(leaf, host.groups, host.accounts) if leaf else stores
+    stores = dict(reported)
+    for host in (host for host in site.clients if host.name not in reported):
+        held = Stores(host.name, at, windows=host.windows, root=tuple(roots))
+        leaf = certificates.get(host.name)
+        stores[host.name] = held.serving(leaf, host.groups, host.accounts) if leaf else held
+    return {host.name: stores[host.name] for host in site.clients}
 
 
 def stand_ins(
@@ -152,26 +145,21 @@ def plan_overlap(
 
 def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[str, ...]]]:
     """(computer, certificate groups) of every visit of one kind, in their order."""
-    stores = overlap.stores
+    stores, site = overlap.stores, overlap.site
     if action == WAIT:
         return [("", ())] * waiting
-    if action == SWITCH:
-        return list(_to_be_switched(overlap))
-    wanting = {
-        TRUST: lambda held: overlap.new not in held.root,
-        REMOVE: lambda held: overlap.old in held.root,
-    }
-    return [(host.name, ()) for host in overlap.site.clients if wanting[action](stores[host.name])]
-
-
-def _to_be_switched(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The servers as encryption was switched on, each with the groups of that visit."""
-    for turn in turns(overlap.site):
+    if action == TRUST:
+        return [(h.name, ()) for h in site.clients if overlap.new not in stores[h.name].root]
+    if action == REMOVE:
+        return [(h.name, ()) for h in site.clients if overlap.old in stores[h.name].root]
+    found = []  # the servers as encryption was switched on, each with the groups of that visit
+    for turn in turns(site):
         host, groups = turn[0].host, tuple(group for step in turn for group in step.groups)
         if host in overlap.leaves:
-            bound, label = overlap.stores[host].bindings, thumbprint(overlap.leaves[host])
+            bound, label = stores[host].bindings, thumbprint(overlap.leaves[host])
             if any(bound.get(group) != label for group in groups):
-                yield host, groups
+                found.append((host, groups))
+    return found
 
 
 def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
@@ -238,34 +226,15 @@ def proof(days: Sequence[Day]) -> list[Check]:
     dark = next((day for day in days if day.dark), None)
     removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
     early = next((day for day in removing if day.serves_old), None)
-    darkened = dark and (
-        f"{dark.at:%Y-%m-%d}: {dark.dark[0]}{_more(len(dark.dark))}. Begin earlier, or keep the "
-        f"order: trust, switch, wait, remove"
-    )
-    hasty = early and (
-        f"{early.at:%Y-%m-%d}: {_named(early.serves_old, 3)} still present it. Switch them first"
-    )
+    lit = safe = ""
+    if dark:
+        lit = (f"{dark.at:%Y-%m-%d}: {named([*map(str, dark.dark)], 1)}. Begin earlier, or keep "
+               f"the order: trust, switch, wait, remove")  # fmt: skip
+    if early:
+        still = named(early.serves_old, 3)
+        safe = f"{early.at:%Y-%m-%d}: {still} still present it. Switch them first"
     what = "the old root is removed only when no server presents anything of it"
-    return [
-        Check("no day with a dark link", dark is None, darkened or ""),
-        Check(what, early is None, hasty or ""),
-    ]
-
-
-def cross_signing_rows() -> list[dict[str, str]]:
-    """What each client does with a cross certificate, as measured; Windows is unconfirmed."""
-    return [
-        {
-            "the server sends": row["case"],
-            "the client trusts": row["trusts"],
-            **{
-                who: told and told + doubt(row["tag"])
-                for who, told in row.items()
-                if who not in _ABOUT
-            },
-        }
-        for row in facts("cross-signing")
-    ]
+    return [Check("no day with a dark link", not lit, lit), Check(what, not safe, safe)]
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
@@ -275,7 +244,7 @@ def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
             "date": f"{day.at:%Y-%m-%d}",
             "what is done": "; ".join(dict.fromkeys(_WORDS[one.action] for one in day.visits))
             or "nothing",
-            "at": _named([visit.host for visit in day.visits if visit.host], 3),
+            "at": named([visit.host for visit in day.visits if visit.host], 3),
             "trust old / new root": f"{day.old} / {day.new}",
             "serve old / new CA's": f"{day.on_old} / {day.on_new}",
             "dark links": len(day.dark),
@@ -283,11 +252,3 @@ def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
         }
         for day in days
     ]
-
-
-def _named(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + _more(len(names) - most + 1)
-
-
-def _more(number: int) -> str:
-    return f" and {number - 1} more" if number > 1 else ""

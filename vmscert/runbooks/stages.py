@@ -38,11 +38,10 @@ Deeds = Iterable[tuple[Mapping[str, str], str]]  # computer → why, and what is
 def open_job(
     runbook: str, site: str | Path, folder: str | Path = "", at: datetime | None = None
 ) -> Job:
-    """Open a runbook for a site's table and the folder of its records.
+    """Open a run of a runbook for a site's table and the folder of its records.
 
     Relative paths count from here, then from the kit's own folder. The teaching site is always a
-    rehearsal; what comes before this runbook is carried out on it, so that any runbook can be
-    opened first.
+    rehearsal; what comes before this runbook is carried out on it, so that any can be first.
     """
     path = find_table(site)
     described = read_site(path)
@@ -56,15 +55,10 @@ def open_job(
     if path.resolve() != records.table.resolve():
         records.save_table(path.read_bytes())
     if job.rehearsal and not under_way(job):
-        _catch_up(job)
+        for number, row in STAGES.items():
+            if number < job.number and MISSING[number](job.state()):
+                runbook_of(replace(job, runbook=row["name"])).rehearse()
     return job
-
-
-def _catch_up(job: Job) -> None:
-    """Carry out the earlier runbooks of a rehearsal, where they have not been."""
-    for number, row in STAGES.items():
-        if number < job.number and MISSING[number](job.state()):
-            runbook_of(replace(job, runbook=row["name"])).rehearse()
 
 
 def runbook_of(job: Job) -> "Runbook":
@@ -73,27 +67,8 @@ def runbook_of(job: Job) -> "Runbook":
     return getattr(import_module(f"vmscert.runbooks.{module}"), name)(job)
 
 
-def precheck(job: Job) -> list[Check]:
-    """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
-    state, place = job.state(), job.folder + (" (a rehearsal)" if job.rehearsal else "")
-    about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
-    checks = [Check(about, True), _unbroken(state)]
-    unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
-    for number, row in STAGES.items():
-        if number < job.number and number not in unawaited:
-            checks.append(_stage_check(number, state, f"Run {row['name']} first"))
-            if not checks[-1].ok:
-                break
-    return checks
-
-
-def verify_stage(job: Job) -> list[Check]:
-    """Return what this runbook was to achieve, read back from files and inventories."""
-    state, todo = job.state(), "Carry the folder there and bring the inventory back"
-    return [_stage_check(job.number, state, todo), _unbroken(state)]
-
-
-def _unbroken(state: State) -> Check:
+def unbroken(state: State) -> Check:
+    """Return the check that nobody changed the ledger by hand."""
     return Check("the ledger is unbroken", not state.problems, "; ".join(state.problems))
 
 
@@ -187,8 +162,19 @@ class Runbook:
     issues = False  # whether it makes certificates
 
     def precheck(self) -> Parts:
-        """What must hold before anything is done."""
-        yield Checks(precheck(self.job))
+        """What must hold before anything is done: all that the earlier runbooks leave behind."""
+        job, state = self.job, self.job.state()
+        place = job.folder + (" (a rehearsal)" if job.rehearsal else "")
+        about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
+        checks = [Check(about, True), unbroken(state)]
+        unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
+        for number, row in STAGES.items():
+            if number < job.number and number not in unawaited:
+                checks.append(_stage_check(number, state, f"Run {row['name']} first"))
+                if not checks[-1].ok:
+                    break
+        yield Checks(checks)
+        yield from self.ready(state)
 
     def site_map(self) -> Parts:
         """Who talks to whom."""
@@ -214,7 +200,9 @@ class Runbook:
 
     def verify(self) -> Parts:
         """What was to be achieved, read back; the runbook stops where it was not."""
-        yield Checks(verify_stage(self.job))
+        state, todo = self.job.state(), "Carry the folder there and bring the inventory back"
+        yield Checks([_stage_check(self.job.number, state, todo), unbroken(state)])
+        yield from self.result(state)
 
     def close(self) -> Parts:
         """Sign the record of the change."""
@@ -231,7 +219,15 @@ class Runbook:
         """The password of PFX files that are made now; without one, a person is asked for it."""
         return ""
 
-    # What the plan of a runbook asks it.
+    # What the calls above ask a runbook.
+
+    def ready(self, state: State) -> Iterable[object]:
+        """What has to be ready besides what the earlier runbooks leave behind."""
+        return ()
+
+    def result(self, state: State) -> Iterable[object]:
+        """What came of it besides, read back."""
+        return ()
 
     def concerned(self) -> list[str] | None:
         """The servers that it is about, where that is a choice."""
