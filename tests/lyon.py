@@ -22,7 +22,7 @@ from vmscert.records.state import read_state
 from vmscert.runbooks import certificates
 from vmscert.runbooks.certificates import issue_certificates, sign_requests
 from vmscert.runbooks.returns import take_each
-from vmscert.runbooks.stages import STAGES, Runbook
+from vmscert.runbooks.stages import STAGES, Runbook, runbook_of
 from vmscert.runbooks.visits import Encrypt
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.inventory import write_inventory
@@ -113,6 +113,13 @@ def changed(job, name, **parts):
 def told(parts, number=0):
     """What one part of what a runbook tells holds: its rows, checks or findings."""
     return next(iter(vars([*parts][number]).values()))
+
+
+def plan_change(job, due=(), **parameters):
+    """The plan of a job's runbook; `due` are the servers that runbook 17 has found to be."""
+    runbook = runbook_of(job)
+    runbook.due = list(due)
+    return next(Runbook.plan(runbook, **parameters))
 
 
 def precheck(job):

@@ -10,12 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from lab import Lab, Watch, jupyterlab, pictures, start_browser
+from lyon import plan_change
 
 from vmscert.changes.job import EXAMPLE
 from vmscert.facts import NOTEBOOKS
 from vmscert.pages import page
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.stages import open_job, plan_change
+from vmscert.runbooks.stages import open_job
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.stores import Stores
 

@@ -16,7 +16,8 @@ from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
 from vmscert.notebook.board import time_machine
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.replace import Renew, overlap_of, retirable
+from vmscert.runbooks.overlap import overlap_of
+from vmscert.runbooks.replace import Renew, retirable
 from vmscert.runbooks.stages import STAGES, runbook_of
 
 LOOKING = {

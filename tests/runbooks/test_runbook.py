@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from lyon import Approved, create_ca, precheck, told, verify_stage
+from lyon import Approved, create_ca, plan_change, precheck, told, verify_stage
 
 import vmscert
 from vmscert import SERVER, SiteError, open_job
@@ -16,7 +16,7 @@ from vmscert.changes.rehearsal import walk
 from vmscert.facts import DATA, NOTEBOOKS
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
 from vmscert.runbooks.replace import Renew
-from vmscert.runbooks.stages import RUNBOOKS, STAGES, Runbook, plan_change, runbook_of
+from vmscert.runbooks.stages import RUNBOOKS, STAGES, Runbook, runbook_of
 from vmscert.runbooks.visits import OnTheWire, verify_site
 
 EXAMPLE = DATA / "sites" / "example.csv"
@@ -132,7 +132,7 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
     old = job.state().current
     renewal = Renew(job)
     assert {row.label for row in told(renewal.ends(90), 1)} == {"CA", *old}
-    due = renewal.concerned()
+    due = renewal.due
     assert set(due) == set(old)
     walk(job, hand_over(job, "request", due))
     renew_certificates(job, due)

@@ -312,7 +312,7 @@ class CreateCertificates(Runbook):
         for deed in (self.issue(), self.visit("request"), self.sign_requests()):
             list(deed)
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+    def deeds(self, state: State) -> Deeds:
         """A certificate for each server that needs one, or a request first."""
         yield missing_certificates(state), "a new certificate"
         yield missing_requests(state), "make a key and a request"

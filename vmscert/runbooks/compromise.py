@@ -18,7 +18,7 @@ from vmscert.records.folder import BAR
 from vmscert.records.state import State
 from vmscert.runbooks.overlap import stand_ins
 from vmscert.runbooks.replace import Replacing
-from vmscert.runbooks.stages import RUNBOOKS, Deeds, Parts, Rows
+from vmscert.runbooks.stages import RUNBOOKS, Parts, Rows
 from vmscert.site.order import turns
 from vmscert.site.site import Site, named
 from vmscert.windows.stores import Stores
@@ -176,10 +176,6 @@ class AnswerCompromise(Replacing):
             rows.append(told | {"how sure": sureness(row["tag"])})
         yield Rows(rows)
 
-    def concerned(self) -> list[str] | None:
-        """The server whose key was stolen, or the "CA"."""
-        return [self.parameters["stolen"]]
-
     def note_stolen(self) -> Parts:
         """Note that the key was stolen; the runbook stops where it is the CA's and signs still.
 
@@ -209,7 +205,7 @@ class AnswerCompromise(Replacing):
         """Give a new key and certificate to the servers concerned."""
         yield from self._renewed(list(self.concerns))
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
-        """Where the CA's key was stolen, every server gets a certificate of another one."""
-        everywhere = [host.name for host in state.site.servers]
-        return super().deeds(state, everywhere if hosts == [CA] else hosts)
+    def concerned(self, state: State) -> list[str]:
+        """The server whose key was stolen; every one where it was the CA's."""
+        stolen = self.parameters["stolen"]
+        return [host.name for host in state.site.servers] if stolen == CA else [stolen]

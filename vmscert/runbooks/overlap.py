@@ -21,10 +21,14 @@ from vmscert.certificates.authority import (
     new_key,
     thumbprint,
 )
+from vmscert.changes.job import Job
 from vmscert.checks.acceptance import DarkLink, dark_links, served
 from vmscert.findings import Check
+from vmscert.pictures.bands import bands
+from vmscert.pictures.canvas import Picture
+from vmscert.runbooks.stages import Checks, Parts, Rows
 from vmscert.site.order import turns
-from vmscert.site.site import Site, named
+from vmscert.site.site import THIRD_PARTY, Site, named
 from vmscert.windows.stores import Chain, Stores
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
@@ -69,18 +73,41 @@ class Visit:
 class Day:
     """One day: what was done, the links that were dark before or after it, and how many do what.
 
-    `old` and `new` count the computers that trust each root, `on_old` and `on_new` the servers
-    that serve certificates of each; `serves_old` are those that present anything of the old root.
+    `counts` are the computers that trust each root and the servers that serve certificates of
+    each; `serves_old` those that present anything of the old root.
     """
 
     at: datetime
     visits: tuple[Visit, ...]
     dark: tuple[DarkLink, ...]
-    old: int
-    new: int
-    on_old: int
-    on_new: int
+    counts: Mapping[str, int]
     serves_old: tuple[str, ...] = ()
+
+
+def overlap_of(job: Job) -> Overlap:
+    """Return the change from the CA that signs now to the next one, before any is switched.
+
+    Stand-ins take the place of the next CA, if it is there, and of what it will sign. After the
+    next CA has taken over, its certificates are real, and the one before it is the old one.
+    """
+    state = job.state()
+    mine = [host for host in job.site.servers if host.enrolment != THIRD_PARTY]
+    roots = [above[-1] for above in state.issuers.values()]
+    old, current = state.signing_ca, state.current
+    believed = list(dict.fromkeys((old, *roots)))
+    stores = planned_stores(job.site, state.inventories, believed, current, job.at)
+    former = state.former_cas[-1:]
+    if state.next_ca is None and any({*former} & {*held.root} for held in stores.values()):
+        made = {h.name: current[h.name] for h in mine if h.name in current}
+        leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
+        return Overlap(job.site, stores, former[0], old, leaves)
+    orders = {host.name: host.issued_names for host in mine}
+    new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
+    known = {  # with the stand-in where the real root is
+        name: replace(held, root=tuple(new if one == state.next_ca else one for one in held.root))
+        for name, held in stores.items()
+    }
+    return Overlap(job.site, known, old, new, leaves)
 
 
 def planned_stores(
@@ -194,20 +221,19 @@ def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stor
     return held.without(overlap.old)
 
 
-def _day(overlap, stores, at, visits, dark) -> Day:
+def _day(overlap: Overlap, stores: Mapping[str, Stores], at, visits, dark) -> Day:
     chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
     held = [stores[host.name].trusted for host in overlap.site.clients]
     leaves = {name: [chain[:1] for chain in served] for name, served in chains.items()}
-    return Day(
-        at,
-        tuple(visits),
-        dark,
-        old=sum(overlap.old in roots for roots in held),
-        new=sum(overlap.new in roots for roots in held),
-        on_old=len(_of(overlap.old, leaves)),
-        on_new=len(_of(overlap.new, leaves)),
-        serves_old=_of(overlap.old, chains),
-    )
+    counts = {
+        "trust the old root": sum(overlap.old in roots for roots in held),
+        "trust the new root": sum(overlap.new in roots for roots in held),
+        "serve the old CA's": len(_of(overlap.old, leaves)),
+        "serve the new CA's": len(_of(overlap.new, leaves)),
+        "computers visited": sum(bool(visit.host) for visit in visits),
+        "dark links": len(dark),
+    }
+    return Day(at, tuple(visits), dark, counts, _of(overlap.old, chains))
 
 
 def _of(root: x509.Certificate, served: Mapping[str, Iterable[Chain]]) -> tuple[str, ...]:
@@ -237,18 +263,46 @@ def proof(days: Sequence[Day]) -> list[Check]:
     return [Check("no day with a dark link", not lit, lit), Check(what, not safe, safe)]
 
 
+def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
+    """The proof of an overlap, its days as rows and as a picture; and one of the wrong order."""
+    overlap = overlap_of(job)
+    days = simulate_days(overlap, plan_overlap(overlap, job.at, a_day, waiting))
+    yield Checks(proof(days))
+    yield Rows(overlap_rows(days))
+    yield overlap_picture(days)
+    wrong = plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST)
+    yield overlap_picture(simulate_days(overlap, wrong))
+
+
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
-    return [
-        {
-            "date": f"{day.at:%Y-%m-%d}",
-            "what is done": "; ".join(dict.fromkeys(_WORDS[one.action] for one in day.visits))
-            or "nothing",
-            "at": named([visit.host for visit in day.visits if visit.host], 3),
-            "trust old / new root": f"{day.old} / {day.new}",
-            "serve old / new CA's": f"{day.on_old} / {day.on_new}",
-            "dark links": len(day.dark),
-            "the first": str(day.dark[0]) if day.dark else "",
-        }
-        for day in days
-    ]
+    rows = []
+    for day in days:
+        done = "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
+        old, new, on_old, on_new, _, dark = day.counts.values()
+        rows.append(
+            {
+                "date": f"{day.at:%Y-%m-%d}",
+                "what is done": done or "nothing",
+                "at": named([visit.host for visit in day.visits if visit.host], 3),
+                "trust old / new root": f"{old} / {new}",
+                "serve old / new CA's": f"{on_old} / {on_new}",
+                "dark links": dark,
+                "the first": str(day.dark[0]) if day.dark else "",
+            }
+        )
+    return rows
+
+
+def overlap_picture(days: Sequence[Day]) -> Picture:
+    """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
+    began: dict[str, datetime] = {}
+    for visit in (visit for day in days for visit in day.visits):
+        began.setdefault(visit.action, visit.at)
+    dark = [day.at for day in days if day.dark]
+    many = f"{len(dark)} of {len(days)} days with dark links, the first "
+    none = f"no dark link on any of {len(days)} days"
+    parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
+    told = "; ".join([*parts, f"{many}{dark[0]:%Y-%m-%d}" if dark else none])
+    counts = {what: [day.counts[what] for day in days] for what in days[0].counts}
+    return bands([day.at for day in days], counts, "The overlap, day by day", told)

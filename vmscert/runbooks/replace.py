@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from cryptography import x509
 
 from vmscert.agenda.gather import dark_to_come
-from vmscert.certificates.authority import BACKDATE, ROOT, create_authority, is_signed_by
+from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
@@ -22,8 +21,7 @@ from vmscert.checks.lacks import (
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
 from vmscert.findings import Check
-from vmscert.pictures.bands import bands, timeline
-from vmscert.pictures.canvas import Picture
+from vmscert.pictures.bands import timeline
 from vmscert.records.folder import PROMOTE_CA
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import (
@@ -33,20 +31,9 @@ from vmscert.runbooks.certificates import (
     sign_requests,
 )
 from vmscert.runbooks.handbook import due_of
-from vmscert.runbooks.overlap import (
-    SERVERS_FIRST,
-    Day,
-    Overlap,
-    overlap_rows,
-    plan_overlap,
-    planned_stores,
-    proof,
-    simulate_days,
-    stand_ins,
-)
-from vmscert.runbooks.stages import Checks, Deeds, Parts, Rows, downtimes, once_seen
+from vmscert.runbooks.overlap import day_by_day
+from vmscert.runbooks.stages import Deeds, Parts, Rows, downtimes, once_seen
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
-from vmscert.site.site import THIRD_PARTY
 
 _MOST_DARK = 5  # days on which something goes dark that a plan names
 _SHOWN = 3  # computers that a sentence names
@@ -109,54 +96,6 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
     return [name for name in missing_retirement(state) if name not in waiting]
 
 
-def overlap_of(job: Job) -> Overlap:
-    """Return the change from the CA that signs now to the next one, before any is switched.
-
-    Stand-ins take the place of the next CA, if it is there, and of what it will sign. After the
-    next CA has taken over, its certificates are real, and the one before it is the old one.
-    """
-    state = job.state()
-    mine = [host for host in job.site.servers if host.enrolment != THIRD_PARTY]
-    roots = [above[-1] for above in state.issuers.values()]
-    old, current = state.signing_ca, state.current
-    believed = list(dict.fromkeys((old, *roots)))
-    stores = planned_stores(job.site, state.inventories, believed, current, job.at)
-    former = state.former_cas[-1:]
-    if state.next_ca is None and any({*former} & {*held.root} for held in stores.values()):
-        made = {h.name: current[h.name] for h in mine if h.name in current}
-        leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
-        return Overlap(job.site, stores, former[0], old, leaves)
-    orders = {host.name: host.issued_names for host in mine}
-    new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
-    known = {  # with the stand-in where the real root is
-        name: replace(held, root=tuple(new if one == state.next_ca else one for one in held.root))
-        for name, held in stores.items()
-    }
-    return Overlap(job.site, known, old, new, leaves)
-
-
-def overlap_picture(days: Sequence[Day]) -> Picture:
-    """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
-    counts = {
-        "trust the old root": [day.old for day in days],
-        "trust the new root": [day.new for day in days],
-        "serve the old CA's": [day.on_old for day in days],
-        "serve the new CA's": [day.on_new for day in days],
-        "computers visited": [sum(bool(visit.host) for visit in day.visits) for day in days],
-        "dark links": [len(day.dark) for day in days],
-    }
-    began: dict[str, datetime] = {}
-    for day in days:
-        for visit in day.visits:
-            began.setdefault(visit.action, day.at)
-    parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
-    dark = [day.at for day in days if day.dark]
-    many = f"{len(dark)} of {len(days)} days with dark links, the first "
-    none = f"no dark link on any of {len(days)} days"
-    parts.append(f"{many}{dark[0]:%Y-%m-%d}" if dark else none)
-    return bands([day.at for day in days], counts, "The overlap, day by day", "; ".join(parts))
-
-
 class Replacing(OnTheWire):
     """Servers get other certificates, and what they had before goes when nothing serves it."""
 
@@ -189,17 +128,21 @@ class Replacing(OnTheWire):
             checks.append(Check(what, not left, todo if left else ""))
         return checks
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+    def concerned(self, state: State) -> list[str]:
+        """The servers that get another certificate."""
+        return []
+
+    def deeds(self, state: State) -> Deeds:
         """What a renewal does at these servers, and where an earlier one is not over."""
         under_way = {**missing_imports(state), **missing_encryption(state)}
-        new = dict.fromkeys(hosts or (), "")
+        new = dict.fromkeys(self.concerned(state), "")
         yield new, "a new certificate with a new key, import, encrypt"
         yield {name: why for name, why in under_way.items() if name not in new}, "go on"
         yield from once_seen(state, missing_retirement(state), "remove what was replaced")
 
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+    def standing_still(self, state: State) -> Iterable[str]:
         """At these servers, and where something is still to be switched on."""
-        return downtimes(state, hosts or ())
+        return downtimes(state, self.concerned(state))
 
 
 class Renew(Replacing):
@@ -220,7 +163,7 @@ class Renew(Replacing):
         yield timeline(ends, on)
         yield Rows(ends, columns=("label", "not_after", "days_left", "status", "renew_on"))
 
-    def concerned(self) -> list[str] | None:
+    def concerned(self, state: State) -> list[str]:
         """The servers whose certificates are due."""
         if self.due is None:
             raise ValueError("nobody has looked yet at what ends when: run the cell above")
@@ -228,9 +171,9 @@ class Renew(Replacing):
 
     def renew(self) -> Parts:
         """Issue new certificates to the servers that are due."""
-        yield from self._renewed(self.due or [])
+        yield from self._renewed(self.concerned(self.job.state()))
 
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+    def standing_still(self, state: State) -> Iterable[str]:
         """What goes dark if nobody acts; then what stands still at each visit."""
         rows: list[dict[str, Any]] = dark_to_come(state)[:_MOST_DARK]
         for row in rows:
@@ -239,11 +182,11 @@ class Renew(Replacing):
                 f"if nobody acts, from {row['dark from']} on, since {row['because']}: "
                 f"{servers} for {clients}"
             )
-        yield from super().standing_still(state, hosts)
+        yield from super().standing_still(state)
 
-    def deadline(self, state: State, text: str, hosts: list[str] | None) -> str:
+    def deadline(self, state: State, text: str) -> str:
         """The end of the first certificate that is renewed."""
-        known = (name for name in hosts or () if name in state.current)
+        known = (name for name in self.concerned(state) if name in state.current)
         ends = [(state.current[name].not_valid_after_utc, name) for name in known]
         return f"{text}: {min(ends)[0]:%Y-%m-%d}, {min(ends)[1]}" if ends else text
 
@@ -256,13 +199,7 @@ class ReplaceTheCa(Replacing):
 
     def overlap(self, a_day: int, waiting: int) -> Parts:
         """The change day by day, which must leave no link dark; then the wrong order."""
-        overlap, at = overlap_of(self.job), self.job.at
-        days = simulate_days(overlap, plan_overlap(overlap, at, a_day, waiting))
-        yield Checks(proof(days))
-        yield Rows(overlap_rows(days))
-        yield overlap_picture(days)
-        wrong = plan_overlap(overlap, at, a_day, waiting, SERVERS_FIRST)
-        yield overlap_picture(simulate_days(overlap, wrong))
+        yield from day_by_day(self.job, a_day, waiting)
 
     def cross_signing(self) -> Parts:
         """What each client makes of a cross certificate, as measured; Windows is unconfirmed."""
@@ -286,16 +223,16 @@ class ReplaceTheCa(Replacing):
         asked = walk(self.job, hand_over(self.job, "request"))
         yield Rows([*asked, *sign_requests(self.job)])
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+    def concerned(self, state: State) -> list[str]:
+        """Every server."""
+        return [host.name for host in state.site.servers]
+
+    def deeds(self, state: State) -> Deeds:
         """Trust at every computer, certificates at servers, then the old root goes."""
         clients = {host.name: "" for host in state.site.clients}
         yield clients, "trust the new CA beside the old one"
         yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
         yield from once_seen(state, clients, "trust the old CA no longer")
-
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
-        """At every server."""
-        return downtimes(state, (), every=True)
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
         """What came of each visit, and which links of that computer are dark after it.

@@ -17,7 +17,7 @@ from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.execute import close_change
 from vmscert.changes.job import EXAMPLE, Job, folder_of
 from vmscert.changes.rehearsal import walk
-from vmscert.checks.lacks import MISSING, lacks, missing_encryption
+from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
 from vmscert.pictures.site_map import site_map
@@ -80,51 +80,6 @@ def _stage_check(number: str, state: State, todo: str) -> Check:
     return Check(achieved, not missing, f"{named}{more}. {todo}" if missing else "")
 
 
-def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: object) -> Plan:
-    """Return the plan of this runbook, kept in `changes/` for somebody to read and approve.
-
-    `hosts` are the servers concerned, where the runbook leaves a choice; `parameters` are those of
-    the notebook. A change that has begun keeps its plan.
-    """
-    if begun := plan_under_way(job, parameters):
-        return begun
-    about, chosen = RUNBOOKS[job.number], None if hosts is None else list(hosts)
-    lines, last = job.records.ledger.head()
-    state, runbook = job.state(), runbook_of(job)
-    plan = Plan(
-        runbook=job.runbook,
-        site=job.site.name,
-        why=about["why"],
-        parameters=parameters,
-        table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
-        lines=lines,
-        ledger=last,
-        computers=tuple(_rows(state, runbook.deeds(state, chosen), runbook.issues)),
-        files=(about["files"],),
-        untouched=about["untouched"],
-        dark=tuple(runbook.standing_still(state, chosen)),
-        back=about["back"],
-        trigger=about["trigger"],
-        deadline=runbook.deadline(state, about["deadline"], chosen),
-    )
-    return keep_plan(job, plan)
-
-
-def _rows(state: State, deeds: Deeds, issues: bool) -> Iterator[dict[str, str]]:
-    """One row for each computer: what is to be done and why, what it uses now, what it will use."""
-    for computers, deed in deeds:
-        for name, why in computers.items():
-            held = state.inventories.get(name)
-            then = "made in this change" if issues else state.thumbprints.get(name, "")
-            yield {
-                "computer": name,
-                "who": state.site[name].owner,
-                "to do": deed + (f": {why}" if why else ""),
-                "old certificate": ", ".join(sorted(set(held.bindings.values()))) if held else "",
-                "new certificate": then if "certificate" in deed else "",
-            }
-
-
 @dataclass(frozen=True)
 class Rows:
     """Rows for people to read, or what is said where there is none."""
@@ -181,10 +136,47 @@ class Runbook:
         yield site_map(self.job.site)
 
     def plan(self, **parameters: Any) -> Parts:
-        """What is going to happen, for somebody else to approve; deeds keep to these parameters."""
-        self.parameters = parameters
-        self.begun_with = plan_change(self.job, self.concerned(), **parameters)
+        """What is going to happen, kept in `changes/` for somebody else to approve.
+
+        Deeds keep to these parameters. A change that has begun keeps its plan.
+        """
+        self.parameters, job, about = parameters, self.job, RUNBOOKS[self.job.number]
+        self.begun_with = plan_under_way(job, parameters)
+        if self.begun_with is None:
+            state, (lines, last) = job.state(), job.records.ledger.head()
+            plan = Plan(
+                runbook=job.runbook,
+                site=job.site.name,
+                why=about["why"],
+                parameters=parameters,
+                table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
+                lines=lines,
+                ledger=last,
+                computers=tuple(self._computers(state)),
+                files=(about["files"],),
+                untouched=about["untouched"],
+                dark=tuple(self.standing_still(state)),
+                back=about["back"],
+                trigger=about["trigger"],
+                deadline=self.deadline(state, about["deadline"]),
+            )
+            self.begun_with = keep_plan(job, plan)
         yield self.begun_with
+
+    def _computers(self, state: State) -> Iterator[dict[str, str]]:
+        """What is to be done at each computer and why, what it uses now, what it will use."""
+        for name, why, deed in (
+            (name, why, deed) for found, deed in self.deeds(state) for name, why in found.items()
+        ):
+            held = state.inventories.get(name)
+            then = "made in this change" if self.issues else state.thumbprints.get(name, "")
+            yield {
+                "computer": name,
+                "who": state.site[name].owner,
+                "to do": deed + (f": {why}" if why else ""),
+                "old certificate": ", ".join(sorted({*held.bindings.values()})) if held else "",
+                "new certificate": then if "certificate" in deed else "",
+            }
 
     def approve(self, approved: str = "", carried_out_by: str = "", emergency: str = "") -> Parts:
         """Begin the change, or go on with it, if this plan was approved; and how far it is."""
@@ -229,19 +221,17 @@ class Runbook:
         """What came of it besides, read back."""
         return ()
 
-    def concerned(self) -> list[str] | None:
-        """The servers that it is about, where that is a choice."""
-        return None
+    def deeds(self, state: State) -> Deeds:
+        """What is to be done at which computers: those that still need its phase."""
+        row = RUNBOOKS[self.job.number]
+        if row["deed"]:
+            yield PHASES[row["phase"]].lacking(state), row["deed"]
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
-        """What is to be done at which computers."""
-        return ()
-
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+    def standing_still(self, state: State) -> Iterable[str]:
         """What stands still at each visit that switches something, in the order of the visits."""
         return ()
 
-    def deadline(self, state: State, text: str, hosts: list[str] | None) -> str:
+    def deadline(self, state: State, text: str) -> str:
         """Until when one can turn back."""
         return text
 
@@ -250,11 +240,11 @@ class Runbook:
         return walk(self.job, errands)
 
 
-def downtimes(state: State, hosts: Iterable[str], every: bool = False) -> Iterator[str]:
-    """What stands still where encryption is still to be switched on, at these servers or at all."""
+def downtimes(state: State, hosts: Iterable[str]) -> Iterator[str]:
+    """What stands still at these servers, and where encryption is still to be switched on."""
     wanted = {*missing_encryption(state), *hosts}
     for step in switch_on(state.site):
-        if step.host in wanted or (step.host and every):
+        if step.host in wanted:
             yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
 
 

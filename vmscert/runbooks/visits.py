@@ -14,7 +14,7 @@ from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
-from vmscert.checks.lacks import PHASES, lost_callers, missing_groups, reported_findings
+from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings
 from vmscert.checks.live import Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
@@ -23,9 +23,7 @@ from vmscert.pictures.site_map import site_map
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import key_way
 from vmscert.runbooks.stages import (
-    RUNBOOKS,
     Checks,
-    Deeds,
     Findings,
     Parts,
     Rows,
@@ -112,20 +110,8 @@ def verify_links(
     return list(verify_simulated(job.site, stores, served, right, job.at, links))
 
 
-class Visit(Runbook):
-    """A runbook for which people walk: what its phase is about, and what it needs there."""
-
-    todo = ""
-
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
-        """The computers that still need this phase."""
-        yield PHASES[RUNBOOKS[self.job.number]["phase"]].lacking(state), self.todo
-
-
-class Trust(Visit):
+class Trust(Runbook):
     """Every computer that is no server gets the CA certificate."""
-
-    todo = "trust the CA"
 
     def look(self) -> Parts:
         """Who trusts the CA for whose sake, and what no file can tell."""
@@ -138,10 +124,8 @@ class Trust(Visit):
         yield f"Prepared: {roll_out(self.job)}"
 
 
-class Import(Visit):
+class Import(Runbook):
     """Every server gets the CA, its certificate, and a key that its service can read."""
-
-    todo = "import"
 
     def look(self) -> Parts:
         """Which file goes to which server, and who must read the key."""
@@ -160,8 +144,6 @@ class Import(Visit):
 
 class Encrypt(Import):
     """Every server encrypts with its certificate."""
-
-    todo = "encrypt"
 
     def ready(self, state: State) -> Iterable[object]:
         """What keeps the steps that are still to do, or that nothing does, in their order.
@@ -189,7 +171,7 @@ class Encrypt(Import):
         columns = ("step", "server", "switch", "downtime", "stands still", "if it came too early")
         yield Rows(plan_switching(self.job.site), columns=columns)
 
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+    def standing_still(self, state: State) -> Iterable[str]:
         """Where something is still to be switched on."""
         return downtimes(state, ())
 
