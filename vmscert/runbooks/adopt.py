@@ -81,22 +81,24 @@ def read_inheritance(job: Job, place: Path) -> Inheritance:
     """
     if not place.is_dir():
         raise ValueError(f"{place} is no folder: name the one with the files of the other tool")
-    paths = list(files_below(place))
-    locked = any(path.suffix.casefold() in _KEYS for path in paths)
-    password = job.secret("INHERITED") if locked else ""
-    every = (one for path in paths for one in read(path, lambda _: password).certificates)
-    certificates = list(dict.fromkeys(every))
-    shut = tuple(path.name for path in paths if _stays_shut(path, password))
-    ca = _the_ca(place, certificates, shut)
-    opened = (_opened(path, password) for path in paths)
-    mine = (one for one in opened if isinstance(one, RSAPrivateKey))
-    return Inheritance(
-        ca,
-        next((key for key in mine if key.public_key() == ca.public_key()), None),
-        tuple(one for one in certificates if one != ca and is_signed_by(one, ca)),
-        shut,
-        tuple(path.name for path in paths if _opened(path, "") is not None),
-    )
+    paths = {path: path.suffix.casefold() for path in files_below(place)}
+    password = job.secret("INHERITED") if {*_KEYS} & {*paths.values()} else ""
+    every: dict[x509.Certificate, None] = {}
+    keys, locked, bare = [], [], []
+    for path, kind in paths.items():
+        found = read(path, lambda _: password).certificates
+        every |= dict.fromkeys(found)
+        keys.append(key := _opened(path, password))
+        sealed = kind in _KEYS and b"ENCRYPTED" in path.read_bytes() and key is None
+        if sealed or (kind in _PFX and not found):
+            locked.append(path.name)
+        if _opened(path, "") is not None:
+            bare.append(path.name)
+    ca = _the_ca(place, [*every], locked)
+    mine = (one for one in keys if isinstance(one, RSAPrivateKey))
+    key = next((one for one in mine if one.public_key() == ca.public_key()), None)
+    issued = (one for one in every if one != ca and is_signed_by(one, ca))
+    return Inheritance(ca, key, tuple(issued), tuple(locked), tuple(bare))
 
 
 def _the_ca(
@@ -128,14 +130,6 @@ def _opened(path: Path, password: str) -> PrivateKeyTypes | None:
             if kind in _KEYS:
                 return load_pem_private_key(data, secret)
     return None
-
-
-def _stays_shut(path: Path, password: str) -> bool:
-    """Whether a file has a password, and another one."""
-    if path.suffix.casefold() in _PFX:
-        return not read(path, lambda _: password).certificates
-    is_key = path.suffix.casefold() in _KEYS and b"ENCRYPTED" in path.read_bytes()
-    return is_key and _opened(path, password) is None
 
 
 def _of_the_ca(found: Inheritance, in_store: bool, stores: Sequence[Stores]) -> Iterator[str]:
@@ -309,13 +303,9 @@ class Adopt(Runbook):
         servers = (host for host in state.site.servers if found.of(host))
         lost = [host.name for host in servers if host.name not in state.current]
         filed = found.ca in state.cas.values()
-        yield Checks(
-            [
-                Check("the CA is filed", filed, "" if filed else "Run the cell above again"),
-                Check("every certificate that fits a server is filed", not lost, ", ".join(lost)),
-                unbroken(state),
-            ]
-        )
+        there = Check("the CA is filed", filed, "" if filed else "Run the cell above again")
+        fitting = Check("every certificate that fits a server is filed", not lost, ", ".join(lost))
+        yield Checks([there, fitting, unbroken(state)])
 
     def goes_dark(self) -> Parts:
         """What goes dark when, if nobody acts."""

@@ -34,6 +34,7 @@ from vmscert.site.site import CSR, PFX, THIRD_PARTY, Host
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
+Keys = Mapping[str, RSAPrivateKey | None]  # server → the key that it is to keep
 
 
 def ca_name(job: Job) -> str:
@@ -99,8 +100,16 @@ def receive(
     if job.site[host].enrolment != THIRD_PARTY:
         raise ValueError(f"{host} has no certificate of another CA: see 'enrolment' in the table")
     mine = [one for one in found if one.public_key() == csr.public_key()]
-    issued = Issued(mine[0], None, tuple(one for one in found if one not in mine))
-    issued = replace(issued, issuers=_path_above(job, host, issued))
+    path = (mine[0], *(one for one in found if one not in mine))
+    roots = [one for one in path[1:] if one.subject == one.issuer]
+    if not roots:
+        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
+    for name in job.site[host].issued_names:
+        diagnosis = diagnose(path, name, roots, job.at)
+        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
+            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
+        path = diagnosis.path
+    issued = Issued(path[0], None, path[1:])
     job.records.save_signed(host, issued, at=job.at, runbook=job.number, action="receive")
     return issued
 
@@ -122,7 +131,11 @@ def renew_certificates(
         wanted = {name for name in hosts if (name, state.thumbprints.get(name)) not in done}
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
         profiles = {name: _as_before(state, name, days) for name in mine}
-        keys = {} if new_key else {name: _kept_key(job, state, name) for name in mine}
+        keys = {}
+        for name in () if new_key else mine:
+            if name not in state.pfx:
+                raise ValueError(f"The key of {name} is not here: renew it with a new one")
+            keys[name] = read_pfx(state.pfx[name], job.secret("PFX")).key
         return list(_issue(job, profiles, "renew", password, keys))
 
 
@@ -144,20 +157,9 @@ def _as_before(state: State, name: str, days: int) -> Profile:
     return replace(SERVER, days=days or (SERVER.days if capped else max(life, 1)), key_bits=bits)
 
 
-def _kept_key(job: Job, state: State, name: str) -> RSAPrivateKey:
-    """The private key of a server's newest certificate, out of its PFX."""
-    path = state.pfx.get(name)
-    if path is None:
-        raise ValueError(f"The key of {name} is not here: renew it with a new one")
-    key = read_pfx(path, job.secret("PFX")).key
-    assert key is not None
-    return key
-
-
 def _issue(
-    job: Job, profiles: Mapping[str, Profile], action: str, password: str,
-    keys: Mapping[str, RSAPrivateKey],
-) -> Iterator[dict[str, str]]:  # fmt: skip
+    job: Job, profiles: Mapping[str, Profile], action: str, password: str, keys: Keys
+) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
     if not profiles:
         return
@@ -175,7 +177,9 @@ def _issue(
         yield _issued_row(name, issued, f"in a PFX, {encryption}")
 
 
-def _made(job, authority: Authority, profiles, keys) -> Iterator[tuple[str, Issued]]:
+def _made(
+    job: Job, authority: Authority, profiles: Mapping[str, Profile], keys: Keys
+) -> Iterator[tuple[str, Issued]]:
     """Certificates with new keys, made on every core, then those for keys that are kept."""
     names = {name: job.site[name].issued_names for name in profiles}
     for profile in dict.fromkeys(profiles.values()):
@@ -191,20 +195,6 @@ def _note_abandoned(job: Job) -> None:
         replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
         for entry in job.records.abandoned()
     )
-
-
-def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, ...]:
-    """The CAs above an answer, nearest first; ValueError with all that a client would find."""
-    roots = [one for one in issued.issuers if one.subject == one.issuer]
-    if not roots:
-        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
-    path: tuple[x509.Certificate, ...] = ()
-    for name in job.site[host].issued_names:
-        diagnosis = diagnose(issued.chain, name, roots, job.at)
-        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
-            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
-        path = diagnosis.path[1:]
-    return path
 
 
 def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
@@ -281,18 +271,17 @@ class CreateCertificates(Runbook):
     def look(self) -> Parts:
         """What each server's certificate will contain, and what is to be done."""
         missing = missing_certificates(self.job.state())
-        yield Rows(
-            [
-                {
-                    "server": host.name,
-                    "names": host.issued_names,
-                    "Windows": host.windows or "not in the table",
-                    "private key": key_way(host),
-                    "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
-                }
-                for host in self.job.site.servers
-            ]
-        )
+        rows = [
+            {
+                "server": host.name,
+                "names": host.issued_names,
+                "Windows": host.windows or "not in the table",
+                "private key": key_way(host),
+                "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
+            }
+            for host in self.job.site.servers
+        ]
+        yield Rows(rows)
 
     def issue(self) -> Parts:
         """Issue what is missing and whose key is made here."""

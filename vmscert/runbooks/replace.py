@@ -1,7 +1,7 @@
 """What is in use is replaced: certificates that end, or the CA; and what was replaced goes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from vmscert.runbooks.certificates import (
 )
 from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.overlap import day_by_day
-from vmscert.runbooks.stages import Deeds, Parts, Rows, downtimes, once_seen
+from vmscert.runbooks.stages import Deeds, Parts, Rows
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
 
 _MOST_DARK = 5  # days on which something goes dark that a plan names
@@ -96,10 +96,20 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
     return [name for name in missing_retirement(state) if name not in waiting]
 
 
+def _once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
+    """A deed that takes something away; where a group does not say what it uses, a person looks
+    first."""
+    silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
+    for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
+        mine = {name: why for name, why in computers.items() if silent[name] == groups}
+        look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
+        yield mine, f"{look} {deed}" if groups else deed
+
+
 class Replacing(OnTheWire):
     """Servers get other certificates, and what they had before goes when nothing serves it."""
 
-    issues = True
+    issues = switches = True
     empty = "Not yet: they are the way back."
     to_the_end = False  # it is over when nothing that was replaced is left anywhere
 
@@ -128,21 +138,13 @@ class Replacing(OnTheWire):
             checks.append(Check(what, not left, todo if left else ""))
         return checks
 
-    def concerned(self, state: State) -> list[str]:
-        """The servers that get another certificate."""
-        return []
-
     def deeds(self, state: State) -> Deeds:
         """What a renewal does at these servers, and where an earlier one is not over."""
         under_way = {**missing_imports(state), **missing_encryption(state)}
         new = dict.fromkeys(self.concerned(state), "")
         yield new, "a new certificate with a new key, import, encrypt"
         yield {name: why for name, why in under_way.items() if name not in new}, "go on"
-        yield from once_seen(state, missing_retirement(state), "remove what was replaced")
-
-    def standing_still(self, state: State) -> Iterable[str]:
-        """At these servers, and where something is still to be switched on."""
-        return downtimes(state, self.concerned(state))
+        yield from _once_seen(state, missing_retirement(state), "remove what was replaced")
 
 
 class Renew(Replacing):
@@ -232,7 +234,7 @@ class ReplaceTheCa(Replacing):
         clients = {host.name: "" for host in state.site.clients}
         yield clients, "trust the new CA beside the old one"
         yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
-        yield from once_seen(state, clients, "trust the old CA no longer")
+        yield from _once_seen(state, clients, "trust the old CA no longer")
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
         """What came of each visit, and which links of that computer are dark after it.

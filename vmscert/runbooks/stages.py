@@ -115,6 +115,7 @@ class Runbook:
     parameters: dict[str, Any] = field(default_factory=dict)  # those of the plan
     begun_with: Plan | None = None
     issues = False  # whether it makes certificates
+    switches = False  # whether encryption is switched on, or to another certificate
 
     def precheck(self) -> Parts:
         """What must hold before anything is done: all that the earlier runbooks leave behind."""
@@ -221,6 +222,10 @@ class Runbook:
         """What came of it besides, read back."""
         return ()
 
+    def concerned(self, state: State) -> list[str]:
+        """The servers that get another certificate."""
+        return []
+
     def deeds(self, state: State) -> Deeds:
         """What is to be done at which computers: those that still need its phase."""
         row = RUNBOOKS[self.job.number]
@@ -229,7 +234,10 @@ class Runbook:
 
     def standing_still(self, state: State) -> Iterable[str]:
         """What stands still at each visit that switches something, in the order of the visits."""
-        return ()
+        wanted = {*missing_encryption(state), *self.concerned(state)} if self.switches else ()
+        for step in switch_on(state.site):
+            if step.host in wanted:
+                yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
 
     def deadline(self, state: State, text: str) -> str:
         """Until when one can turn back."""
@@ -238,21 +246,3 @@ class Runbook:
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
         """A row for each of these visits, and what came of it."""
         return walk(self.job, errands)
-
-
-def downtimes(state: State, hosts: Iterable[str]) -> Iterator[str]:
-    """What stands still at these servers, and where encryption is still to be switched on."""
-    wanted = {*missing_encryption(state), *hosts}
-    for step in switch_on(state.site):
-        if step.host in wanted:
-            yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
-
-
-def once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
-    """A deed that takes something away; where a group does not say what it uses, a person looks
-    first."""
-    silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
-    for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
-        mine = {name: why for name, why in computers.items() if silent[name] == groups}
-        look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
-        yield mine, f"{look} {deed}" if groups else deed

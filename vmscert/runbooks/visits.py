@@ -28,7 +28,6 @@ from vmscert.runbooks.stages import (
     Parts,
     Rows,
     Runbook,
-    downtimes,
 )
 from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early
 from vmscert.site.site import PFX, Connection, Site
@@ -145,6 +144,8 @@ class Import(Runbook):
 class Encrypt(Import):
     """Every server encrypts with its certificate."""
 
+    switches = True
+
     def ready(self, state: State) -> Iterable[object]:
         """What keeps the steps that are still to do, or that nothing does, in their order.
 
@@ -170,10 +171,6 @@ class Encrypt(Import):
         """What is switched where, in which order, and what stands still meanwhile."""
         columns = ("step", "server", "switch", "downtime", "stands still", "if it came too early")
         yield Rows(plan_switching(self.job.site), columns=columns)
-
-    def standing_still(self, state: State) -> Iterable[str]:
-        """Where something is still to be switched on."""
-        return downtimes(state, ())
 
 
 class OnTheWire(Runbook):
@@ -255,21 +252,20 @@ class Verify(OnTheWire):
         for one in site.connections:
             callers[one.server, one.port].add(one.client)
         confirmed = {(one.server, one.port) for one in site.connections if one.confirmed}
-        yield Rows(
-            [
-                {
-                    "server": host.name,
-                    "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
-                    "certificate group": group,
-                    "clients": calling,
-                    "names": len(host.names),
-                    "handshakes": calling * len(host.names),
-                }
-                for host in site.servers
-                for port, group in host.ports
-                for calling in [len(callers[host.name, port])]
-            ]
-        )
+        rows = [
+            {
+                "server": host.name,
+                "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
+                "certificate group": group,
+                "clients": calling,
+                "names": len(host.names),
+                "handshakes": calling * len(host.names),
+            }
+            for host in site.servers
+            for port, group in host.ports
+            for calling in [len(callers[host.name, port])]
+        ]
+        yield Rows(rows)
 
     def plan(self, **parameters: object) -> Parts:
         """What is going to be looked at: nobody has to approve that."""
