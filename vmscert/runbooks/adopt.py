@@ -49,17 +49,13 @@ _KEYS = (*_PFX, ".key", ".pem")
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What a folder of another tool holds: the CA, its key if it is there, and what it issued.
-
-    `locked` are the names of files that did not open, `bare` those with a key that no password
-    protects.
-    """
+    """What a folder of another tool holds: the CA, its key if it is there, and what it issued."""
 
     ca: x509.Certificate
     key: RSAPrivateKey | None
     certificates: tuple[x509.Certificate, ...]
-    locked: tuple[str, ...] = ()
-    bare: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()  # the names of files that did not open
+    bare: tuple[str, ...] = ()  # of files with a key that no password protects
 
     def of(self, host: Host) -> list[x509.Certificate]:
         """Return the certificates that carry a name of this server, oldest first."""

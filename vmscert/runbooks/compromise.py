@@ -29,18 +29,14 @@ _SHOWN = 3  # computers that a row names; the rest is counted
 
 @dataclass(frozen=True)
 class Measure:
-    """One step: what is done at which computers (none: at the laptop), and why in this place.
-
-    `dark` are the links that go dark if it is done before the steps above it; with a thief at
-    work it is done first on purpose, and they are dark until the servers have been visited.
-    """
+    """One step: what is done at which computers (none: at the laptop), and why in this place."""
 
     number: int
     action: str
     computers: tuple[str, ...]
     why: str
-    dark: tuple[DarkLink, ...] = ()
-    first: bool = False
+    dark: tuple[DarkLink, ...]  # if it is done before the steps above it
+    first: bool  # on purpose: they are dark until the servers have been visited
 
     def row(self) -> dict[str, object]:
         """Return it for people, with who goes dark if it came too early."""

@@ -35,7 +35,6 @@ TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
 # What goes wrong in the field, for the plan to show.
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
-WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
 A_DAY = timedelta(days=1)
 _WORDS = {
     TRUST: "the new root is trusted beside the old one",
@@ -47,16 +46,13 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """What is replaced: `leaves` is server → its certificate of the new CA.
-
-    `stores` is host name → what it holds today (see `planned_stores`).
-    """
+    """What is replaced."""
 
     site: Site
-    stores: Mapping[str, Stores]
+    stores: Mapping[str, Stores]  # host → what it holds today
     old: x509.Certificate
     new: x509.Certificate
-    leaves: Mapping[str, x509.Certificate]
+    leaves: Mapping[str, x509.Certificate]  # server → its certificate of the new CA
 
 
 @dataclass(frozen=True)
@@ -71,17 +67,13 @@ class Visit:
 
 @dataclass(frozen=True)
 class Day:
-    """One day: what was done, the links that were dark before or after it, and how many do what.
-
-    `counts` are the computers that trust each root and the servers that serve certificates of
-    each; `serves_old` those that present anything of the old root.
-    """
+    """One day: what was done, and what came of it."""
 
     at: datetime
     visits: tuple[Visit, ...]
-    dark: tuple[DarkLink, ...]
-    counts: Mapping[str, int]
-    serves_old: tuple[str, ...] = ()
+    dark: tuple[DarkLink, ...]  # before or after the visits
+    counts: Mapping[str, int]  # how many do what
+    serves_old: tuple[str, ...]  # the servers that present anything of the old root
 
 
 def overlap_of(job: Job) -> Overlap:
@@ -147,27 +139,22 @@ def stand_ins(
 
 
 def plan_overlap(
-    overlap: Overlap,
-    start: datetime,
-    a_day: int,
-    waiting: int = WAITING,
-    order: Sequence[str] = RIGHT,
-) -> tuple[Visit, ...]:
+    overlap: Overlap, start: datetime, a_day: int, waiting: int = 7, order: Sequence[str] = RIGHT
+) -> list[Visit]:
     """Return the visits, `a_day` computers a day from `start`; what was done already is left out.
 
     Each part of the `order` begins on the day after the part before. ValueError for no visit a day.
     """
     if a_day < 1:
         raise ValueError(f"{a_day} visits a day lead nowhere: plan one or more")
-    planned: list[Visit] = []
-    day = start
+    planned, day = [], start
     for action in order:
         todo = _todo(overlap, action, waiting)
         pace = 1 if action == WAIT else a_day
         for number, (host, groups) in enumerate(todo):
             planned.append(Visit(day + number // pace * A_DAY, action, host, groups))
         day += -(-len(todo) // pace) * A_DAY
-    return tuple(planned)
+    return planned
 
 
 def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[str, ...]]]:
@@ -221,24 +208,30 @@ def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stor
     return held.without(overlap.old)
 
 
-def _day(overlap: Overlap, stores: Mapping[str, Stores], at, visits, dark) -> Day:
-    chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
-    held = [stores[host.name].trusted for host in overlap.site.clients]
-    leaves = {name: [chain[:1] for chain in served] for name, served in chains.items()}
+def _day(
+    overlap: Overlap, stores: Mapping[str, Stores], at: datetime,
+    visits: Sequence[Visit], dark: tuple[DarkLink, ...],
+) -> Day:  # fmt: skip
+    """How a day ends: the computers that trust each root, the servers that serve what of each."""
+    old, new, chains = overlap.old, overlap.new, {}
+    for host in overlap.site.servers:
+        chains[host.name] = served(host, stores[host.name])
+    leaves = [[chain[:1] for chain in mine] for mine in chains.values()]
+    trusted = [stores[host.name].trusted for host in overlap.site.clients]
     counts = {
-        "trust the old root": sum(overlap.old in roots for roots in held),
-        "trust the new root": sum(overlap.new in roots for roots in held),
-        "serve the old CA's": len(_of(overlap.old, leaves)),
-        "serve the new CA's": len(_of(overlap.new, leaves)),
+        "trust the old root": sum(old in roots for roots in trusted),
+        "trust the new root": sum(new in roots for roots in trusted),
+        "serve the old CA's": sum(_any_is_below(mine, old) for mine in leaves),
+        "serve the new CA's": sum(_any_is_below(mine, new) for mine in leaves),
         "computers visited": sum(bool(visit.host) for visit in visits),
         "dark links": len(dark),
     }
-    return Day(at, tuple(visits), dark, counts, _of(overlap.old, chains))
+    below = tuple(name for name, mine in chains.items() if _any_is_below(mine, old))
+    return Day(at, tuple(visits), dark, counts, below)
 
 
-def _of(root: x509.Certificate, served: Mapping[str, Iterable[Chain]]) -> tuple[str, ...]:
-    """The servers that present anything of this root."""
-    return tuple(name for name, chains in served.items() if any(_is_below(c, root) for c in chains))
+def _any_is_below(chains: Iterable[Chain], root: x509.Certificate) -> bool:
+    return any(_is_below(chain, root) for chain in chains)
 
 
 @lru_cache(maxsize=4096)

@@ -62,11 +62,7 @@ def create_next_ca(job: Job) -> x509.Certificate:
 
 
 def switch_ca(job: Job) -> None:
-    """Let the next CA sign from now on.
-
-    Stop where a computer does not trust it: its links would go dark with the first server that is
-    switched.
-    """
+    """Let the next CA sign; Stop where a computer that would go dark does not trust it yet."""
     job.permit()
     with job.records.lock():
         state = job.state()
@@ -97,8 +93,7 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
 
 
 def _once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
-    """A deed that takes something away; where a group does not say what it uses, a person looks
-    first."""
+    """Take something away; where a group does not say what it uses, a person looks first."""
     silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
     for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
         mine = {name: why for name, why in computers.items() if silent[name] == groups}

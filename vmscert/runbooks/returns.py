@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from vmscert.certificates.authority import subject_names
 from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job
-from vmscert.checks.documents import read
+from vmscert.checks.documents import Document, read
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
@@ -28,12 +28,13 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     A CA's answer may be several of them. What no computer of this site has to say is not kept, nor
     an inventory that is older than the one that is there; one that is odd stops no other.
     """
-    files, told = list(files), []
-    desk = _Desk(job, [data for _, data in files])
+    told = []
+    opened = [(name, data, None if _is_json(data) else read(data)) for name, data in files]
+    desk = _Desk(job, [document for *_, document in opened if document])
     try:
-        for name, data in files:
+        for name, data, document in opened:
             try:
-                told.append((desk.take(name, data), True))
+                told.append((desk.take(name, data, document), True))
             except (ValueError, OSError) as error:
                 told.append((f"not kept: {error}", False))
     finally:
@@ -65,15 +66,15 @@ def _is_json(data: bytes) -> bool:
 class _Desk:
     """Where files are taken back that came together: the site's state is read once for them."""
 
-    def __init__(self, job: Job, files: list[bytes]) -> None:
-        self.job, self._files = job, files
+    def __init__(self, job: Job, documents: list[Document]) -> None:
+        self.job = job
         self.kept: list[tuple[str, str]] = []  # (host, name of its file)
+        self._beside = list(dict.fromkeys(one for each in documents for one in each.certificates))
 
-    def take(self, name: str, data: bytes) -> str:
+    def take(self, name: str, data: bytes, document: Document | None) -> str:
         """Keep one file, and say in one sentence what it was; ValueError if it is not kept."""
-        if _is_json(data):
+        if document is None:
             return self._inventory(name, data)
-        document = read(data)
         if document.requests:
             return self._request(name, document.requests[0])
         if document.certificates:
@@ -89,12 +90,6 @@ class _Desk:
     @cached_property
     def _state(self) -> State:
         return self.job.state()
-
-    @cached_property
-    def _beside(self) -> list[x509.Certificate]:
-        """All certificates of these files."""
-        found = (read(data).certificates for data in self._files if not _is_json(data))
-        return list(dict.fromkeys(one for several in found for one in several))
 
     @cached_property
     def _waiting(self) -> dict[bytes, Host]:
