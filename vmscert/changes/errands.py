@@ -1,6 +1,6 @@
 """What goes to which computer, in which folder: the stretch that people walk.
 
-`hand_over()` prepares the folders, people carry them, `take_back()` reads what they bring.
+`hand_over()` prepares the folders, people carry them, `take_each()` reads what they bring.
 """
 
 from collections import Counter, defaultdict

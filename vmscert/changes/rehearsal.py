@@ -27,7 +27,7 @@ def walk(
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
     `troubles` is host → what is wrong there. On a real site nothing is done: people carry the
-    folders, and bring back what `take_back()` reads; the errands come back as they are.
+    folders, and bring back what `take_each()` reads; the errands come back as they are.
     """
     errands = list(errands)
     return Walk(job).visits(errands, troubles or {}) if job.rehearsal else errands
