@@ -11,7 +11,7 @@ from apart import arrange
 from hypothesis import settings
 from pwsh import NEEDED, PWSH, WANTED
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.certificates.authority import QUICK, create_authority, new_key
 
 # How long an example takes says something of the machine, not of what is tested.
@@ -104,7 +104,7 @@ def stranger(keys, now):
 def site_folder(tmp_path_factory):
     """The example's folder after runbooks 11 to 15, once for all tests that only read it."""
     folder = tmp_path_factory.mktemp("site")
-    open_runbook("16-verify-the-site", "data/sites/example.csv", folder)
+    open_job("16-verify-the-site", "data/sites/example.csv", folder)
     return folder
 
 

@@ -16,12 +16,11 @@ from vmscert import files
 from vmscert.certificates import authority
 from vmscert.certificates import keys as key_file
 from vmscert.certificates.authority import Issued
-from vmscert.changes.change import begin
 from vmscert.changes.record import close
 from vmscert.network import servers as simulate
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Ledger
-from vmscert.runbooks.stages import open_runbook, plan_change
+from vmscert.runbooks.stages import open_job, runbook_of
 
 
 def run(folder, table, at, keys, passwords, die_at=0, writes=None):
@@ -34,8 +33,10 @@ def run(folder, table, at, keys, passwords, die_at=0, writes=None):
     files.os.fsync = _mortal(die_at, writes, Ledger(folder))
     os.environ.update(passwords)
     Records(folder).begin_rehearsal()
-    job = open_runbook("16-verify-the-site", table, folder, at)
-    close(begin(job, plan_change(job)), "looked")
+    job = open_job("16-verify-the-site", table, folder, at)
+    runbook = runbook_of(job)
+    list(runbook.plan())
+    close(runbook.job, "looked")
 
 
 def _beside(folder, pfx):

@@ -10,18 +10,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from vmscert.windows.steps import HEALTHY
 
 from vmscert.certificates.authority import QUICK, create_authority, new_key, request
-from vmscert.changes import rehearsal
 from vmscert.changes.errands import hand_over
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import simulated
+from vmscert.checks.lacks import issued_findings
 from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
 from vmscert.records.state import read_state
-from vmscert.runbooks.certificates import issue_certificates, receive, sign_requests
-from vmscert.runbooks.stages import STAGES
+from vmscert.runbooks import certificates
+from vmscert.runbooks.certificates import issue_certificates, sign_requests
+from vmscert.runbooks.returns import take_each
+from vmscert.runbooks.stages import STAGES, Runbook, runbook_of
+from vmscert.runbooks.visits import Encrypt
 from vmscert.site.site import CSR, THIRD_PARTY, Host, Site
 from vmscert.windows.inventory import write_inventory
 
@@ -108,6 +110,56 @@ def changed(job, name, **parts):
     return replace(job, site=replace(job.site, hosts=tuple(hosts)))
 
 
+def told(parts, number=0):
+    """What one part of what a runbook tells holds: its rows, checks or findings."""
+    return next(iter(vars([*parts][number]).values()))
+
+
+def plan_change(job, due=(), **parameters):
+    """The plan of a job's runbook; `due` are the servers that runbook 17 has found to be."""
+    runbook = runbook_of(job)
+    runbook.due = list(due)
+    return next(Runbook.plan(runbook, **parameters))
+
+
+def precheck(job):
+    return told(Runbook(job).precheck())
+
+
+def verify_stage(job):
+    return told(Runbook(job).verify())
+
+
+def create_ca(job, **parameters):
+    list(certificates.CreateTheCa(job, parameters).create_ca())
+
+
+def switching_checks(job):
+    return told(Encrypt(job).ready(job.state()))
+
+
+def plan_certificates(job):
+    return told(certificates.CreateCertificates(job).look())
+
+
+def check_issued(job):
+    state = job.state()
+    return list(issued_findings(state.site, state.current, state.issuers, state.at))
+
+
+def receive(job, host, answer):
+    """Keep another CA's answer to what a server asked for."""
+    return certificates.receive(job, host, job.state().requests[host], answer)
+
+
+def take_back(job, name, data):
+    """Keep one file that somebody brought; ValueError says why it was not kept."""
+    ((sentence, kept),) = take_each(job, [(name, data)])
+    if not kept:
+        raise ValueError(sentence.removeprefix("not kept: "))
+    return sentence
+
+
 def visit(job, errand, script="install", **more):
     """Run a script of an errand's folder on a simulated computer, and report back."""
     here = simulated(job, job.site[errand.host])
@@ -115,15 +167,6 @@ def visit(job, errand, script="install", **more):
         here.run(job.records.folder / errand.folder / f"{script}.ps1", job.at, PFX_PASSWORD, **more)
     finally:
         job.records.save_inventory(here.stores(job.at))
-
-
-def give_trouble(monkeypatch, troubles):
-    """Let computers of a rehearsal have their troubles: host → Trouble."""
-
-    def troubled(job, host, trouble=HEALTHY):
-        return simulated(job, host, troubles.get(host.name, trouble))
-
-    monkeypatch.setattr(rehearsal, "simulated", troubled)
 
 
 def carry_out(job):

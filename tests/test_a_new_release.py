@@ -78,14 +78,14 @@ HOSTS = [
 ]
 WORK = """
 import json
-from vmscert import Records, open_runbook
+from vmscert import Records, open_job
 from vmscert.changes.errands import board
 from vmscert.facts import DATA
 from vmscert.pictures.site_map import group_colours, site_map
 from vmscert.runbooks.visits import verify_site
 
 Records("records").begin_rehearsal()
-job = open_runbook("16-verify-the-site", "site.csv", "records")
+job = open_job("16-verify-the-site", "site.csv", "records")
 told = {
     "data": str(DATA),
     "links": [[c.client, c.server, c.port, c.group] for c in job.site.connections],

@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = door(
         "network.tls": "Handshake handshake",
         "records.folder": "Records",
         "records.state": "State",
-        "runbooks.stages": "open_runbook",
+        "runbooks.stages": "open_job",
         "site.site": "Connection Host Site",
         "site.table": "SiteError read_site",
         "windows.inventory": "read_inventory write_inventory",

@@ -9,6 +9,7 @@ from time import process_time
 import big_sites
 import pytest
 from big_sites import AT
+from lyon import check_issued, plan_certificates, precheck, switching_checks, verify_stage
 
 from vmscert.agenda.gather import gather
 from vmscert.changes.errands import board, loads
@@ -16,12 +17,10 @@ from vmscert.changes.job import Job
 from vmscert.checks.documents import check_path
 from vmscert.checks.expiry import due
 from vmscert.cli import main as cli
-from vmscert.runbooks.certificates import check_issued, due_certificates, plan_certificates
-from vmscert.runbooks.handbook import handbook
+from vmscert.runbooks.handbook import due_of, handbook
 from vmscert.runbooks.replace import retirable
 from vmscert.runbooks.returns import take_each
-from vmscert.runbooks.stages import precheck, verify_stage
-from vmscert.runbooks.visits import plan_switching, switching_checks
+from vmscert.runbooks.visits import plan_switching
 from vmscert.site.table import read_site
 
 pytestmark = pytest.mark.benchmark
@@ -41,7 +40,7 @@ LOOKS = {
     "switching_checks": switching_checks,
     "plan_certificates": plan_certificates,
     "check_issued": check_issued,
-    "due_certificates": lambda job: due_certificates(job, AT),
+    "due_certificates": lambda job: due_of(job.state(), AT),
     "retirable": lambda job: retirable(job, []),
     "handbook": handbook,
     "loads": lambda job: loads(job.state(), job.site.clients),

@@ -11,7 +11,19 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, numbered, open_lyon, tree, visit
+from lyon import (
+    AT,
+    CA_PASSWORD,
+    DAY,
+    PFX_PASSWORD,
+    SITE,
+    create_ca,
+    numbered,
+    open_lyon,
+    plan_change,
+    tree,
+    visit,
+)
 
 from vmscert.changes.change import approve, begin, progress, read_plan, steps
 from vmscert.changes.errands import hand_over, roll_out
@@ -19,13 +31,8 @@ from vmscert.changes.job import EXAMPLE, Job, Stop
 from vmscert.changes.record import add_signed, close, record_problems
 from vmscert.records.folder import Records
 from vmscert.records.ledger import PLAN, STEPS, Entry, Ledger, problems, read_rows, seal
-from vmscert.runbooks.certificates import (
-    create_ca,
-    issue_certificates,
-    renew_certificates,
-    sign_requests,
-)
-from vmscert.runbooks.stages import open_runbook, plan_change
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
+from vmscert.runbooks.stages import open_job
 
 RECORD_PASSWORD = "canary of the record 44d1"
 ANNA, BOB = "Anna Berg", "Bob Stone"
@@ -96,7 +103,7 @@ def test_a_plan_is_the_same_for_the_same_state_and_names_what_it_is_made_from(jo
 
 def test_a_plan_after_the_theft_of_the_ca_s_key_names_every_server(job):
     stolen = replace(job, runbook="19-answer-a-key-compromise")
-    rows = plan_change(stolen, ["CA"], stolen="CA").computers
+    rows = plan_change(stolen, stolen="CA").computers
     renewed = {row["computer"] for row in rows if row["to do"].startswith("a new certificate")}
     assert renewed == {host.name for host in job.site.servers}
 
@@ -544,7 +551,7 @@ def test_a_real_runbook_that_is_run_to_its_end_without_approval_changes_nothing(
 ):
     table = tmp_path / "lyon.csv"
     table.write_bytes(EXAMPLE.read_bytes())
-    opened = open_runbook("11-create-the-ca-certificate", table, tmp_path / "records",
+    opened = open_job("11-create-the-ca-certificate", table, tmp_path / "records",
                           datetime(2026, 11, 26, tzinfo=UTC))  # fmt: skip
     with pytest.raises(Stop):
         approve(opened, plan_change(opened, years=10))

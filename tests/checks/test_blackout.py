@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 from cryptography import x509
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import QUICK, SERVER, create_authority, thumbprint
 from vmscert.certificates.diagnosis import diagnose
@@ -195,7 +195,7 @@ def test_a_large_site_costs_far_less_than_one_diagnosis_a_link(ca, at, key):
 
 @pytest.fixture(scope="module")
 def job(site_folder):
-    return open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+    return open_job("16-verify-the-site", "data/sites/example.csv", site_folder)
 
 
 class TestTheTimeMachine:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from lyon import precheck, switching_checks, verify_stage
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.changes.errands import board
+from vmscert.checks.lacks import reported_findings
 from vmscert.facts import DATA
-from vmscert.runbooks.stages import precheck, verify_stage
-from vmscert.runbooks.visits import check_inventories, switching_checks
 from vmscert.windows.stores import Service
 
 EXAMPLE = DATA / "sites" / "example.csv"
@@ -24,14 +24,14 @@ NAMES = {
 def folder(tmp_path_factory):
     """A rehearsal in which everything was done, up to runbook 15."""
     place = tmp_path_factory.mktemp("records")
-    open_runbook(NAMES["16"], EXAMPLE, place)
+    open_job(NAMES["16"], EXAMPLE, place)
     return place
 
 
 @pytest.fixture
 def job(folder):
     """The same; what computers report is put back as it was."""
-    opened = open_runbook(NAMES["15"], EXAMPLE, folder)
+    opened = open_job(NAMES["15"], EXAMPLE, folder)
     before = opened.records.inventories()
     yield opened
     for stores in before.values():
@@ -52,14 +52,14 @@ def test_a_finished_rehearsal_holds_at_every_gate(job):
     assert not any(red(job, number) for number in ("13", "14", "15"))
     assert all(one.ok for one in (*precheck(job), *switching_checks(job)))
     assert {one.state for one in board(job)} == {"verified"}
-    assert check_inventories(job) == []
+    assert reported_findings(job.state()) == []
 
 
 def test_a_service_that_runs_as_another_account_stops_the_import_and_what_follows(job):
     """The table names no account, the inventory does, and that one can't read the key."""
     runs = Service("Milestone XProtect Recording Server", "", r"VMS-REC-01\svc-rec", "Running")
     report(job, "vms-rec-01", services=(runs,))
-    (finding,) = [one for one in check_inventories(job) if one.severity == "bad"]
+    (finding,) = [one for one in reported_findings(job.state()) if one.severity == "bad"]
     assert finding.code == "key-not-readable"
     assert finding.detail in red(job, "14")
     assert not all(one.ok for one in precheck(job))

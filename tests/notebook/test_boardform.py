@@ -6,14 +6,14 @@ from vmscert.changes.errands import STATES, hand_over
 from vmscert.changes.job import EXAMPLE
 from vmscert.changes.rehearsal import walk
 from vmscert.notebook.board import _LOOKS, board_form
-from vmscert.runbooks.stages import open_runbook
+from vmscert.runbooks.stages import open_job
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """A rehearsal in which the mobile server's request came back and nobody answered it."""
     folder = tmp_path_factory.mktemp("records")
-    job = open_runbook("12-create-server-certificates", EXAMPLE, folder)
+    job = open_job("12-create-server-certificates", EXAMPLE, folder)
     walk(job, hand_over(job, "request"))
     return job
 

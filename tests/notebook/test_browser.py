@@ -10,12 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from lab import Lab, Watch, jupyterlab, pictures, start_browser
+from lyon import plan_change
 
 from vmscert.changes.job import EXAMPLE
 from vmscert.facts import NOTEBOOKS
 from vmscert.pages import page
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.stages import open_runbook, plan_change
+from vmscert.runbooks.stages import open_job
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.stores import Stores
 
@@ -194,7 +195,7 @@ def run_on(lab, table, name):
 
 def approval(lab, table, name):
     """What somebody else says who has read the plan that this notebook is about to make."""
-    job = open_runbook(name, table, lab.folder / "VMSCERT_RECORDS/lyon")
+    job = open_job(name, table, lab.folder / "VMSCERT_RECORDS/lyon")
     return f"{plan_change(job, **GIVEN.get(name, {})).hash} Anna Berg"
 
 
@@ -258,5 +259,5 @@ def test_the_page_of_a_folder_prints_on_one_sheet(browser, kind, scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_years_after_print_on_two_sheets(browser, site_folder, scale):
-    job = open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+    job = open_job("16-verify-the-site", "data/sites/example.csv", site_folder)
     assert sheets(browser, page(handbook(job), "the years after"), scale) == 2

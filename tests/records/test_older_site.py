@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 import lyon
 import pytest
+from lyon import plan_change
 from typer.testing import CliRunner
 
 from vmscert.changes.change import approve, progress
@@ -26,7 +27,6 @@ from vmscert.facts import DATA
 from vmscert.records.folder import Records
 from vmscert.records.ledger import STEPS, count_steps, problems
 from vmscert.runbooks.certificates import renew_certificates
-from vmscert.runbooks.stages import plan_change
 from vmscert.site.site import Site
 
 RECORD_PASSWORD = "canary of the record 44d1"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import killed_run
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from lyon import seen
+from lyon import precheck, seen
 from site_tables import HEADER, MANAGEMENT, RECORDER, without
 from typer.testing import CliRunner
 
@@ -30,7 +30,6 @@ from vmscert.changes.record import record_problems
 from vmscert.cli import main as cli
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry
-from vmscert.runbooks.stages import precheck
 from vmscert.site.table import read_site
 from vmscert.windows.stores import Stores
 

@@ -7,42 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lyon import plan_certificates
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.agenda.gather import dark_to_come
 from vmscert.changes.errands import board
 from vmscert.checks.lacks import lacking_roots
 from vmscert.cli import main as cli
 from vmscert.notebook.board import time_machine
-from vmscert.runbooks.certificates import (
-    check_issued,
-    describe_ca,
-    due_certificates,
-    plan_certificates,
-)
 from vmscert.runbooks.handbook import handbook
-from vmscert.runbooks.replace import overlap_of, renewal_view, retirable, retirement_checks
-from vmscert.runbooks.stages import precheck, verify_stage
-from vmscert.runbooks.visits import check_inventories, switching_checks
+from vmscert.runbooks.overlap import overlap_of
+from vmscert.runbooks.replace import Renew, retirable
+from vmscert.runbooks.stages import STAGES, runbook_of
 
 LOOKING = {
     "board": board,
-    "check_inventories": check_inventories,
-    "check_issued": check_issued,
-    "describe_ca": describe_ca,
-    "due_certificates": lambda job: due_certificates(job, job.at),
+    "ends": lambda job: list(Renew(job).ends(90)),
     "dark_to_come": lambda job: dark_to_come(job.state()),
     "handbook": handbook,
     "lacking_roots": lambda job: lacking_roots(job.state()),
     "overlap_of": overlap_of,
     "plan_certificates": plan_certificates,
-    "precheck": precheck,
-    "renewal_view": renewal_view,
     "retirable": lambda job: retirable(job, []),
-    "retirement_checks": retirement_checks,
-    "switching_checks": switching_checks,
     "time_machine": time_machine,
-    "verify_stage": lambda job: verify_stage(replace(job, runbook="15-enable-encryption")),
 }
 COMMANDS = {
     "board": lambda folder: ["board", "--site", f"{folder}/site.csv", "--folder", str(folder)],
@@ -80,7 +67,17 @@ def twice(found):
 
 @pytest.fixture(scope="module")
 def job(site_folder):
-    return open_runbook("17-renew-before-expiry", "data/sites/example.csv", site_folder)
+    return open_job("17-renew-before-expiry", "data/sites/example.csv", site_folder)
+
+
+@pytest.mark.parametrize("call", ["precheck", "verify"])
+@pytest.mark.parametrize("row", STAGES.values(), ids=lambda row: row["runbook"])
+def test_a_cell_that_looks_at_a_stage_opens_no_file_of_the_site_twice(job, row, call):
+    runbook = runbook_of(replace(job, runbook=row["name"]))
+    with counted(job.records.folder) as found:
+        list(getattr(runbook, call)())
+    assert found
+    assert twice(found) == {}
 
 
 @pytest.mark.parametrize("name", LOOKING)

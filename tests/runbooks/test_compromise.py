@@ -5,7 +5,7 @@ from lyon import AT, SITE
 from test_overlap import overlap_of
 
 from vmscert.facts import facts
-from vmscert.runbooks.compromise import CA, compromise_plan, compromise_rows, own_trust
+from vmscert.runbooks.compromise import CA, compromise_plan, own_trust
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_with_a_thief_at_work_he_is_shut_out_first_and_the_price_is_told(overlap
     first, *rest = plan(overlap, stolen, at_work=True)
     assert "Disallowed" in first.action
     assert first.first and first.dark
-    rows = compromise_rows((first, *rest))
+    rows = [one.row() for one in (first, *rest)]
     assert rows[0]["dark until the servers are done"].startswith(f"{len(set(links(first)))} links")
     assert not any(row["dark if it comes first"] for row in rows)
 
@@ -82,7 +82,7 @@ def test_a_name_that_is_no_server_is_refused(overlap):
 
 
 def test_rows_name_few_computers_and_count_the_rest(overlap):
-    rows = compromise_rows(plan(overlap, CA))
+    rows = [one.row() for one in plan(overlap, CA)]
     assert rows[0]["at"] == "the laptop"
     assert rows[1]["at"] == "ms, rec-1, mob and 2 more"
     assert rows[4]["dark if it comes first"].startswith(f"{len(SITE.connections)} links: ")

@@ -14,14 +14,14 @@ from vmscert.facts import NOTEBOOKS, facts
 from vmscert.pages import page
 from vmscert.records.folder import Records
 from vmscert.runbooks.handbook import handbook, write_handbook
-from vmscert.runbooks.stages import STAGES, open_runbook
+from vmscert.runbooks.stages import STAGES, open_job
 
 TO_COME = {"18", "19"}
 
 
 @pytest.fixture(scope="module")
 def job(site_folder):
-    return open_runbook("16-verify-the-site", "data/sites/example.csv", site_folder)
+    return open_job("16-verify-the-site", "data/sites/example.csv", site_folder)
 
 
 @pytest.fixture

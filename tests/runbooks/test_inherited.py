@@ -11,20 +11,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, Approved, key, site_ca
+from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, Approved, key, site_ca, told
 
 from vmscert.changes.job import Job, Stop
 from vmscert.checks.lacks import missing_ca, missing_certificates
 from vmscert.practice.faults import _signed_with_sha1, remade
 from vmscert.records.folder import Records
-from vmscert.runbooks.adopt import (
-    adopt,
-    audit,
-    inherited_example,
-    read_inheritance,
-    unmatched,
-    verify_adoption,
-)
+from vmscert.runbooks.adopt import Adopt, inherited_example, read_inheritance
 from vmscert.runbooks.certificates import renew_certificates
 from vmscert.runbooks.replace import create_next_ca
 from vmscert.windows.stores import Personal, Stores
@@ -55,6 +48,20 @@ def found(job, left):
     return read_inheritance(job, left)
 
 
+def adoption(job, found):
+    runbook = Adopt(job)
+    runbook.found = found
+    return runbook
+
+
+def audit(job, found, key_in_user_store=False):
+    return told(adoption(job, found).audit(key_in_user_store))
+
+
+def adopt(job, found):
+    return told(adoption(job, found).adopt())
+
+
 def without(left, tmp_path, *names):
     copy = shutil.copytree(left, tmp_path / "files")
     for name in names:
@@ -71,18 +78,18 @@ def test_the_files_tell_which_is_the_ca_and_whose_the_certificates_are(found):
 
 
 def test_the_audit_names_all_that_the_guides_scripts_do_wrong(job, found):
-    told = [(row["where"], row["what"]) for row in audit(job, found, key_in_user_store=True)]
+    faults = [(row["where"], row["what"]) for row in audit(job, found, key_in_user_store=True)]
     wanted = (
         "valid for less than two", "does not say that it is a CA", "every site that used",
         "made for servers and clients", "name with blanks", "less than 3072 bits",
         "personal store of a user",
     )  # fmt: skip
     for words in wanted:
-        assert any(where == "the CA" and words in what for where, what in told), words
-    assert ("ms", "the certificate marks its extended key usage as critical") in told
-    assert ("ms", "the certificate says that it lasts longer than its CA") in told
-    assert ("rec-1", "the certificate lacks names that clients use") in told
-    assert ("ms", "the certificate lacks names that clients use") not in told
+        assert any(where == "the CA" and words in what for where, what in faults), words
+    assert ("ms", "the certificate marks its extended key usage as critical") in faults
+    assert ("ms", "the certificate says that it lasts longer than its CA") in faults
+    assert ("rec-1", "the certificate lacks names that clients use") in faults
+    assert ("ms", "the certificate lacks names that clients use") not in faults
 
 
 def test_a_good_ca_has_no_fault_but_a_small_key(job, tmp_path):
@@ -101,7 +108,7 @@ def test_a_good_ca_has_no_fault_but_a_small_key(job, tmp_path):
 
 def test_what_was_adopted_is_known_renewed_and_its_key_encrypted_anew(job, found):
     adopt(job, found)
-    assert all(check.ok for check in verify_adoption(job, found))
+    assert all(check.ok for check in told(adoption(job, found).verify()))
     assert not missing_ca(job.state())
     assert set(job.state().current) == {"ms", "rec-1", "mob"}
     assert "ms" not in missing_certificates(job.state())
@@ -140,7 +147,7 @@ def test_a_wrong_password_leaves_the_key_where_it_is(job, left, monkeypatch):
 
 def test_certificates_of_nobody_are_told(job, left):
     smaller = replace(job, site=replace(SITE, hosts=tuple(h for h in SITE if h.name != "rec-1")))
-    rows = unmatched(smaller, read_inheritance(smaller, left))
+    rows = told(adoption(smaller, read_inheritance(smaller, left)).unmatched())
     assert [row["where"] for row in rows] == ["nobody in the table"]
     assert "rec-1" in rows[0]["names"]
 

@@ -3,8 +3,7 @@
 from lyon import AT, CA_PASSWORD, key, open_lyon
 
 from vmscert.certificates.authority import QUICK, create_authority
-from vmscert.runbooks.overlap import TRUST, plan_overlap, proof, simulate_days
-from vmscert.runbooks.replace import overlap_of
+from vmscert.runbooks.overlap import TRUST, overlap_of, plan_overlap, proof, simulate_days
 
 
 def test_the_change_is_simulated_before_there_is_a_next_ca_and_when_it_waits(

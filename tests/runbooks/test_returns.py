@@ -7,11 +7,12 @@ import lyon
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from lyon import take_back
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.notebook.board import board_form
 from vmscert.runbooks.certificates import sign_requests
-from vmscert.runbooks.returns import take_back, take_dropped, take_each
+from vmscert.runbooks.returns import take_dropped, take_each
 from vmscert.site.site import THIRD_PARTY, Site
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")

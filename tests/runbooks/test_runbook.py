@@ -6,32 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from lyon import Approved
+from lyon import Approved, create_ca, plan_change, precheck, told, verify_stage
 
 import vmscert
-from vmscert import SERVER, SiteError, open_runbook
+from vmscert import SERVER, SiteError, open_job
 from vmscert.changes.change import approve
 from vmscert.changes.errands import hand_over
 from vmscert.changes.rehearsal import walk
 from vmscert.facts import DATA, NOTEBOOKS
-from vmscert.runbooks.certificates import (
-    create_ca,
-    due_certificates,
-    issue_certificates,
-    renew_certificates,
-    sign_requests,
-)
-from vmscert.runbooks.replace import due_servers, renewal_view
-from vmscert.runbooks.stages import (
-    RUNBOOKS,
-    STAGES,
-    Runbook,
-    plan_change,
-    precheck,
-    runbook_of,
-    verify_stage,
-)
-from vmscert.runbooks.visits import connection_checks, verify_site
+from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
+from vmscert.runbooks.replace import Renew
+from vmscert.runbooks.stages import RUNBOOKS, STAGES, Runbook, runbook_of
+from vmscert.runbooks.visits import OnTheWire, verify_site
 
 EXAMPLE = DATA / "sites" / "example.csv"
 PACKAGE = Path(vmscert.__file__).parent
@@ -54,13 +40,13 @@ def passwords(monkeypatch):
 
 def runbook(number, site, folder):
     """A runbook that somebody approved, if it is a real site's."""
-    opened = open_runbook(STAGES[number]["name"], site, folder)
+    opened = open_job(STAGES[number]["name"], site, folder)
     return replace(opened, change=None if opened.rehearsal else Approved())
 
 
 @pytest.mark.parametrize("row", RUNBOOKS.values(), ids=lambda row: row["runbook"])
 def test_a_row_of_the_table_has_its_class_and_its_notebook(row, own_site, tmp_path):
-    job = open_runbook(row["name"], own_site, tmp_path / "records")
+    job = open_job(row["name"], own_site, tmp_path / "records")
     assert isinstance(runbook_of(job), Runbook)
     assert (NOTEBOOKS / f"{row['name']}.ipynb").exists()
     assert row["name"].startswith(f"{row['runbook']}-")
@@ -82,7 +68,7 @@ def failed(checks):
 
 
 def test_any_runbook_of_the_example_can_be_opened_first(tmp_path):
-    job = open_runbook("16-verify-the-site", EXAMPLE, tmp_path)
+    job = open_job("16-verify-the-site", EXAMPLE, tmp_path)
     assert failed(precheck(job)) == []
     assert all(one.ok for one in verify_site(job))
 
@@ -116,7 +102,7 @@ def test_a_real_folder_never_becomes_a_rehearsal(own_site, tmp_path, passwords):
 
 
 def test_every_deed_twice_is_the_same_as_once(rehearsed):
-    job = open_runbook("16-verify-the-site", EXAMPLE, rehearsed)
+    job = open_job("16-verify-the-site", EXAMPLE, rehearsed)
     before = {path: path.read_bytes() for path in (rehearsed / "servers").rglob("*.*")}
     ca = (rehearsed / "ca.key").read_bytes()
     create_ca(job)
@@ -127,7 +113,7 @@ def test_every_deed_twice_is_the_same_as_once(rehearsed):
 
 
 def test_a_name_that_is_added_to_the_table_asks_for_a_new_certificate(rehearsed):
-    job = open_runbook("16-verify-the-site", EXAMPLE, rehearsed)
+    job = open_job("16-verify-the-site", EXAMPLE, rehearsed)
     host = replace(job.site["vms-rec-01"], aliases=("rec.example.com",))
     hosts = tuple(host if one.name == host.name else one for one in job.site)
     job = replace(job, site=replace(job.site, hosts=hosts), runbook=STAGES["12"]["name"])
@@ -143,9 +129,11 @@ def test_an_old_windows_gets_a_3des_file_and_the_others_aes(tmp_path):
 
 
 def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     old = job.state().current
-    due = due_servers(due_certificates(job, renewal_view(job)), 90)
+    renewal = Renew(job)
+    assert {row.label for row in told(renewal.ends(90), 1)} == {"CA", *old}
+    due = renewal.due
     assert set(due) == set(old)
     walk(job, hand_over(job, "request", due))
     renew_certificates(job, due)
@@ -160,17 +148,19 @@ def test_renewal_serves_new_certificates_and_keeps_the_old_ones(rehearsed):
 
 
 def test_a_certificate_that_was_renewed_but_not_installed_is_seen_on_the_wire(rehearsed):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     renew_certificates(job, ["vms-rec-01"])
-    seen = [one for one in verify_site(job) if not one.ok]
+    runbook = OnTheWire(job)
+    runbook.connections = verify_site(job)
+    seen = [one for one in runbook.connections if not one.ok]
     assert {(one.server, one.verdict) for one in seen} == {
         ("vms-rec-01", "wrong-certificate-served")
     }
-    assert len(failed(connection_checks(seen))) == 1
+    assert [one.what.partition(":")[0] for one in failed(runbook.achieved())] == ["vms-rec-01"]
 
 
 def test_a_site_without_its_ca_key_says_where_to_get_it(rehearsed):
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
+    job = open_job("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
     (rehearsed / "ca.key").unlink()
     with pytest.raises(FileNotFoundError, match="restore it from the backup"):
         job.records.authority(LONG_ENOUGH)
@@ -202,25 +192,25 @@ def test_a_table_that_is_wrong_opens_no_runbook_and_makes_no_folder(tmp_path):
     table = tmp_path / "lyon.csv"
     table.write_text("name,roles\nvms-ms-01,management servr\n", encoding="utf-8")
     with pytest.raises(SiteError, match="Did you mean 'management server'"):
-        open_runbook(STAGES["11"]["name"], table, tmp_path / "records")
+        open_job(STAGES["11"]["name"], table, tmp_path / "records")
     assert not (tmp_path / "records").exists()
 
 
 def test_the_same_moment_is_used_throughout_a_run(tmp_path):
     at = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path, at)
+    job = open_job("13-trust-the-ca-on-clients", EXAMPLE, tmp_path, at)
     assert {entry.time for entry in job.records.ledger.entries()} == {"2026-11-23T22:00:00Z"}
 
 
 def test_a_damaged_ca_certificate_is_told_with_the_way_back(rehearsed):
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
+    job = open_job("13-trust-the-ca-on-clients", EXAMPLE, rehearsed)
     (rehearsed / "ca.cer").write_bytes(b"not a certificate")
     with pytest.raises(ValueError, match=r"ca\.cer is damaged: restore it from the backup"):
         precheck(job)
 
 
 def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehearsed):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     strong = replace(SERVER, key_bits=3072)
     ca, name = job.records.authority(job.secret("CA")), "vms-rec-01"
     first = ca.issue(*job.site[name].issued_names, at=job.at, profile=strong)
@@ -235,7 +225,7 @@ def test_a_renewal_is_like_the_certificate_before_unless_it_says_otherwise(rehea
 
 
 def test_a_renewal_keeps_the_key_only_where_it_is_told_to(rehearsed):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     old = job.state().current["vms-rec-01"]
     renew_certificates(job, ["vms-rec-01"], new_key=False)
     new = job.state().current["vms-rec-01"]
@@ -244,10 +234,10 @@ def test_a_renewal_keeps_the_key_only_where_it_is_told_to(rehearsed):
 
 
 def test_what_a_change_has_renewed_is_not_renewed_by_it_again(rehearsed):
-    job = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    job = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     begun = approve(job, plan_change(job, ["vms-rec-01"]))
     assert len(renew_certificates(begun, ["vms-rec-01"])) == 1
     assert renew_certificates(begun, ["vms-rec-01"]) == []
-    again = open_runbook("17-renew-before-expiry", EXAMPLE, rehearsed)
+    again = open_job("17-renew-before-expiry", EXAMPLE, rehearsed)
     begun = approve(again, plan_change(again, ["vms-rec-01"]))
     assert renew_certificates(begun, ["vms-rec-01", "vms-rec-02"])[0]["server"] == "vms-rec-02"

@@ -7,20 +7,15 @@ import pytest
 from cryptography import x509
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, Approved, key, open_lyon, site_ca
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.changes.errands import hand_over, loads
 from vmscert.changes.job import EXAMPLE, Stop
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import lacking_roots, missing_retirement, unbarred
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
-from vmscert.runbooks.compromise import bar_certificates
-from vmscert.runbooks.replace import (
-    create_next_ca,
-    retirable,
-    switch_ca,
-    walk_and_survey,
-)
+from vmscert.runbooks.compromise import AnswerCompromise
+from vmscert.runbooks.replace import ReplaceTheCa, create_next_ca, retirable, switch_ca
 from vmscert.runbooks.visits import verify_site
 from vmscert.windows.stores import Personal, Stores
 
@@ -29,23 +24,24 @@ from vmscert.windows.stores import Personal, Stores
 def replaced(site_folder, tmp_path_factory):
     """The example after all visits of runbook 18 but the last; and what was dark after each."""
     folder = shutil.copytree(site_folder, tmp_path_factory.mktemp("replaced") / "site")
-    job = open_runbook("18-replace-the-ca", EXAMPLE, folder)
+    job = open_job("18-replace-the-ca", EXAMPLE, folder)
     create_next_ca(job)
-    rows = walk_and_survey(job, hand_over(job, "trust", ["vms-pc-01", "vms-mob-01"]))
+    walked = ReplaceTheCa(job).walked
+    rows = walked(hand_over(job, "trust", ["vms-pc-01", "vms-mob-01"]))
     walk(job, hand_over(job, "trust", lacking_roots(job.state())))
     switch_ca(job)
     issue_certificates(job)
     walk(job, hand_over(job, "request"))
     sign_requests(job)
     walk(job, hand_over(job, "import"))
-    rows += walk_and_survey(job, hand_over(job, "encrypt"))
+    rows += walked(hand_over(job, "encrypt"))
     return folder, rows
 
 
 @pytest.fixture
 def job(replaced, tmp_path):
     folder = shutil.copytree(replaced[0], tmp_path / "site")
-    return open_runbook("18-replace-the-ca", EXAMPLE, folder)
+    return open_job("18-replace-the-ca", EXAMPLE, folder)
 
 
 def test_no_link_is_dark_after_any_visit(replaced):
@@ -74,6 +70,10 @@ def test_a_root_that_goes_too_early_would_be_seen(job):
     assert "vms-pc-01" not in retirable(job, links)
 
 
+def note_stolen(job, name):
+    list(AnswerCompromise(job, {"stolen": name, "reason": "a stolen disk"}).note_stolen())
+
+
 @pytest.mark.usefixtures("lyon_secrets")
 class TestOnARealSite:
     @pytest.fixture
@@ -98,7 +98,7 @@ class TestOnARealSite:
         assert create_next_ca(real) == first
 
     def test_nothing_is_done_without_approval(self, real):
-        for deed in (create_next_ca, switch_ca, lambda job: bar_certificates(job, ["ms"], "lost")):
+        for deed in (create_next_ca, switch_ca, lambda job: note_stolen(job, "ms")):
             with pytest.raises(Stop):
                 deed(replace(real, change=None))
 
@@ -119,8 +119,10 @@ class TestOnARealSite:
         holds = (Personal(stolen, True),)
         real.records.save_inventory(Stores("ms", AT, personal=holds, bindings=used))
         real.records.save_inventory(Stores("pc-1", AT))
-        bar_certificates(real, ["ms"], "a stolen disk")
-        assert bar_certificates(real, ["ms"], "a stolen disk") == []
+        note_stolen(real, "ms")
+        told = real.records.ledger.entries()
+        note_stolen(real, "ms")
+        assert real.records.ledger.entries() == told
         assert unbarred(real.state()) == {}
         real.records.save_inventory(Stores("ms", AT, personal=holds))
         assert unbarred(real.state()) == {"ms": (stolen,), "pc-1": (stolen,)}
@@ -131,7 +133,8 @@ class TestOnARealSite:
 
     def test_a_stolen_ca_is_barred_where_nothing_needs_it_any_more(self, real):
         old = real.records.ca_certificate
-        bar_certificates(real, ["CA"], "the laptop was stolen")
+        with pytest.raises(Stop, match="the CA's own key was stolen, and it signs still: run 18-"):
+            note_stolen(real, "CA")
         real.records.save_inventory(Stores("pc-1", AT, root=(old,)))
         assert unbarred(real.state()) == {}
         real.records.save_next(create_authority("heir", AT, QUICK, key("heir")), CA_PASSWORD, AT)

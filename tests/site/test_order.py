@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lyon import switching_checks, told
 from site_tables import sites
 
-from vmscert import open_runbook, read_site
+from vmscert import open_job, read_site
 from vmscert.facts import DATA, facts
-from vmscert.runbooks.visits import plan_switching, switching_checks, who_serves_what
+from vmscert.runbooks.visits import Verify, plan_switching
 from vmscert.site.order import TRUST, callers, ready, switch_off, switch_on, too_early
 from vmscert.site.site import Host, Site
 
@@ -250,7 +252,9 @@ def test_a_downtime_is_printed_as_unconfirmed_as_long_as_no_source_is_named(exam
 
 def test_a_port_is_printed_as_unconfirmed_as_long_as_nobody_confirmed_a_connection_to_it(example):
     confirmed = {(one.server, one.port) for one in example.connections if one.confirmed}
-    shown = {(row["server"], row["port"]) for row in who_serves_what(example)}
+    shown = {
+        (row["server"], row["port"]) for row in told(Verify(SimpleNamespace(site=example)).look())
+    }
     every = {(server.name, port) for server in example.servers for port, _ in server.ports}
     assert confirmed and every - confirmed
     assert shown == confirmed | {
@@ -288,7 +292,7 @@ def test_the_plan_of_a_site_without_servers_is_trust_alone():
 
 
 def test_a_runbook_is_held_while_a_client_of_the_next_connections_does_not_trust(tmp_path):
-    job = open_runbook("15-enable-encryption", EXAMPLE, tmp_path)
+    job = open_job("15-enable-encryption", EXAMPLE, tmp_path)
     assert [check.ok for check in switching_checks(job)] == [True]
     forgotten = replace(job.records.inventories()["vms-web-01"], root=())
     job.records.save_inventory(forgotten)

@@ -32,8 +32,7 @@ from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates
 from vmscert.runbooks.compromise import compromise_plan
-from vmscert.runbooks.returns import take_back
-from vmscert.runbooks.visits import plan_imports, verify_site
+from vmscert.runbooks.visits import Import, verify_site
 from vmscert.site.order import switch_on
 from vmscert.site.site import Host, Site
 from vmscert.windows.folder import LOOK, made_at, pack
@@ -173,7 +172,7 @@ class TestTable:
     def test_asks_for_its_port_and_tells_which_files_go_there(self, job):
         (question,) = [one for one in SITE.questions if one.startswith("aib-01")]
         assert "which port" in question
-        rows = {row["server"]: row["file"] for row in plan_imports(job)}
+        rows = {row["server"]: row["file"] for row in lyon.told(Import(job).look())}
         assert rows == {"ms": "ms.pfx", "aib-01": f"{ROOTS}, {LEAF}, {KEY}"}
 
     def test_says_that_no_policy_of_windows_reaches_it(self):
@@ -211,7 +210,7 @@ class TestLook:
         told = bridge.look()
         assert told.returncode == 0, told.stderr
         assert "NOT JUDGED" in told.stdout
-        take_back(job, "aib-01.json", bridge.answer.read_bytes())
+        lyon.take_back(job, "aib-01.json", bridge.answer.read_bytes())
         assert "aib-01" not in {**missing_imports(job.state()), **lacking_roots(job.state())}
         assert (standing(job).state, standing(job).lacks) == ("not judged", "")
         assert standing(job).state in SETTLED
@@ -234,7 +233,7 @@ class TestLook:
         with bridge.serving(LEAF) as port:
             told = bridge.look(bridge.place, f"{LOOPBACK}:{port}")
         assert f"{LOOPBACK}:{port} shows {LEAF}." in told.stdout, told.stderr
-        take_back(job, "aib-01.json", bridge.answer.read_bytes())
+        lyon.take_back(job, "aib-01.json", bridge.answer.read_bytes())
         assert standing(job).state == "verified"
         label = thumbprint(job.state().current["aib-01"])
         assert job.records.inventories()["aib-01"].https == {f"{LOOPBACK}:{port}": label}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from beside import Beside
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.changes import rehearsal
 from vmscert.facts import DATA
 from vmscert.records.folder import Records
@@ -21,7 +21,7 @@ def test_a_site_is_rehearsed_to_the_end_with_the_real_scripts(table, tmp_path, r
     monkeypatch.setattr(rehearsal, "Computer", Beside)
     records = Records(tmp_path / "records")
     records.begin_rehearsal()
-    job = open_runbook("16-verify-the-site", table, records.folder)
+    job = open_job("16-verify-the-site", table, records.folder)
     # Another CA signs for these: a rehearsal has none, so it leaves them as they are.
     others = {host.name for host in job.site if host.enrolment == THIRD_PARTY}
     seen = [one for one in verify_site(job) if not {one.client, one.server} & others]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from site_tables import HEADER, without
 
-from vmscert import QUICK, create_authority, open_runbook
+from vmscert import QUICK, create_authority, open_job
 from vmscert.certificates.authority import thumbprint
 from vmscert.changes.errands import hand_over, loads
 from vmscert.changes.rehearsal import simulated, walk
@@ -29,7 +29,7 @@ ROWS = {row["step"]: row for row in facts("windows/steps")}
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     """A rehearsal in which every folder is made, and nobody has walked yet."""
-    job = open_runbook("13-trust-the-ca-on-clients", EXAMPLE, tmp_path_factory.mktemp("visits"))
+    job = open_job("13-trust-the-ca-on-clients", EXAMPLE, tmp_path_factory.mktemp("visits"))
     for phase in ("trust", "import"):
         hand_over(job, phase)
     return job
@@ -175,7 +175,7 @@ def test_a_computer_with_two_turns_waits_for_the_other_in_between(tmp_path):
     table.write_text("\n".join(rows), encoding="utf-8")
     records = Records(tmp_path / "records")
     records.begin_rehearsal()
-    job = open_runbook("15-enable-encryption", table, records.folder)
+    job = open_job("15-enable-encryption", table, records.folder)
     errands = walk(job, hand_over(job, "encrypt"))
     assert [(one.host, one.command.rpartition("-Phase ")[2], one.result) for one in errands] == [
         ("both", "Encrypt -Turn 1", "done"),
@@ -196,7 +196,7 @@ def test_a_pfx_lies_in_the_folder_of_its_own_server_only_and_no_key_twice(packed
 
 def test_a_server_that_is_switched_on_out_of_turn_is_refused_and_in_turn_it_is_not(tmp_path):
     """A recorder before the management server: the answer is 1, and nothing changes."""
-    job = open_runbook("15-enable-encryption", EXAMPLE, tmp_path)
+    job = open_job("15-enable-encryption", EXAMPLE, tmp_path)
     (early,) = walk(job, hand_over(job, "encrypt", [REC]))
     assert early.result.startswith("failed: Step enable-encryption: ")
     assert "answered 1: it refused and changed nothing" in early.result

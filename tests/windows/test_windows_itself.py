@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_key_and_certificates
 from workers import KilledError
 
-from vmscert import open_runbook
+from vmscert import open_job
 from vmscert.certificates.authority import thumbprint
 from vmscert.changes.errands import hand_over
 from vmscert.facts import DATA, facts
@@ -413,7 +413,7 @@ def test_it_takes_its_time_and_leaves_services_stopped_and_files_half_written(re
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    job = open_runbook("13-trust-the-ca-on-clients", DATA / "sites" / "example.csv",
+    job = open_job("13-trust-the-ca-on-clients", DATA / "sites" / "example.csv",
                        tmp_path_factory.mktemp("packed"))  # fmt: skip
     hand_over(job, "import")
     return job

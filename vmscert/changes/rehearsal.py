@@ -22,7 +22,7 @@ from vmscert.windows.stores import Personal, Stores
 def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
     """In a rehearsal, let the simulated computers run the scripts and report back.
 
-    On a real site the errands come back as they are: people walk, and `take_back()` reads.
+    On a real site the errands come back as they are: people walk, and `take_each()` reads.
     """
     return Walk(job).visits(errands) if job.rehearsal else list(errands)
 

@@ -170,10 +170,10 @@ def board(
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.changes.errands import SETTLED, board
     from vmscert.runbooks.returns import take_dropped, take_each
-    from vmscert.runbooks.stages import STAGES, open_runbook
+    from vmscert.runbooks.stages import STAGES, open_job
 
     # The site as the last runbook sees it, opened as the first, which catches up on nothing.
-    first = open_runbook(STAGES["11"]["name"], site, folder)
+    first = open_job(STAGES["11"]["name"], site, folder)
     job = replace(first, runbook="17-renew-before-expiry")
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:

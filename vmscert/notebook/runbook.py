@@ -63,7 +63,7 @@ def open_runbook(runbook: str, site: str | Path, folder: str | Path = "") -> Ope
 
     The teaching site is always a rehearsal; what comes before this runbook is carried out on it.
     """
-    return OpenRunbook(runbook_of(stages.open_runbook(runbook, site, folder)))
+    return OpenRunbook(runbook_of(stages.open_job(runbook, site, folder)))
 
 
 def _is_for_a_cell(runbook: Runbook, name: str) -> bool:

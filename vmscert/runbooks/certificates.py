@@ -4,13 +4,12 @@ A run that was stopped at any point is continued by the next one. What people ca
 computers is in `visits`, what they bring back in `returns`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from vmscert.certificates.authority import (
     ROOT,
@@ -25,32 +24,17 @@ from vmscert.certificates.authority import (
 )
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.changes.job import Job
-from vmscert.checks.expiry import Due
 from vmscert.checks.lacks import issued_findings, missing_ca, missing_certificates, missing_requests
 from vmscert.checks.site import PHONES_LIMIT, check_ca
 from vmscert.facts import pfx_encryption
-from vmscert.findings import Finding
 from vmscert.names import iso
 from vmscert.records.state import State
-from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.stages import Deeds, Findings, Parts, Rows, Runbook
 from vmscert.site.site import CSR, PFX, THIRD_PARTY, Host
 
 CA_KEY_BITS = (3072, 4096)
 SERVER_KEY_BITS = (2048, 3072, 4096)
-
-
-def create_ca(job: Job, *, key_bits: int = ROOT.key_bits, years: int = 10) -> x509.Certificate:
-    """Create the CA if there is none; return its certificate. Bits: 3072 or 4096."""
-    job.permit()
-    one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
-    with job.records.lock():  # looked at inside: a second run that waited finds it done
-        if missing_ca(job.state()):
-            profile = replace(ROOT, key_bits=key_bits, days=round(years * 365.25))
-            password = job.secret("CA", new=True)
-            authority = create_authority(ca_name(job), job.at, profile)
-            job.records.save_authority(authority, password, job.at)
-    return job.records.ca_certificate
+Keys = Mapping[str, RSAPrivateKey | None]  # server → the key that it is to keep
 
 
 def ca_name(job: Job) -> str:
@@ -72,7 +56,7 @@ def issue_certificates(
         missing = missing_certificates(job.state())
         profile = replace(SERVER, days=days, key_bits=key_bits)
         mine = dict.fromkeys((n for n in missing if job.site[n].enrolment == PFX), profile)
-        return list(_issue(job, mine, "issue", password))
+        return list(_issue(job, mine, "issue", password, {}))
 
 
 def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
@@ -84,58 +68,54 @@ def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
     """
     job.permit()
     with job.records.lock():
-        state = job.state()
-        waiting = [
-            (host, state.requests[host.name])
-            for host in job.site.servers
-            if host.enrolment == CSR and host.name in state.requests
-        ]
+        state, rows = job.state(), []
+        own = (host for host in job.site.servers if host.enrolment == CSR)
+        waiting = {host.name: host for host in own if host.name in state.requests}
         if not waiting:
             return []
         authority = job.records.authority(job.secret("CA"))
         _note_abandoned(job)
-        return [
-            _signed(job, authority, host, csr, _as_before(state, host.name, days))
-            for host, csr in waiting
-        ]
+        for name, host in waiting.items():
+            profile = _as_before(state, name, days)
+            try:
+                issued = authority.sign(state.requests[name], host.issued_names, job.at, profile)
+            except ValueError as error:
+                job.records.refuse_request(name)
+                job.records.note(job.number, "refuse", at=job.at, host=name, note=str(error))
+                rows.append({"server": name, "names": "", "until": f"refused: {error}"})
+            else:
+                job.records.save_signed(name, issued, at=job.at, runbook=job.number)
+                rows.append(_issued_row(name, issued, "the key stays there"))
+        return rows
 
 
-def receive(job: Job, host: str, answer: Iterable[x509.Certificate]) -> dict[str, str]:
+def receive(
+    job: Job, host: str, csr: x509.CertificateSigningRequest, found: Sequence[x509.Certificate]
+) -> Issued:
     """Keep what another CA answered to a server's request: its certificate and the CAs above.
 
-    ValueError if the certificate is not for the key of the request, or if a client that trusts
-    the root would find anything wrong with it under any name of the table.
+    One of those `found` is for the key of the request. ValueError if a client that trusts the root
+    would find anything wrong with it under any name of the table.
     """
-    issued = receive_answer(job, host, job.state().requests.get(host), answer)
-    return _issued_row(host, issued, "the key stays there")
-
-
-def receive_answer(
-    job: Job,
-    host: str,
-    csr: x509.CertificateSigningRequest | None,
-    answer: Iterable[x509.Certificate],
-) -> Issued:
-    """Keep an answer, as `receive` does, to a request that was read already."""
     if job.site[host].enrolment != THIRD_PARTY:
         raise ValueError(f"{host} has no certificate of another CA: see 'enrolment' in the table")
-    found = list(answer)
-    mine = [one for one in found if csr is not None and one.public_key() == csr.public_key()]
-    if not mine:
-        raise ValueError(f"No certificate here fits the request of {host}: bring the CA's answer")
-    issued = Issued(mine[0], None, tuple(one for one in found if one not in mine))
-    issued = replace(issued, issuers=_path_above(job, host, issued))
+    mine = [one for one in found if one.public_key() == csr.public_key()]
+    path = (mine[0], *(one for one in found if one not in mine))
+    roots = [one for one in path[1:] if one.subject == one.issuer]
+    if not roots:
+        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
+    for name in job.site[host].issued_names:
+        diagnosis = diagnose(path, name, roots, job.at)
+        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
+            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
+        path = diagnosis.path
+    issued = Issued(path[0], None, path[1:])
     job.records.save_signed(host, issued, at=job.at, runbook=job.number, action="receive")
     return issued
 
 
 def renew_certificates(
-    job: Job,
-    hosts: Iterable[str],
-    password: str = "",
-    *,
-    days: int = 0,
-    new_key: bool = True,
+    job: Job, hosts: Iterable[str], password: str = "", *, days: int = 0, new_key: bool = True
 ) -> list[dict[str, str]]:
     """Issue new certificates to these servers; the old ones stay, as the way back.
 
@@ -144,23 +124,19 @@ def renew_certificates(
     has renewed already is left as it is.
     """
     job.permit()
-    wanted = set(hosts)
-    if strangers := sorted(name for name in wanted if name not in job.site):
-        raise ValueError(f"{', '.join(strangers)}: not in the table of {job.site.name}")
     with job.records.lock():
         state = job.state()
-        wanted -= _renewed(job, state)
+        lines = state.entries[job.change.plan.lines :] if job.change else ()
+        done = {(one.host, one.thumbprint) for one in lines if one.action == "renew"}
+        wanted = {name for name in hosts if (name, state.thumbprints.get(name)) not in done}
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
         profiles = {name: _as_before(state, name, days) for name in mine}
-        keys = {} if new_key else {name: _kept_key(job, state, name) for name in mine}
+        keys = {}
+        for name in () if new_key else mine:
+            if name not in state.pfx:
+                raise ValueError(f"The key of {name} is not here: renew it with a new one")
+            keys[name] = read_pfx(state.pfx[name], job.secret("PFX")).key
         return list(_issue(job, profiles, "renew", password, keys))
-
-
-def _renewed(job: Job, state: State) -> set[str]:
-    """The servers whose newest certificate was renewed in this change."""
-    lines = state.entries[job.change.plan.lines :] if job.change else ()
-    new = {(entry.host, entry.thumbprint) for entry in lines if entry.action == "renew"}
-    return {host for host, label in state.thumbprints.items() if (host, label) in new}
 
 
 def _as_before(state: State, name: str, days: int) -> Profile:
@@ -178,44 +154,21 @@ def _as_before(state: State, name: str, days: int) -> Profile:
         life = min(life, PHONES_LIMIT.days)
     size = getattr(old.public_key(), "key_size", 0)
     bits = next((bits for bits in SERVER_KEY_BITS if bits >= size), SERVER.key_bits)
-    return replace(
-        SERVER,
-        days=days or (SERVER.days if capped else max(life, 1)),
-        key_bits=bits,
-    )
-
-
-def _kept_key(job: Job, state: State, name: str) -> RSAPrivateKey:
-    """The private key of a server's newest certificate, out of its PFX."""
-    path = state.pfx.get(name)
-    if path is None:
-        raise ValueError(f"The key of {name} is not here: renew it with a new one")
-    key = read_pfx(path, job.secret("PFX")).key
-    assert key is not None
-    return key
-
-
-def due_certificates(job: Job, on: datetime) -> list[Due]:
-    """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
-    return due_of(job.state(), on)
+    return replace(SERVER, days=days or (SERVER.days if capped else max(life, 1)), key_bits=bits)
 
 
 def _issue(
-    job: Job,
-    profiles: Mapping[str, Profile],
-    action: str,
-    password: str,
-    keys: Mapping[str, RSAPrivateKey] | None = None,
+    job: Job, profiles: Mapping[str, Profile], action: str, password: str, keys: Keys
 ) -> Iterator[dict[str, str]]:
     """Issue to these servers, one row for each; the caller holds the folder's lock."""
     if not profiles:
         return
     for profile in profiles.values():
-        one_of("A server's RSA key", profile.key_bits, SERVER_KEY_BITS)
+        _one_of("A server's RSA key", profile.key_bits, SERVER_KEY_BITS)
     authority = job.records.authority(job.secret("CA"))
     password = password or job.secret("PFX", new=True)
     _note_abandoned(job)
-    for name, issued in _made(job, authority, profiles, keys or {}):
+    for name, issued in _made(job, authority, profiles, keys):
         encryption = pfx_encryption(job.site[name].windows)
         job.records.save(
             name, issued, password, encryption,
@@ -225,10 +178,7 @@ def _issue(
 
 
 def _made(
-    job: Job,
-    authority: Authority,
-    profiles: Mapping[str, Profile],
-    keys: Mapping[str, RSAPrivateKey],
+    job: Job, authority: Authority, profiles: Mapping[str, Profile], keys: Keys
 ) -> Iterator[tuple[str, Issued]]:
     """Certificates with new keys, made on every core, then those for keys that are kept."""
     names = {name: job.site[name].issued_names for name in profiles}
@@ -247,38 +197,6 @@ def _note_abandoned(job: Job) -> None:
     )
 
 
-def _signed(
-    job: Job,
-    authority: Authority,
-    host: Host,
-    csr: x509.CertificateSigningRequest,
-    profile: Profile,
-) -> dict[str, str]:
-    """Answer one request; the row says why where it is refused."""
-    try:
-        issued = authority.sign(csr, host.issued_names, job.at, profile)
-    except ValueError as error:
-        job.records.refuse_request(host.name)
-        job.records.note(job.number, "refuse", at=job.at, host=host.name, note=str(error))
-        return {"server": host.name, "names": "", "until": f"refused: {error}"}
-    job.records.save_signed(host.name, issued, at=job.at, runbook=job.number)
-    return _issued_row(host.name, issued, "the key stays there")
-
-
-def _path_above(job: Job, host: str, issued: Issued) -> tuple[x509.Certificate, ...]:
-    """The CAs above an answer, nearest first; ValueError with all that a client would find."""
-    roots = [one for one in issued.issuers if one.subject == one.issuer]
-    if not roots:
-        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
-    path: tuple[x509.Certificate, ...] = ()
-    for name in job.site[host].issued_names:
-        diagnosis = diagnose(issued.chain, name, roots, job.at)
-        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
-            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
-        path = diagnosis.path[1:]
-    return path
-
-
 def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
     return {
         "server": name,
@@ -289,46 +207,9 @@ def _issued_row(name: str, issued: Issued, key: str) -> dict[str, str]:
     }
 
 
-def one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:
-    """Raise ValueError for a key size that is not one of those allowed."""
+def _one_of(what: str, value: int, allowed: tuple[int, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{what} has one of {allowed} bits, not {value!r}")
-
-
-def describe_ca(job: Job) -> list[dict[str, object]]:
-    """The CA as its file says it, with the fingerprint that people compare by eye."""
-    ca = job.records.ca_certificate
-    key = ca.public_key()
-    told = {
-        "name": ca.subject.rfc4514_string(),
-        "valid from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
-        "valid to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
-        "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
-        "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
-        "fingerprint (SHA-256)": ca.fingerprint(hashes.SHA256()).hex(" ", 2).upper(),
-    }
-    return [{"the CA's": part, "is": value} for part, value in told.items()]
-
-
-def plan_certificates(job: Job) -> list[dict[str, object]]:
-    """Each server, the names its certificate will carry, and what is to be done."""
-    missing = missing_certificates(job.state())
-    return [
-        {
-            "server": host.name,
-            "names": host.issued_names,
-            "Windows": host.windows or "not in the table",
-            "private key": key_way(host),
-            "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
-        }
-        for host in job.site.servers
-    ]
-
-
-def check_issued(job: Job) -> list[Finding]:
-    """What a client that trusts its root would find wrong with each certificate, by any name."""
-    state = job.state()
-    return list(issued_findings(job.site, state.current, state.issuers, job.at))
 
 
 def key_way(host: Host) -> str:
@@ -349,19 +230,37 @@ class CreateTheCa(Runbook):
         yield Rows([{"CA": ca_name(self.job), "key": f"RSA {key_bits}", "years": years}])
 
     def create_ca(self) -> Parts:
-        """Create the CA, unless the site has one."""
-        create_ca(self.job, **self.parameters)
+        """Create the CA, unless the site has one. Bits: 3072 or 4096."""
+        job, key_bits = self.job, self.parameters.get("key_bits", ROOT.key_bits)
+        job.permit()
+        _one_of("The CA's RSA key", key_bits, CA_KEY_BITS)
+        with job.records.lock():  # looked at inside: a second run that waited finds it done
+            if missing_ca(job.state()):
+                days = round(self.parameters.get("years", 10) * 365.25)
+                password = job.secret("CA", new=True)
+                profile = replace(ROOT, key_bits=key_bits, days=days)
+                authority = create_authority(ca_name(job), job.at, profile)
+                job.records.save_authority(authority, password, job.at)
         yield from ()
 
-    def verify(self) -> Parts:
+    def result(self, state: State) -> Iterable[object]:
         """The CA as its file says it, and what is wrong with it."""
-        yield from super().verify()
-        yield Rows(describe_ca(self.job))
-        yield Findings(check_ca(self.job.records.ca_certificate, self.job.at))
+        ca = state.signing_ca
+        key = ca.public_key()
+        told = {
+            "name": ca.subject.rfc4514_string(),
+            "valid from": f"{ca.not_valid_before_utc:%Y-%m-%d}",
+            "valid to": f"{ca.not_valid_after_utc:%Y-%m-%d}",
+            "key": f"RSA {key.key_size}" if isinstance(key, RSAPublicKey) else "not RSA",
+            "thumbprint (SHA-1, as Windows shows it)": thumbprint(ca),
+            "fingerprint (SHA-256)": ca.fingerprint(SHA256()).hex(" ", 2).upper(),
+        }
+        yield Rows([{"the CA's": part, "is": value} for part, value in told.items()])
+        yield Findings(check_ca(ca, state.at))
 
     def rehearse(self) -> None:
         """Create the CA."""
-        create_ca(self.job)
+        list(self.create_ca())
 
 
 class CreateCertificates(Runbook):
@@ -371,28 +270,38 @@ class CreateCertificates(Runbook):
 
     def look(self) -> Parts:
         """What each server's certificate will contain, and what is to be done."""
-        yield Rows(plan_certificates(self.job))
+        missing = missing_certificates(self.job.state())
+        rows = [
+            {
+                "server": host.name,
+                "names": host.issued_names,
+                "Windows": host.windows or "not in the table",
+                "private key": key_way(host),
+                "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
+            }
+            for host in self.job.site.servers
+        ]
+        yield Rows(rows)
 
     def issue(self) -> Parts:
         """Issue what is missing and whose key is made here."""
-        password = self.pfx_password()
-        yield Rows(issue_certificates(self.job, password, **self.parameters))
+        yield Rows(issue_certificates(self.job, self.pfx_password(), **self.parameters))
 
     def sign_requests(self) -> Parts:
         """Answer the requests that came back."""
         yield Rows(sign_requests(self.job, days=self.parameters.get("days", 0)))
 
-    def verify(self) -> Parts:
-        """What a client would find wrong with any of them, under any name."""
-        yield from super().verify()
-        yield Findings(check_issued(self.job))
+    def result(self, state: State) -> Iterable[object]:
+        """What a client that trusts its root would find wrong with any of them, by any name."""
+        found = issued_findings(state.site, state.current, state.issuers, state.at)
+        yield Findings(list(found))
 
     def rehearse(self) -> None:
         """Every way to a certificate that a rehearsal has: in a PFX, or for a key made there."""
         for deed in (self.issue(), self.visit("request"), self.sign_requests()):
             list(deed)
 
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
+    def deeds(self, state: State) -> Deeds:
         """A certificate for each server that needs one, or a request first."""
         yield missing_certificates(state), "a new certificate"
         yield missing_requests(state), "make a key and a request"

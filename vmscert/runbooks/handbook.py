@@ -18,9 +18,9 @@ from vmscert.checks.expiry import Due, due
 from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
-from vmscert.records.ledger import DRILL, Entry
+from vmscert.records.ledger import DRILL
 from vmscert.records.state import State
-from vmscert.site.site import Site, named
+from vmscert.site.site import named
 
 NAME = "the-years-after"
 _MOST = 12  # rows of a table: the page is to print on two sheets
@@ -29,8 +29,6 @@ _CHANGES = 6
 
 # What ends → the runbook for it.
 _FOR = {kind: row["runbook"] for row in facts("change/runbooks") for kind in row["ends"].split("|")}
-
-Dated = tuple[datetime, str, str]  # by when, what, in which runbook
 
 
 def due_of(state: State, on: datetime) -> list[Due]:
@@ -50,12 +48,12 @@ def write_handbook(job: Job) -> Path:
 
 def handbook(job: Job) -> str:
     """Return the page as Markdown."""
-    site, state = job.site, job.state()
+    site, state, owners = job.site, job.state(), defaultdict(list)
+    for host in site:
+        owners[host.owner].append(host.name)
     stores = state.inventories
-    silent = [host.name for host in site.clients if host.name not in stores]
     confirmed = {one.port for one in site.connections if one.confirmed}
     odd = {(one.port, one.group) for one in site.connections if one.port not in confirmed}
-    dated = sorted([*_ends(state), *_routine(state), *_list(state)], key=lambda dated: dated[0])
     return render(
         f"{NAME}.md",
         site=site,
@@ -63,50 +61,41 @@ def handbook(job: Job) -> str:
         rehearsal=job.rehearsal,
         keyless=state.adopted_without_key,
         most=_MOST,
-        dates=dated,
+        dates=sorted(_dates(state), key=lambda dated: dated[0]),
         dark=_dark(state),
         occasions=facts("occasions"),
-        owners=_owners(site),
+        owners=[
+            (who, named(names))
+            for who, names in sorted(owners.items(), key=lambda pair: -len(pair[1]))
+        ],
         changes=_last_changes(state),
         folder=facts("folder"),
         place=f'"{job.folder}"' if " " in job.folder else job.folder,
-        silent=named(silent),
+        silent=named([host.name for host in site.clients if host.name not in stores]),
         oldest=min(stores.values(), key=lambda one: one.at, default=None),
         odd_ports=[f"{port} ({group})" for port, group in sorted(odd)],
     )
 
 
-def _ends(state: State) -> Iterator[Dated]:
-    """When certificates are to be renewed, several of one day together."""
-    rows = [row for row in due_of(state, state.at) if row.label != "CA"]
-    for end, same in groupby(rows, lambda row: row.not_after.date()):
-        every = list(same)
-        names = named([row.label for row in every])
-        yield every[0].renew_on, f"renew what ends on {end}: {names}", _FOR["server"]
-    for label, ca in state.cas.items():
-        if label in ("CA", "next CA"):
-            # A server certificate that is issued later ends with its CA, before its own time.
-            end = ca.not_valid_after_utc
-            what = (
-                f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
-            )
-            yield end - timedelta(days=SERVER.days), what, _FOR["CA"]
-
-
-def _routine(state: State) -> Iterator[Dated]:
-    """The drill twice a year, counted from the last that passed, else from today."""
+def _dates(state: State) -> Iterator[tuple[datetime, str, str]]:
+    """By when to do what, in which runbook."""
+    servers = (row for row in due_of(state, state.at) if row.label != "CA")
+    for day, same in groupby(servers, lambda row: row.not_after.date()):
+        rows = list(same)
+        names = named([row.label for row in rows])
+        yield rows[0].renew_on, f"renew what ends on {day}: {names}", _FOR["server"]
+    for label in [one for one in ("CA", "next CA") if one in state.cas]:
+        # A server certificate that is issued later ends with its CA, before its own time.
+        end = state.cas[label].not_valid_after_utc
+        what = f"replace the {label}, which ends on {end:%Y-%m-%d}: both are trusted for a while"
+        yield end - timedelta(days=SERVER.days), what, _FOR["CA"]
+    # The drill twice a year, counted from the last that passed, else from today.
     passed = [e for e in state.entries if e.action == DRILL and e.result == "passed"]
     last = datetime.fromisoformat(passed[-1].time) if passed else None
-    when = last + _HALF_A_YEAR if last else state.at
     told = f"the last passed on {last:%Y-%m-%d}" if last else "none has passed yet"
-    yield when, f"copy this folder to a second place, and try that copy in a drill: {told}", ""
-
-
-def _list(state: State) -> Iterator[Dated]:
-    """When to sign a new revocation list: a week before the end of the one that there is."""
-    crl = state.crl
-    if crl is not None and crl.next_update_utc:
-        end = crl.next_update_utc
+    what = f"copy this folder to a second place, and try that copy in a drill: {told}"
+    yield last + _HALF_A_YEAR if last else state.at, what, ""
+    if state.crl is not None and (end := state.crl.next_update_utc):
         what = f"sign a new revocation list: this one ends on {end:%Y-%m-%d}"
         yield end - _A_WEEK, what, _FOR["CRL"]
 
@@ -117,32 +106,20 @@ def _dark(state: State) -> list[tuple[str, int, str]]:
     for day, same in groupby(dark_to_come(state), lambda row: str(row["dark from"])[:10]):
         rows: list[dict[str, Any]] = list(same)
         # Short: most are certificates of servers.
-        ends = [row["because"].removesuffix(" ends") for row in rows]
+        ends = (row["because"].removesuffix(" ends") for row in rows)
         causes = dict.fromkeys(end.removeprefix("the certificate on ") for end in ends)
         found.append((day, sum(row["links"] for row in rows), named(list(causes))))
     return found
 
 
-def _owners(site: Site) -> list[tuple[str, str]]:
-    """Each owner of the table with the computers, the one with most of them first."""
-    found = defaultdict(list)
-    for host in site:
-        found[host.owner].append(host.name)
-    rows = sorted(found.items(), key=lambda pair: -len(pair[1]))
-    return [(who, named(names)) for who, names in rows]
-
-
 def _last_changes(state: State) -> list[dict[str, str]]:
     """The last days on which somebody changed something, newest first."""
-    every = groupby(state.entries, lambda entry: (entry.day, entry.runbook))
-    rows = [_change(day, runbook, list(same)) for (day, runbook), same in every]
+    rows = []
+    for (day, runbook), same in groupby(state.entries, lambda one: (one.day, one.runbook)):
+        entries = list(same)
+        done = Counter(one.action for one in entries).items()
+        approved = [one.note for one in entries if one.action == "approve"]  # it names people
+        notes = approved or [one.note for one in entries if one.note and not one.host]
+        what = ", ".join(f"{action} {n} times" if n > 1 else action for action, n in done)
+        rows.append({"day": day, "runbook": runbook, "what": what, "words": "".join(notes[-1:])})
     return rows[: -_CHANGES - 1 : -1]
-
-
-def _change(day: str, runbook: str, entries: list[Entry]) -> dict[str, str]:
-    counted = Counter(entry.action for entry in entries)
-    what = ", ".join(f"{action} {n} times" if n > 1 else action for action, n in counted.items())
-    notes = [entry.note for entry in entries if entry.note and not entry.host]
-    approved = [entry.note for entry in entries if entry.action == "approve"]
-    words = "; ".join((approved or notes)[-1:])  # an approval names people
-    return {"day": day, "runbook": runbook, "what": what, "words": words}

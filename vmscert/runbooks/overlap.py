@@ -4,7 +4,7 @@ The old root leaves only when nothing of it is served, and the new one comes bef
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -21,20 +21,21 @@ from vmscert.certificates.authority import (
     new_key,
     thumbprint,
 )
+from vmscert.changes.job import Job
 from vmscert.checks.acceptance import DarkLink, dark_links, served
-from vmscert.facts import doubt, facts
 from vmscert.findings import Check
+from vmscert.pictures.bands import bands
+from vmscert.pictures.canvas import Picture
+from vmscert.runbooks.stages import Checks, Parts, Rows
 from vmscert.site.order import turns
-from vmscert.site.site import Host, Site
+from vmscert.site.site import THIRD_PARTY, Site, named
 from vmscert.windows.stores import Chain, Stores
 
 TRUST, SWITCH, WAIT, REMOVE = "trust", "switch", "wait", "remove"
 RIGHT = (TRUST, SWITCH, WAIT, REMOVE)
 # What goes wrong in the field, for the plan to show.
 SERVERS_FIRST = (SWITCH, TRUST, WAIT, REMOVE)
-WAITING = 7  # days in which a client that was forgotten shows up, before there is no way back
 A_DAY = timedelta(days=1)
-_ABOUT = ("case", "trusts", "source", "tag")  # columns that are no client's
 _WORDS = {
     TRUST: "the new root is trusted beside the old one",
     SWITCH: "a certificate of the new CA is served",
@@ -45,16 +46,13 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """What is replaced: `leaves` is server → its certificate of the new CA.
-
-    `stores` is host name → what it holds today (see `planned_stores`).
-    """
+    """What is replaced."""
 
     site: Site
-    stores: Mapping[str, Stores]
+    stores: Mapping[str, Stores]  # host → what it holds today
     old: x509.Certificate
     new: x509.Certificate
-    leaves: Mapping[str, x509.Certificate]
+    leaves: Mapping[str, x509.Certificate]  # server → its certificate of the new CA
 
 
 @dataclass(frozen=True)
@@ -69,20 +67,39 @@ class Visit:
 
 @dataclass(frozen=True)
 class Day:
-    """One day: what was done, the links that were dark before or after it, and how many do what.
-
-    `old` and `new` count the computers that trust each root, `on_old` and `on_new` the servers
-    that serve certificates of each; `serves_old` are those that present anything of the old root.
-    """
+    """One day: what was done, and what came of it."""
 
     at: datetime
     visits: tuple[Visit, ...]
-    dark: tuple[DarkLink, ...]
-    old: int
-    new: int
-    on_old: int
-    on_new: int
-    serves_old: tuple[str, ...] = ()
+    dark: tuple[DarkLink, ...]  # before or after the visits
+    counts: Mapping[str, int]  # how many do what
+    serves_old: tuple[str, ...]  # the servers that present anything of the old root
+
+
+def overlap_of(job: Job) -> Overlap:
+    """Return the change from the CA that signs now to the next one, before any is switched.
+
+    Stand-ins take the place of the next CA, if it is there, and of what it will sign. After the
+    next CA has taken over, its certificates are real, and the one before it is the old one.
+    """
+    state = job.state()
+    mine = [host for host in job.site.servers if host.enrolment != THIRD_PARTY]
+    roots = [above[-1] for above in state.issuers.values()]
+    old, current = state.signing_ca, state.current
+    believed = list(dict.fromkeys((old, *roots)))
+    stores = planned_stores(job.site, state.inventories, believed, current, job.at)
+    former = state.former_cas[-1:]
+    if state.next_ca is None and any({*former} & {*held.root} for held in stores.values()):
+        made = {h.name: current[h.name] for h in mine if h.name in current}
+        leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
+        return Overlap(job.site, stores, former[0], old, leaves)
+    orders = {host.name: host.issued_names for host in mine}
+    new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
+    known = {  # with the stand-in where the real root is
+        name: replace(held, root=tuple(new if one == state.next_ca else one for one in held.root))
+        for name, held in stores.items()
+    }
+    return Overlap(job.site, known, old, new, leaves)
 
 
 def planned_stores(
@@ -93,17 +110,12 @@ def planned_stores(
     at: datetime,
 ) -> dict[str, Stores]:
     """Return what each computer holds: as it reported, else as the records planned it."""
-    return {
-        host.name: reported.get(host.name) or _planned(host, roots, certificates.get(host.name), at)
-        for host in site.clients
-    }
-
-
-def _planned(
-    host: Host, roots: Sequence[x509.Certificate], leaf: x509.Certificate | None, at: datetime
-) -> Stores:
-    stores = Stores(host.name, at, windows=host.windows, root=tuple(roots))
-    return stores.serving(leaf, host.groups, host.accounts) if leaf else stores
+    stores = dict(reported)
+    for host in (host for host in site.clients if host.name not in reported):
+        held = Stores(host.name, at, windows=host.windows, root=tuple(roots))
+        leaf = certificates.get(host.name)
+        stores[host.name] = held.serving(leaf, host.groups, host.accounts) if leaf else held
+    return {host.name: stores[host.name] for host in site.clients}
 
 
 def stand_ins(
@@ -127,51 +139,41 @@ def stand_ins(
 
 
 def plan_overlap(
-    overlap: Overlap,
-    start: datetime,
-    a_day: int,
-    waiting: int = WAITING,
-    order: Sequence[str] = RIGHT,
-) -> tuple[Visit, ...]:
+    overlap: Overlap, start: datetime, a_day: int, waiting: int = 7, order: Sequence[str] = RIGHT
+) -> list[Visit]:
     """Return the visits, `a_day` computers a day from `start`; what was done already is left out.
 
     Each part of the `order` begins on the day after the part before. ValueError for no visit a day.
     """
     if a_day < 1:
         raise ValueError(f"{a_day} visits a day lead nowhere: plan one or more")
-    planned: list[Visit] = []
-    day = start
+    planned, day = [], start
     for action in order:
         todo = _todo(overlap, action, waiting)
         pace = 1 if action == WAIT else a_day
         for number, (host, groups) in enumerate(todo):
             planned.append(Visit(day + number // pace * A_DAY, action, host, groups))
         day += -(-len(todo) // pace) * A_DAY
-    return tuple(planned)
+    return planned
 
 
 def _todo(overlap: Overlap, action: str, waiting: int) -> list[tuple[str, tuple[str, ...]]]:
     """(computer, certificate groups) of every visit of one kind, in their order."""
-    stores = overlap.stores
+    stores, site = overlap.stores, overlap.site
     if action == WAIT:
         return [("", ())] * waiting
-    if action == SWITCH:
-        return list(_to_be_switched(overlap))
-    wanting = {
-        TRUST: lambda held: overlap.new not in held.root,
-        REMOVE: lambda held: overlap.old in held.root,
-    }
-    return [(host.name, ()) for host in overlap.site.clients if wanting[action](stores[host.name])]
-
-
-def _to_be_switched(overlap: Overlap) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The servers as encryption was switched on, each with the groups of that visit."""
-    for turn in turns(overlap.site):
+    if action == TRUST:
+        return [(h.name, ()) for h in site.clients if overlap.new not in stores[h.name].root]
+    if action == REMOVE:
+        return [(h.name, ()) for h in site.clients if overlap.old in stores[h.name].root]
+    found = []  # the servers as encryption was switched on, each with the groups of that visit
+    for turn in turns(site):
         host, groups = turn[0].host, tuple(group for step in turn for group in step.groups)
         if host in overlap.leaves:
-            bound, label = overlap.stores[host].bindings, thumbprint(overlap.leaves[host])
+            bound, label = stores[host].bindings, thumbprint(overlap.leaves[host])
             if any(bound.get(group) != label for group in groups):
-                yield host, groups
+                found.append((host, groups))
+    return found
 
 
 def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
@@ -206,25 +208,30 @@ def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stor
     return held.without(overlap.old)
 
 
-def _day(overlap, stores, at, visits, dark) -> Day:
-    chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
-    held = [stores[host.name].trusted for host in overlap.site.clients]
-    leaves = {name: [chain[:1] for chain in served] for name, served in chains.items()}
-    return Day(
-        at,
-        tuple(visits),
-        dark,
-        old=sum(overlap.old in roots for roots in held),
-        new=sum(overlap.new in roots for roots in held),
-        on_old=len(_of(overlap.old, leaves)),
-        on_new=len(_of(overlap.new, leaves)),
-        serves_old=_of(overlap.old, chains),
-    )
+def _day(
+    overlap: Overlap, stores: Mapping[str, Stores], at: datetime,
+    visits: Sequence[Visit], dark: tuple[DarkLink, ...],
+) -> Day:  # fmt: skip
+    """How a day ends: the computers that trust each root, the servers that serve what of each."""
+    old, new, chains = overlap.old, overlap.new, {}
+    for host in overlap.site.servers:
+        chains[host.name] = served(host, stores[host.name])
+    leaves = [[chain[:1] for chain in mine] for mine in chains.values()]
+    trusted = [stores[host.name].trusted for host in overlap.site.clients]
+    counts = {
+        "trust the old root": sum(old in roots for roots in trusted),
+        "trust the new root": sum(new in roots for roots in trusted),
+        "serve the old CA's": sum(_any_is_below(mine, old) for mine in leaves),
+        "serve the new CA's": sum(_any_is_below(mine, new) for mine in leaves),
+        "computers visited": sum(bool(visit.host) for visit in visits),
+        "dark links": len(dark),
+    }
+    below = tuple(name for name, mine in chains.items() if _any_is_below(mine, old))
+    return Day(at, tuple(visits), dark, counts, below)
 
 
-def _of(root: x509.Certificate, served: Mapping[str, Iterable[Chain]]) -> tuple[str, ...]:
-    """The servers that present anything of this root."""
-    return tuple(name for name, chains in served.items() if any(_is_below(c, root) for c in chains))
+def _any_is_below(chains: Iterable[Chain], root: x509.Certificate) -> bool:
+    return any(_is_below(chain, root) for chain in chains)
 
 
 @lru_cache(maxsize=4096)
@@ -238,56 +245,57 @@ def proof(days: Sequence[Day]) -> list[Check]:
     dark = next((day for day in days if day.dark), None)
     removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
     early = next((day for day in removing if day.serves_old), None)
-    darkened = dark and (
-        f"{dark.at:%Y-%m-%d}: {dark.dark[0]}{_more(len(dark.dark))}. Begin earlier, or keep the "
-        f"order: trust, switch, wait, remove"
-    )
-    hasty = early and (
-        f"{early.at:%Y-%m-%d}: {_named(early.serves_old, 3)} still present it. Switch them first"
-    )
+    lit = safe = ""
+    if dark:
+        lit = (f"{dark.at:%Y-%m-%d}: {named([*map(str, dark.dark)], 1)}. Begin earlier, or keep "
+               f"the order: trust, switch, wait, remove")  # fmt: skip
+    if early:
+        still = named(early.serves_old, 3)
+        safe = f"{early.at:%Y-%m-%d}: {still} still present it. Switch them first"
     what = "the old root is removed only when no server presents anything of it"
-    return [
-        Check("no day with a dark link", dark is None, darkened or ""),
-        Check(what, early is None, hasty or ""),
-    ]
+    return [Check("no day with a dark link", not lit, lit), Check(what, not safe, safe)]
 
 
-def cross_signing_rows() -> list[dict[str, str]]:
-    """What each client does with a cross certificate, as measured; Windows is unconfirmed."""
-    return [
-        {
-            "the server sends": row["case"],
-            "the client trusts": row["trusts"],
-            **{
-                who: told and told + doubt(row["tag"])
-                for who, told in row.items()
-                if who not in _ABOUT
-            },
-        }
-        for row in facts("cross-signing")
-    ]
+def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
+    """The proof of an overlap, its days as rows and as a picture; and one of the wrong order."""
+    overlap = overlap_of(job)
+    days = simulate_days(overlap, plan_overlap(overlap, job.at, a_day, waiting))
+    yield Checks(proof(days))
+    yield Rows(overlap_rows(days))
+    yield overlap_picture(days)
+    wrong = plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST)
+    yield overlap_picture(simulate_days(overlap, wrong))
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
-    return [
-        {
-            "date": f"{day.at:%Y-%m-%d}",
-            "what is done": "; ".join(dict.fromkeys(_WORDS[one.action] for one in day.visits))
-            or "nothing",
-            "at": _named([visit.host for visit in day.visits if visit.host], 3),
-            "trust old / new root": f"{day.old} / {day.new}",
-            "serve old / new CA's": f"{day.on_old} / {day.on_new}",
-            "dark links": len(day.dark),
-            "the first": str(day.dark[0]) if day.dark else "",
-        }
-        for day in days
-    ]
+    rows = []
+    for day in days:
+        done = "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
+        old, new, on_old, on_new, _, dark = day.counts.values()
+        rows.append(
+            {
+                "date": f"{day.at:%Y-%m-%d}",
+                "what is done": done or "nothing",
+                "at": named([visit.host for visit in day.visits if visit.host], 3),
+                "trust old / new root": f"{old} / {new}",
+                "serve old / new CA's": f"{on_old} / {on_new}",
+                "dark links": dark,
+                "the first": str(day.dark[0]) if day.dark else "",
+            }
+        )
+    return rows
 
 
-def _named(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + _more(len(names) - most + 1)
-
-
-def _more(number: int) -> str:
-    return f" and {number - 1} more" if number > 1 else ""
+def overlap_picture(days: Sequence[Day]) -> Picture:
+    """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
+    began: dict[str, datetime] = {}
+    for visit in (visit for day in days for visit in day.visits):
+        began.setdefault(visit.action, visit.at)
+    dark = [day.at for day in days if day.dark]
+    many = f"{len(dark)} of {len(days)} days with dark links, the first "
+    none = f"no dark link on any of {len(days)} days"
+    parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
+    told = "; ".join([*parts, f"{many}{dark[0]:%Y-%m-%d}" if dark else none])
+    counts = {what: [day.counts[what] for day in days] for what in days[0].counts}
+    return bands([day.at for day in days], counts, "The overlap, day by day", told)

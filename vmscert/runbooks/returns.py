@@ -6,16 +6,15 @@ from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
 
 from vmscert.certificates.authority import subject_names
 from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job
-from vmscert.checks.documents import read
+from vmscert.checks.documents import Document, read
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
-from vmscert.runbooks.certificates import receive_answer
+from vmscert.runbooks.certificates import receive
 from vmscert.site.site import PFX, Host
 from vmscert.windows.inventory import parse_inventory
 
@@ -23,29 +22,26 @@ from vmscert.windows.inventory import parse_inventory
 _AHEAD = timedelta(days=2)
 
 
-def take_back(job: Job, name: str, data: bytes, beside: Iterable[bytes] = ()) -> str:
-    """Keep a file that somebody brought back, and say in one sentence what it was.
-
-    `name` is its file name, `beside` the bytes of files that came with it: a CA's answer may be
-    several. An inventory that is older than the one that is there is not kept. ValueError in one
-    sentence for anything that no computer of this site has to say.
-    """
-    with _Desk(job, beside) as desk:
-        return desk.take(name, data)
-
-
 def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bool]]:
-    """Take back (name, bytes) of files that came together; return (sentence, kept) for each.
+    """Keep (name, bytes) of files that came together; return (sentence, kept) for each.
 
-    One that is odd stops no other.
+    A CA's answer may be several of them. What no computer of this site has to say is not kept, nor
+    an inventory that is older than the one that is there; one that is odd stops no other.
     """
-    files, told = list(files), []
-    with _Desk(job, [data for _, data in files]) as desk:
-        for name, data in files:
+    told = []
+    opened = [(name, data, None if _is_json(data) else read(data)) for name, data in files]
+    desk = _Desk(job, [document for *_, document in opened if document])
+    try:
+        for name, data, document in opened:
             try:
-                told.append((desk.take(name, data), True))
+                told.append((desk.take(name, data, document), True))
             except (ValueError, OSError) as error:
                 told.append((f"not kept: {error}", False))
+    finally:
+        job.records.note_all(
+            Entry(iso(job.at), job.number, "brought back", host, note=name)
+            for host, name in desk.kept
+        )
     return told
 
 
@@ -68,30 +64,17 @@ def _is_json(data: bytes) -> bool:
 
 
 class _Desk:
-    """Where files are taken back that came together.
+    """Where files are taken back that came together: the site's state is read once for them."""
 
-    The site's state is read once for them, and the ledger told at the end what was kept.
-    """
+    def __init__(self, job: Job, documents: list[Document]) -> None:
+        self.job = job
+        self.kept: list[tuple[str, str]] = []  # (host, name of its file)
+        self._beside = list(dict.fromkeys(one for each in documents for one in each.certificates))
 
-    def __init__(self, job: Job, files: Iterable[bytes]) -> None:
-        self.job, self._files = job, list(files)
-        self._notes: list[Entry] = []
-
-    def __enter__(self) -> "_Desk":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.job.records.note_all(self._notes)
-
-    def _note(self, host: str, name: str) -> None:
-        job = self.job
-        self._notes.append(Entry(iso(job.at), job.number, "brought back", host, note=name))
-
-    def take(self, name: str, data: bytes) -> str:
-        """Keep one file, and say in one sentence what it was."""
-        if _is_json(data):
+    def take(self, name: str, data: bytes, document: Document | None) -> str:
+        """Keep one file, and say in one sentence what it was; ValueError if it is not kept."""
+        if document is None:
             return self._inventory(name, data)
-        document = read(data)
         if document.requests:
             return self._request(name, document.requests[0])
         if document.certificates:
@@ -109,27 +92,20 @@ class _Desk:
         return self.job.state()
 
     @cached_property
-    def _beside(self) -> list[x509.Certificate]:
-        """All certificates of these files."""
-        found = (read(data).certificates for data in self._files if not _is_json(data))
-        return list(dict.fromkeys(one for several in found for one in several))
-
-    @cached_property
     def _waiting(self) -> dict[bytes, Host]:
         """Public key → the server whose request for it waits for an answer."""
-        requests = self._state.requests.items()
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        own = {csr.public_key().public_bytes(*form): self._named.get(h) for h, csr in requests}
+        asked = self._state.requests.items()
+        own = {csr.public_key().public_bytes(*form): self._named.get(name) for name, csr in asked}
         return {key: host for key, host in own.items() if host}
 
     @cached_property
     def _known(self) -> dict[x509.Certificate, str]:
         """Certificate → a server that has it, or has it above its own."""
-        state = self._state
         return {
             one: host
-            for host, newest in reversed(state.current.items())
-            for one in (newest, *state.issuers[host])
+            for host, newest in reversed(self._state.current.items())
+            for one in (newest, *self._state.issuers[host])
         }
 
     def _inventory(self, name: str, data: bytes) -> str:
@@ -138,37 +114,30 @@ class _Desk:
             stores = parse_inventory(data)
         except ValueError as error:
             raise ValueError(f"{name}: {error}. Run inventory.ps1 there again") from None
-        if stores.host not in job.site:
-            raise ValueError(
-                f"{name} is of {stores.host}, which is not in the table of {job.site.name}"
-            )
-        if stores.at > job.at + _AHEAD:
-            raise ValueError(
-                f"{name} is of {stores.at:%Y-%m-%d}, which is still to come: set the clock of "
-                f"{stores.host}, and run inventory.ps1 there again"
-            )
-        kept = job.records.inventory(stores.host)
-        if kept is not None and kept.at > stores.at:
-            return (
-                f"{stores.host}: a newer inventory of {kept.at:%Y-%m-%d %H:%M} UTC is there already"
-            )
+        host, at = stores.host, stores.at
+        if host not in job.site:
+            raise ValueError(f"{name} is of {host}, which is not in the table of {job.site.name}")
+        if at > job.at + _AHEAD:
+            raise ValueError(f"{name} is of {at:%Y-%m-%d}, which is still to come: set the clock "
+                             f"of {host}, and run inventory.ps1 there again")  # fmt: skip
+        before = job.records.inventory(host)
+        if before is not None and before.at > at:
+            return f"{host}: a newer inventory of {before.at:%Y-%m-%d %H:%M} UTC is there already"
         job.records.save_inventory(stores)
-        self._note(stores.host, name)
-        return f"{stores.host}: inventory of {stores.at:%Y-%m-%d %H:%M} UTC"
+        self.kept.append((host, name))
+        return f"{host}: inventory of {at:%Y-%m-%d %H:%M} UTC"
 
     def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
-        job, common = self.job, csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        common = csr.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         asked = (*(str(one.value) for one in common), *subject_names(csr))
         # The first name says it, for a node of a cluster too.
         host = next(filter(None, (self._named.get(name.lower()) for name in asked)), None)
         if host is None:
             names = ", ".join(dict.fromkeys(asked)) or "no name"
-            raise ValueError(
-                f"{name} asks for {names}: no server of the table that makes its own key has that "
-                f"name"
-            )
-        job.records.save_request(host.name, csr)
-        self._note(host.name, name)
+            raise ValueError(f"{name} asks for {names}: no server of the table that makes its own "
+                             f"key has that name")  # fmt: skip
+        self.job.records.save_request(host.name, csr)
+        self.kept.append((host.name, name))
         for part in ("_state", "_waiting", "_known"):  # to be read anew
             self.__dict__.pop(part, None)
         return f"{host.name}: a request for {', '.join(subject_names(csr))}"
@@ -181,13 +150,12 @@ class _Desk:
         for key in (Reading(one).spki for one in own or found):
             if host := self._waiting.get(key):
                 csr = self._state.requests[host.name]
-                issued = receive_answer(self.job, host.name, csr, found)
-                self._note(host.name, name)
+                issued = receive(self.job, host.name, csr, found)
+                self.kept.append((host.name, name))
                 del self._waiting[key]
                 self._known.update(dict.fromkeys(issued.chain, host.name))
                 return f"{host.name}: its certificate until {issued.until}"
         if host := self._known.get(found[0]):
             return f"{host}: what {name} holds is there already"
-        raise ValueError(
-            f"{name} fits no request that waits for an answer: is it another server's?"
-        )
+        raise ValueError(f"{name} fits no request that waits for an answer: is it another "
+                         f"server's?")  # fmt: skip

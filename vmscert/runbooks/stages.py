@@ -17,7 +17,7 @@ from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.execute import close_change
 from vmscert.changes.job import EXAMPLE, Job, folder_of
 from vmscert.changes.rehearsal import walk
-from vmscert.checks.lacks import MISSING, lacks, missing_encryption
+from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
 from vmscert.pictures.site_map import site_map
@@ -35,14 +35,13 @@ Parts = Iterator[object]  # what a call tells, one part after the other
 Deeds = Iterable[tuple[Mapping[str, str], str]]  # computer → why, and what is to be done there
 
 
-def open_runbook(
+def open_job(
     runbook: str, site: str | Path, folder: str | Path = "", at: datetime | None = None
 ) -> Job:
-    """Open a runbook for a site's table and the folder of its records.
+    """Open a run of a runbook for a site's table and the folder of its records.
 
     Relative paths count from here, then from the kit's own folder. The teaching site is always a
-    rehearsal; what comes before this runbook is carried out on it, so that any runbook can be
-    opened first.
+    rehearsal; what comes before this runbook is carried out on it, so that any can be first.
     """
     path = find_table(site)
     described = read_site(path)
@@ -56,15 +55,10 @@ def open_runbook(
     if path.resolve() != records.table.resolve():
         records.save_table(path.read_bytes())
     if job.rehearsal and not under_way(job):
-        _catch_up(job)
+        for number, row in STAGES.items():
+            if number < job.number and MISSING[number](job.state()):
+                runbook_of(replace(job, runbook=row["name"])).rehearse()
     return job
-
-
-def _catch_up(job: Job) -> None:
-    """Carry out the earlier runbooks of a rehearsal, where they have not been."""
-    for number, row in STAGES.items():
-        if number < job.number and MISSING[number](job.state()):
-            runbook_of(replace(job, runbook=row["name"])).rehearse()
 
 
 def runbook_of(job: Job) -> "Runbook":
@@ -73,27 +67,8 @@ def runbook_of(job: Job) -> "Runbook":
     return getattr(import_module(f"vmscert.runbooks.{module}"), name)(job)
 
 
-def precheck(job: Job) -> list[Check]:
-    """Return what must hold before this runbook acts: everything the earlier ones leave behind."""
-    state, place = job.state(), job.folder + (" (a rehearsal)" if job.rehearsal else "")
-    about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
-    checks = [Check(about, True), _unbroken(state)]
-    unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
-    for number, row in STAGES.items():
-        if number < job.number and number not in unawaited:
-            checks.append(_stage_check(number, state, f"Run {row['name']} first"))
-            if not checks[-1].ok:
-                break
-    return checks
-
-
-def verify_stage(job: Job) -> list[Check]:
-    """Return what this runbook was to achieve, read back from files and inventories."""
-    state, todo = job.state(), "Carry the folder there and bring the inventory back"
-    return [_stage_check(job.number, state, todo), _unbroken(state)]
-
-
-def _unbroken(state: State) -> Check:
+def unbroken(state: State) -> Check:
+    """Return the check that nobody changed the ledger by hand."""
     return Check("the ledger is unbroken", not state.problems, "; ".join(state.problems))
 
 
@@ -103,51 +78,6 @@ def _stage_check(number: str, state: State, todo: str) -> Check:
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     achieved = STAGES[number]["achieved"]
     return Check(achieved, not missing, f"{named}{more}. {todo}" if missing else "")
-
-
-def plan_change(job: Job, hosts: Iterable[str] | None = None, **parameters: object) -> Plan:
-    """Return the plan of this runbook, kept in `changes/` for somebody to read and approve.
-
-    `hosts` are the servers concerned, where the runbook leaves a choice; `parameters` are those of
-    the notebook. A change that has begun keeps its plan.
-    """
-    if begun := plan_under_way(job, parameters):
-        return begun
-    about, chosen = RUNBOOKS[job.number], None if hosts is None else list(hosts)
-    lines, last = job.records.ledger.head()
-    state, runbook = job.state(), runbook_of(job)
-    plan = Plan(
-        runbook=job.runbook,
-        site=job.site.name,
-        why=about["why"],
-        parameters=parameters,
-        table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
-        lines=lines,
-        ledger=last,
-        computers=tuple(_rows(state, runbook.deeds(state, chosen), runbook.issues)),
-        files=(about["files"],),
-        untouched=about["untouched"],
-        dark=tuple(runbook.standing_still(state, chosen)),
-        back=about["back"],
-        trigger=about["trigger"],
-        deadline=runbook.deadline(state, about["deadline"], chosen),
-    )
-    return keep_plan(job, plan)
-
-
-def _rows(state: State, deeds: Deeds, issues: bool) -> Iterator[dict[str, str]]:
-    """One row for each computer: what is to be done and why, what it uses now, what it will use."""
-    for computers, deed in deeds:
-        for name, why in computers.items():
-            held = state.inventories.get(name)
-            then = "made in this change" if issues else state.thumbprints.get(name, "")
-            yield {
-                "computer": name,
-                "who": state.site[name].owner,
-                "to do": deed + (f": {why}" if why else ""),
-                "old certificate": ", ".join(sorted(set(held.bindings.values()))) if held else "",
-                "new certificate": then if "certificate" in deed else "",
-            }
 
 
 @dataclass(frozen=True)
@@ -185,20 +115,69 @@ class Runbook:
     parameters: dict[str, Any] = field(default_factory=dict)  # those of the plan
     begun_with: Plan | None = None
     issues = False  # whether it makes certificates
+    switches = False  # whether encryption is switched on, or to another certificate
 
     def precheck(self) -> Parts:
-        """What must hold before anything is done."""
-        yield Checks(precheck(self.job))
+        """What must hold before anything is done: all that the earlier runbooks leave behind."""
+        job, state = self.job, self.job.state()
+        place = job.folder + (" (a rehearsal)" if job.rehearsal else "")
+        about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
+        checks = [Check(about, True), unbroken(state)]
+        unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
+        for number, row in STAGES.items():
+            if number < job.number and number not in unawaited:
+                checks.append(_stage_check(number, state, f"Run {row['name']} first"))
+                if not checks[-1].ok:
+                    break
+        yield Checks(checks)
+        yield from self.ready(state)
 
     def site_map(self) -> Parts:
         """Who talks to whom."""
         yield site_map(self.job.site)
 
     def plan(self, **parameters: Any) -> Parts:
-        """What is going to happen, for somebody else to approve; deeds keep to these parameters."""
-        self.parameters = parameters
-        self.begun_with = plan_change(self.job, self.concerned(), **parameters)
+        """What is going to happen, kept in `changes/` for somebody else to approve.
+
+        Deeds keep to these parameters. A change that has begun keeps its plan.
+        """
+        self.parameters, job, about = parameters, self.job, RUNBOOKS[self.job.number]
+        self.begun_with = plan_under_way(job, parameters)
+        if self.begun_with is None:
+            state, (lines, last) = job.state(), job.records.ledger.head()
+            plan = Plan(
+                runbook=job.runbook,
+                site=job.site.name,
+                why=about["why"],
+                parameters=parameters,
+                table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
+                lines=lines,
+                ledger=last,
+                computers=tuple(self._computers(state)),
+                files=(about["files"],),
+                untouched=about["untouched"],
+                dark=tuple(self.standing_still(state)),
+                back=about["back"],
+                trigger=about["trigger"],
+                deadline=self.deadline(state, about["deadline"]),
+            )
+            self.begun_with = keep_plan(job, plan)
         yield self.begun_with
+
+    def _computers(self, state: State) -> Iterator[dict[str, str]]:
+        """What is to be done at each computer and why, what it uses now, what it will use."""
+        for name, why, deed in (
+            (name, why, deed) for found, deed in self.deeds(state) for name, why in found.items()
+        ):
+            held = state.inventories.get(name)
+            then = "made in this change" if self.issues else state.thumbprints.get(name, "")
+            yield {
+                "computer": name,
+                "who": state.site[name].owner,
+                "to do": deed + (f": {why}" if why else ""),
+                "old certificate": ", ".join(sorted({*held.bindings.values()})) if held else "",
+                "new certificate": then if "certificate" in deed else "",
+            }
 
     def approve(self, approved: str = "", carried_out_by: str = "", emergency: str = "") -> Parts:
         """Begin the change, or go on with it, if this plan was approved; and how far it is."""
@@ -214,7 +193,9 @@ class Runbook:
 
     def verify(self) -> Parts:
         """What was to be achieved, read back; the runbook stops where it was not."""
-        yield Checks(verify_stage(self.job))
+        state, todo = self.job.state(), "Carry the folder there and bring the inventory back"
+        yield Checks([_stage_check(self.job.number, state, todo), unbroken(state)])
+        yield from self.result(state)
 
     def close(self) -> Parts:
         """Sign the record of the change."""
@@ -231,42 +212,37 @@ class Runbook:
         """The password of PFX files that are made now; without one, a person is asked for it."""
         return ""
 
-    # What the plan of a runbook asks it.
+    # What the calls above ask a runbook.
 
-    def concerned(self) -> list[str] | None:
-        """The servers that it is about, where that is a choice."""
-        return None
-
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
-        """What is to be done at which computers."""
+    def ready(self, state: State) -> Iterable[object]:
+        """What has to be ready besides what the earlier runbooks leave behind."""
         return ()
 
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
+    def result(self, state: State) -> Iterable[object]:
+        """What came of it besides, read back."""
+        return ()
+
+    def concerned(self, state: State) -> list[str]:
+        """The servers that get another certificate."""
+        return []
+
+    def deeds(self, state: State) -> Deeds:
+        """What is to be done at which computers: those that still need its phase."""
+        row = RUNBOOKS[self.job.number]
+        if row["visit"]:
+            yield PHASES[row["phase"]].lacking(state), row["visit"]
+
+    def standing_still(self, state: State) -> Iterable[str]:
         """What stands still at each visit that switches something, in the order of the visits."""
-        return ()
+        wanted = {*missing_encryption(state), *self.concerned(state)} if self.switches else ()
+        for step in switch_on(state.site):
+            if step.host in wanted:
+                yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
 
-    def deadline(self, state: State, text: str, hosts: list[str] | None) -> str:
+    def deadline(self, state: State, text: str) -> str:
         """Until when one can turn back."""
         return text
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
         """A row for each of these visits, and what came of it."""
         return walk(self.job, errands)
-
-
-def downtimes(state: State, hosts: Iterable[str], every: bool = False) -> Iterator[str]:
-    """What stands still where encryption is still to be switched on, at these servers or at all."""
-    wanted = {*missing_encryption(state), *hosts}
-    for step in switch_on(state.site):
-        if step.host in wanted or (step.host and every):
-            yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
-
-
-def once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
-    """A deed that takes something away; where a group does not say what it uses, a person looks
-    first."""
-    silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
-    for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
-        mine = {name: why for name, why in computers.items() if silent[name] == groups}
-        look = f"a person looks in Server Configurator what {groups} uses, then runs the script to"
-        yield mine, f"{look} {deed}" if groups else deed

@@ -14,7 +14,7 @@ from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
-from vmscert.checks.lacks import PHASES, lost_callers, missing_groups, reported_findings
+from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings
 from vmscert.checks.live import Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.findings import Check, Finding
@@ -23,25 +23,17 @@ from vmscert.pictures.site_map import site_map
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import key_way
 from vmscert.runbooks.stages import (
-    RUNBOOKS,
     Checks,
-    Deeds,
     Findings,
     Parts,
     Rows,
     Runbook,
-    downtimes,
 )
 from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.site.site import PFX, Connection, Host, Site
+from vmscert.site.site import PFX, Connection, Site
 from vmscert.windows.stores import Stores
 
 Row = dict[str, object]
-
-
-def check_inventories(job: Job) -> list[Finding]:
-    """All that is wrong with the site as far as its computers have reported."""
-    return reported_findings(job.state())
 
 
 def who_trusts_whom(site: Site) -> list[Row]:
@@ -49,46 +41,26 @@ def who_trusts_whom(site: Site) -> list[Row]:
     servers = defaultdict(dict)
     for connection in site.connections:
         servers[connection.client][connection.server] = None
+    nobody = ("nobody: it must trust its own certificate",)
     return [
         {
             "computer": host.name,
             "roles": host.roles,
-            "trusts the CA because it talks to": tuple(servers[host.name])
-            or ("nobody: it must trust its own certificate",),
+            "trusts the CA because it talks to": tuple(servers[host.name]) or nobody,
             "and by its Data Collector, both ways, to": site.collected(host),
         }
         for host in site.clients
     ]
 
 
-def plan_imports(job: Job) -> list[Row]:
-    """Each server, how its certificate gets there, and the accounts that must read the key."""
-    return [
-        {
-            "server": host.name,
-            "file": _files(host),
-            "private key": key_way(host),
-            "the key must be readable by": host.accounts,
-        }
-        for host in job.site.servers
-    ]
-
-
-def _files(host: Host) -> str:
-    """In which files a server's certificate and key travel."""
-    windows = f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}"
-    return ", ".join([*([] if host.only_pem else [windows]), *host.pem_files])
-
-
-def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
+def plan_switching(site: Site, off: bool = False) -> list[Row]:
     """Each step in which encryption is switched on, or off: what it costs, and why not earlier.
 
     What happens to clients that do not trust the CA stands at the step of trust, once for all.
     """
-    site = given.site if isinstance(given, Job) else given
     windows = {row["group"]: row["window"] for row in facts("xprotect/certificate-groups")}
     called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
-    by_itself = "it can't; whoever is left out goes dark with the first server that it calls"
+    trust = "it can't; whoever is left out goes dark with the first server that it calls"
     clustered = any(host.cluster for host in site)
     return [
         {
@@ -99,7 +71,7 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
             + ("" if step.minutes_sure == "confirmed" else f" ({step.minutes_sure})"),
             "stands still": step.dark,
             "after": _spans(step.waits_for),
-            "if it came too early": by_itself
+            "if it came too early": trust
             if step.on and step.number == TRUST
             else "; ".join(too_early(site, step, (TRUST,))),
             **({"besides": "; ".join(step.also)} if clustered else {}),
@@ -107,29 +79,6 @@ def plan_switching(given: Job | Site, off: bool = False) -> list[Row]:
         }
         for step in (switch_off if off else switch_on)(site)
     ]
-
-
-def switching_checks(job: Job) -> list[Check]:
-    """What keeps the steps that are still to do, or that nothing does, if they come in their order.
-
-    A server is ready when all that call it will accept its newest certificate, as their inventories
-    say.
-    """
-    state = job.state()
-    left = missing_groups(state)  # not bound to the newest certificates
-    to_do = [
-        step
-        for step in switch_on(job.site)
-        if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
-    ]
-    checks = [
-        check
-        for step in to_do
-        for check in ready(job.site, step, lost_callers(state, step), range(step.number))
-        if not check.ok
-    ]
-    servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
-    return checks or [Check(f"all that call {servers} accept its newest certificate", True)]
 
 
 def _spans(numbers: Iterable[int]) -> str:
@@ -141,69 +90,6 @@ def _spans(numbers: Iterable[int]) -> str:
         else:
             spans.append([number])
     return ", ".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in spans)
-
-
-def who_serves_what(site: Site) -> list[Row]:
-    """Each server's ports, with how many clients call there and by how many names."""
-    callers = defaultdict(set)
-    for connection in site.connections:
-        callers[connection.server, connection.port].add(connection.client)
-    confirmed = {(c.server, c.port) for c in site.connections if c.confirmed}
-    return [
-        {
-            "server": host.name,
-            "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
-            "certificate group": group,
-            "clients": len(callers[host.name, port]),
-            "names": len(host.names),
-            "handshakes": len(callers[host.name, port]) * len(host.names),
-        }
-        for host in site.servers
-        for port, group in host.ports
-    ]
-
-
-def connection_rows(connections: Iterable[Verification], most: int = 100) -> list[Row]:
-    """One row for each client, server and port; what did not verify comes first and is all there.
-
-    Of what verified, `most` rows are shown and the rest is counted.
-    """
-    same: dict[tuple, list[Verification]] = defaultdict(list)
-    for one in connections:
-        same[one.client, one.server, one.port, one.verdict].append(one)
-    rows: list[Row] = [
-        {
-            "connection": f"{client} → {server}:{port}",
-            "names used": len(group),
-            "TLS": group[0].tls,
-            "certificate": group[0].thumbprint[:8],
-            "verdict": verdict,
-            "detail": group[0].detail,
-        }
-        for (client, server, port, verdict), group in same.items()
-    ]
-    refused = [row for row in rows if row["verdict"] != VERIFIED]
-    verified = [row for row in rows if row["verdict"] == VERIFIED]
-    rest = len(verified) - most
-    more: Row = {"connection": f"and {rest} more", "verdict": VERIFIED}
-    return [*refused, *verified[:most], *([more] if rest > 0 else [])]
-
-
-def connection_checks(connections: Iterable[Verification]) -> list[Check]:
-    """One check for each server: every client that calls it trusts it."""
-    by_server = defaultdict(list)
-    for one in connections:
-        by_server[one.server].append(one)
-    return [
-        Check(
-            f"{server}: {len(same)} handshakes verified",
-            not any(bad := [one for one in same if not one.ok]),
-            f"{len(bad)} refused, first {bad[0].client} as {bad[0].name}: {bad[0].verdict}"
-            if bad
-            else "",
-        )
-        for server, same in by_server.items()
-    ]
 
 
 def verify_site(job: Job) -> list[Verification]:
@@ -223,65 +109,68 @@ def verify_links(
     return list(verify_simulated(job.site, stores, served, right, job.at, links))
 
 
-class Visit(Runbook):
-    """A runbook for which people walk: what its phase is about, and what it needs there."""
-
-    todo = ""
-
-    def deeds(self, state: State, hosts: list[str] | None) -> Deeds:
-        """The computers that still need this phase."""
-        yield PHASES[RUNBOOKS[self.job.number]["phase"]].lacking(state), self.todo
-
-
-class Trust(Visit):
+class Trust(Runbook):
     """Every computer that is no server gets the CA certificate."""
-
-    todo = "trust the CA"
 
     def look(self) -> Parts:
         """Who trusts the CA for whose sake, and what no file can tell."""
         yield Rows(who_trusts_whom(self.job.site))
-        questions = self.job.site.questions
-        yield Rows([{"ask before encryption is switched on": question} for question in questions])
+        asked = self.job.site.questions
+        yield Rows([{"ask before encryption is switched on": question} for question in asked])
 
     def roll_out(self) -> Parts:
         """Prepare the folder that brings the CA to many computers at once."""
         yield f"Prepared: {roll_out(self.job)}"
 
 
-class Import(Visit):
+class Import(Runbook):
     """Every server gets the CA, its certificate, and a key that its service can read."""
-
-    todo = "import"
 
     def look(self) -> Parts:
         """Which file goes to which server, and who must read the key."""
-        yield Rows(plan_imports(self.job))
+        rows = []
+        for host in self.job.site.servers:
+            windows = f"{host.name}.{'pfx' if host.enrolment == PFX else 'cer'}"
+            files = [*([] if host.only_pem else [windows]), *host.pem_files]
+            row = {"server": host.name, "file": ", ".join(files), "private key": key_way(host)}
+            rows.append(row | {"the key must be readable by": host.accounts})
+        yield Rows(rows)
 
-    def verify(self) -> Parts:
-        """From the inventories; and all that they tell besides."""
-        yield from super().verify()
-        yield Findings(check_inventories(self.job))
+    def result(self, state: State) -> Iterable[object]:
+        """All that the inventories tell besides."""
+        yield Findings(reported_findings(state))
 
 
 class Encrypt(Import):
     """Every server encrypts with its certificate."""
 
-    todo = "encrypt"
+    switches = True
 
-    def precheck(self) -> Parts:
-        """What the earlier ones leave behind; then, that nobody goes dark with the next step."""
-        yield from super().precheck()
-        yield Checks(switching_checks(self.job))
+    def ready(self, state: State) -> Iterable[object]:
+        """What keeps the steps that are still to do, or that nothing does, in their order.
+
+        A server is ready when all that call it will accept its newest certificate.
+        """
+        left = missing_groups(state)  # not bound to the newest certificates
+        to_do = [
+            step
+            for step in switch_on(state.site)
+            if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
+        ]
+        checks = [
+            check
+            for step in to_do
+            for check in ready(state.site, step, lost_callers(state, step), range(step.number))
+            if not check.ok
+        ]
+        servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
+        good = Check(f"all that call {servers} accept its newest certificate", True)
+        yield Checks(checks or [good])
 
     def look(self) -> Parts:
         """What is switched where, in which order, and what stands still meanwhile."""
         columns = ("step", "server", "switch", "downtime", "stands still", "if it came too early")
-        yield Rows(plan_switching(self.job), columns=columns)
-
-    def standing_still(self, state: State, hosts: list[str] | None) -> Iterable[str]:
-        """Where something is still to be switched on."""
-        return downtimes(state, ())
+        yield Rows(plan_switching(self.job.site), columns=columns)
 
 
 class OnTheWire(Runbook):
@@ -290,9 +179,30 @@ class OnTheWire(Runbook):
     connections: Sequence[Verification] = ()
 
     def call(self, most: int = 100) -> Parts:
-        """Make every connection of the site for real; `most` rows of what verified are shown."""
+        """Make every connection of the site for real.
+
+        One row for each client, server and port; of what verified, `most` are shown.
+        """
         self.connections = verify_site(self.job)
-        yield Rows(connection_rows(self.connections, most))
+        same: dict[tuple, list[Verification]] = defaultdict(list)
+        for one in self.connections:
+            same[one.client, one.server, one.port, one.verdict].append(one)
+        rows: list[Row] = [
+            {
+                "connection": f"{client} → {server}:{port}",
+                "names used": len(group),
+                "TLS": group[0].tls,
+                "certificate": group[0].thumbprint[:8],
+                "verdict": verdict,
+                "detail": group[0].detail,
+            }
+            for (client, server, port, verdict), group in same.items()
+        ]
+        verified = [row for row in rows if row["verdict"] == VERIFIED]
+        rest = len(verified) - most
+        more: Row = {"connection": f"and {rest} more", "verdict": VERIFIED}
+        refused = [row for row in rows if row["verdict"] != VERIFIED]
+        yield Rows([*refused, *verified[:most], *([more] if rest > 0 else [])])
 
     def verify(self) -> Parts:
         """Keep every handshake with the change, also what was refused; then stop where one was."""
@@ -303,8 +213,7 @@ class OnTheWire(Runbook):
 
     def kept(self) -> str:
         """Keep every handshake with the change, as CSV for people and JSON for programs."""
-        job, rows = self.job, [asdict(one) for one in self.connections]
-        sheet = io.StringIO()
+        job, rows, sheet = self.job, [asdict(one) for one in self.connections], io.StringIO()
         columns = [one.name for one in fields(Verification)]
         writer = csv.DictWriter(sheet, columns, lineterminator="\n")
         writer.writeheader()
@@ -322,16 +231,41 @@ class OnTheWire(Runbook):
         return ", ".join(["one line more in ledger.csv", *named])
 
     def achieved(self) -> list[Check]:
-        """What must hold at the end: everybody trusts every server."""
-        return connection_checks(self.connections)
+        """What must hold at the end: every client that calls a server trusts it."""
+        by_server: dict[str, list[Verification]] = defaultdict(list)
+        for one in self.connections:
+            by_server[one.server].append(one)
+        checks = []
+        for server, same in by_server.items():
+            told = [f"{one.client} as {one.name}: {one.verdict}" for one in same if not one.ok]
+            todo = f"{len(told)} refused, first {told[0]}" if told else ""
+            checks.append(Check(f"{server}: {len(same)} handshakes verified", not told, todo))
+        return checks
 
 
 class Verify(OnTheWire):
     """Every client can talk to every server that it needs: it only looks."""
 
     def look(self) -> Parts:
-        """How many handshakes that will be."""
-        yield Rows(who_serves_what(self.job.site))
+        """Each server's ports, with how many clients call there and by how many names."""
+        site, callers = self.job.site, defaultdict(set)
+        for one in site.connections:
+            callers[one.server, one.port].add(one.client)
+        confirmed = {(one.server, one.port) for one in site.connections if one.confirmed}
+        rows = [
+            {
+                "server": host.name,
+                "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
+                "certificate group": group,
+                "clients": calling,
+                "names": len(host.names),
+                "handshakes": calling * len(host.names),
+            }
+            for host in site.servers
+            for port, group in host.ports
+            for calling in [len(callers[host.name, port])]
+        ]
+        yield Rows(rows)
 
     def plan(self, **parameters: object) -> Parts:
         """What is going to be looked at: nobody has to approve that."""
