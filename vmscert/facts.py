@@ -26,9 +26,9 @@ def facts(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
-def runbook_name(number: str) -> str:
-    """Return the whole name of a runbook, as "11-create-the-ca-certificate"."""
-    return next(row["name"] for row in facts("change/runbooks") if row["runbook"] == number)
+def runbook_name(key: str, column: str = "runbook") -> str:
+    """Return the whole name of the first runbook with this number, or this text in a column."""
+    return next(row["name"] for row in facts("change/runbooks") if row[column] == key)
 
 
 def sureness(*tags: str) -> str:

@@ -187,14 +187,6 @@ def test_connections_are_every_fact_applied_to_every_pair_of_computers(lyon):
     assert sorted(found) == sorted(expected)
 
 
-def test_a_connection_names_the_client_roles_that_make_it(lyon):
-    (media,) = (
-        c for c in lyon.connections if (c.client, c.server, c.port) == ("pc", "rec-1", 7563)
-    )
-    assert "smart client" in media.roles
-    assert "mobile client" not in media.roles
-
-
 def test_media_left_unencrypted_asks_for_no_trust_and_no_group(lyon):
     assert not [c for c in lyon.connections if (c.server, c.group) == ("rec-2", "streaming media")]
     assert lyon["rec-1"].groups == ("server", "streaming media")

@@ -125,8 +125,7 @@ def switching_checks(job: Job) -> list[Check]:
     checks = [
         check
         for step in to_do
-        for check in ready(job.site, step, lost_callers(state, step), range(step.number))
-        if not check.ok
+        if not (check := ready(job.site, step, lost_callers(state, step))).ok
     ]
     servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
     return checks or [Check(f"all that call {servers} accept its newest certificate", True)]
