@@ -3,6 +3,7 @@
 import csv
 import time
 from dataclasses import replace
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -21,6 +22,7 @@ from site_tables import (
 )
 
 from vmscert.facts import facts
+from vmscert.site import table as table_module
 from vmscert.site.site import in_order
 from vmscert.site.table import COLUMNS, SiteError, read_site
 
@@ -580,6 +582,11 @@ def test_a_fault_after_text_with_line_breaks_is_told_with_the_line_on_which_it_b
     (sentence,) = faults(table(f"rec-8,,,,recording server,,,,,{note}", f"r 9,,,,lpr,,,,{note},")[
         :-1].replace("|lpr server", "").replace(",lpr,", ",lpr server,"))  # fmt: skip
     assert sentence.startswith("lyon.csv, line 9: 'r 9'")
+
+
+def test_every_sentence_about_a_table_is_said_somewhere():
+    code = Path(table_module.__file__).read_text(encoding="utf-8")
+    assert [row["fault"] for row in facts("table-faults") if f'"{row["fault"]}"' not in code] == []
 
 
 # What is no table at all

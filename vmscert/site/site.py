@@ -115,16 +115,17 @@ class Host:
             return (f"{self.name[:15].upper()}{self.account[1:]}",)
         if self.account:
             return (self.account,)
-        return tuple(dict.fromkeys(row["account"] for row in self._serving if row["account"]))
+        return tuple(dict.fromkeys(row["account"] for row in self.serving if row["account"]))
 
     @property
     def services(self) -> tuple[str, ...]:
         """The Windows services of this computer that serve TLS, as far as their names are known."""
-        names = (name for row in self._serving for name in row["service"].split("|"))
+        names = (name for row in self.serving for name in row["service"].split("|"))
         return tuple(dict.fromkeys(filter(None, names)))
 
     @property
-    def _serving(self) -> list[dict[str, str]]:
+    def serving(self) -> list[dict[str, str]]:
+        """The rows of data/xprotect/components.csv for its roles that serve TLS."""
         return [row for row in self._facts("components") if row["serves_tls"] == "yes"]
 
     @property
