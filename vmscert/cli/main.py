@@ -11,10 +11,10 @@ from pathlib import Path
 
 import typer
 
+from vmscert.changes.execute import NotebookError
 from vmscert.cli import change, due, trouble
 from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
 from vmscert.facts import HOME, NOTEBOOKS
-from vmscert.site.table import SiteError
 
 app = typer.Typer(
     help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
@@ -66,27 +66,17 @@ def _own_notebooks() -> Path:
     return copy
 
 
-for command in (
-    change.rehearse,
-    change.run,
-    change.plan,
-    change.board,
-    trouble.check,
-    trouble.connect,
-    trouble.survey,
-):
-    app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(trouble.explain)
-app.command()(change.roll_out)
-app.command()(due.due)
-records_app.command()(change.verify)
-records_app.command()(change.drill)
+for command in (change.rehearse, change.run, change.plan, change.board,
+                trouble.check, trouble.connect, trouble.survey, trouble.explain,
+                change.roll_out, due.due):  # fmt: skip
+    # An error that is pasted may begin with a dash.
+    app.command(context_settings={"ignore_unknown_options": command is trouble.explain})(command)
+for command in (change.verify, change.drill):
+    records_app.command()(command)
 
 
 def main() -> None:
     """Run the command; what a person did wrong ends in sentences, not in a traceback."""
-    from vmscert.changes.execute import NotebookError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow must not stop a redirected Windows run
@@ -97,7 +87,7 @@ def main() -> None:
     except NotebookError as error:
         warn(str(error))
         sys.exit(FOUND)
-    except (SiteError, ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         warn(said(error))
         sys.exit(UNUSABLE)
 

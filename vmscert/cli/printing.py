@@ -1,37 +1,47 @@
 """What several commands take, what they print for people, and how each ends."""
 
+import json
+import os
+import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vmscert.findings import Finding
-from vmscert.names import spelled
+from vmscert.findings import Check, Finding
+from vmscert.names import iso, spelled
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from vmscert.agenda.gather import Agenda
     from vmscert.changes.errands import Standing
     from vmscert.checks.documents import Document
-    from vmscert.findings import Check
     from vmscert.network.survey import Survey
-import json
-import os
-import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes
+EXAMPLE = "data/sites/example.csv"
+SiteArgument = Annotated[str, typer.Argument(help="The site's table.")]
+SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
+FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
+RootsOption = Annotated[
+    list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
+]
+NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
+OnOption = Annotated[
+    str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
-if TYPE_CHECKING:
-    from cryptography import x509
-
-
-out = Console()
-err = Console(stderr=True)
+out, err = Console(), Console(stderr=True)
 
 _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
 _LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
@@ -39,6 +49,16 @@ _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
             "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
             "unknown": "magenta"}  # fmt: skip
+
+
+def print_json(told: object) -> None:
+    """Print what a program reads."""
+    print(json.dumps(told, indent=1, default=iso))
+
+
+def ended(well: bool) -> typer.Exit:
+    """Return the end of a command: code 0 where nothing is wrong, else 1."""
+    return typer.Exit(NOTHING if well else FOUND)
 
 
 def say(*lines: str) -> None:
@@ -53,9 +73,10 @@ def warn(*lines: str) -> None:
         err.print(line, style="red", soft_wrap=True, markup=False)
 
 
-def show_plan(rows: list[dict[str, object]]) -> None:
+def show_plan(rows: list[dict[str, Any]]) -> None:
     """Show the steps of a plan: what fits in a table, then what does not."""
-    cells = ([escape(_cell(row[heading])) for heading in _SHORT] for row in rows)
+    told = ({**row, "switch": ", ".join(row["switch"])} for row in rows)
+    cells = ([escape(str(row[heading])) for heading in _SHORT] for row in told)
     _show_table(_SHORT, cells, wrapped=_SHORT)
     lines = []
     for row in rows:
@@ -66,12 +87,11 @@ def show_plan(rows: list[dict[str, object]]) -> None:
 
 def show_verification(rows: list[dict], folder: Path) -> None:
     """Show every connection of a verification, the refused ones first."""
-    by_connection: dict[tuple, list[dict]] = {}
+    found = defaultdict(list)
     for row in rows:
-        key = (row["client"], row["server"], row["port"], row["verdict"])
-        by_connection.setdefault(key, []).append(row)
+        found[row["client"], row["server"], row["port"], row["verdict"]].append(row)
     # What needs a person stands first.
-    shown = sorted(by_connection.items(), key=lambda item: item[0][3] == "verified")
+    shown = sorted(found.items(), key=lambda item: item[0][3] == "verified")
     cells = [
         (
             f"{client} → {server}:{port}",
@@ -97,7 +117,7 @@ def show_board(standings: "Iterable[Standing]") -> None:
     _show_table(headings, cells, wrapped=("who", "lacks", "next"))
 
 
-def show_checks(checks: "Iterable[Check]") -> None:
+def show_checks(checks: Iterable[Check]) -> None:
     """Show what was looked at, and under each that does not hold, why and what to do."""
     for check in checks:
         out.print(f"{'[green]✔[/]' if check.ok else '[red]✘[/]'} {escape(check.what)}")
@@ -219,37 +239,6 @@ def _coloured(status: str) -> str:
     return f"[{_COLOURS[status]}]{status}[/]"
 
 
-def _cell(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes
-
-EXAMPLE = "data/sites/example.csv"
-SiteArgument = Annotated[str, typer.Argument(help="The site's table.")]
-SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
-FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
-RootsOption = Annotated[
-    list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
-]
-NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
-OnOption = Annotated[
-    str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-
-
-def print_json(told: object, **how: Any) -> None:
-    """Print what a program reads."""
-    print(json.dumps(told, indent=1, **how))
-
-
-def ended(well: bool) -> typer.Exit:
-    """Return the end of a command: code 0 where nothing is wrong, else 1."""
-    return typer.Exit(NOTHING if well else FOUND)
-
-
 def at(text: str) -> datetime:
     """Return the day that --on names, or now."""
     if not text:
@@ -260,7 +249,7 @@ def at(text: str) -> datetime:
         raise ValueError(f"--on {text}: write the day as YYYY-MM-DD") from None
 
 
-def read_roots(paths: list[Path] | None) -> "list[x509.Certificate]":
+def read_roots(paths: list[Path] | None) -> "list[Certificate]":
     """Return the CA certificates that --root names."""
     from vmscert.checks import documents
 
@@ -276,9 +265,8 @@ def ask_pfx(name: str) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise ValueError(
-            f"Nobody is there to type the password of {name}: set VMSCERT_PFX_PASSWORD"
-        )
+        alone = f"Nobody is there to type the password of {name}"
+        raise ValueError(f"{alone}: set VMSCERT_PFX_PASSWORD")
     return typer.prompt(f"Password of {name}", hide_input=True, err=True)
 
 
