@@ -49,9 +49,7 @@ def faces(
     }
 
 
-def page(
-    markdown: str, title: str, pictures: Mapping[str, str] | None = None, lang: str = "en"
-) -> bytes:
+def page(markdown: str, title: str, pictures: Mapping[str, str] | None = None) -> bytes:
     """Return a whole HTML page, in UTF-8, that needs no script, no network and no other file.
 
     `pictures` is file name → SVG, which the page shows where the text has `![words](file name)`;
@@ -62,7 +60,7 @@ def page(
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("image", _image)
     body = Markup(parser.render(markdown, {"pictures": pictures or {}}))
-    return render("page.html", lang=lang, title=title, body=body).encode(errors="replace")
+    return render("page.html", title=title, body=body).encode(errors="replace")
 
 
 def plain(text: object) -> Markup:
@@ -84,8 +82,7 @@ def _templates() -> "Environment":
     @pass_context
     def escaped(context: "Context", value: Any) -> str:
         """A value as text of the page, unless it is markup already."""
-        kind = str(context.name).split(".")[-2]
-        how = {"md": plain, "html": escape, "txt": str}[kind]
+        how = {"md": plain, "html": escape, "txt": str}[str(context.name).split(".")[-2]]
         return value if hasattr(value, "__html__") else Markup(how(str(value)))
 
     found = Environment(
