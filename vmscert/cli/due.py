@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmscert.cli import printing
+from vmscert.files import write_atomic
 from vmscert.names import iso
 from vmscert.network.looks import TIMEOUT
 from vmscert.site.table import find_table
@@ -73,9 +74,8 @@ def due(
     if windows or schedule:
         return
     made, day = datetime.now(UTC), printing.at(on)
-    gathered = partial(
-        gather, sources, day, printing.ask_pfx, live=live, folder=folder, timeout=timeout
-    )
+    how = {"live": live, "folder": folder, "timeout": timeout}
+    gathered = partial(gather, sources, day, printing.ask_pfx, **how)
     if mail:
         raise typer.Exit(_mail_once(gathered, remember, log))
     agenda = gathered()
@@ -149,8 +149,6 @@ def _whole_source(text: str) -> str:
 
 def _deliver(place: str, data: bytes) -> bool:
     """Write a file whole, or print it; return whether it was printed."""
-    from vmscert.files import write_atomic
-
     if place != "-":
         write_atomic(Path(place), data)
         return False
@@ -159,40 +157,24 @@ def _deliver(place: str, data: bytes) -> bool:
 
 
 def _mail_once(gathered: "Callable[[], Agenda]", remember: Path | None, log: Path | None) -> int:
-    """Mail what is new; the log tells of every run, also of one that could not look."""
+    """Print what is new and keep in mind that it was told, in this order: rather twice than never.
+
+    Without a memory everything is new. The log tells of every run, also of one that could not look.
+    """
+    from vmscert.agenda.channels import mail, news
+
     try:
-        text = _print_mail(gathered(), remember)
+        told, memory = news(gathered(), _remembered(remember))
+        text = mail(told)
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.flush()
+        if remember:
+            write_atomic(remember, json.dumps(memory, indent=1).encode())
     except Exception as error:
         _note(log, f"could not look: {printing.said(error)}")
         raise
     _note(log, text or "nothing new")
     return printing.FOUND if text else printing.NOTHING
-
-
-def _note(log: Path | None, text: str) -> None:
-    """Add a line with its time to a log, if there is one: its newest line tells the last run."""
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(f"{iso(datetime.now(UTC))} {text.rstrip()}\n")
-
-
-def _print_mail(agenda: "Agenda", remember: Path | None) -> str:
-    """Print what is new and keep in mind that it was told, in this order: rather twice than never.
-
-    Without a memory everything is new. Return what was printed.
-    """
-    from vmscert.agenda.channels import mail, news
-    from vmscert.files import write_atomic
-
-    told, memory = news(agenda, _remembered(remember))
-    text = mail(told)
-    if text:
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-        sys.stdout.flush()
-    if remember:
-        write_atomic(remember, json.dumps(memory, indent=1).encode())
-    return text
 
 
 def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
@@ -202,3 +184,11 @@ def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
         return {str(key): dict(was) for key, was in json.loads(path.read_bytes()).items()}
     except (ValueError, AttributeError, TypeError):
         raise ValueError(f"{path} is no memory of `vmscert due`: name another file") from None
+
+
+def _note(log: Path | None, text: str) -> None:
+    """Add a line with its time to a log, if there is one: its newest line tells the last run."""
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(f"{iso(datetime.now(UTC))} {text.rstrip()}\n")

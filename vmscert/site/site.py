@@ -37,18 +37,17 @@ class Host:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name and address by which a client may call this computer, full name first.
-
-        Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
-        names that only a site knows (general knowledge).
-        """
+        """Every name and address by which a client may call this computer, full name first."""
         return tuple(dict.fromkeys((*self.called, *self.cluster)))
 
     @property
     def called(self) -> tuple[str, ...]:
-        """Those of its own names and addresses by which clients call it."""
-        outside = self.aliases if self.enrolment == THIRD_PARTY else ()
-        return outside or self.own_names
+        """Those of its own names and addresses by which clients call it.
+
+        Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
+        names that only a site knows (general knowledge).
+        """
+        return (self.enrolment == THIRD_PARTY and self.aliases) or self.own_names
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -64,8 +63,8 @@ class Host:
     def ports(self) -> tuple[tuple[int, str], ...]:
         """(port, certificate group) of every encrypted port that this computer serves."""
         rows = self._facts("connections", role="server")
-        served = {(int(row["port"]), row["group"]) for row in rows}
-        return tuple(sorted(pair for pair in served if pair[1] not in self.left_off))
+        served = {(int(r["port"]), r["group"]) for r in rows if r["group"] not in self.left_off}
+        return tuple(sorted(served))
 
     @property
     def has_cameras(self) -> bool:
@@ -113,9 +112,8 @@ class Host:
         """The Windows accounts that run its services and must read the private key."""
         if self.account.startswith(".\\"):  # of this computer, under its NetBIOS name
             return (f"{self.name[:15].upper()}{self.account[1:]}",)
-        if self.account:
-            return (self.account,)
-        return tuple(dict.fromkeys(row["account"] for row in self.serving if row["account"]))
+        usual = (row["account"] for row in self.serving if row["account"])
+        return (self.account,) if self.account else tuple(dict.fromkeys(usual))
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -255,14 +253,9 @@ class Site:
     @cached_property
     def _collecting(self) -> list[tuple[dict[str, None], dict[str, None]]]:
         """For each component that is installed beside roles: whom it talks to, and who has it."""
-        return [
-            (
-                {one.name: None for one in self._by_role[row["talks_to"]]},
-                {one.name: None for one in self._with_any(row["installed_with"])},
-            )
-            for row in facts("xprotect/components")
-            if row["installed_with"]
-        ]
+        rows = (row for row in facts("xprotect/components") if row["installed_with"])
+        both = ((self._with_any(r["talks_to"]), self._with_any(r["installed_with"])) for r in rows)
+        return [(_names(managers), _names(carriers)) for managers, carriers in both]
 
     @property
     def outside(self) -> tuple[dict[str, str], ...]:
@@ -297,6 +290,10 @@ class Site:
             for role in host.roles:
                 index[role].append(host)
         return index
+
+
+def _names(hosts: Iterable[Host]) -> dict[str, None]:
+    return dict.fromkeys(host.name for host in hosts)
 
 
 def central_role() -> str:
