@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from vmscert.findings import Check, Finding
 from vmscert.names import iso, spelled
@@ -40,6 +42,8 @@ OnOption = Annotated[
     str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+Rows = Iterable[Iterable[object]]
 
 out, err = Console(), Console(stderr=True)
 
@@ -76,8 +80,7 @@ def warn(*lines: str) -> None:
 def show_plan(rows: list[dict[str, Any]]) -> None:
     """Show the steps of a plan: what fits in a table, then what does not."""
     told = ({**row, "switch": ", ".join(row["switch"])} for row in rows)
-    cells = ([escape(str(row[heading])) for heading in _SHORT] for row in told)
-    _show_table(_SHORT, cells, wrapped=_SHORT)
+    _show_table(_SHORT, ([row[heading] for heading in _SHORT] for row in told), wrapped=_SHORT)
     lines = []
     for row in rows:
         lines.append(f"[b]Step {row['step']}[/b]")
@@ -92,17 +95,12 @@ def show_verification(rows: list[dict], folder: Path) -> None:
         found[row["client"], row["server"], row["port"], row["verdict"]].append(row)
     # What needs a person stands first.
     shown = sorted(found.items(), key=lambda item: item[0][3] == "verified")
-    cells = [
-        (
-            f"{client} → {server}:{port}",
-            min((row["name"] for row in same), key=len)
-            + (f" +{len(same) - 1}" if len(same) > 1 else ""),
-            same[0]["tls"].removeprefix("TLSv"),
-            same[0]["thumbprint"][:8],
-            _verdict(verdict == "verified", verdict),
-        )
-        for (client, server, port, verdict), same in shown
-    ]
+    cells = []
+    for (client, server, port, verdict), same in shown:
+        name = min((row["name"] for row in same), key=len)
+        name += f" +{len(same) - 1}" if len(same) > 1 else ""
+        seen = (same[0]["tls"].removeprefix("TLSv"), same[0]["thumbprint"][:8])
+        cells.append((f"{client} → {server}:{port}", name, *seen, _verdict(verdict)))
     headings = ("connection", "name used", "TLS", "certificate", "verdict")
     _show_table(headings, cells, more=" connections in verification.csv")
     good = sum(row["verdict"] == "verified" for row in rows)
@@ -112,9 +110,8 @@ def show_verification(rows: list[dict], folder: Path) -> None:
 
 def show_board(standings: "Iterable[Standing]") -> None:
     """Show where each computer stands."""
-    cells = (map(escape, (s.computer, s.who, s.state, s.lacks, s.next)) for s in standings)
     headings = ("computer", "who", "state", "lacks", "next")
-    _show_table(headings, cells, wrapped=("who", "lacks", "next"))
+    _show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
 
 
 def show_checks(checks: Iterable[Check]) -> None:
@@ -130,21 +127,14 @@ def show_due(agenda: "Agenda") -> None:
     from vmscert.agenda.channels import dark_lines, findings_lines
     from vmscert.checks.blackout import dark
 
-    rows = [
-        (
-            escape(row.label),
-            f"{row.not_after:%Y-%m-%d}",
-            f"{row.days_left} ({row.share_left:.0%})",
-            f"{row.renew_on:%Y-%m-%d}",
-            _coloured(row.status),
-            escape(row.owner),
-        )
-        for row in agenda.rows
-        if row.status != "replaced"
-    ]
-    unread = [(escape(u.label), "", "", "", _coloured(u.status), "") for u in agenda.unknown]
+    cells = []
+    for row in (row for row in agenda.rows if row.status != "replaced"):
+        ends, renew_on = (f"{day:%Y-%m-%d}" for day in (row.not_after, row.renew_on))
+        left, status = f"{row.days_left} ({row.share_left:.0%})", _coloured(row.status)
+        cells.append((row.label, ends, left, renew_on, status, row.owner))
+    unread = [(one.label, "", "", "", _coloured(one.status), "") for one in agenda.unknown]
     headings = ("certificate", "ends", "days left", "renew on", "status", "owner")
-    _show_table(headings, rows, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
+    _show_table(headings, cells, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
     lines, now = dark_lines(agenda), len(dark(agenda.blackouts, agenda.at))
     parts = {
         "Unknown": [f"{one.where}: {one.why}" for one in agenda.unknown],
@@ -172,15 +162,11 @@ def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool
 
 def show_survey(found: "Survey") -> None:
     """Show the servers of a survey, what to do first, and keys that several share."""
-    cells = [
-        (
-            escape(spelled((row["address"], row["port"]))),
-            escape(row["name"]),
-            f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else "",
-            _verdict(row["verdict"] == "verified", row["findings"] or row["verdict"]),
-        )
-        for row in found.rows()
-    ]
+    cells = []
+    for row in found.rows():
+        ends = f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else ""
+        verdict = _verdict(row["verdict"], row["findings"])
+        cells.append((spelled((row["address"], row["port"])), row["name"], ends, verdict))
     headings = ("server", "name used", "ends", "findings")
     _show_table(headings, cells, wrapped=("findings",), more=": --csv FILE writes all of them")
     for row in found.remedies():
@@ -194,9 +180,7 @@ def show_survey(found: "Survey") -> None:
     out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
-def show_document(
-    path: str, document: "Document", findings: list[Finding], everything: bool
-) -> None:
+def show_document(path: str, document: "Document", findings: list[Finding], full: bool) -> None:
     """Show a document, its findings, and its first certificate; all of them if wanted."""
     from vmscert.certificates.words import anatomy
 
@@ -207,36 +191,31 @@ def show_document(
         *(f"  not made here: {other}" for other in document.outside),
         *(f"  holds: {key}" for key in document.keys),
     )
-    for certificate in document.certificates[: None if everything else 1]:
+    for certificate in document.certificates[: None if full else 1]:
         shown = anatomy(certificate)
-        rows = shown.fields if everything else shown.rows
-        say(*(f"    {label:<22} {text}" for label, text in rows))
+        say(*(f"    {label:<22} {text}" for label, text in (shown.fields if full else shown.rows)))
 
 
 def _show_table(
-    headings: Sequence[str],
-    rows: Iterable[Iterable[str]],
-    last: Iterable[Iterable[str]] = (),
-    wrapped: Collection[str] = (),
-    more: str = "",
+    columns: Sequence[str], rows: Rows, last: Rows = (), wrapped: Sequence[str] = (), more: str = ""
 ) -> None:
-    """Print a table; with `more`, the first rows only, and where the others are."""
+    """Print a table of any text; with `more`, the first rows only, and where the others are."""
     table, rows = Table(box=SIMPLE_HEAD), list(rows)
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading not in wrapped)
+    for column in columns:
+        table.add_column(column, no_wrap=column not in wrapped)
     for cells in (*rows[: _MOST_ROWS if more else None], *last):
-        table.add_row(*cells)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
     out.print(table)
     if more and len(rows) > _MOST_ROWS:
         out.print(f"… and {len(rows) - _MOST_ROWS} more{more}")
 
 
-def _verdict(good: bool, text: str) -> str:
-    return f"[green]{text}[/]" if good else f"[red]{text}[/]"
+def _verdict(verdict: str, why: str = "") -> Text:
+    return Text(why or verdict, "green" if verdict == "verified" else "red")
 
 
-def _coloured(status: str) -> str:
-    return f"[{_COLOURS[status]}]{status}[/]"
+def _coloured(status: str) -> Text:
+    return Text(status, _COLOURS[status])
 
 
 def at(text: str) -> datetime:
