@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PRIVATE = (".key", ".pfx")
+is_file = os.path.isfile  # of any text: unlike Path.is_file it never raises
 _MOST_FAULTS = 5  # told at once
 _SAID = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
 
@@ -45,14 +46,6 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def is_file(path: str | Path) -> bool:
-    """Whether a path, or any text, names a file that can be seen; never raises."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
 
 
 def write_once(path: Path, data: bytes) -> None:

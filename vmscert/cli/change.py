@@ -40,16 +40,15 @@ def rehearse(
     if records.has_authority:
         raise ValueError(f"{records.folder} has a CA already: rehearse in a new folder")
     records.begin_rehearsal()
-    err.print(
-        f"Rehearsing [b]{escape(described.name)}[/b]: {len(described)} computers, "
-        f"{len(described.servers)} servers, {len(described.connections)} connections"
-    )
+    about = f"{len(described)} computers, {len(described.servers)} servers"
+    about += f", {len(described.connections)} connections"
+    err.print(f"Rehearsing [b]{escape(described.name)}[/b]: {about}")
     finished = _carry_out(path, records)
     rows = _last_verification(records)
     verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
-        about = {"site": described.name, "verified": verified, "begun": iso(begun)}
-        print_json(about | {"files": str(records.folder.resolve()), "connections": rows})
+        told = {"site": described.name, "verified": verified, "begun": iso(begun)}
+        print_json(told | {"files": str(records.folder.resolve()), "connections": rows})
     else:
         printing.show_verification(rows, records.folder)
     raise ended(verified)
@@ -64,8 +63,7 @@ def _carry_out(path: Path, records: Records) -> bool:
         os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
     for runbook in _REHEARSED:
         try:
-            with err.status(runbook):
-                execute(runbook, _parameters(path, records), records, datetime.now(UTC))
+            _execute(runbook, path, records)
         except NotebookError as error:
             warn(f"{runbook}: {error}")
             return False
@@ -96,14 +94,15 @@ def run(
     path = find_table(site)
     read_site(path)
     records = Records(folder or folder_of(runbook, path))
-    parameters = _parameters(path, records) | dict(map(_setting, setting or []))
-    with err.status(runbook):
-        kept = execute(runbook, parameters, records, datetime.now(UTC))
+    kept = _execute(runbook, path, records, **dict(map(_setting, setting or [])))
     out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
 
 
-def _parameters(path: Path, records: Records) -> dict[str, object]:
-    return {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
+def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:
+    """Run a runbook for a site's table, and return where it is kept as it ran."""
+    parameters = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
+    with err.status(runbook):
+        return execute(runbook, parameters, records, datetime.now(UTC))
 
 
 def _setting(text: str) -> tuple[str, object]:

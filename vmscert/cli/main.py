@@ -29,11 +29,13 @@ app.add_typer(records_app, name="records")
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(context: typer.Context) -> None:
     """Open JupyterLab at the start notebook; further arguments go to `jupyter lab`."""
-    notebooks = _own_notebooks()
+    notebooks = NOTEBOOKS
+    if not (HOME / "pyproject.toml").exists():  # the kit is installed, and is not written to
+        notebooks = Path.cwd() / "notebooks"
+        if not notebooks.exists():
+            shutil.copytree(NOTEBOOKS, notebooks)
     command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
+        *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={notebooks.parent}",  # the tables of sites are in reach, too
         f"--LabApp.default_url=/lab/tree/{notebooks.name}/00-start-here.ipynb",
         # Sites are often offline, and nobody is asked for news or updates.
@@ -54,16 +56,6 @@ def _no_news(folder: Path) -> dict[str, str]:
     page.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
     known = os.environ.get("JUPYTER_CONFIG_PATH", "")
     return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [known, str(folder)]))}
-
-
-def _own_notebooks() -> Path:
-    """The notebooks of a checkout; a copy beside the reader's files where the kit is installed."""
-    if (HOME / "pyproject.toml").exists():
-        return NOTEBOOKS
-    copy = Path.cwd() / "notebooks"
-    if not copy.exists():
-        shutil.copytree(NOTEBOOKS, copy)
-    return copy
 
 
 for command in (change.rehearse, change.run, change.plan, change.board,

@@ -132,18 +132,12 @@ def _switching(host: Host, groups: Iterable[str]) -> tuple[str, ...]:
 def _step(number: int, on: bool, host: Host, groups: Collection[str]) -> Step:
     roles = _switching(host, groups)
     rows = [row for row in facts("xprotect/downtimes") if row["role"] in roles]
-    return Step(
-        number=number,
-        on=on,
-        host=host.name,
-        roles=roles,
-        groups=tuple(groups),
-        ports=tuple(port for port, group in host.ports if group in groups),
-        minutes=max(int(row["minutes"]) for row in rows),
-        dark="; ".join(row["stops"] for row in rows),
-        sure=sureness(_place(roles, on)[1]),
-        minutes_sure=sureness(*(row["tag"] for row in rows)),
-    )
+    ports = tuple(port for port, group in host.ports if group in groups)
+    minutes = max(int(row["minutes"]) for row in rows)
+    dark = "; ".join(row["stops"] for row in rows)
+    sure, minutes_sure = sureness(_place(roles, on)[1]), sureness(*(row["tag"] for row in rows))
+    where = (host.name, roles, tuple(groups), ports)
+    return Step(number, on, *where, minutes, dark, sure, minutes_sure)
 
 
 def _in_its_place(site: Site, step: Step, by_role: Mapping[str, list[Step]]) -> Step:
