@@ -67,10 +67,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_host(address: str) -> str:
-    """Return a host name in ASCII or an IP address; ValueError in one sentence for anything else.
-
-    Unlike a name in a certificate, an address may have a scope: fe80::1%eth0.
-    """
+    """Return a host name in ASCII or an IP address, also one with a scope; else ValueError."""
     address = address.strip().strip("[]")
     with suppress(ValueError):
         return str(ip_address(address))

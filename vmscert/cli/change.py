@@ -27,6 +27,12 @@ from vmscert.site.table import find_table, read_site
 _REHEARSED = [row["name"] for row in facts("change/runbooks") if row["rehearsed"]]
 
 
+_BroughtArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(help="What people brought back, to be kept first.", exists=True, dir_okay=False),
+]
+
+
 def rehearse(
     site: printing.SiteArgument = EXAMPLE,
     folder: printing.FolderOption = "",
@@ -55,10 +61,7 @@ def rehearse(
 
 
 def _carry_out(path: Path, records: Records) -> bool:
-    """Run the runbooks one after the other, with passwords that are forgotten at the end.
-
-    Return whether all of them came to their end; where one stops, its line is shown.
-    """
+    """Run all runbooks, with passwords that are forgotten at the end, as far as none stops."""
     for what in ("CA", "PFX"):
         os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
     for runbook in _REHEARSED:
@@ -140,12 +143,7 @@ def plan(
 
 
 def board(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="What people brought back, to be kept first.", exists=True, dir_okay=False
-        ),
-    ] = None,
+    files: _BroughtArgument = None,
     site: printing.SiteOption = EXAMPLE,
     folder: printing.FolderOption = "",
     as_json: printing.JsonOption = False,
@@ -209,9 +207,8 @@ def verify(
 
 def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
     if not is_sealed(folder):
-        raise ValueError(
-            f"{folder} is not signed: this change is not closed, or lost its signature"
-        )
+        why = "this change is not closed, or lost its signature"
+        raise ValueError(f"{folder} is not signed: {why}")
     found = list(problems(folder))
     return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
 

@@ -87,10 +87,7 @@ def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
 
 
 def ready(site: Site, step: Step, lost: Mapping[str, str]) -> Check:
-    """Return whether every caller of a step that switches on will accept the server.
-
-    `lost` is computer → that it goes dark, or may, and why.
-    """
+    """Return whether all callers accept the server; `lost` is computer → how it goes dark, why."""
     needing = dict.fromkeys((*callers(site, step), step.host))
     dark = [f"{name} {lost[name]}" for name in needing if name in lost]
     more = f"; and {len(dark) - _SHOWN} more" if len(dark) > _SHOWN else ""

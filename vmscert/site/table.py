@@ -118,8 +118,8 @@ class _Reader:
 
     def rows(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (line, column → text) of every row that is not blank, the first line aside."""
-        # The sign between the cells of the first line that has any.
         lines = (line for line in text.splitlines() if line.strip("; ,\t") and not _is_sep(line))
+        # The sign between the cells of the first line that has any.
         delimiter = max(";,\t", key=next(lines, "").count)
         table = self.cells(text, delimiter)
         columns = self.columns(*next(table, (1, [])))
@@ -129,9 +129,8 @@ class _Reader:
             for column, cell in zip_longest(columns, cells, fillvalue=""):
                 if cell and not column:
                     self.say(line, "no-column-name", cell=cell, delimiter=delimiter)
-            row = dict(zip(columns, cells, strict=False))
-            texts = {column: row.get(column, "") for column in COLUMNS}
-            yield line, {c: t if c in _FREE_TEXT else _plain(t) for c, t in texts.items()}
+            row = dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False))
+            yield line, {c: row[c] if c in _FREE_TEXT else _plain(row[c]) for c in COLUMNS}
 
     def cells(self, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         """Yield (line on which it begins, cells) of every row that is not blank."""
