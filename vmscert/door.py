@@ -1,7 +1,4 @@
-"""The door of a room: its public names, each loaded from its module when it is first used.
-
-So `import vmscert` costs next to nothing, and a room's `__init__` is the list of what it offers.
-"""
+"""The door of a room, the list of what it offers: a module is loaded when a name of it is used."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

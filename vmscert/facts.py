@@ -1,7 +1,4 @@
-"""The tables in `data/`: facts about XProtect, Windows and TLS clients, each with its source.
-
-Releases of Windows are found there by what people call them.
-"""
+"""The tables in `data/`: facts about XProtect, Windows and TLS clients, each with its source."""
 
 import csv
 import difflib
@@ -26,9 +23,9 @@ def facts(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
-def runbook_name(number: str) -> str:
-    """Return the whole name of a runbook, as "11-create-the-ca-certificate"."""
-    return next(row["name"] for row in facts("change/runbooks") if row["runbook"] == number)
+def runbook_name(key: str, column: str = "runbook") -> str:
+    """Return the whole name of the first runbook with this number, or this text in a column."""
+    return next(row["name"] for row in facts("change/runbooks") if row[column] == key)
 
 
 def sureness(*tags: str) -> str:
@@ -70,10 +67,7 @@ def release(text: str) -> dict[str, str]:
 
 
 def pfx_encryption(text: str) -> str:
-    """Return "AES-256" or "3DES": how a PFX is encrypted so that this Windows release opens it.
-
-    A computer whose release is not said counts as a current one. Raises ValueError like `release`.
-    """
+    """Return "AES-256" or "3DES": what a PFX needs for this release; ValueError like `release`."""
     return release(text)["pfx"] if text.strip() else "AES-256"
 
 
@@ -95,9 +89,8 @@ def least_build(encryption: str) -> str:
 
 def _release_key(text: str) -> str:
     """The words that tell releases apart. After "Windows", words such as "Standard" do not."""
-    words = re.findall(
-        r"\w+(?:\.\w+)*", re.sub(r"\bwin(dows)?(?=[\W\d]|$)", "windows ", text.casefold())
-    )
+    spelled = re.sub(r"\bwin(dows)?(?=[\W\d]|$)", "windows ", text.casefold())
+    words = re.findall(r"\w+(?:\.\w+)*", spelled)
     if "windows" in words:
         words = [w for w in words if w == "server" or any(map(str.isdigit, w))]
     return " ".join(words)

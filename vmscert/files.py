@@ -8,16 +8,16 @@ import platform
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-
 T = TypeVar("T")
 _PRIVATE = (".key", ".pfx")
+is_file = os.path.isfile  # of any text: unlike Path.is_file it never raises
 _MOST_FAULTS = 5  # told at once
 _SAID = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
 
@@ -34,9 +34,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         _write(draft, data, 0o600 if path.suffix in _PRIVATE else 0o644)
         draft.replace(path)
     except PermissionError as error:  # what Windows says of a file that is open in Excel
-        raise PermissionError(
-            f"{path} can't be written: close it where it is open, then run again"
-        ) from error
+        told = f"{path} can't be written: close it where it is open, then run again"
+        raise PermissionError(told) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -49,24 +48,15 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def is_file(path: str | Path) -> bool:
-    """Whether a path, or any text, names a file that can be seen; never raises."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
 def write_once(path: Path, data: bytes) -> None:
     """Write a file that must not exist yet, or exists with the same bytes.
 
     The caller holds the folder's lock. Raises FileExistsError with one sentence otherwise.
     """
-    if path.exists():
-        if path.read_bytes() == data:
-            return
+    if not path.exists():
+        write_atomic(path, data)
+    elif path.read_bytes() != data:
         raise FileExistsError(f"{path} exists: it is never overwritten. Move it away yourself")
-    write_atomic(path, data)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -115,8 +105,9 @@ def fitting(told: Any, kind: "TypeAdapter[T]") -> T:
         return kind.validate_python(told)
     except ValidationError as error:
         wrong = [_fault(one) for one in error.errors(include_url=False)]
-    more = [f"and {len(wrong) - _MOST_FAULTS} more"] if len(wrong) > _MOST_FAULTS else []
-    raise ValueError("; ".join([*wrong[:_MOST_FAULTS], *more]))
+    if len(wrong) > _MOST_FAULTS:
+        wrong[_MOST_FAULTS:] = [f"and {len(wrong) - _MOST_FAULTS} more"]
+    raise ValueError("; ".join(wrong))
 
 
 def _fault(one: Mapping[str, Any]) -> str:
@@ -147,8 +138,7 @@ class FolderLock:
 
         self.folder = folder
         self._lock = FileLock(folder / ".lock", timeout=_PATIENCE)
-        # Windows lets nobody read a locked file itself.
-        self._holder = folder / ".lock.json"
+        self._holder = folder / ".lock.json"  # Windows lets nobody read a locked file itself
 
     @contextmanager
     def hold(self) -> Iterator[bool]:
@@ -164,9 +154,11 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            raise RuntimeError(
-                f"{self.folder} is in use by {self._told()}: wait until it ends, then run again"
-            ) from None
+            who = "another run"
+            with suppress(KeyError):
+                who = "{user} on {machine} (process {process})".format_map(self._signed())
+            told = f"{self.folder} is in use by {who}: wait until it ends, then run again"
+            raise RuntimeError(told) from None
         try:
             me = {**whoami(), "process": os.getpid(), "run": _RUN}
             if newly and self._signed() != me:
@@ -182,12 +174,6 @@ class FolderLock:
             return dict(json.loads(self._holder.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
-
-    def _told(self) -> str:
-        told = self._signed()
-        if not {"user", "machine", "process"} <= set(told):
-            return "another run"
-        return f"{told['user']} on {told['machine']} (process {told['process']})"
 
 
 def whoami() -> dict[str, str]:

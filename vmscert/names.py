@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 # RFC 1123 letters, digits and hyphens, and the underscore that Windows lets through.
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_ALLOWED = "letters, digits and inner hyphens, 1 to 63 of them"
 _LONGEST = 253  # letters of a DNS name, RFC 1035 section 2.3.4
 
 
@@ -32,8 +33,14 @@ def parse_name(text: str) -> str | IPv4Address | IPv6Address:
 def _host_name(text: str, name: str) -> str:
     ascii_name = name if name.isascii() else _to_ascii(name)
     labels = ascii_name.removeprefix("*.").split(".")
-    if len(ascii_name) > _LONGEST or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError(f"{text!r} is not a host name{_reason(ascii_name, labels)}")
+    wrong = [label for label in labels if not _LABEL.fullmatch(label)]
+    why = f"look at {wrong[0]!r} (allowed are {_ALLOWED})" if wrong else ""
+    if not ascii_name:
+        why = "it is empty"
+    elif len(ascii_name) > _LONGEST:
+        why = f"it has {len(ascii_name)} letters, at most {_LONGEST} are allowed"
+    if why:
+        raise ValueError(f"{text!r} is not a host name: {why}")
     if labels[-1].isdigit():
         raise ValueError(f"{text!r} ends in a number like an IP address, but is not a valid one")
     return ascii_name
@@ -51,15 +58,6 @@ def _to_ascii(name: str) -> str:
         raise ValueError(f"{name!r} is not a host name: {error}") from None
 
 
-def _reason(name: str, labels: list[str]) -> str:
-    if not name:
-        return ": it is empty"
-    if len(name) > _LONGEST:
-        return f": it has {len(name)} letters, at most {_LONGEST} are allowed"
-    wrong = next(label for label in labels if not _LABEL.fullmatch(label))
-    return f": look at {wrong!r} (allowed are letters, digits and inner hyphens, 1 to 63 of them)"
-
-
 def is_address(text: str) -> bool:
     """Tell whether the text is an IP address."""
     try:
@@ -69,10 +67,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_host(address: str) -> str:
-    """Return a host name in ASCII or an IP address; ValueError in one sentence for anything else.
-
-    Unlike a name in a certificate, an address may have a scope: fe80::1%eth0.
-    """
+    """Return a host name in ASCII or an IP address, also one with a scope; else ValueError."""
     address = address.strip().strip("[]")
     with suppress(ValueError):
         return str(ip_address(address))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from jinja2.runtime import Context
 
+Pictures = Mapping[str, str] | None  # file name → SVG
 # What Markdown reads as its own: anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"([`*_\[\]<>|&~]|\\(?=[!-/:-@\[-`{-~]|$)|:(?=//)|^[#+=-])")
 _HASH = re.compile(r"\b([0-9A-Fa-f]{8})[0-9A-Fa-f]{24,}\b")
@@ -39,30 +40,24 @@ def render(name: str, /, **values: Any) -> str:
     return _templates().get_template(f"{name}.j2").render(values)
 
 
-def faces(
-    name: str, markdown: str, title: str, pictures: Mapping[str, str] | None = None
-) -> dict[str, bytes]:
+def faces(name: str, markdown: str, title: str, pictures: Pictures = None) -> dict[str, bytes]:
     """Return <name>.html and <name>.md, the same text for a browser and for an editor."""
-    return {
-        f"{name}.html": page(markdown, title, pictures),
-        f"{name}.md": markdown.encode(errors="replace"),
-    }
+    html, text = page(markdown, title, pictures), markdown.encode(errors="replace")
+    return {f"{name}.html": html, f"{name}.md": text}
 
 
-def page(
-    markdown: str, title: str, pictures: Mapping[str, str] | None = None, lang: str = "en"
-) -> bytes:
+def page(markdown: str, title: str, pictures: Pictures = None) -> bytes:
     """Return a whole HTML page, in UTF-8, that needs no script, no network and no other file.
 
-    `pictures` is file name → SVG, which the page shows where the text has `![words](file name)`;
-    of any other picture it shows the words. HTML in the text stays text.
+    It shows a picture where the text has `![words](file name)`, the words of one that is not
+    among `pictures`. HTML in the text stays text.
     """
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.add_render_rule("image", _image)
     body = Markup(parser.render(markdown, {"pictures": pictures or {}}))
-    return render("page.html", lang=lang, title=title, body=body).encode(errors="replace")
+    return render("page.html", title=title, body=body).encode(errors="replace")
 
 
 def plain(text: object) -> Markup:
@@ -84,8 +79,7 @@ def _templates() -> "Environment":
     @pass_context
     def escaped(context: "Context", value: Any) -> str:
         """A value as text of the page, unless it is markup already."""
-        kind = str(context.name).split(".")[-2]
-        how = {"md": plain, "html": escape, "txt": str}[kind]
+        how = {"md": plain, "html": escape, "txt": str}[str(context.name).split(".")[-2]]
         return value if hasattr(value, "__html__") else Markup(how(str(value)))
 
     found = Environment(

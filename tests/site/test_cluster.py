@@ -28,7 +28,7 @@ SITE = Site(
         Host("pc-1", "lyon.local", roles=("smart client",)),
     ),
 )
-LOGIN = Connection("pc-1", "ms-1", 443, "server", ("smart client",))
+LOGIN = Connection("pc-1", "ms-1", 443, "server")
 
 
 @pytest.fixture(scope="module")

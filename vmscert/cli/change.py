@@ -12,33 +12,33 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from vmscert.cli.printing import (
-    EXAMPLE,
-    FolderOption,
-    JsonOption,
-    SiteArgument,
-    SiteOption,
-    ended,
-    err,
-    out,
-    print_json,
-    show_board,
-    show_checks,
-    show_plan,
-    show_verification,
-    warn,
-)
+from vmscert.changes.execute import NotebookError, execute, find_runbook
+from vmscert.changes.job import folder_of, records_folder, secret
+from vmscert.cli import printing
+from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
+from vmscert.facts import facts
+from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
 from vmscert.records.folder import Records
+from vmscert.records.ledger import PLAN, SUMS, count_steps, is_sealed, problems
 from vmscert.site.table import find_table, read_site
+
+# From the CA to its first renewal: what a rehearsal carries out, and what the board looks over.
+_REHEARSED = [row["name"] for row in facts("change/runbooks") if row["rehearsed"]]
+
+
+_BroughtArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(help="What people brought back, to be kept first.", exists=True, dir_okay=False),
+]
 
 
 def rehearse(
-    site: SiteArgument = EXAMPLE, folder: FolderOption = "", as_json: JsonOption = False
+    site: printing.SiteArgument = EXAMPLE,
+    folder: printing.FolderOption = "",
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
-    from vmscert.changes.job import records_folder
-
     path = find_table(site)
     described = read_site(path)
     begun = datetime.now(UTC)
@@ -46,35 +46,27 @@ def rehearse(
     if records.has_authority:
         raise ValueError(f"{records.folder} has a CA already: rehearse in a new folder")
     records.begin_rehearsal()
-    err.print(
-        f"Rehearsing [b]{escape(described.name)}[/b]: {len(described)} computers, "
-        f"{len(described.servers)} servers, {len(described.connections)} connections"
-    )
+    about = f"{len(described)} computers, {len(described.servers)} servers"
+    about += f", {len(described.connections)} connections"
+    err.print(f"Rehearsing [b]{escape(described.name)}[/b]: {about}")
     finished = _carry_out(path, records)
     rows = _last_verification(records)
     verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
-        about = {"site": described.name, "verified": verified, "begun": iso(begun)}
-        print_json(about | {"files": str(records.folder.resolve()), "connections": rows})
+        told = {"site": described.name, "verified": verified, "begun": iso(begun)}
+        print_json(told | {"files": str(records.folder.resolve()), "connections": rows})
     else:
-        show_verification(rows, records.folder)
+        printing.show_verification(rows, records.folder)
     raise ended(verified)
 
 
 def _carry_out(path: Path, records: Records) -> bool:
-    """Run the runbooks one after the other, with passwords that are forgotten at the end.
-
-    Return whether all of them came to their end; where one stops, its line is shown.
-    """
-    from vmscert.changes.execute import RUNBOOKS, NotebookError, execute
-
+    """Run all runbooks, with passwords that are forgotten at the end, as far as none stops."""
     for what in ("CA", "PFX"):
         os.environ[f"VMSCERT_{what}_PASSWORD"] = secrets.token_urlsafe(18)
-    parameters = {"SITE": str(path.resolve()), "FOLDER": str(records.folder.resolve())}
-    for runbook in (name for name in RUNBOOKS if "11" <= name < "18"):
+    for runbook in _REHEARSED:
         try:
-            with err.status(runbook):
-                execute(runbook, parameters, records, datetime.now(UTC))
+            _execute(runbook, path, records)
         except NotebookError as error:
             warn(f"{runbook}: {error}")
             return False
@@ -84,16 +76,15 @@ def _carry_out(path: Path, records: Records) -> bool:
 
 def _last_verification(records: Records) -> list[dict]:
     """Every handshake of the last verification; none if no runbook came that far."""
-    found = list((records.folder / "changes").glob("*/verification*.json"))
-    if not found:
-        return []
-    return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_bytes())
+    found = (records.folder / "changes").glob("*/verification*.json")
+    last = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return json.loads(last.read_bytes()) if last else []
 
 
 def run(
     number: Annotated[str, typer.Argument(help="The runbook's number, 10 to 19.")],
-    site: SiteOption = EXAMPLE,
-    folder: FolderOption = "",
+    site: printing.SiteOption = EXAMPLE,
+    folder: printing.FolderOption = "",
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE for another parameter (JSON).")
     ] = None,
@@ -102,21 +93,19 @@ def run(
 
     Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
     """
-    from vmscert.changes.execute import execute, find_runbook
-    from vmscert.changes.job import folder_of
-
     runbook = find_runbook(number)
     path = find_table(site)
     read_site(path)
     records = Records(folder or folder_of(runbook, path))
-    parameters = {
-        "SITE": str(path.resolve()),
-        "FOLDER": str(records.folder.resolve()),
-        **dict(map(_setting, setting or [])),
-    }
-    with err.status(runbook):
-        kept = execute(runbook, parameters, records, datetime.now(UTC))
+    kept = _execute(runbook, path, records, **dict(map(_setting, setting or [])))
     out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
+
+
+def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:
+    """Run a runbook for a site's table, and return where it is kept as it ran."""
+    parameters = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
+    with err.status(runbook):
+        return execute(runbook, parameters, records, datetime.now(UTC))
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -130,9 +119,9 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def plan(
-    site: SiteArgument = EXAMPLE,
+    site: printing.SiteArgument = EXAMPLE,
     off: Annotated[bool, typer.Option("--off", help="Switch encryption off instead.")] = False,
-    as_json: JsonOption = False,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Number the steps in which encryption is switched on: what each costs, and what it waits for.
 
@@ -150,31 +139,22 @@ def plan(
             del steps[-1]["reasons"]
         print_json(steps)
     else:
-        show_plan(plan_switching(described, off))
+        printing.show_plan(plan_switching(described, off))
 
 
 def board(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="What people brought back, to be kept first.",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-        ),
-    ] = None,
-    site: SiteOption = EXAMPLE,
-    folder: FolderOption = "",
-    as_json: JsonOption = False,
+    files: _BroughtArgument = None,
+    site: printing.SiteOption = EXAMPLE,
+    folder: printing.FolderOption = "",
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.changes.errands import SETTLED, board
     from vmscert.runbooks.returns import take_dropped, take_each
-    from vmscert.runbooks.stages import STAGES, open_job
+    from vmscert.runbooks.stages import open_job
 
     # The site as the last runbook sees it, opened as the first, which catches up on nothing.
-    first = open_job(STAGES["11"]["name"], site, folder)
-    job = replace(first, runbook="17-renew-before-expiry")
+    job = replace(open_job(_REHEARSED[0], site, folder), runbook=_REHEARSED[-1])
     given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
@@ -182,22 +162,20 @@ def board(
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
-        show_board(standings)
+        printing.show_board(standings)
     settled = all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
 
 def roll_out(
-    site: SiteArgument,
+    site: printing.SiteArgument,
     to: Annotated[Path, typer.Option("--to", help="A new folder for the files.")],
-    folder: FolderOption = "",
+    folder: printing.FolderOption = "",
 ) -> None:
     """Make the folder with which an administrator brings the CA certificate to all computers.
 
     For Group Policy, PowerShell Remoting, Intune, Configuration Manager, and for phones.
     """
-    from vmscert.changes.job import records_folder
-    from vmscert.files import with_sums, write_folder
     from vmscert.windows.rollout import roll_out_files
 
     path = find_table(site)
@@ -218,24 +196,19 @@ def verify(
 
     That proves order and integrity; not the time, and not who it was.
     """
-    from vmscert.records.ledger import PLAN, SUMS
-
     # The folder of one change is one wherever it was copied to.
     is_record = any((folder / name).exists() for name in (PLAN, SUMS))
-    problems, told = _verified_record(folder) if is_record else _verified_site(folder)
-    warn(*problems)
-    for line in told if not problems else ():
+    wrong, told = _verified_record(folder) if is_record else _verified_site(folder)
+    warn(*wrong)
+    for line in told if not wrong else ():
         out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
-    raise ended(not problems)
+    raise ended(not wrong)
 
 
 def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
-    from vmscert.records.ledger import count_steps, is_sealed, problems
-
     if not is_sealed(folder):
-        raise ValueError(
-            f"{folder} is not signed: this change is not closed, or lost its signature"
-        )
+        why = "this change is not closed, or lost its signature"
+        raise ValueError(f"{folder} is not signed: {why}")
     found = list(problems(folder))
     return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
 
@@ -246,9 +219,8 @@ def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
     records = Records(folder)
     if not records.ledger.path.exists() and not records.ledger.seal.exists():
         raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
-    problems = list(records.ledger.problems())
-    if problems:
-        return problems, []
+    if broken := list(records.ledger.problems()):
+        return broken, []
     found, closed, still_open = record_problems(records)
     told = [
         f"{len(records.ledger.entries())} lines, unbroken",
@@ -260,14 +232,13 @@ def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
 def drill(
     backup: Annotated[Path, typer.Argument(help="The backup of a site's folder.")],
     folder: Annotated[str, typer.Option("--folder", help="The site's own folder.")] = "",
-    as_json: JsonOption = False,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Prove on a copy that the site could live from a backup: it opens, issues, and is complete.
 
     With --folder the backup is compared with the site's own folder, whose ledger notes the drill.
     """
     from vmscert.changes.drill import restore_drill
-    from vmscert.changes.job import secret
 
     own, rehearsal = Records(folder) if folder else None, Records(backup).rehearsal
     ca = secret("CA", rehearsal)
@@ -282,5 +253,5 @@ def drill(
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
-        show_checks(checks)
+        printing.show_checks(checks)
     raise ended(all(check.ok for check in checks))

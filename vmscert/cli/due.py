@@ -13,21 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmscert.cli.printing import (
-    FOUND,
-    NOTHING,
-    UNUSABLE,
-    FolderOption,
-    JsonOption,
-    OnOption,
-    TimeoutOption,
-    ask_pfx,
-    at,
-    ended,
-    err,
-    said,
-    show_due,
-)
+from vmscert.cli import printing
+from vmscert.files import write_atomic
 from vmscert.names import iso
 from vmscert.network.looks import TIMEOUT
 from vmscert.site.table import find_table
@@ -35,62 +22,60 @@ from vmscert.site.table import find_table
 if TYPE_CHECKING:
     from vmscert.agenda.gather import Agenda
 
-
-SourcesArgument = Annotated[
-    list[str] | None, typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several.")
-]
-WindowsOption = Annotated[
-    str, typer.Option(help="Write a script that lets Windows warn on each computer.")
-]
-ScheduleOption = Annotated[
-    str, typer.Option(help="Write what lets this computer run the mail daily.")
-]
-RememberOption = Annotated[
-    Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
-]
-LogOption = Annotated[
-    Path | None, typer.Option(help="With --mail: a file to which each run adds what it told.")
-]
+_AS_ADMINISTRATOR = "as administrator: powershell -ExecutionPolicy Bypass -File"
 
 
 def due(
-    sources: SourcesArgument = None,
-    on: OnOption = "",
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sites' tables or folders, files, HOST:PORT; several."),
+    ] = None,
+    on: printing.OnOption = "",
     live: Annotated[bool, typer.Option("--live", help="Call the servers of the sites.")] = False,
-    folder: FolderOption = "",
-    timeout: TimeoutOption = TIMEOUT,
-    json_wanted: JsonOption = False,
+    folder: printing.FolderOption = "",
+    timeout: printing.TimeoutOption = TIMEOUT,
+    json_wanted: printing.JsonOption = False,
     nagios: Annotated[bool, typer.Option(help="Print one line; exit 0, 1, 2 or 3.")] = False,
     mail: Annotated[bool, typer.Option(help="Print a mail, or nothing if all is fine.")] = False,
-    remember: RememberOption = None,
-    log: LogOption = None,
+    remember: Annotated[
+        Path | None, typer.Option(help="With --mail: a file that keeps in mind what was told.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="With --mail: a file to which each run adds what it told.")
+    ] = None,
     ics: Annotated[str, typer.Option(help="Write a calendar; - prints it.")] = "",
     prometheus: Annotated[str, typer.Option(help="Write metrics; - prints them.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write the table; - prints it.")] = "",
     html: Annotated[str, typer.Option(help="Write a page to print; - prints it.")] = "",
-    windows: WindowsOption = "",
-    schedule: ScheduleOption = "",
+    windows: Annotated[
+        str, typer.Option(help="Write a script that lets Windows warn on each computer.")
+    ] = "",
+    schedule: Annotated[
+        str, typer.Option(help="Write what lets this computer run the mail daily.")
+    ] = "",
 ) -> None:
     """Tell what expires when, soonest first, and what goes dark if nobody acts.
 
     Of what was issued, is installed and is served: certificates, CAs and revocation lists. Exit 1
     if somebody has to act, or if anything is unknown.
     """
+    from vmscert.agenda import channels
+    from vmscert.agenda.gather import gather
+
     sources = sources or []
     if not sources and (schedule or not windows):  # notify.ps1 is the same for all
         raise ValueError("nothing to look at: name sites' tables or folders, files, or HOST:PORT")
     if windows:
-        _write_notification(windows)
+        then = f'On each computer, {_AS_ADMINISTRATOR} "{Path(windows).name}" Register'
+        _write_script(windows, channels.notification_script(), then)
     if schedule:
         more = [*(["--live"] if live else []), *(["--folder", _whole(folder)] if folder else [])]
         _write_schedule(schedule, [*map(_whole_source, sources), *more], remember, log)
     if windows or schedule:
         return
-    from vmscert.agenda import channels
-    from vmscert.agenda.gather import gather
-
-    made = datetime.now(UTC)
-    gathered = partial(gather, sources, at(on), ask_pfx, live=live, folder=folder, timeout=timeout)
+    made, day = datetime.now(UTC), printing.at(on)
+    how = {"live": live, "folder": folder, "timeout": timeout}
+    gathered = partial(gather, sources, day, printing.ask_pfx, **how)
     if mail:
         raise typer.Exit(_mail_once(gathered, remember, log))
     agenda = gathered()
@@ -98,26 +83,19 @@ def due(
         code, line = channels.nagios(agenda)
         print(line)
         raise typer.Exit(code)
-    wanted = {
-        csv: lambda: channels.as_csv(agenda),
-        ics: lambda: channels.calendar(agenda, made),
-        prometheus: lambda: channels.metrics(agenda, made),
-        html: lambda: channels.page_of(agenda),
-    }
-    printed = [_deliver(place, make()) for place, make in wanted.items() if place]
+    files = (
+        (csv, channels.as_csv),
+        (ics, partial(channels.calendar, made=made)),
+        (prometheus, partial(channels.metrics, made=made)),
+        (html, channels.page_of),
+    )
+    printed = [_deliver(place, channel(agenda)) for place, channel in files if place]
     if json_wanted:
         print(channels.as_json(agenda))
     elif not any(printed):
-        show_due(agenda)
+        printing.show_due(agenda)
     looked = agenda.rows or any(one.where.startswith("served") for one in agenda.unknown)
-    raise ended(agenda.quiet) if looked else typer.Exit(UNUSABLE)
-
-
-def _write_notification(place: str) -> None:
-    from vmscert.agenda.channels import notification_script
-
-    then = "On each computer, as administrator: powershell -ExecutionPolicy Bypass -File"
-    _write_script(place, notification_script(), f'{then} "{Path(place).name}" Register')
+    raise printing.ended(agenda.quiet) if looked else typer.Exit(printing.UNUSABLE)
 
 
 def _write_schedule(
@@ -129,13 +107,12 @@ def _write_schedule(
     told, kept = _whole(remember or "vmscert-told.json"), _whole(log or "vmscert-due.log")
     command = ["due", *sources, "--mail", "--remember", told, "--log", kept]
     if sys.platform == "win32":
-        data = scheduled_task(_own_program(), command, kept)
-        then = "In PowerShell, as administrator: powershell -ExecutionPolicy Bypass -File"
-        then = f'{then} "{Path(place).name}"; with Look behind it that tells whether it has run'
+        make, then = scheduled_task, f'In PowerShell, {_AS_ADMINISTRATOR} "{Path(place).name}"'
+        then += "; with Look behind it that tells whether it has run"
     else:
-        data = crontab(_own_program(), command, kept)
-        then = "Put its last line into crontab -e; the lines above it tell how to see that it runs"
-    _write_script(place, data, then)
+        make, then = crontab, "Put its last line into crontab -e; the lines above it tell how to "
+        then += "see that it runs"
+    _write_script(place, make(_own_program(), command, kept), then)
 
 
 def _write_script(place: str, data: bytes, then: str) -> None:
@@ -144,7 +121,7 @@ def _write_script(place: str, data: bytes, then: str) -> None:
         told = "Name a file instead of -: Windows PowerShell 5.1 spoils what > takes from a program"
     else:
         told = f"{place} is written. {then}"
-    err.print(f"{told}.", soft_wrap=True, markup=False)
+    printing.err.print(f"{told}.", soft_wrap=True, markup=False)
 
 
 def _own_program() -> str:
@@ -172,8 +149,6 @@ def _whole_source(text: str) -> str:
 
 def _deliver(place: str, data: bytes) -> bool:
     """Write a file whole, or print it; return whether it was printed."""
-    from vmscert.files import write_atomic
-
     if place != "-":
         write_atomic(Path(place), data)
         return False
@@ -182,40 +157,24 @@ def _deliver(place: str, data: bytes) -> bool:
 
 
 def _mail_once(gathered: "Callable[[], Agenda]", remember: Path | None, log: Path | None) -> int:
-    """Mail what is new; the log tells of every run, also of one that could not look."""
-    try:
-        text = _print_mail(gathered(), remember)
-    except Exception as error:
-        _note(log, f"could not look: {said(error)}")
-        raise
-    _note(log, text or "nothing new")
-    return FOUND if text else NOTHING
-
-
-def _note(log: Path | None, text: str) -> None:
-    """Add a line with its time to a log, if there is one: its newest line tells the last run."""
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(f"{iso(datetime.now(UTC))} {text.rstrip()}\n")
-
-
-def _print_mail(agenda: "Agenda", remember: Path | None) -> str:
     """Print what is new and keep in mind that it was told, in this order: rather twice than never.
 
-    Without a memory everything is new. Return what was printed.
+    Without a memory everything is new. The log tells of every run, also of one that could not look.
     """
     from vmscert.agenda.channels import mail, news
-    from vmscert.files import write_atomic
 
-    told, memory = news(agenda, _remembered(remember))
-    text = mail(told)
-    if text:
+    try:
+        told, memory = news(gathered(), _remembered(remember))
+        text = mail(told)
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
         sys.stdout.flush()
-    if remember:
-        write_atomic(remember, json.dumps(memory, indent=1).encode())
-    return text
+        if remember:
+            write_atomic(remember, json.dumps(memory, indent=1).encode())
+    except Exception as error:
+        _note(log, f"could not look: {printing.said(error)}")
+        raise
+    _note(log, text or "nothing new")
+    return printing.FOUND if text else printing.NOTHING
 
 
 def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
@@ -225,3 +184,11 @@ def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
         return {str(key): dict(was) for key, was in json.loads(path.read_bytes()).items()}
     except (ValueError, AttributeError, TypeError):
         raise ValueError(f"{path} is no memory of `vmscert due`: name another file") from None
+
+
+def _note(log: Path | None, text: str) -> None:
+    """Add a line with its time to a log, if there is one: its newest line tells the last run."""
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(f"{iso(datetime.now(UTC))} {text.rstrip()}\n")

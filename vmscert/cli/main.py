@@ -11,10 +11,10 @@ from pathlib import Path
 
 import typer
 
+from vmscert.changes.execute import NotebookError
 from vmscert.cli import change, due, trouble
 from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
 from vmscert.facts import HOME, NOTEBOOKS
-from vmscert.site.table import SiteError
 
 app = typer.Typer(
     help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
@@ -29,11 +29,13 @@ app.add_typer(records_app, name="records")
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(context: typer.Context) -> None:
     """Open JupyterLab at the start notebook; further arguments go to `jupyter lab`."""
-    notebooks = _own_notebooks()
+    notebooks = NOTEBOOKS
+    if not (HOME / "pyproject.toml").exists():  # the kit is installed, and is not written to
+        notebooks = Path.cwd() / "notebooks"
+        if not notebooks.exists():
+            shutil.copytree(NOTEBOOKS, notebooks)
     command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
+        *(sys.executable, "-m", "jupyterlab"),
         f"--ServerApp.root_dir={notebooks.parent}",  # the tables of sites are in reach, too
         f"--LabApp.default_url=/lab/tree/{notebooks.name}/00-start-here.ipynb",
         # Sites are often offline, and nobody is asked for news or updates.
@@ -56,37 +58,17 @@ def _no_news(folder: Path) -> dict[str, str]:
     return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [known, str(folder)]))}
 
 
-def _own_notebooks() -> Path:
-    """The notebooks of a checkout; a copy beside the reader's files where the kit is installed."""
-    if (HOME / "pyproject.toml").exists():
-        return NOTEBOOKS
-    copy = Path.cwd() / "notebooks"
-    if not copy.exists():
-        shutil.copytree(NOTEBOOKS, copy)
-    return copy
-
-
-for command in (
-    change.rehearse,
-    change.run,
-    change.plan,
-    change.board,
-    trouble.check,
-    trouble.connect,
-    trouble.survey,
-):
-    app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(trouble.explain)
-app.command()(change.roll_out)
-app.command()(due.due)
-records_app.command()(change.verify)
-records_app.command()(change.drill)
+for command in (change.rehearse, change.run, change.plan, change.board,
+                trouble.check, trouble.connect, trouble.survey, trouble.explain,
+                change.roll_out, due.due):  # fmt: skip
+    # An error that is pasted may begin with a dash.
+    app.command(context_settings={"ignore_unknown_options": command is trouble.explain})(command)
+for command in (change.verify, change.drill):
+    records_app.command()(command)
 
 
 def main() -> None:
     """Run the command; what a person did wrong ends in sentences, not in a traceback."""
-    from vmscert.changes.execute import NotebookError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow must not stop a redirected Windows run
@@ -97,7 +79,7 @@ def main() -> None:
     except NotebookError as error:
         warn(str(error))
         sys.exit(FOUND)
-    except (SiteError, ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         warn(said(error))
         sys.exit(UNUSABLE)
 

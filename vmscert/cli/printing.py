@@ -1,37 +1,51 @@
 """What several commands take, what they print for people, and how each ends."""
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from vmscert.findings import Finding
-from vmscert.names import spelled
+from vmscert.findings import Check, Finding
+from vmscert.names import iso, spelled
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from vmscert.agenda.gather import Agenda
     from vmscert.changes.errands import Standing
     from vmscert.checks.documents import Document
-    from vmscert.findings import Check
     from vmscert.network.survey import Survey
-import json
-import os
-import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes
+EXAMPLE = "data/sites/example.csv"
+SiteArgument = Annotated[str, typer.Argument(help="The site's table.")]
+SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
+FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
+RootsOption = Annotated[
+    list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
+]
+NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
+OnOption = Annotated[
+    str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
-if TYPE_CHECKING:
-    from cryptography import x509
+Rows = Iterable[Iterable[object]]
 
-
-out = Console()
-err = Console(stderr=True)
+out, err = Console(), Console(stderr=True)
 
 _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
 _LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
@@ -39,6 +53,16 @@ _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
             "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
             "unknown": "magenta"}  # fmt: skip
+
+
+def print_json(told: object) -> None:
+    """Print what a program reads."""
+    print(json.dumps(told, indent=1, default=iso))
+
+
+def ended(well: bool) -> typer.Exit:
+    """Return the end of a command: code 0 where nothing is wrong, else 1."""
+    return typer.Exit(NOTHING if well else FOUND)
 
 
 def say(*lines: str) -> None:
@@ -53,10 +77,10 @@ def warn(*lines: str) -> None:
         err.print(line, style="red", soft_wrap=True, markup=False)
 
 
-def show_plan(rows: list[dict[str, object]]) -> None:
+def show_plan(rows: list[dict[str, Any]]) -> None:
     """Show the steps of a plan: what fits in a table, then what does not."""
-    cells = ([escape(_cell(row[heading])) for heading in _SHORT] for row in rows)
-    _show_table(_SHORT, cells, wrapped=_SHORT)
+    told = ({**row, "switch": ", ".join(row["switch"])} for row in rows)
+    _show_table(_SHORT, ([row[heading] for heading in _SHORT] for row in told), wrapped=_SHORT)
     lines = []
     for row in rows:
         lines.append(f"[b]Step {row['step']}[/b]")
@@ -66,23 +90,17 @@ def show_plan(rows: list[dict[str, object]]) -> None:
 
 def show_verification(rows: list[dict], folder: Path) -> None:
     """Show every connection of a verification, the refused ones first."""
-    by_connection: dict[tuple, list[dict]] = {}
+    found = defaultdict(list)
     for row in rows:
-        key = (row["client"], row["server"], row["port"], row["verdict"])
-        by_connection.setdefault(key, []).append(row)
+        found[row["client"], row["server"], row["port"], row["verdict"]].append(row)
     # What needs a person stands first.
-    shown = sorted(by_connection.items(), key=lambda item: item[0][3] == "verified")
-    cells = [
-        (
-            f"{client} → {server}:{port}",
-            min((row["name"] for row in same), key=len)
-            + (f" +{len(same) - 1}" if len(same) > 1 else ""),
-            same[0]["tls"].removeprefix("TLSv"),
-            same[0]["thumbprint"][:8],
-            _verdict(verdict == "verified", verdict),
-        )
-        for (client, server, port, verdict), same in shown
-    ]
+    shown = sorted(found.items(), key=lambda item: item[0][3] == "verified")
+    cells = []
+    for (client, server, port, verdict), same in shown:
+        name = min((row["name"] for row in same), key=len)
+        name += f" +{len(same) - 1}" if len(same) > 1 else ""
+        seen = (same[0]["tls"].removeprefix("TLSv"), same[0]["thumbprint"][:8])
+        cells.append((f"{client} → {server}:{port}", name, *seen, _verdict(verdict)))
     headings = ("connection", "name used", "TLS", "certificate", "verdict")
     _show_table(headings, cells, more=" connections in verification.csv")
     good = sum(row["verdict"] == "verified" for row in rows)
@@ -92,12 +110,11 @@ def show_verification(rows: list[dict], folder: Path) -> None:
 
 def show_board(standings: "Iterable[Standing]") -> None:
     """Show where each computer stands."""
-    cells = (map(escape, (s.computer, s.who, s.state, s.lacks, s.next)) for s in standings)
     headings = ("computer", "who", "state", "lacks", "next")
-    _show_table(headings, cells, wrapped=("who", "lacks", "next"))
+    _show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
 
 
-def show_checks(checks: "Iterable[Check]") -> None:
+def show_checks(checks: Iterable[Check]) -> None:
     """Show what was looked at, and under each that does not hold, why and what to do."""
     for check in checks:
         out.print(f"{'[green]✔[/]' if check.ok else '[red]✘[/]'} {escape(check.what)}")
@@ -110,21 +127,14 @@ def show_due(agenda: "Agenda") -> None:
     from vmscert.agenda.channels import dark_lines, findings_lines
     from vmscert.checks.blackout import dark
 
-    rows = [
-        (
-            escape(row.label),
-            f"{row.not_after:%Y-%m-%d}",
-            f"{row.days_left} ({row.share_left:.0%})",
-            f"{row.renew_on:%Y-%m-%d}",
-            _coloured(row.status),
-            escape(row.owner),
-        )
-        for row in agenda.rows
-        if row.status != "replaced"
-    ]
-    unread = [(escape(u.label), "", "", "", _coloured(u.status), "") for u in agenda.unknown]
+    cells = []
+    for row in (row for row in agenda.rows if row.status != "replaced"):
+        ends, renew_on = (f"{day:%Y-%m-%d}" for day in (row.not_after, row.renew_on))
+        left, status = f"{row.days_left} ({row.share_left:.0%})", _coloured(row.status)
+        cells.append((row.label, ends, left, renew_on, status, row.owner))
+    unread = [(one.label, "", "", "", _coloured(one.status), "") for one in agenda.unknown]
     headings = ("certificate", "ends", "days left", "renew on", "status", "owner")
-    _show_table(headings, rows, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
+    _show_table(headings, cells, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
     lines, now = dark_lines(agenda), len(dark(agenda.blackouts, agenda.at))
     parts = {
         "Unknown": [f"{one.where}: {one.why}" for one in agenda.unknown],
@@ -152,15 +162,11 @@ def show_findings(path: str, about: str, findings: Iterable[Finding], more: bool
 
 def show_survey(found: "Survey") -> None:
     """Show the servers of a survey, what to do first, and keys that several share."""
-    cells = [
-        (
-            escape(spelled((row["address"], row["port"]))),
-            escape(row["name"]),
-            f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else "",
-            _verdict(row["verdict"] == "verified", row["findings"] or row["verdict"]),
-        )
-        for row in found.rows()
-    ]
+    cells = []
+    for row in found.rows():
+        ends = f"{row['not_after']:%Y-%m-%d}" if row["not_after"] else ""
+        verdict = _verdict(row["verdict"], row["findings"])
+        cells.append((spelled((row["address"], row["port"])), row["name"], ends, verdict))
     headings = ("server", "name used", "ends", "findings")
     _show_table(headings, cells, wrapped=("findings",), more=": --csv FILE writes all of them")
     for row in found.remedies():
@@ -174,9 +180,7 @@ def show_survey(found: "Survey") -> None:
     out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
-def show_document(
-    path: str, document: "Document", findings: list[Finding], everything: bool
-) -> None:
+def show_document(path: str, document: "Document", findings: list[Finding], full: bool) -> None:
     """Show a document, its findings, and its first certificate; all of them if wanted."""
     from vmscert.certificates.words import anatomy
 
@@ -187,67 +191,31 @@ def show_document(
         *(f"  not made here: {other}" for other in document.outside),
         *(f"  holds: {key}" for key in document.keys),
     )
-    for certificate in document.certificates[: None if everything else 1]:
+    for certificate in document.certificates[: None if full else 1]:
         shown = anatomy(certificate)
-        rows = shown.fields if everything else shown.rows
-        say(*(f"    {label:<22} {text}" for label, text in rows))
+        say(*(f"    {label:<22} {text}" for label, text in (shown.fields if full else shown.rows)))
 
 
 def _show_table(
-    headings: Sequence[str],
-    rows: Iterable[Iterable[str]],
-    last: Iterable[Iterable[str]] = (),
-    wrapped: Collection[str] = (),
-    more: str = "",
+    columns: Sequence[str], rows: Rows, last: Rows = (), wrapped: Sequence[str] = (), more: str = ""
 ) -> None:
-    """Print a table; with `more`, the first rows only, and where the others are."""
+    """Print a table of any text; with `more`, the first rows only, and where the others are."""
     table, rows = Table(box=SIMPLE_HEAD), list(rows)
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading not in wrapped)
+    for column in columns:
+        table.add_column(column, no_wrap=column not in wrapped)
     for cells in (*rows[: _MOST_ROWS if more else None], *last):
-        table.add_row(*cells)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
     out.print(table)
     if more and len(rows) > _MOST_ROWS:
         out.print(f"… and {len(rows) - _MOST_ROWS} more{more}")
 
 
-def _verdict(good: bool, text: str) -> str:
-    return f"[green]{text}[/]" if good else f"[red]{text}[/]"
+def _verdict(verdict: str, why: str = "") -> Text:
+    return Text(why or verdict, "green" if verdict == "verified" else "red")
 
 
-def _coloured(status: str) -> str:
-    return f"[{_COLOURS[status]}]{status}[/]"
-
-
-def _cell(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes
-
-EXAMPLE = "data/sites/example.csv"
-SiteArgument = Annotated[str, typer.Argument(help="The site's table.")]
-SiteOption = Annotated[str, typer.Option("--site", help="The site's table.")]
-FolderOption = Annotated[str, typer.Option("--folder", help="The folder of the site's records.")]
-RootsOption = Annotated[
-    list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
-]
-NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
-OnOption = Annotated[
-    str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-
-
-def print_json(told: object, **how: Any) -> None:
-    """Print what a program reads."""
-    print(json.dumps(told, indent=1, **how))
-
-
-def ended(well: bool) -> typer.Exit:
-    """Return the end of a command: code 0 where nothing is wrong, else 1."""
-    return typer.Exit(NOTHING if well else FOUND)
+def _coloured(status: str) -> Text:
+    return Text(status, _COLOURS[status])
 
 
 def at(text: str) -> datetime:
@@ -260,7 +228,7 @@ def at(text: str) -> datetime:
         raise ValueError(f"--on {text}: write the day as YYYY-MM-DD") from None
 
 
-def read_roots(paths: list[Path] | None) -> "list[x509.Certificate]":
+def read_roots(paths: list[Path] | None) -> "list[Certificate]":
     """Return the CA certificates that --root names."""
     from vmscert.checks import documents
 
@@ -276,9 +244,8 @@ def ask_pfx(name: str) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise ValueError(
-            f"Nobody is there to type the password of {name}: set VMSCERT_PFX_PASSWORD"
-        )
+        alone = f"Nobody is there to type the password of {name}"
+        raise ValueError(f"{alone}: set VMSCERT_PFX_PASSWORD")
     return typer.prompt(f"Password of {name}", hide_input=True, err=True)
 
 

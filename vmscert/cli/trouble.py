@@ -1,39 +1,22 @@
 """The commands for trouble: check a file, connect to a server, survey many, explain an error."""
 
 import sys
-from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmscert.cli.printing import (
-    FOUND,
-    NOTHING,
-    UNUSABLE,
-    FolderOption,
-    JsonOption,
-    NameOption,
-    OnOption,
-    RootsOption,
-    TimeoutOption,
-    ask_pfx,
-    at,
-    ended,
-    err,
-    print_json,
-    read_roots,
-    say,
-    show_document,
-    show_findings,
-    show_survey,
-)
-from vmscert.files import is_file
+from vmscert.changes.job import records_folder
+from vmscert.cli import printing
+from vmscert.cli.printing import ended, err, print_json, read_roots, say
+from vmscert.files import is_file, write_atomic
 from vmscert.findings import Finding
-from vmscert.names import iso
-from vmscert.network.looks import AT_ONCE, TIMEOUT
+from vmscert.names import endpoint
+from vmscert.network.looks import AT_ONCE, TIMEOUT, look_at
+from vmscert.network.targets import Target, read_targets, site_targets
 from vmscert.records.folder import Records
+from vmscert.records.state import read_state
 from vmscert.site.table import find_table, read_site
 
 if TYPE_CHECKING:
@@ -44,11 +27,11 @@ def check(
     paths: Annotated[
         list[Path], typer.Argument(help="Files or folders of any kind; - for what is pasted.")
     ],
-    roots: RootsOption = None,
-    name: NameOption = "",
-    on: OnOption = "",
+    roots: printing.RootsOption = None,
+    name: printing.NameOption = "",
+    on: printing.OnOption = "",
     everything: Annotated[bool, typer.Option("--all", help="Show all fields.")] = False,
-    as_json: JsonOption = False,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Say what something is, and everything that is wrong with it.
 
@@ -57,22 +40,24 @@ def check(
     """
     from vmscert.checks.documents import check_path, in_use, judge_document, read
 
-    trusted, day = read_roots(roots), at(on)
+    trusted, day = read_roots(roots), printing.at(on)
     pasted = {"-": read(sys.stdin.buffer.read())} if Path("-") in paths else {}
     crls = [crl for path in paths if path.is_file() for crl in read(path).crls]
     answers = {
         str(path): (pasted["-"], judge_document(pasted["-"], trusted, name, day, crls))
         if str(path) == "-"
-        else check_path(path, trusted, name, day, ask_pfx, crls)
+        else check_path(path, trusted, name, day, printing.ask_pfx, crls)
         for path in paths
     }
     if as_json:
         print_json({path: _as_dict(*answer) for path, answer in answers.items()})
     else:
         for path, (document, findings) in answers.items():
-            show_document(path, document, findings, everything)
+            printing.show_document(path, document, findings, everything)
         say(*in_use(document for document, _ in answers.values()))
-    raise typer.Exit(_how_it_went(answers.values()))
+    if any(document.problems and not document.certificates for document, _ in answers.values()):
+        raise typer.Exit(printing.UNUSABLE)
+    raise ended(not any(findings or document.problems for document, findings in answers.values()))
 
 
 def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
@@ -82,47 +67,29 @@ def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
     return told | {"findings": [finding.as_dict() for finding in findings]}
 
 
-def _how_it_went(answers: "Collection[tuple[Document, list[Finding]]]") -> int:
-    if any(document.problems and not document.certificates for document, _ in answers):
-        return UNUSABLE
-    wrong = any(findings or document.problems for document, findings in answers)
-    return FOUND if wrong else NOTHING
-
-
 def connect(
     server: Annotated[str, typer.Argument(help="HOST:PORT, or an address as in a browser.")],
-    roots: RootsOption = None,
-    name: NameOption = "",
-    timeout: TimeoutOption = TIMEOUT,
-    as_json: JsonOption = False,
+    roots: printing.RootsOption = None,
+    name: printing.NameOption = "",
+    timeout: printing.TimeoutOption = TIMEOUT,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Look at one server: what it presents, and every reason why a client would refuse it."""
     from vmscert.certificates.words import counted
-    from vmscert.names import endpoint
-    from vmscert.network.looks import look_at
-    from vmscert.network.targets import Target
 
     address, port = endpoint(server)
     target = Target(address, port, name or address)
     look = look_at(target, read_roots(roots), datetime.now(UTC), timeout=timeout)
     seen = look.handshake
     if as_json:
-        told = {
-            "server": server,
-            "trusted": look.trusted,
-            "tls": seen.version,
-            "cipher": seen.cipher,
-            "problem": seen.problem,
-            "hint": seen.hint,
-            "seconds": seen.seconds,
-            "path": look.diagnosis.as_dict()["path"] if look.diagnosis else [],
-            "findings": [finding.as_dict() for finding in look.findings],
-        }
-        print_json(told)
+        told = {"server": server, "trusted": look.trusted, "tls": seen.version}
+        told |= {key: getattr(seen, key) for key in ("cipher", "problem", "hint", "seconds")}
+        told["path"] = look.diagnosis.as_dict()["path"] if look.diagnosis else []
+        print_json(told | {"findings": [finding.as_dict() for finding in look.findings]})
     else:
         shown = f"{seen.version}, {counted(look.presented)}, asked for {seen.name}"
         about = shown if look.presented else "no certificate was seen"
-        show_findings(f"{address}:{port}", about, look.findings)
+        printing.show_findings(f"{address}:{port}", about, look.findings)
         if seen.hint:
             say(f"  {seen.hint}.")
     raise ended(not look.findings)
@@ -134,29 +101,24 @@ def survey(
         typer.Argument(help="HOST:PORT, port ranges, networks, or files of such lines or CSV."),
     ] = None,
     site: Annotated[str, typer.Option("--site", help="All servers of this site's table.")] = "",
-    folder: FolderOption = "",
-    roots: RootsOption = None,
+    folder: printing.FolderOption = "",
+    roots: printing.RootsOption = None,
     at_once: Annotated[int, typer.Option(min=1, help="Servers looked at together.")] = AT_ONCE,
-    timeout: TimeoutOption = TIMEOUT,
+    timeout: printing.TimeoutOption = TIMEOUT,
     table: Annotated[Path | None, typer.Option("--csv", help="Write the whole table here.")] = None,
-    as_json: JsonOption = False,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Look at many servers at once: who presents what, until when, and what to do first.
 
     With --site, the records of the site tell which CA to trust and what each server should present.
     Ctrl-C ends early and keeps what was found.
     """
-    from vmscert.files import write_atomic
     from vmscert.network.survey import survey
-    from vmscert.network.targets import read_targets, site_targets
 
     wanted, trusted = read_targets(targets or []), read_roots(roots)
     expected: dict[str, str] = {}
     now = datetime.now(UTC)
     if site:
-        from vmscert.changes.job import records_folder
-        from vmscert.records.state import read_state
-
         path = find_table(site)
         described = read_site(path)
         wanted += site_targets(described)
@@ -166,21 +128,19 @@ def survey(
     if not wanted:
         raise ValueError("Nothing to look at: name servers, or a site's table with --site")
     with err.status("") as status:
+
+        def tell(done: int, of: int) -> None:
+            status.update(f"{done} of {of} servers")
+
         found = survey(
-            wanted,
-            trusted,
-            now,
-            expected=expected,
-            at_once=at_once,
-            timeout=timeout,
-            progress=lambda done, of: status.update(f"{done} of {of} servers"),
+            wanted, trusted, now, expected=expected, at_once=at_once, timeout=timeout, progress=tell
         )
     if table:
         write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
     if as_json:
-        print_json({"interrupted": found.interrupted, "endpoints": found.rows()}, default=iso)
+        print_json({"interrupted": found.interrupted, "endpoints": found.rows()})
     else:
-        show_survey(found)
+        printing.show_survey(found)
     raise ended(not any(one.findings for one in found.seen))
 
 
@@ -188,7 +148,7 @@ def explain(
     texts: Annotated[
         list[str] | None, typer.Argument(help="The error's text, a file that holds it, or -.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: printing.JsonOption = False,
 ) -> None:
     """Tell what a pasted error means, and which check decides. Exit 1 if the text is unknown."""
     from vmscert.certificates.symptoms import explain

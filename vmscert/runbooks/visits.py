@@ -160,8 +160,7 @@ class Encrypt(Import):
         checks = [
             check
             for step in to_do
-            for check in ready(state.site, step, lost_callers(state, step), range(step.number))
-            if not check.ok
+            if not (check := ready(state.site, step, lost_callers(state, step))).ok
         ]
         servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
         good = Check(f"all that call {servers} accept its newest certificate", True)

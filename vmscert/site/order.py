@@ -5,11 +5,11 @@ about downtimes: the minutes are estimates, to be measured on a test server.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 
-from vmscert.facts import doubt, facts, sureness
+from vmscert.facts import doubt, facts, runbook_name, sureness
 from vmscert.findings import Check
 from vmscert.site.site import Host, Site, named
 
@@ -43,11 +43,9 @@ class Step:
 
 def switch_on(site: Site) -> tuple[Step, ...]:
     """Return the steps that encrypt a site; the first, number 0, is trust on all clients."""
-    trust = Step(
-        TRUST, True, "", (), (), (), 0, "nothing: clients trust one more CA",
-        sure="confirmed", minutes_sure="confirmed",
-        also=(f"{len(site.clients)} computers get the CA certificate",),
-    )  # fmt: skip
+    dark, also = "nothing: clients trust one more CA", "computers get the CA certificate"
+    sure = ("confirmed", "confirmed")
+    trust = Step(TRUST, True, "", (), (), (), 0, dark, *sure, (f"{len(site.clients)} {also}",))
     return (trust, *_steps(site, on=True))
 
 
@@ -73,9 +71,8 @@ def by_host(visits: Iterable[tuple[Step, ...]]) -> dict[str, list[tuple[Step, ..
 
 def callers(site: Site, step: Step) -> tuple[str, ...]:
     """Return the computers that call the ports of this step, each once."""
-    if step.number == TRUST:
-        return tuple(host.name for host in site.clients)
-    return _calling(site, step.host, step.groups)
+    called = (site.callers.get((step.host, group), ()) for group in step.groups)
+    return tuple(dict.fromkeys(chain.from_iterable(called)))
 
 
 def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
@@ -89,30 +86,14 @@ def too_early(site: Site, step: Step, done: Collection[int]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(broken))
 
 
-def ready(site: Site, step: Step, lost: Mapping[str, str], done: Collection[int]) -> list[Check]:
-    """Return what must hold before this step: earlier steps, and that every caller accepts it.
-
-    `lost` is computer → that it goes dark, or may, and why.
-    """
-    checks = []
-    for number in step.waits_for:
-        if number != TRUST:
-            broken = dict.fromkeys(text for before, text in step.reasons if before == number)
-            todo = f"{'; '.join(broken)}. Carry out step {number} first"
-            checks.append(Check(f"step {number} is done", number in done, todo))
-    if TRUST in step.waits_for:
-        needing = dict.fromkeys((*callers(site, step), step.host))
-        dark = [f"{name} {lost[name]}" for name in needing if name in lost]
-        more = f"; and {len(dark) - _SHOWN} more" if len(dark) > _SHOWN else ""
-        todo = f"{'; '.join(dark[:_SHOWN])}{more}. Run 13-trust-the-ca-on-clients there first"
-        what = f"{step.host} and all that call it accept its certificate"
-        checks.append(Check(what, not dark, todo if dark else ""))
-    return checks
-
-
-def _calling(site: Site, host: str, groups: Iterable[str]) -> tuple[str, ...]:
-    called = (site.callers.get((host, group), ()) for group in groups)
-    return tuple(dict.fromkeys(client for clients in called for client in clients))
+def ready(site: Site, step: Step, lost: Mapping[str, str]) -> Check:
+    """Return whether all callers accept the server; `lost` is computer → how it goes dark, why."""
+    needing = dict.fromkeys((*callers(site, step), step.host))
+    dark = [f"{name} {lost[name]}" for name in needing if name in lost]
+    more = f"; and {len(dark) - _SHOWN} more" if len(dark) > _SHOWN else ""
+    trust_first = f"Run {runbook_name('trust', 'phase')} there first"
+    todo = f"{'; '.join(dark[:_SHOWN])}{more}. {trust_first}" if dark else ""
+    return Check(f"{step.host} and all that call it accept its certificate", not dark, todo)
 
 
 def _steps(site: Site, on: bool) -> list[Step]:
@@ -123,10 +104,7 @@ def _steps(site: Site, on: bool) -> list[Step]:
             places[_place(_switching(host, [group]), on)[0]].append(group)
         visits += [(place, host, groups) for place, groups in places.items()]
     visits.sort(key=lambda visit: visit[0])  # within a place the order of the table stays
-    steps = [
-        _step(site, number, on, host, groups)
-        for number, (_, host, groups) in enumerate(visits, start=1)
-    ]
+    steps = [_step(n, on, host, groups) for n, (_, host, groups) in enumerate(visits, 1)]
     by_role: dict[str, list[Step]] = defaultdict(list)
     for step in steps:
         for role in step.roles:
@@ -148,56 +126,48 @@ def _switching(host: Host, groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(role for role in host.roles if role in switched)
 
 
-def _step(site: Site, number: int, on: bool, host: Host, groups: Collection[str]) -> Step:
+def _step(number: int, on: bool, host: Host, groups: Collection[str]) -> Step:
     roles = _switching(host, groups)
     rows = [row for row in facts("xprotect/downtimes") if row["role"] in roles]
-    others = [name for name in _calling(site, host.name, groups) if name != host.name]
-    calling = f"called by {named(others, _SHOWN)}" if others else "called by no other computer"
-    return Step(
-        number=number,
-        on=on,
-        host=host.name,
-        roles=roles,
-        groups=tuple(groups),
-        ports=tuple(port for port, group in host.ports if group in groups),
-        minutes=max(int(row["minutes"]) for row in rows),
-        dark="; ".join([*(row["stops"] for row in rows), calling]),
-        sure=sureness(_place(roles, on)[1]),
-        minutes_sure=sureness(*(row["tag"] for row in rows)),
-    )
+    ports = tuple(port for port, group in host.ports if group in groups)
+    minutes = max(int(row["minutes"]) for row in rows)
+    dark = "; ".join(row["stops"] for row in rows)
+    sure, minutes_sure = sureness(_place(roles, on)[1]), sureness(*(row["tag"] for row in rows))
+    where = (host.name, roles, tuple(groups), ports)
+    return Step(number, on, *where, minutes, dark, sure, minutes_sure)
 
 
 def _in_its_place(site: Site, step: Step, by_role: Mapping[str, list[Step]]) -> Step:
-    """The step with what comes before it, and what else is to be done at a node of a cluster."""
-    host, nodes = site[step.host], list(_nodes_before(site, step, by_role))
-    node = "later" if nodes else "first"
-    also = [
-        f"{row['todo']}{doubt(row['tag'])}"
-        for row in (facts("xprotect/clusters") if host.cluster else ())
-        if row["node"] in ("every", node) and row["role"] in ("", *step.roles)
-    ]
+    """The step with who calls there, what comes before it, and what a node of a cluster needs."""
+    host = site[step.host]
+    rows = facts("xprotect/clusters") if host.cluster else ()
+    nodes = {node.name for node in site.nodes(host)} - {host.name}
+    before = dict.fromkeys(
+        other
+        for role in (step.roles if nodes else ())
+        for other in by_role[role]
+        if other.host in nodes and other.number < step.number
+        if set(other.groups) & set(step.groups)
+    )
     waits = [
-        (other.number, _told(row, step, other))
+        (other, row)
         for row in facts("xprotect/switching")
         if row["role"] in step.roles and row["group"] in step.groups
         if (row["switch"] == "on") == step.on and row["waits_for"] not in step.roles
         for other in by_role[row["waits_for"]]
     ]
-    return replace(step, reasons=(*waits, *nodes), also=tuple(also))
-
-
-def _nodes_before(
-    site: Site, step: Step, by_role: Mapping[str, list[Step]]
-) -> Iterator[tuple[int, str]]:
-    """(number, what breaks otherwise) of the nodes of a cluster that come before this one."""
-    nodes = {node.name for node in site.nodes(site[step.host])} - {step.host}
-    alike = (other for role in step.roles for other in by_role[role] if other.host in nodes)
-    for other in dict.fromkeys(alike if nodes else ()):
-        if other.number < step.number and set(other.groups) & set(step.groups):
-            for row in facts("xprotect/clusters"):
-                if row["breaks"]:
-                    yield other.number, _told(row, step, other)
-
-
-def _told(row: Mapping[str, str], step: Step, other: Step) -> str:
-    return row["breaks"].format(host=step.host, other=other.host) + doubt(row["tag"])
+    waits += [(other, row) for other in before for row in rows if row["breaks"]]
+    reasons = (
+        (other.number, row["breaks"].format(host=host.name, other=other.host) + doubt(row["tag"]))
+        for other, row in waits
+    )
+    node = ("every", "later" if before else "first")
+    also = (
+        row["todo"] + doubt(row["tag"])
+        for row in rows
+        if row["node"] in node and row["role"] in ("", *step.roles)
+    )
+    others = [name for name in callers(site, step) if name != host.name]
+    calling = f"called by {named(others, _SHOWN)}" if others else "called by no other computer"
+    dark = f"{step.dark}; {calling}"
+    return replace(step, dark=dark, reasons=tuple(reasons), also=tuple(also))

@@ -37,18 +37,17 @@ class Host:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name and address by which a client may call this computer, full name first.
-
-        Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
-        names that only a site knows (general knowledge).
-        """
+        """Every name and address by which a client may call this computer, full name first."""
         return tuple(dict.fromkeys((*self.called, *self.cluster)))
 
     @property
     def called(self) -> tuple[str, ...]:
-        """Those of its own names and addresses by which clients call it."""
-        outside = self.aliases if self.enrolment == THIRD_PARTY else ()
-        return outside or self.own_names
+        """Those of its own names and addresses by which clients call it.
+
+        Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
+        names that only a site knows (general knowledge).
+        """
+        return (self.enrolment == THIRD_PARTY and self.aliases) or self.own_names
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -63,30 +62,29 @@ class Host:
     @cached_property
     def ports(self) -> tuple[tuple[int, str], ...]:
         """(port, certificate group) of every encrypted port that this computer serves."""
-        rows = (row for row in facts("xprotect/connections") if row["server"] in self.roles)
-        served = {(int(row["port"]), row["group"]) for row in rows}
-        return tuple(sorted(pair for pair in served if pair[1] not in self.left_off))
+        rows = self._facts("connections", role="server")
+        served = {(int(r["port"]), r["group"]) for r in rows if r["group"] not in self.left_off}
+        return tuple(sorted(served))
 
     @property
     def has_cameras(self) -> bool:
         """Whether cameras are recorded here day by day."""
-        return any(role in self.roles for role in _roles_that("cameras"))
+        return any(row["cameras"] == "yes" for row in self._facts("components"))
 
     @property
     def perhaps_in_dmz(self) -> bool:
         """Whether computers of its kind often stand outside the domain."""
-        return any(role in self.roles for role in _roles_that("dmz"))
+        return any(row["dmz"] == "yes" for row in self._facts("components"))
 
     @property
     def meets_phones(self) -> bool:
         """Whether phones call one of its certificate groups."""
-        return any(map(meets_phones, self.groups))
+        return any(row["phones"] == "yes" for row in self._group_rows)
 
     @property
     def pem_files(self) -> dict[str, str]:
         """Name of each PEM file that its roles want → "roots", "certificate" or "key"."""
-        rows = (row for row in facts("xprotect/pem-files") if row["role"] in self.roles)
-        return {row["file"]: row["holds"] for row in rows}
+        return {row["file"]: row["holds"] for row in self._facts("pem-files")}
 
     @property
     def only_pem(self) -> bool:
@@ -102,34 +100,40 @@ class Host:
     @property
     def groups(self) -> tuple[str, ...]:
         """The certificate groups to switch on in this computer's Server Configurator."""
-        mine = {group for _, group in self.ports}
-        order = (row["group"] for row in facts("xprotect/certificate-groups"))
-        return tuple(group for group in order if group in mine)
+        return tuple(row["group"] for row in self._group_rows)
 
     @property
     def unsaid_groups(self) -> tuple[str, ...]:
         """Those of its certificate groups that do not say which certificate they use."""
-        rows = facts("xprotect/certificate-groups")
-        silent = [row["group"] for row in rows if row["names_it"] == "no"]
-        return tuple(group for group in self.groups if group in silent)
+        return tuple(row["group"] for row in self._group_rows if row["names_it"] == "no")
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The Windows accounts that run its services and must read the private key."""
         if self.account.startswith(".\\"):  # of this computer, under its NetBIOS name
             return (f"{self.name[:15].upper()}{self.account[1:]}",)
-        if self.account:
-            return (self.account,)
-        rows = (row for row in facts("xprotect/components") if row["role"] in self.roles)
-        served = (row["account"] for row in rows if row["serves_tls"] == "yes" and row["account"])
-        return tuple(dict.fromkeys(served))
+        usual = (row["account"] for row in self.serving if row["account"])
+        return (self.account,) if self.account else tuple(dict.fromkeys(usual))
 
     @property
     def services(self) -> tuple[str, ...]:
         """The Windows services of this computer that serve TLS, as far as their names are known."""
-        rows = (row for row in facts("xprotect/components") if row["serves_tls"] == "yes")
-        mine = (row["service"] for row in rows if row["role"] in self.roles and row["service"])
-        return tuple(dict.fromkeys(one for several in mine for one in several.split("|")))
+        names = (name for row in self.serving for name in row["service"].split("|"))
+        return tuple(dict.fromkeys(filter(None, names)))
+
+    @property
+    def serving(self) -> list[dict[str, str]]:
+        """The rows of data/xprotect/components.csv for its roles that serve TLS."""
+        return [row for row in self._facts("components") if row["serves_tls"] == "yes"]
+
+    @property
+    def _group_rows(self) -> list[dict[str, str]]:
+        served = {group for _, group in self.ports}
+        return [row for row in facts("xprotect/certificate-groups") if row["group"] in served]
+
+    def _facts(self, table: str, role: str = "role") -> list[dict[str, str]]:
+        """The rows of a table of the product that are about its roles, in file order."""
+        return [row for row in facts(f"xprotect/{table}") if row[role] in self.roles]
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,6 @@ class Connection:
     server: str
     port: int
     group: str
-    roles: tuple[str, ...] = field(compare=False)  # the client's roles that make the connection
     confirmed: bool = field(default=True, compare=False)  # whether the port was read in a source
 
 
@@ -153,12 +156,11 @@ class Site:
     absent: frozenset[str] = frozenset()  # client kinds declared not to exist here
 
     def __post_init__(self) -> None:
-        hosts = list(self.hosts)
-        for place, host in enumerate(hosts):
-            if host.cluster:
-                others = [one for one in self.nodes(host) if one.name != host.name]
-                fellows = tuple(name for one in others for name in one.called)
-                hosts[place] = replace(host, fellows=fellows)
+        def fellows(host: Host) -> tuple[str, ...]:
+            others = (node for node in self.nodes(host) if node.name != host.name)
+            return tuple(name for other in others for name in other.called)
+
+        hosts = (replace(h, fellows=fellows(h)) if h.cluster else h for h in self.hosts)
         object.__setattr__(self, "hosts", tuple(hosts))
 
     def __getitem__(self, name: str) -> Host:
@@ -185,25 +187,18 @@ class Site:
     @cached_property
     def connections(self) -> tuple[Connection, ...]:
         """Every encrypted connection of the site, also those that stay inside one computer."""
-        found: dict[tuple[str, str, int, str], list[dict[str, str]]] = defaultdict(list)
+        found: dict[tuple[str, str, int, str], bool] = defaultdict(bool)
         for row, server in self._served:
-            for client in self.with_role(row["client"]):
+            for client in self._by_role[row["client"]]:
                 key = (client.name, server.name, int(row["port"]), row["group"])
-                found[key].append(row)
-        return tuple(
-            Connection(
-                *key,
-                roles=tuple(dict.fromkeys(row["client"] for row in rows)),
-                confirmed=any(row["tag"].startswith("C") for row in rows),
-            )
-            for key, rows in found.items()
-        )
+                found[key] |= row["tag"].startswith("C")
+        return tuple(Connection(*key, confirmed) for key, confirmed in found.items())
 
     @property
     def _served(self) -> Iterator[tuple[dict[str, str], Host]]:
         """Every kind of connection, with each server that serves it."""
         for row in facts("xprotect/connections"):
-            for server in self.with_role(row["server"]):
+            for server in self._by_role[row["server"]]:
                 if row["group"] not in server.left_off:
                     yield row, server
 
@@ -233,7 +228,7 @@ class Site:
             f"{host.name} ({row['component']}): {row['rule'].replace('|', '; ')}"
             for row in facts("xprotect/components")
             if row["left_to_person"] == "yes"
-            for host in self.with_role(row["role"])
+            for host in self._by_role[row["role"]]
         ]
         for row in facts("xprotect/questions"):
             asked = self._with_any(row["roles"])
@@ -258,14 +253,9 @@ class Site:
     @cached_property
     def _collecting(self) -> list[tuple[dict[str, None], dict[str, None]]]:
         """For each component that is installed beside roles: whom it talks to, and who has it."""
-        return [
-            (
-                {one.name: None for one in self.with_role(row["talks_to"])},
-                {one.name: None for one in self._with_any(row["installed_with"])},
-            )
-            for row in facts("xprotect/components")
-            if row["installed_with"]
-        ]
+        rows = (row for row in facts("xprotect/components") if row["installed_with"])
+        both = ((self._with_any(r["talks_to"]), self._with_any(r["installed_with"])) for r in rows)
+        return [(_names(managers), _names(carriers)) for managers, carriers in both]
 
     @property
     def outside(self) -> tuple[dict[str, str], ...]:
@@ -286,11 +276,7 @@ class Site:
     @property
     def central(self) -> list[Host]:
         """The computers where all others register and log in, and whose clock is the reference."""
-        return self.with_role(central_role())
-
-    def with_role(self, role: str) -> list[Host]:
-        """Return the computers that have a role."""
-        return self._by_role[role]
+        return self._by_role[central_role()]
 
     def _with_any(self, roles: str) -> list[Host]:
         """Return the computers that have any of these roles, which are separated by `|`."""
@@ -306,14 +292,13 @@ class Site:
         return index
 
 
-def _roles_that(column: str) -> list[str]:
-    """The roles for which a column of the components says yes."""
-    return [row["role"] for row in facts("xprotect/components") if row[column] == "yes"]
+def _names(hosts: Iterable[Host]) -> dict[str, None]:
+    return dict.fromkeys(host.name for host in hosts)
 
 
 def central_role() -> str:
     """Return the role with which all others register: every site has it."""
-    return _roles_that("central")[0]
+    return next(row["role"] for row in facts("xprotect/components") if row["central"] == "yes")
 
 
 def meets_phones(group: str) -> bool:

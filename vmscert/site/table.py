@@ -1,4 +1,7 @@
-"""One table describes a site: it is read kindly, and all its faults are told at once."""
+"""One table describes a site: it is read kindly, and all its faults are told at once.
+
+What is said of each fault stands in `data/table-faults.csv`.
+"""
 
 import csv
 import difflib
@@ -6,11 +9,11 @@ import io
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import NoReturn
 
 from vmscert.facts import HOME, facts, release
 from vmscert.names import is_address, parse_name
@@ -25,6 +28,7 @@ _FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells a
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
 _LONGEST_SENTENCE = 1000  # letters, when a cell holds a whole file
 _ABSENT = "none"  # the name of the row that declares client kinds this site does not have
+_SENTENCES = {row["fault"]: row["sentence"] for row in facts("table-faults")}
 
 
 class SiteError(ValueError):
@@ -52,10 +56,14 @@ def read_site(path: str | Path) -> Site:
     first line or the quotes are wrong, nothing below can be judged: then only that is told.
     """
     path = find_table(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SiteError([f"{path}: can't be read: {error.strerror}. Check the path"]) from None
     reader = _Reader(path.name)
     hosts: list[tuple[int, Host]] = []
     absent: set[str] = set()
-    for line, row in list(reader.rows(_text(path))):
+    for line, row in list(reader.rows(reader.text(data))):
         if row["name"].lower() == _ABSENT:
             absent.update(reader.roles(line, row))
         else:
@@ -64,7 +72,8 @@ def read_site(path: str | Path) -> Site:
     reader.check_clusters(hosts)
     site = Site(path.stem, tuple(host for _, host in hosts), frozenset(absent))
     reader.check_site(site, hosts)
-    reader.stop_if_faulty()
+    if reader.faults:
+        raise reader.error()
     return site
 
 
@@ -75,36 +84,58 @@ class _Reader:
     file: str
     faults: list[tuple[int | None, str]] = field(default_factory=list)
 
-    def say(self, line: int | None, text: str) -> None:
+    def say(self, line: int | None, fault: str, **told: object) -> None:
+        """Note a fault, with what belongs into its sentence; without a line, of the whole table."""
         where = f"{self.file}, line {line}" if line else self.file
+        text = _SENTENCES[fault].format(**told)
         if len(text) > _LONGEST_SENTENCE:
             text = f"{text[:400]} … {text[-200:]}"
         self.faults.append((line, f"{where}: {text}"))
 
-    def stop_if_faulty(self) -> None:
-        """Raise SiteError with what was found so far, line by line, the whole table last."""
-        if self.faults:
-            ordered = sorted(self.faults, key=lambda fault: (fault[0] is None, fault[0] or 0))
-            raise SiteError(text for _, text in ordered)
+    def error(self) -> SiteError:
+        """Return all that was found so far, line by line, what is wrong with the table last."""
+        ordered = sorted(self.faults, key=lambda fault: (fault[0] is None, fault[0] or 0))
+        return SiteError(text for _, text in ordered)
+
+    def fail(self, line: int | None, fault: str, **told: object) -> NoReturn:
+        """Stop at a fault after which nothing else can be judged."""
+        self.say(line, fault, **told)
+        raise self.error()
+
+    def text(self, data: bytes) -> str:
+        """Return what a file says, in UTF-8 or in what Excel on a Western Windows calls "CSV"."""
+        if data.startswith(b"PK"):
+            self.fail(None, "workbook")
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+            self.fail(None, "binary")
+        wrong = 0
+        for encoding in ("utf-8-sig", "cp1252"):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError as error:
+                wrong = error.start
+        self.fail(data[:wrong].count(b"\n") + 1, "encoding")
 
     def rows(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (line, column → text) of every row that is not blank, the first line aside."""
-        # The sign between the cells of the first line that has any.
         lines = (line for line in text.splitlines() if line.strip("; ,\t") and not _is_sep(line))
+        # The sign between the cells of the first line that has any.
         delimiter = max(";,\t", key=next(lines, "").count)
         table = self.cells(text, delimiter)
         columns = self.columns(*next(table, (1, [])))
         for line, cells in table:
-            self.check_shape(line, columns, cells, delimiter)
-            row = dict(zip(columns, cells, strict=False))
-            texts = {column: row.get(column, "") for column in COLUMNS}
-            yield line, {c: t if c in _FREE_TEXT else _plain(t) for c, t in texts.items()}
+            if len(cells) == 1 < len(columns) and any(other in cells[0] for other in ";,\t"):
+                self.fail(line, "other-delimiter", delimiter=delimiter)
+            for column, cell in zip_longest(columns, cells, fillvalue=""):
+                if cell and not column:
+                    self.say(line, "no-column-name", cell=cell, delimiter=delimiter)
+            row = dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False))
+            yield line, {c: row[c] if c in _FREE_TEXT else _plain(row[c]) for c in COLUMNS}
 
     def cells(self, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         """Yield (line on which it begins, cells) of every row that is not blank."""
-        table = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
-        )
+        lines = io.StringIO(text, newline="")
+        table = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
         line = 1
         try:
             for row in table:
@@ -113,35 +144,23 @@ class _Reader:
                     yield line, cells
                 line = table.line_num + 1
         except csv.Error as error:
-            text = f"can't be split into cells ({error}): look for a quote without its pair"
-            self.say(line, text)
-            self.stop_if_faulty()
+            self.fail(line, "quotes", error=error)
 
     def columns(self, line: int, header: list[str]) -> list[str]:
         """Return the columns that the first line names; a column without a name is ""."""
         columns = ["_".join(_plain(cell).lower().split()) for cell in header]
         named = list(filter(None, columns))
         if not named:
-            raise SiteError([f"{self.file}: the table is empty: copy example.csv and fill it in"])
+            self.fail(None, "empty")
         if not set(named) & set(COLUMNS):
-            self.say(line, f"names no column of a site's table: write {', '.join(COLUMNS)}")
-            self.stop_if_faulty()
+            self.fail(line, "no-columns", columns=", ".join(COLUMNS))
         self.known(line, "column", named, COLUMNS)
         missing = [column for column in _REQUIRED if column not in named]
         for column in missing:
-            self.say(line, f"column {column!r} is missing: the first line names the columns")
+            self.say(line, "column-missing", column=column)
         if missing or len(set(named)) < len(named):
-            self.stop_if_faulty()
+            raise self.error()
         return columns
-
-    def check_shape(self, line: int, columns: list[str], cells: list[str], delimiter: str) -> None:
-        if len(cells) == 1 < len(columns) and any(other in cells[0] for other in ";,\t"):
-            self.say(line, f"separate the cells by {delimiter!r}, as the first line does")
-            self.stop_if_faulty()
-        for column, cell in zip_longest(columns, cells, fillvalue=""):
-            if cell and not column:
-                text = f"{cell!r} stands under no column name: clear it, or put quotes around text "
-                self.say(line, f"{text}that contains {delimiter!r}")
 
     def known(self, line: int, kind: str, found: list[str], allowed: Iterable[str]) -> list[str]:
         """Return what is allowed, once each; complain about the rest."""
@@ -149,19 +168,18 @@ class _Reader:
         for word, times in Counter(found).items():
             if word not in allowed:
                 near = difflib.get_close_matches(word.lower(), allowed, n=1, cutoff=0.65)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(allowed)}"
-                self.say(line, f"unknown {kind} {word!r}. {hint}")
+                told = {"near": near[0]} if near else {"known": ", ".join(allowed)}
+                self.say(line, "misspelt" if near else "unknown", kind=kind, word=word, **told)
             elif times > 1:
-                self.say(line, f"{kind} {word!r} stands there twice: keep one")
+                self.say(line, "twice", kind=kind, word=word)
         return [word for word in dict.fromkeys(found) if word in allowed]
 
-    def roles(self, line: int, row: dict[str, str]) -> list[str]:
-        roles = _list(row["roles"].lower())
-        if not roles:
-            self.say(line, f"{row['name'] or 'this computer'} has no role: what runs on it?")
-        rows = facts("xprotect/components")
-        known = [row["role"] for row in rows if row["kind"] != "implied"]
-        return self.known(line, "role", roles, known)
+    def parsed(self, line: int, text: str, parse: Callable[[str], object] = parse_name) -> str:
+        try:
+            return str(parse(text))
+        except ValueError as error:
+            self.say(line, "refused" if text else "no-name", error=error)
+            return text.lower()
 
     def host(self, line: int, row: dict[str, str]) -> Host:
         roles = self.roles(line, row)
@@ -175,56 +193,39 @@ class _Reader:
             roles=tuple(roles),
             account=row["account"],
             enrolment=(self.known(line, "enrolment", words, ENROLMENTS) or [PFX])[0],
-            windows=self.windows(line, row["windows"]),
+            windows=row["windows"] and self.parsed(line, row["windows"], _release),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
             notes=row["notes"],
         )
-        if host.certified and len(host.fqdn) > _LONGEST_CN:
-            said = f"{host.fqdn!r} has {len(host.fqdn)} letters; a certificate's common name holds "
-            self.say(line, f"{said}{_LONGEST_CN}: give the server a shorter name")
+        if host.certified and (letters := len(host.fqdn)) > _LONGEST_CN:
+            self.say(line, "long-name", name=host.fqdn, letters=letters, most=_LONGEST_CN)
         if host.pem_files and host.enrolment != PFX:
             key = next(name for name, holds in host.pem_files.items() if holds == "key")
-            said = f"{host.name} wants its private key as the file {key}, so the key is made here"
-            self.say(line, f"{said}: leave 'enrolment' empty")
+            self.say(line, "key-as-file", host=host.name, key=key)
         return host
+
+    def roles(self, line: int, row: dict[str, str]) -> list[str]:
+        roles = _list(row["roles"].lower())
+        if not roles:
+            self.say(line, "no-role", host=row["name"] or "this computer")
+        rows = facts("xprotect/components")
+        return self.known(line, "role", roles, [r["role"] for r in rows if r["kind"] != "implied"])
 
     def name(self, line: int, text: str, roles: list[str]) -> str:
         if is_address(text):
-            if central_role() in roles:
-                self.say(
-                    line,
-                    f"the {central_role()} is known by its IP address {text} only: its identity "
-                    f"provider checks its own certificate by name. Write its host name here",
-                )
-            else:
-                self.say(line, f"{text} is an IP address where a host name belongs: move it to "
-                               f"'addresses' and write the computer's name here")  # fmt: skip
+            fault = "central-is-address" if central_role() in roles else "name-is-address"
+            self.say(line, fault, address=text, role=central_role())
             return text
         name = self.parsed(line, text)
         short, _, domain = name.partition(".")
         if domain and _is_name(name):
-            said = f"{name!r} is a full name. Did you mean name {short!r}, domain {domain!r}?"
-            self.say(line, said)
+            self.say(line, "full-name", name=name, short=short, domain=domain)
         return name
-
-    def parsed(self, line: int, text: str) -> str:
-        try:
-            return str(parse_name(text))
-        except ValueError as error:
-            self.say(line, str(error) if text else "the computer has no name: write its host name")
-            return text.lower()
-
-    def windows(self, line: int, text: str) -> str:
-        try:
-            return release(text)["release"] if text else ""
-        except ValueError as error:
-            self.say(line, str(error))
-            return text
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
         for alias in filter(is_address, _list(text)):
-            self.say(line, f"{alias} is an IP address where a name belongs: move it to 'addresses'")
+            self.say(line, "alias-is-address", alias=alias)
         return tuple(self.parsed(line, alias) for alias in _list(text) if not is_address(alias))
 
     def addresses(self, line: int, text: str) -> tuple[str, ...]:
@@ -232,28 +233,22 @@ class _Reader:
         for address in _list(text):
             if is_address(address) and "%" not in address:  # a zone: of one computer only
                 found.append(str(parse_name(address)))
-                continue
-            why = ": names belong in 'name' or 'aliases'" if _is_name(address) else ""
-            if re.fullmatch(r"[\d.,eE+]+", address):
-                why = ": four numbers from 0 to 255 are wanted. If Excel changed it, format it "
-                why += "as text"
-            self.say(line, f"{address!r} is not an IP address{why}")
+            elif re.fullmatch(r"[\d.,eE+]+", address):
+                self.say(line, "address-is-number", address=address)
+            else:
+                fault = "address-is-name" if _is_name(address) else "no-address"
+                self.say(line, fault, address=address)
         return tuple(found)
 
     def left_off(self, line: int, text: str, roles: list[str]) -> list[str]:
         mine = {group for _, group in Host("", roles=tuple(roles)).ports}
-        groups = [row["group"] for row in facts("xprotect/certificate-groups")]
-        groups = self.known(line, "certificate group", _list(text.lower()), groups)
+        rows = {row["group"]: row for row in facts("xprotect/certificate-groups")}
+        groups = self.known(line, "certificate group", _list(text.lower()), rows)
         for group in groups:
             if group not in mine:
-                self.say(line, f"'leave_off' names {group!r}, which these roles do not serve")
-        for row in facts("xprotect/certificate-groups"):
-            if row["together"] == "yes" and row["group"] in groups:
-                self.say(
-                    line,
-                    f"{row['group']!r} can't be left off on one computer: the {central_role()} and "
-                    f"all its recording servers switch together",
-                )
+                self.say(line, "left-off-unserved", group=group)
+            if rows[group]["together"] == "yes":
+                self.say(line, "left-off-alone", group=group, role=central_role())
         return groups
 
     def check_twins(self, hosts: list[tuple[int, Host]]) -> None:
@@ -268,7 +263,13 @@ class _Reader:
                     shared = name in host.cluster and name in other.cluster
                     shared &= name not in (*host.own_names, *other.own_names)
                 if other is not host and not shared:
-                    self.say(line, _twins(name, host, other, first))
+                    fault = "duplicate"
+                    if name in (*host.cluster, *other.cluster):
+                        fault = "cluster-is-computer"
+                    elif set(host.aliases) & set(other.aliases) and host.serving == other.serving:
+                        fault = "duplicate-node"
+                    what = "address" if is_address(name) else "name"
+                    self.say(line, fault, what=what, name=name, other=other.name, first=first)
 
     def check_clusters(self, hosts: list[tuple[int, Host]]) -> None:
         """Complain about clusters of one node, and about nodes that differ from the first one."""
@@ -279,48 +280,33 @@ class _Reader:
         for line, host in hosts:
             others = [one for name in host.cluster for one in nodes[name] if one[1] is not host]
             first, other = min(others, key=lambda one: one[0], default=(line, host))
+            told = {"host": host.name, "other": other.name, "first": first}
             if host.cluster and not others:
-                said = f"{host.name} is the only node of cluster {host.cluster[0]!r}: add the other"
-                self.say(line, f"{said} nodes, with the same 'cluster'")
-            if first >= line:
-                continue
-            if set(host.cluster) != set(other.cluster):
-                said = f"the cluster of {host.name} and {other.name} is written differently on line"
-                self.say(line, f"{said} {first}: write {'|'.join(other.cluster)!r} on both")
-            if _serving(host) != _serving(other):
-                said = f"{host.name} and {other.name} on line {first} are nodes of one cluster, but"
-                said += " serve different roles: write the same server roles on both"
-                self.say(line, said)
+                self.say(line, "one-node", host=host.name, cluster=host.cluster[0])
+            if first < line and set(host.cluster) != set(other.cluster):
+                self.say(line, "other-cluster", cluster="|".join(other.cluster), **told)
+            if first < line and host.serving != other.serving:
+                self.say(line, "other-roles", **told)
 
     def check_site(self, site: Site, hosts: list[tuple[int, Host]]) -> None:
         if not hosts:
-            self.say(None, "the table has no computer: write one line for each")
+            self.say(None, "no-computer")
             return
         roles, central = {role for host in site for role in host.roles}, central_role()
         if central not in roles:
-            self.say(None, f"no computer has the role {central!r}: every site has one")
+            self.say(None, "no-central", role=central)
         # The kinds that the guide lists as clients, less the servers, which name themselves.
         guide = {row["role"] for row in facts("xprotect/components") if row["guide"]}
         if forgotten := guide - {central} - roles - site.absent:
-            names = " | ".join(sorted(forgotten))
-            self.say(
-                None,
-                f"client kinds of the guide that no line mentions: {names}. Add these computers, "
-                f"or, if the site has none, one line with the name '{_ABSENT}' and these roles",
-            )
+            self.say(None, "kinds-forgotten", kinds=" | ".join(sorted(forgotten)), absent=_ABSENT)
         for role in sorted(site.absent & roles):
-            self.say(None, f"{role!r} has a line, and the line '{_ABSENT}' says there is none")
+            self.say(None, "kind-absent", role=role, absent=_ABSENT)
         managers = [one for one in hosts if central in one[1].roles]
         for line, host in managers[1:]:
             first, other = managers[0]
             if not set(host.cluster) & set(other.cluster):
-                self.say(
-                    line,
-                    f"{host.name} is a {central}, as {other.name} on line {first} is: if "
-                    f"they are a cluster, write its name into 'cluster' of both; else give each "
-                    f"site its own table, and where the sites are federated, write each one's "
-                    f"{central} into the other's table as 'federated site'",
-                )
+                told = {"host": host.name, "other": other.name}
+                self.say(line, "two-centrals", role=central, first=first, **told)
         for line, host in hosts:
             self.check_https(line, host, site)
 
@@ -328,32 +314,12 @@ class _Reader:
         """A client that can't speak HTTPS loses every port that speaks nothing else."""
         plain = (row for row in facts("xprotect/components") if row["https"] == "no")
         for row in plain:
-            lost = site.lost_without_https(row["role"]) if row["role"] in host.roles else []
-            if lost:
-                servers = ", ".join(dict.fromkeys(server for server, _ in lost))
-                groups = " | ".join(dict.fromkeys(group for _, group in lost))
-                said = f"{host.name} ({row['component']}) can't speak HTTPS and would lose "
-                said += f"{groups!r} of {servers}: {row['rule'].replace('|', '; ')}. Until then "
-                self.say(line, f"{said}write {groups!r} into 'leave_off' of these servers")
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SiteError([f"{path}: can't be read: {error.strerror}. Check the path"]) from None
-    if data.startswith(b"PK"):
-        raise SiteError([f"{path.name}: is a workbook, not CSV: save it as 'CSV UTF-8'"])
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-        raise SiteError([f"{path.name}: wrong encoding (UTF-16 or binary): save it as 'CSV UTF-8'"])
-    with suppress(UnicodeDecodeError):
-        return data.decode("utf-8-sig")
-    try:
-        return data.decode("cp1252")  # what Excel on a Western Windows calls "CSV"
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        said = [f"{path.name}, line {line}: wrong encoding: save the table as 'CSV UTF-8'"]
-        raise SiteError(said) from None
+            if row["role"] in host.roles and (lost := site.lost_without_https(row["role"])):
+                servers, groups = (dict.fromkeys(names) for names in zip(*lost, strict=True))
+                told = {"servers": ", ".join(servers), "groups": " | ".join(groups)}
+                rule = row["rule"].replace("|", "; ")
+                about = {"host": host.name, "component": row["component"], "rule": rule}
+                self.say(line, "no-https", **about, **told)
 
 
 def _is_sep(text: str) -> bool:
@@ -381,18 +347,5 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _twins(name: str, host: Host, other: Host, line: int) -> str:
-    """Say that a name of this computer is also one of another, on that line."""
-    what = "address" if is_address(name) else "name"
-    if name in (*host.cluster, *other.cluster):
-        said = f"{name!r} is the {what} of a cluster and of one computer, see {other.name} on line "
-        return f"{said}{line}: the cluster needs {what}s of its own, in 'cluster' of each node"
-    said = f"duplicate {what} {name!r}: {other.name} on line {line} has it"
-    if set(host.aliases) & set(other.aliases) and _serving(host) == _serving(other):
-        said += ". If they are nodes of a cluster, write it into 'cluster' of both"
-    return said
-
-
-def _serving(host: Host) -> set[str]:
-    rows = facts("xprotect/components")
-    return {row["role"] for row in rows if row["serves_tls"] == "yes"} & set(host.roles)
+def _release(text: str) -> str:
+    return release(text)["release"]
