@@ -37,19 +37,11 @@ class Picture:
 class Canvas:
     """An SVG that grows, element by element, from the top left corner."""
 
-    def __init__(self, width: float, height: float, title: str):
-        self.root = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "viewBox": f"0 0 {width:g} {height:g}",
-                "width": f"{width:g}",
-                "height": f"{height:g}",
-                "font-family": _FONT,
-                "font-size": "12",
-                "role": "img",
-            },
-        )
+    def __init__(self, title: str, height: float, width: float = WIDTH):
+        size = {"width": f"{width:g}", "height": f"{height:g}"}
+        looks = {"font-family": _FONT, "font-size": "12", "role": "img"}
+        box = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width:g} {height:g}"}
+        self.root = ElementTree.Element("svg", box | size | looks)
         ElementTree.SubElement(self.root, "title").text = printable(title)
         self.box(0, 0, width, height, fill=PAPER, radius=10)
 
