@@ -9,7 +9,8 @@ from vmscert.checks.expiry import STATUSES, Due
 from vmscert.pictures.canvas import BAD, DUBIOUS, GOOD, INK, QUIET, Canvas, Picture, fit
 
 _ENDED, _BLUE, _PURPLE = "#7a1c1c", "#0072b2", "#a8327d"
-_STATUS_COLOURS = dict(zip(STATUSES, (_ENDED, BAD, DUBIOUS, _BLUE, GOOD, QUIET), strict=True))
+_COLOURS = (_ENDED, BAD, DUBIOUS, _BLUE, GOOD, QUIET)
+_COLOUR_OF: Mapping[str, str] = dict(zip(STATUSES, _COLOURS, strict=True))
 _PALETTE = (_PURPLE, _BLUE, _PURPLE, _BLUE, "#4b5563", BAD)  # of bands, from the top
 _MOST_BARS = 40  # in the timeline; the rest ends later and is counted
 _TOP, _BAR, _BAND = 66, 26, 46  # pixels: above the first row; of a row with a bar, with a band
@@ -36,7 +37,7 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
     ordered = sorted(rows, key=lambda row: (row.label != "CA", row.not_after))
     drawn, told = [], []
     for row in ordered[:_MOST_BARS]:
-        words, colour = f"{row.not_after:%Y-%m-%d}  {row.status}", _STATUS_COLOURS[row.status]
+        words, colour = f"{row.not_after:%Y-%m-%d}  {row.status}", _COLOUR_OF[row.status]
         span = row.not_before, row.not_after, 1
         drawn.append(_Row(row.label, [span], words, colour, row.label == "CA"))
         told.append(f"{row.label} ends {row.not_after:%Y-%m-%d}: {row.status}")
