@@ -67,10 +67,18 @@ def test_openssl_here_the_table_and_our_verdict_say_the_same(row, now):
 
 
 def test_what_nobody_tried_is_told_as_unconfirmed():
-    rows = cross_signing_rows()
-    windows = {row["Windows"] for row in rows} - {""}
-    assert windows == {"accepts (unconfirmed)", "refuses (unconfirmed)"}
-    assert "unconfirmed" not in "".join(row["GnuTLS 3.7"] for row in rows[: len(CASES)])
+    told = [row["who accepts"] + row["who refuses"] for row in cross_signing_rows()]
+    assert [one for one in told if "Windows" in one] == told[len(CASES) :]
+    assert all("(unconfirmed)" in one for one in told[len(CASES) :])
+    assert not any("unconfirmed" in one for one in told[: len(CASES)])
+
+
+def test_clients_are_named_where_they_differ():
+    told = {tuple(row.values()) for row in cross_signing_rows()}
+    assert ("leaf and cross", "both", "all 8 that were tried", "") in told
+    (mixed,) = [row for row in told if row[3] == "GnuTLS 3.7"]
+    assert mixed[:2] == ("leaf and cross, old root with path length 0", "both")
+    assert mixed[2].startswith("OpenSSL 3 and curl, Node 20, NSS 3.87, Java 17")
 
 
 @pytest.mark.parametrize("trusting", [False, True])

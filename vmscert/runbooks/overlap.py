@@ -253,19 +253,25 @@ def proof(days: Sequence[Day]) -> list[Check]:
 
 
 def cross_signing_rows() -> list[dict[str, str]]:
-    """What each client does with a cross certificate, as measured; Windows is unconfirmed."""
+    """What clients do with a cross certificate, as measured; Windows is unconfirmed."""
     return [
         {
             "the server sends": row["case"],
             "the client trusts": row["trusts"],
-            **{
-                who: told and told + doubt(row["tag"])
-                for who, told in row.items()
-                if who not in _ABOUT
-            },
+            "who accepts": _who(row, "accepts"),
+            "who refuses": _who(row, "refuses"),
         }
         for row in facts("cross-signing")
     ]
+
+
+def _who(row: Mapping[str, str], answer: str) -> str:
+    """The clients that answer so, by name where they differ or nobody tried."""
+    asked = [who for who, told in row.items() if told and who not in _ABOUT]
+    found, unsure = [who for who in asked if row[who] == answer], doubt(row["tag"])
+    if found == asked and not unsure:
+        return f"all {len(found)} that were tried"
+    return ", ".join(who + unsure for who in found)
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:

@@ -201,7 +201,7 @@ def overlap_of(job: Job) -> Overlap:
     return Overlap(job.site, known, old, new, leaves)
 
 
-def overlap_picture(days: Sequence[Day]) -> Picture:
+def overlap_picture(days: Sequence[Day], title: str) -> Picture:
     """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
     counts = {
         "trust the old root": [day.old for day in days],
@@ -222,8 +222,7 @@ def overlap_picture(days: Sequence[Day]) -> Picture:
         if dark
         else f"no dark link on any of {len(days)} days"
     )
-    at = [day.at for day in days]
-    return bands(at, counts, "The overlap, day by day", "; ".join(parts))
+    return bands([day.at for day in days], counts, title, f"{title}: {'; '.join(parts)}")
 
 
 class Replacing(OnTheWire):
@@ -317,9 +316,10 @@ class ReplaceTheCa(Replacing):
         days = simulate_days(overlap, plan_overlap(overlap, at, a_day, waiting))
         yield Checks(proof(days))
         yield Rows(overlap_rows(days))
-        yield overlap_picture(days)
+        yield overlap_picture(days, "The right order, day by day: clients before servers")
         wrong = plan_overlap(overlap, at, a_day, waiting, SERVERS_FIRST)
-        yield overlap_picture(simulate_days(overlap, wrong))
+        days = simulate_days(overlap, wrong)
+        yield overlap_picture(days, "The wrong order, day by day: servers before clients")
 
     def cross_signing(self) -> Parts:
         """What each client makes of a cross certificate."""
