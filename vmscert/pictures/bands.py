@@ -6,12 +6,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from vmscert.checks.expiry import STATUSES, Due
-from vmscert.pictures.canvas import BAD, DUBIOUS, GOOD, INK, QUIET, Canvas, Picture, fit
+from vmscert.pictures.canvas import Canvas, Picture, fit
 
-_ENDED, _BLUE, _PURPLE = "#7a1c1c", "#0072b2", "#a8327d"
-_COLOURS = (_ENDED, BAD, DUBIOUS, _BLUE, GOOD, QUIET)
+_ENDED, _PURPLE = "#7a1c1c", "#a8327d"
+_COLOURS = (_ENDED, "bad", "dubious", "blue", "good", "quiet")
 _COLOUR_OF: Mapping[str, str] = dict(zip(STATUSES, _COLOURS, strict=True))
-_PALETTE = (_PURPLE, _BLUE, _PURPLE, _BLUE, "#4b5563", BAD)  # of bands, from the top
+_PALETTE = (_PURPLE, "blue", _PURPLE, "blue", "#4b5563", "bad")  # of bands, from the top
 _MOST_BARS = 40  # in the timeline; the rest ends later and is counted
 _TOP, _BAR, _BAND = 66, 26, 46  # pixels: above the first row; of a row with a bar, with a band
 _FROM, _TO = 170, 715  # pixels: names stand at the left of it, words at the right
@@ -43,7 +43,7 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
         told.append(f"{row.label} ends {row.not_after:%Y-%m-%d}: {row.status}")
     if rest := ordered[_MOST_BARS:]:
         told.append(f"and {len(rest)} more")
-        drawn.append(_Row(told[-1], [], f"from {rest[0].not_after:%Y-%m-%d} on", QUIET))
+        drawn.append(_Row(told[-1], [], f"from {rest[0].not_after:%Y-%m-%d} on", "quiet"))
     # To a little past the last server's end, so that the CA does not flatten it.
     start = min([at, *(row.not_before for row in rows)])
     servers = [row for row in rows if row.label != "CA"]
@@ -59,7 +59,7 @@ def lifetimes(
     """Draw from when to when each certificate is valid, a line at the day `at`, and a verdict."""
     drawn = []
     for name, (start, end) in rows.items():
-        colour = GOOD if start <= at <= end else _ENDED
+        colour = "good" if start <= at <= end else _ENDED
         words = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
         drawn.append(_Row(name, [(start, end, 1)], words, colour))
     days = [at, *(day for span in rows.values() for day in span)]
@@ -83,7 +83,7 @@ def bands(
             run = list(same)
             if number:
                 spans.append((run[0][0], run[-1][1], number / high))
-        drawn.append(_Row(name, spans, str(high), colour if high else QUIET, colour == BAD))
+        drawn.append(_Row(name, spans, str(high), colour if high else "quiet", colour == "bad"))
     return _drawn(title, drawn, days[0], ends[-1], tall=_BAND).picture(told)
 
 
@@ -105,10 +105,10 @@ def _drawn(
 
     for tick, words in _ticks(start, end):
         canvas.line(x(tick), _TOP - 8, x(tick), bottom + 6)
-        canvas.text(x(tick), _TOP - 14, words, colour=QUIET, size=10, anchor="middle")
+        canvas.text(x(tick), _TOP - 14, words, colour="quiet", size=10, anchor="middle")
     for number, (name, spans, words, colour, bold) in enumerate(rows, 1):
         foot, label = _TOP + tall * number - 9, fit(name, _FROM - 24, bold=bold)
-        shade = INK if spans else colour
+        shade = "ink" if spans else colour
         canvas.text(_FROM - 10, foot - 3, label, colour=shade, anchor="end", bold=bold)
         for begin, until, share in spans:
             left, tip, high = x(begin), x(until), max(2, (tall - 13) * share)
@@ -118,7 +118,7 @@ def _drawn(
                 canvas.shape(f"{tip + 9},{foot - 6.5} {tip},{foot - 13} {tip},{foot}", colour)
         canvas.text(_TO + 19, foot - 3, words, colour=colour, size=11)
     if at:
-        canvas.line(x(at), _TOP - 8, x(at), bottom + 6, colour=INK, width=1.5)
+        canvas.line(x(at), _TOP - 8, x(at), bottom + 6, colour="ink", width=1.5)
         canvas.text(x(at), bottom + 17, f"seen on {at:%Y-%m-%d}", size=10, anchor="middle")
     if below:
         canvas.text(_FROM, bottom + 36, fit(below, 700, bold=True), bold=True)

@@ -6,24 +6,11 @@ from itertools import cycle, groupby
 
 from vmscert.lessons.messages import WRAPPING, Field, Message
 from vmscert.lessons.recording import Recording
-from vmscert.pictures.canvas import (
-    BAD,
-    GOOD,
-    INK,
-    LINE,
-    PAPER,
-    QUIET,
-    WIDTH,
-    Canvas,
-    Picture,
-    count,
-    fit,
-    pixels,
-)
+from vmscert.pictures.canvas import WIDTH, Canvas, Picture, count, fit, pixels
 
 # Pale, so that letters on them are read easily; each is told from its neighbours.
 _PALE = ("#cfe3f5", "#fde2c4", "#d3ecd4", "#f3d0dd", "#e3dcf3", "#f7efb5", "#cdeceb", "#e4dccf")
-_FAINT, _STRONG, _BLUE = "#f1f3f5", "#ffd34d", "#0072b2"
+_FAINT, _STRONG = "#f1f3f5", "#ffd34d"
 _IN_A_ROW, _BYTE, _ROW = 24, 22, 17  # bytes in a row; pixels of a byte, and from row to row
 _LEFT, _TOP = 52, 34
 _LEGEND = _LEFT + _IN_A_ROW * _BYTE + 22
@@ -37,8 +24,8 @@ def bytes_picture(der: bytes, fields: Sequence[Field], chosen: str = "") -> Pict
     rows, pale = range(0, len(der), _IN_A_ROW), cycle(_PALE)
     height = _TOP + max(len(rows), len(fields)) * _ROW + 18
     canvas = Canvas("The bytes of a certificate", height)
-    canvas.text(_LEFT, 20, f"{len(der)} bytes, from top left to bottom right", colour=QUIET)
-    colours = [PAPER if field.name == WRAPPING else next(pale) for field in fields]
+    canvas.text(_LEFT, 20, f"{len(der)} bytes, from top left to bottom right", colour="quiet")
+    colours = ["paper" if field.name == WRAPPING else next(pale) for field in fields]
     if chosen:
         colours = [_STRONG if field.name == chosen else _FAINT for field in fields]
     coloured = list(zip(fields, colours, strict=True))
@@ -50,14 +37,14 @@ def bytes_picture(der: bytes, fields: Sequence[Field], chosen: str = "") -> Pict
             canvas.box(x, _TOP + row * _ROW, width, _ROW - 1, fill=colour, radius=2)
     for row, first in enumerate(rows):
         y, data = _TOP + row * _ROW + 12.5, der[first : first + _IN_A_ROW]
-        canvas.text(_LEFT - 8, y, str(first), colour=QUIET, size=10, anchor="end")
+        canvas.text(_LEFT - 8, y, str(first), colour="quiet", size=10, anchor="end")
         canvas.typed(_LEFT + 4, y, data.hex(" "), len(data) * _BYTE - 8, size=10.5)
     named = [(field, colour) for field, colour in coloured if field.name != WRAPPING]
     for number, (field, colour) in enumerate(named):
         y, bold = _TOP + number * 1.5 * _ROW, field.name == chosen
-        canvas.box(_LEGEND, y, 12, 12, fill=colour, radius=2, stroke=LINE)
+        canvas.box(_LEGEND, y, 12, 12, fill=colour, radius=2, stroke="line")
         canvas.text(_LEGEND + 18, y + 10.5, field.name, bold=bold)
-        canvas.text(WIDTH - 24, y + 10.5, str(field.size), colour=QUIET, size=11, anchor="end")
+        canvas.text(WIDTH - 24, y + 10.5, str(field.size), colour="quiet", size=11, anchor="end")
     told = ", ".join(f"{field.name} {field.size}" for field, _ in named)
     chosen = f", {chosen} stands out" if chosen else ""
     return canvas.picture(f"{len(der)} bytes of a certificate{chosen}: {told}.")
@@ -71,8 +58,8 @@ def blocks_picture(parts: Mapping[str, bytes], title: str) -> Picture:
     for number, ((name, data), colour) in enumerate(zip(parts.items(), cycle(_PALE), strict=False)):
         y, width = 40 + 30 * number, max(4, 600 * len(data) / longest)
         canvas.text(150, y + 15, name, anchor="end", bold=True)
-        canvas.text(212, y + 15, f"{len(data)} bytes", anchor="end", colour=QUIET, size=11)
-        canvas.box(226, y, width, 22, fill=colour, radius=3, stroke=LINE)
+        canvas.text(212, y + 15, f"{len(data)} bytes", anchor="end", colour="quiet", size=11)
+        canvas.box(226, y, width, 22, fill=colour, radius=3, stroke="line")
         words, room = data.hex(), max(0, int((width - 12) / 7.4))
         if len(words) > room:  # how it begins and ends; nothing where that would not be readable
             half = (room - 1) // 2
@@ -89,12 +76,12 @@ def scatter(points: Iterable[tuple[int, int]], title: str, across: str, up: str)
     far, high = (max(column) or 1 for column in zip(*dots, strict=True))
     canvas = Canvas(title, 330)
     canvas.text(60, 24, title, bold=True)
-    canvas.line(60, 290, 860, 290, colour=QUIET)
-    canvas.line(60, 290, 60, 44, colour=QUIET)
+    canvas.line(60, 290, 860, 290, colour="quiet")
+    canvas.line(60, 290, 60, 44, colour="quiet")
     for x, y in dots:
-        canvas.box(60 + 790 * x / far, 287 - 236 * y / high, 5, 5, fill=_BLUE, radius=2.5)
-    canvas.text(860, 312, f"{across}, 0 to {far}", anchor="end", colour=QUIET)
-    canvas.text(60, 312, f"{up} upwards, 0 to {high}", colour=QUIET)
+        canvas.box(60 + 790 * x / far, 287 - 236 * y / high, 5, 5, fill="blue", radius=2.5)
+    canvas.text(860, 312, f"{across}, 0 to {far}", anchor="end", colour="quiet")
+    canvas.text(60, 312, f"{up} upwards, 0 to {high}", colour="quiet")
     return canvas.picture(f"{title}: {len(dots)} dots, {across} across, {up} upwards.")
 
 
@@ -109,8 +96,8 @@ def bars(
         y, bold, words = 42 + 28 * number, name == chosen, f"{amount:,.{digits}f} {unit}"
         canvas.text(150, y + 14, fit(name, 130, bold=bold), anchor="end", bold=bold)
         width = max(2, 560 * amount / longest)
-        canvas.box(160, y, width, 19, fill=_BLUE if bold or not chosen else "#b9cfe0", radius=3)
-        canvas.text(168 + width, y + 14, words, colour=INK if bold else QUIET, bold=bold)
+        canvas.box(160, y, width, 19, fill="blue" if bold or not chosen else "#b9cfe0", radius=3)
+        canvas.text(168 + width, y + 14, words, colour="ink" if bold else "quiet", bold=bold)
         told.append(f"{name} {words}")
     return canvas.picture(f"{title}: {', '.join(told)}.")
 
@@ -148,14 +135,14 @@ def ladder(recording: Recording, upto: int | None = None) -> Picture:
     lines = _END.wrap(end)
     for line, words in enumerate(lines):
         y, room = top - 24 + 16 * line - 8 * len(lines), _RIGHT - _SERVER - 64
-        canvas.text(_SERVER + 64, y, fit(words, room), colour=GOOD if result.ok else BAD)
+        canvas.text(_SERVER + 64, y, fit(words, room), colour="good" if result.ok else "bad")
     for number, one in enumerate(messages):
         _draw_message(canvas, one, number, number < len(told), top + _DOWN * number + 28)
-    canvas.box(20, foot + 11, 10, 10, fill=_BLUE, radius=2)
-    canvas.text(36, foot + 20, "in clear: whoever listens on the network reads it", colour=QUIET)
-    _draw_padlock(canvas, _FACTS, foot + 20, GOOD)
+    canvas.box(20, foot + 11, 10, 10, fill="blue", radius=2)
+    canvas.text(36, foot + 20, "in clear: whoever listens on the network reads it", colour="quiet")
+    _draw_padlock(canvas, _FACTS, foot + 20, "good")
     words = "encrypted: a listener sees its length only"
-    canvas.text(_FACTS + 18, foot + 20, words, colour=QUIET)
+    canvas.text(_FACTS + 18, foot + 20, words, colour="quiet")
     steps = [f"{one.sender} {one.name}{' (encrypted)' * one.protected}" for one in told]
     counted = ("" if upto is None else f"{len(told)} of ") + count(messages, "message")
     return canvas.picture(f"{title}. {end}. {counted}: {', '.join(steps) or 'none'}.")
@@ -170,15 +157,15 @@ def _draw_sides(canvas: Canvas, told: Sequence[Message], top: float, foot: float
             canvas.box(_CLIENT, y, _SERVER - _CLIENT, height, fill=_VEIL, radius=0)
         y += height
     for x, name in ((_CLIENT, "client"), (_SERVER, "server")):
-        canvas.line(x, top - 22, x, foot, colour=QUIET, width=2)
-        canvas.box(x - 46, top - 52, 92, 30, fill=PAPER, stroke=QUIET)
+        canvas.line(x, top - 22, x, foot, colour="quiet", width=2)
+        canvas.box(x - 46, top - 52, 92, 30, fill="paper", stroke="quiet")
         canvas.text(x, top - 32, name, size=13, anchor="middle", bold=True)
 
 
 def _draw_message(canvas: Canvas, one: Message, number: int, bold: bool, y: float) -> None:
-    shade = BAD if one.name == "Alert" else GOOD if one.protected else _BLUE
-    colour, arrow = (shade, shade) if bold else (_FADED, LINE)
-    canvas.text(20, y + 4, str(number + 1), colour=QUIET if bold else _FADED, size=11)
+    shade = "bad" if one.name == "Alert" else "good" if one.protected else "blue"
+    colour, arrow = (shade, shade) if bold else (_FADED, "line")
+    canvas.text(20, y + 4, str(number + 1), colour="quiet" if bold else _FADED, size=11)
     start, tip, back = (_CLIENT, _SERVER, -9) if one.sender == "client" else (_SERVER, _CLIENT, 9)
     start, tip = start - back / 4.5, tip + back / 4.5  # not on the lines of the two sides
     canvas.line(start, y, tip + back, y, colour=arrow, width=2)
@@ -194,7 +181,7 @@ def _draw_message(canvas: Canvas, one: Message, number: int, bold: bool, y: floa
         longer = f"{below}; {fact}" if below else fit(fact, room)
         below = longer if pixels(longer, 12) <= room else below
     for line, words in enumerate([fit(first, room), *([below] if below else [])]):
-        shade = (QUIET if line else INK) if bold else _FADED
+        shade = ("quiet" if line else "ink") if bold else _FADED
         canvas.text(_FACTS, y + (-7 if below else 1) + 17 * line, words, colour=shade)
 
 

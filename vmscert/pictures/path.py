@@ -11,18 +11,7 @@ from vmscert.certificates.diagnosis import Diagnosis
 from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 from vmscert.network.survey import Survey
-from vmscert.pictures.canvas import (
-    BAD,
-    COLOURS,
-    PAPER,
-    QUIET,
-    WIDTH,
-    Canvas,
-    Picture,
-    count,
-    fit,
-    worst,
-)
+from vmscert.pictures.canvas import WIDTH, Canvas, Picture, count, fit, worst
 
 _BOX, _TALL, _BETWEEN, _LEFT, _MIDDLE = 300, 72, 30, 20, 350  # pixels
 _WRAPPER = textwrap.TextWrapper(92, max_lines=3, placeholder=" …", break_on_hyphens=False)
@@ -64,7 +53,7 @@ def path_picture(
         _draw_step(canvas, step, presented, judged, y)
         y += _height(step) + _BETWEEN
     for number, words in enumerate(besides):
-        canvas.text(_LEFT, y + 22 * number, words, colour=QUIET)
+        canvas.text(_LEFT, y + 22 * number, words, colour="quiet")
     if not judged:
         labels = [step.one.label if step.one else "nobody that it trusts" for step in steps[::-1]]
         return canvas.picture(f"The way up: {', then '.join(labels)}.")
@@ -100,13 +89,13 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
     else:
         for start in range(_LEFT, _LEFT + _BOX, 12):  # a dashed frame
             for edge in (y, y + _TALL):
-                canvas.line(start, edge, start + 6, edge, colour=BAD)
-        canvas.text(_LEFT + 14, y + 41, "no certificate that the client trusts", colour=BAD)
+                canvas.line(start, edge, start + 6, edge, colour="bad")
+        canvas.text(_LEFT + 14, y + 41, "no certificate that the client trusts", colour="bad")
     if judged and not step.findings:
-        canvas.text(_MIDDLE, y + 40, "nothing wrong here", colour=COLOURS[""])
+        canvas.text(_MIDDLE, y + 40, "nothing wrong here", colour="good")
     top = y + 14
     for finding in step.findings:
-        canvas.text(_MIDDLE, top, finding.code, colour=COLOURS[finding.severity], bold=True)
+        canvas.text(_MIDDLE, top, finding.code, colour=finding.severity, bold=True)
         for line in _WRAPPER.wrap(finding.detail):
             top += 15
             canvas.text(_MIDDLE, top, line, size=11)
@@ -119,8 +108,9 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
 def _draw_certificate(
     canvas: Canvas, step: _Step, one: Reading, presented: Chain, judged: bool, y: float
 ) -> None:
-    colour = COLOURS[worst(finding.severity for finding in step.findings)] if judged else QUIET
-    canvas.box(_LEFT, y, _BOX, _TALL, fill=PAPER, stroke=colour)
+    state = worst(finding.severity for finding in step.findings) or "good"
+    colour = state if judged else "quiet"
+    canvas.box(_LEFT, y, _BOX, _TALL, fill="paper", stroke=colour)
     canvas.box(_LEFT, y, 6, _TALL, fill=colour, radius=2)
     sent, by = one.certificate in presented, "trusted by the client"
     if judged:
@@ -133,7 +123,7 @@ def _draw_certificate(
         issuer = "itself" if one.self_signed else one.issuer_label
         below = fit(f"issued by {issuer}", _BOX - 30, 11)
     canvas.text(_LEFT + 16, y + 20, fit(one.label.strip("'"), _BOX - 30, bold=True), bold=True)
-    canvas.text(_LEFT + 16, y + 38, f"{step.where}, {by}", colour=QUIET, size=11)
+    canvas.text(_LEFT + 16, y + 38, f"{step.where}, {by}", colour="quiet", size=11)
     canvas.text(_LEFT + 16, y + 56, below, size=11)
 
 
@@ -160,14 +150,14 @@ def heat_map(survey: Survey) -> Picture:
         canvas.text(200, y + 17, fit(host, 180), anchor="end")
         for column, code in enumerate(codes):
             x, found = 214 + _CELL * column, cells[host, code]
-            fill = COLOURS[worst(found)] if found else "#eef1f4"
+            fill = worst(found) or "#eef1f4"
             canvas.box(x, y, _CELL - 8, _ROW - 4, fill=fill, radius=3)
             if found:
                 many = str(len(found))
-                canvas.text(x + middle, y + 16, many, colour=PAPER, anchor="middle", bold=True)
+                canvas.text(x + middle, y + 16, many, colour="paper", anchor="middle", bold=True)
     if len(hosts) > len(shown):
         words = f"and {len(hosts) - len(shown)} more"
-        canvas.text(20, 100 + _ROW * len(shown), words, colour=QUIET)
+        canvas.text(20, 100 + _ROW * len(shown), words, colour="quiet")
     good = sum(one.trusted for one in survey.seen)
     verified = f"{count(hosts, 'computer')}, {good} of {len(survey.seen)} endpoints verified"
     return canvas.picture(f"{verified}; findings: {', '.join(codes) or 'none'}.")

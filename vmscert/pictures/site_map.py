@@ -12,24 +12,9 @@ from itertools import accumulate, cycle
 
 from vmscert.facts import facts
 from vmscert.findings import OF_THE_CLIENT, Finding
-from vmscert.pictures.canvas import (
-    BAD,
-    DUBIOUS,
-    INK,
-    LINE,
-    PAPER,
-    QUIET,
-    WIDTH,
-    Canvas,
-    Picture,
-    count,
-    fit,
-    pixels,
-    worst,
-)
+from vmscert.pictures.canvas import WIDTH, Canvas, Picture, count, fit, pixels, worst
 from vmscert.site.site import Host, Site
 
-_COLOURS = {"bad": BAD, "dubious": DUBIOUS}  # where nothing is wrong, what it stands for
 _SPARE = ("#5b4b9a", "#0f6674", "#3d5a1e", "#6d3b6d")  # for groups that the table gives no colour
 _MOST_COLUMNS = 7  # single servers in the map; more are drawn by kind
 _MOST_NAMES = 3  # names in one label; more are counted
@@ -60,7 +45,7 @@ def site_map(
     found, colours = list(findings), group_colours()
     grid = _Grid(site, _marks(found), places)
     signs = [(group, colour, 6) for group, colour in colours.items()]
-    signs += [("refused", BAD, 2), ("dubious", DUBIOUS, 2)]
+    signs += [("refused", "bad", 2), ("dubious", "dubious", 2)]
     width = max(grid.width, 700, 40 + sum(34 + pixels(words, 11) for words, _, _ in signs))
     canvas = Canvas(f"Who signs, who trusts: {site.name}", grid.height, width)
     servers, clients = count(site.servers, "server"), count(site.clients, "computer")
@@ -74,7 +59,7 @@ def site_map(
     x, y = 40, grid.height - 22
     for words, colour, radius in signs:
         canvas.box(x, y - 9, 12, 12, fill=colour, radius=radius)
-        canvas.text(x + 17, y + 1, words, colour=QUIET, size=11)
+        canvas.text(x + 17, y + 1, words, colour="quiet", size=11)
         x += 34 + pixels(words, 11)
     bad = sum(finding.severity == "bad" for finding in found)
     return canvas.picture(
@@ -160,7 +145,7 @@ class _Grid:
     def colour(self, hosts: Iterable[Host], healthy: str) -> str:
         """That of the worst of what these computers trust and present."""
         keys = (key for host in hosts for key in ((host.name, ""), ("", host.name)))
-        return _COLOURS.get(worst(self.marks.get(key, "") for key in keys), healthy)
+        return worst(self.marks.get(key, "") for key in keys) or healthy
 
 
 def _grouped(hosts: Sequence[Host], marks: _Marks, apart: set[str]) -> list[list[Host]]:
@@ -174,20 +159,20 @@ def _grouped(hosts: Sequence[Host], marks: _Marks, apart: set[str]) -> list[list
 
 
 def _draw_ca(canvas: Canvas, servers: str, clients: str, grid: _Grid) -> None:
-    canvas.box(18, 18, 166, 48, fill=INK, radius=8)
-    canvas.text(30, 39, "Certificate authority", colour=PAPER, bold=True)
+    canvas.box(18, 18, 166, 48, fill="ink", radius=8)
+    canvas.text(30, 39, "Certificate authority", colour="paper", bold=True)
     canvas.text(30, 56, "ca.cer goes to every row", colour="#c9d3dc", size=11)
     right, bottom = grid.width - 20, grid.height - 52
-    canvas.line(184, 42, right - 6, 42, colour=INK, width=1.5)
-    canvas.shape(f"{right},42 {right - 8},38 {right - 8},46", INK)
-    canvas.text(_LEFT, 34, f"signs for {servers}", colour=QUIET)
-    canvas.line(28, 66, 28, bottom - 6, colour=INK, width=1.5)
-    canvas.shape(f"28,{bottom} 24,{bottom - 8} 32,{bottom - 8}", INK)
-    canvas.text(40, _TOP - 14, f"trusted by {clients}", colour=QUIET)
+    canvas.line(184, 42, right - 6, 42, colour="ink", width=1.5)
+    canvas.shape(f"{right},42 {right - 8},38 {right - 8},46", "ink")
+    canvas.text(_LEFT, 34, f"signs for {servers}", colour="quiet")
+    canvas.line(28, 66, 28, bottom - 6, colour="ink", width=1.5)
+    canvas.shape(f"28,{bottom} 24,{bottom - 8} 32,{bottom - 8}", "ink")
+    canvas.text(40, _TOP - 14, f"trusted by {clients}", colour="quiet")
 
 
 def _draw_server(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, x: float) -> None:
-    width, stroke = grid.column_width, grid.colour(hosts, LINE)
+    width, stroke = grid.column_width, grid.colour(hosts, "line")
     middle = x + width / 2
     canvas.box(x + 4, 58, width - 8, _TOP - 66, fill="#f3f6f8", stroke=stroke)
     words = fit(_label(hosts), width - 14, bold=True)
@@ -197,7 +182,7 @@ def _draw_server(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, x: float) -
     lines = [line for role in hosts[0].roles for line in textwrap.wrap(role, letters)]
     lines = lines if len(lines) <= 3 else [*lines[:2], f"{lines[2]} …"]
     for line, words in enumerate(lines):
-        canvas.text(middle, 96 + 15 * line, words, colour=QUIET, size=10, anchor="middle")
+        canvas.text(middle, 96 + 15 * line, words, colour="quiet", size=10, anchor="middle")
 
 
 def _draw_client(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, y: float) -> None:
@@ -205,9 +190,9 @@ def _draw_client(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, y: float) -
     canvas.line(40, y, grid.width - 16, y)
     listed = len(hosts) <= _MOST_NAMES and pixels(names, 12, bold=True) <= room
     words = fit(names if listed else _label(hosts), room, bold=True)
-    canvas.text(44, y + 15, words, bold=True, colour=grid.colour(hosts, INK))
+    canvas.text(44, y + 15, words, bold=True, colour=grid.colour(hosts, "ink"))
     roles = textwrap.shorten(", ".join(hosts[0].roles), 34, placeholder=" …")
-    canvas.text(44, y + 28, roles, colour=QUIET, size=10)
+    canvas.text(44, y + 28, roles, colour="quiet", size=10)
 
 
 def _draw_cell(
@@ -219,14 +204,13 @@ def _draw_cell(
     for line in grid.lines(cell):
         left = middle - _PILL * len(line) / 2
         for port, group in line:
-            fill, x = _COLOURS.get(cell.state, colours[group]), left + _PILL / 2
+            fill, x = cell.state or colours[group], left + _PILL / 2
             canvas.box(left + 1, y - 9, _PILL - 2, 18, fill=fill, radius=radius)
-            canvas.text(x, y + 3.5, str(port), colour=PAPER, size=9.5, anchor="middle")
+            canvas.text(x, y + 3.5, str(port), colour="paper", size=9.5, anchor="middle")
             left += _PILL
         y += _LINE
     if cell.note:
-        colour = _COLOURS.get(cell.state, QUIET)
-        canvas.text(middle, y - 1, cell.note, colour=colour, size=10, anchor="middle")
+        canvas.text(middle, y - 1, cell.note, colour=cell.state, size=10, anchor="middle")
 
 
 def _label(hosts: Sequence[Host]) -> str:
