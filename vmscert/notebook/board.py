@@ -27,21 +27,15 @@ _BACK = (
 )
 _SAID = '<div style="line-height: 1.4; padding: 2px 0">{}</div>'
 # Each state's sign and the colour behind it: on black and white paper, sign and word remain.
-_LOOKS = {
-    "no folder yet": ("·", "#e5e7eb"),
-    "to do": ("☐", "#fde3b8"),
-    "carried": ("→", "#cfe3fb"),
-    "reported back": ("←", "#f6f0a6"),
-    "not judged": ("?", "#e7dcf5"),
-    "verified": ("✓", "#c9ecd5"),
-}
+_SIGNS = ("·", "☐", "→", "←", "?", "✓")
+_BEHIND = ("#e5e7eb", "#fde3b8", "#cfe3fb", "#f6f0a6", "#e7dcf5", "#c9ecd5")
 _STYLE = (
-    "background: {colour}; color: #111; border: 1px solid #888; border-radius: 3px; "
-    "padding: 0 5px; print-color-adjust: exact; -webkit-print-color-adjust: exact"
+    "color: #111; border: 1px solid #888; border-radius: 3px; padding: 0 5px; "
+    "print-color-adjust: exact; -webkit-print-color-adjust: exact"
 )
 _MARKS = {
-    state: f'<span style="{_STYLE.format(colour=colour)}">{sign} {state}</span>'
-    for state, (sign, colour) in _LOOKS.items()
+    state: f'<span style="background: {colour}; {_STYLE}">{sign} {state}</span>'
+    for state, sign, colour in zip(STATES, _SIGNS, _BEHIND, strict=True)
 }
 
 

@@ -17,6 +17,8 @@ _TOP, _BAR, _BAND = 66, 26, 46  # pixels: above the first row; of a row with a b
 _FROM, _TO = 170, 715  # pixels: names stand at the left of it, words at the right
 _FEW_DAYS = 100  # an axis of no more has days on it, any other months
 
+_Axis = tuple[datetime, datetime]  # its first and its last day
+
 
 class _Row(NamedTuple):
     """A name, spans (from, to, share of the row's height), and words at their right."""
@@ -50,7 +52,7 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
     last = max([at, *(row.not_after for row in servers or rows)])
     end = last + max((last - start) / 12, timedelta(days=1))
     alt = "; ".join(told) or "No certificate."
-    return _drawn("What ends when", drawn, start, end, at).picture(alt)
+    return _drawn("What ends when", drawn, (start, end), at).picture(alt)
 
 
 def lifetimes(
@@ -64,7 +66,7 @@ def lifetimes(
         drawn.append(_Row(name, [(start, end, 1)], words, colour))
     days = [at, *(day for span in rows.values() for day in span)]
     told = ", ".join(f"{row.label} {row.words}" for row in drawn)
-    canvas = _drawn(title, drawn, min(days), max(days), at, verdict)
+    canvas = _drawn(title, drawn, (min(days), max(days)), at, verdict)
     return canvas.picture(f"{title}, on {at:%Y-%m-%d}: {told}. {verdict}")
 
 
@@ -84,18 +86,13 @@ def bands(
             if number:
                 spans.append((run[0][0], run[-1][1], number / high))
         drawn.append(_Row(name, spans, str(high), colour if high else "quiet", colour == "bad"))
-    return _drawn(title, drawn, days[0], ends[-1], tall=_BAND).picture(told)
+    return _drawn(title, drawn, (days[0], ends[-1])).picture(told)
 
 
 def _drawn(
-    title: str,
-    rows: Sequence[_Row],
-    start: datetime,
-    end: datetime,
-    at: datetime | None = None,
-    below: str = "",
-    tall: int = _BAR,
+    title: str, rows: Sequence[_Row], axis: _Axis, at: datetime | None = None, below: str = ""
 ) -> Canvas:
+    (start, end), tall = axis, _BAR if at else _BAND
     bottom = _TOP + tall * len(rows)
     canvas = Canvas(title, bottom + (46 if below else 22))
     canvas.text(20, 26, title, bold=True)
@@ -112,7 +109,7 @@ def _drawn(
         canvas.text(_FROM - 10, foot - 3, label, colour=shade, anchor="end", bold=bold)
         for begin, until, share in spans:
             left, tip, high = x(begin), x(until), max(2, (tall - 13) * share)
-            width, rounded = max(3, tip - left), 3 if tall == _BAR else 0
+            width, rounded = max(3, tip - left), 3 if at else 0
             canvas.box(left, foot - high, width, high, fill=colour, radius=rounded)
             if until > end:
                 canvas.shape(f"{tip + 9},{foot - 6.5} {tip},{foot - 13} {tip},{foot}", colour)
