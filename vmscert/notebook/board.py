@@ -15,6 +15,7 @@ from vmscert.changes.job import Job
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import dark, dark_rows
 from vmscert.notebook.tables import Form, Shown, stack, table
+from vmscert.pictures.canvas import count
 from vmscert.pictures.site_map import site_map
 from vmscert.runbooks.returns import take_dropped, take_each
 
@@ -64,8 +65,7 @@ def board_form(job: Job) -> Form:
         leaving.layout.display = None if waiting.options else "none"
         counts = Counter(one.state for one in found)
         listed = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-        many = "1 computer" if len(found) == 1 else f"{len(found)} computers"
-        stand = [f"{many}: {listed}."] if found else []
+        stand = [f"{count(found, 'computer')}: {listed}."] if found else []
         return stack(*told, *stand, table(found, empty="No computer.", marks=_MARKS))
 
     def carry() -> None:
@@ -92,12 +92,9 @@ def explore(draw: Callable[..., Any], **choices: Sequence[Any]) -> Form:
     import ipywidgets as widgets
     from IPython.core.interactiveshell import InteractiveShell
 
-    def label(value: Any) -> str:
-        return f"{value:%Y-%m-%d}" if hasattr(value, "strftime") else str(value)
-
     controls = {
         name: (widgets.Dropdown if isinstance(among[0], str) else widgets.SelectionSlider)(
-            options=[(label(one), one) for one in among],
+            options=[(f"{v:%Y-%m-%d}" if hasattr(v, "strftime") else str(v), v) for v in among],
             description=name.replace("_", " "),
             style={"description_width": "130px"},
             layout=widgets.Layout(width="600px"),
@@ -132,5 +129,5 @@ def time_machine(job: Job) -> Form:
         )
 
     shown = explore(on, day=days)
-    shown.form.children[0].value = days[1 if len(days) > 1 else 0]
+    shown.form.children[0].value = days[:2][-1]
     return shown

@@ -47,11 +47,11 @@ def error_box(text: str = "") -> Form:
     return Form(box, lambda: explain(box.value))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LookForm(Form):
     """Server, name, roots, or a file; `look()` takes a look at what is filled in."""
 
-    look: Callable[[], Look]
+    look: Callable[[], Look] = field(kw_only=True)
 
 
 def look_form(
@@ -65,14 +65,11 @@ def look_form(
 
     show_errors_as_sentences()
     wide = {"description_width": "110px"}
+    asked = {"Server": (server, "HOST:PORT"), "Name": (name, "as clients say")}
+    asked |= {"Trusted CA": (roots, "ca.cer"), "or a file": (file, "instead of a server")}
     texts = [
         widgets.Text(value, placeholder=hint, description=what, style=wide)
-        for what, value, hint in (
-            ("Server", server, "HOST:PORT"),
-            ("Name", name, "as clients say"),
-            ("Trusted CA", roots, "ca.cer"),
-            ("or a file", file, "instead of a server"),
-        )
+        for what, (value, hint) in asked.items()
     ]
     dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
@@ -82,8 +79,8 @@ def look_form(
         given = bytes(dropped.value[0]["content"]) if dropped.value else path
         return look(at, server=where, name=called, roots=trusted, file=given)
 
-    box, acts = widgets.VBox([*texts, dropped, button]), {button: lambda: None}
-    return LookForm(form=box, tell=lambda: show_look(now()), acts=acts, look=now)
+    box = widgets.VBox([*texts, dropped, button])
+    return LookForm(box, lambda: show_look(now()), {button: lambda: None}, look=now)
 
 
 def sieve(survey: Survey) -> Form:
@@ -112,7 +109,6 @@ def sieve(survey: Survey) -> Form:
 # Letters that lie at the same place on English, French and German keyboards, and that nobody takes
 # for another one when they are read aloud.
 _CONSONANTS, _VOWELS = "bdfghjklnprstv", "eiou"
-_WORDS, _SYLLABLES = 5, 3
 
 
 @dataclass(frozen=True)
@@ -153,20 +149,17 @@ class Password:
 
 def new_password() -> str:
     """Return a password of 87 random bits in ASCII: five words of three syllables to read aloud."""
-    words = (
-        "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(_SYLLABLES))
-        for _ in range(_WORDS)
-    )
-    return " ".join(words)
+    any_of = secrets.choice
+    words = [[any_of(_CONSONANTS) + any_of(_VOWELS) for _ in range(3)] for _ in range(5)]
+    return " ".join(map("".join, words))
 
 
 def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
     """Return the password of the PFX files that this run is about to make.
 
-    For the servers named, or for those without a certificate. A new one, shown once where somebody
-    looks at the screen. A run with nobody to look takes VMSCERT_PFX_PASSWORD; a rehearsal has one
-    that everybody may know. RuntimeError if there is nobody and nothing was set: then nobody could
-    ever open the files.
+    For the servers named, or those without a certificate: a new one, where somebody looks at the
+    screen. A run with nobody to look takes VMSCERT_PFX_PASSWORD; RuntimeError if that is not set.
+    A rehearsal has one that everybody may know.
     """
     wanted = missing_certificates(job.state()) if hosts is None else hosts
     if not any(job.site[name].enrolment == PFX for name in wanted):
@@ -176,12 +169,11 @@ def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
         return Password(job.secret("PFX"), f"The PFX files have the password of {about}.")
     if not _somebody_looks():
         raise RuntimeError(NOBODY.format(what="PFX", label="the PFX files"))
-    return Password(
-        new_password(),
+    about = (
         "The password of the PFX files. It is shown here only, and kept nowhere: write it down "
-        "now, five words with one blank between them. Whoever imports a file is asked for it.",
-        fresh=True,
+        "now, five words with one blank between them. Whoever imports a file is asked for it."
     )
+    return Password(new_password(), about, fresh=True)
 
 
 def _somebody_looks() -> bool:

@@ -72,13 +72,10 @@ def open_runbook(runbook: str, site: str | Path, folder: str | Path = "") -> Ope
 def _show(part: object) -> None:
     from IPython.display import display
 
-    if isinstance(part, str):
-        print(part)
-    elif isinstance(part, Checks):
-        display(require(part.checks))
+    if isinstance(part, Checks):
+        part = require(part.checks)
     elif isinstance(part, Rows):
-        display(table(part.rows, part.columns, part.empty))
+        part = table(part.rows, part.columns, part.empty)
     elif isinstance(part, Findings):
-        display(findings_table(part.findings))
-    else:
-        display(part)
+        part = findings_table(part.findings)
+    (print if isinstance(part, str) else display)(part)

@@ -21,7 +21,8 @@ from vmscert.site.site import Site
 _MOST_LISTED = 20  # computers named under the map
 _MOST_FAILED = 3  # checks told in the line on which a notebook stops
 
-Columns = Sequence[str] | Mapping[str, str | Callable[[Any], Any]]
+Columns = Sequence[str] | Mapping[str, str | Callable[[Any], Any]] | None
+Marks = Mapping[str, str] | None
 
 
 class Shown(dict[str, str]):
@@ -50,10 +51,7 @@ def _bundle(part: Any) -> dict[str, str]:
 
 
 def table(
-    rows: Iterable[Any],
-    columns: Columns | None = None,
-    empty: str = "Nothing.",
-    marks: Mapping[str, str] | None = None,
+    rows: Iterable[Any], columns: Columns = None, empty: str = "Nothing.", marks: Marks = None
 ) -> Shown:
     """Show dataclasses or mappings as a table with every word in full.
 
@@ -76,10 +74,8 @@ def table(
         return Shown({"text/html": f"<p>{empty}</p>", "text/plain": empty})
     head = _row("th", frame.columns, {}, ' style="text-align: right;"')
     body = "\n".join(_row("td", one, marks or {}) for one in frame.to_numpy())
-    html = (
-        f'<table class="dataframe">\n  <thead>\n{head}\n  </thead>\n'
-        f"  <tbody>\n{body}\n  </tbody>\n</table>"
-    )
+    html = f"  <thead>\n{head}\n  </thead>\n  <tbody>\n{body}\n  </tbody>"
+    html = f'<table class="dataframe">\n{html}\n</table>'
     return Shown({"text/html": html, "text/plain": frame.to_string(index=False)})
 
 
@@ -132,7 +128,7 @@ def require(checks: Iterable[Any]) -> Shown:
     A check has `.what` (what should hold), `.ok`, and `.todo` (what to do when it does not).
     """
     checks = list(checks)
-    columns: Columns = {"expected": "what", "holds": "ok"}
+    columns: Mapping[str, str] = {"expected": "what", "holds": "ok"}
     failed = [check for check in checks if not check.ok]
     if not failed:
         return table(checks, columns, "Nothing to check.")

@@ -57,23 +57,21 @@ class Canvas:
         self._add("polygon", points=points, fill=colour)
 
     def text(self, x, y, words, *, colour="ink", size=12.0, anchor="start", bold=False) -> None:
-        weight = {"font_weight": "600"} if bold else {}
-        element = self._add("text", x=x, y=y, fill=colour, font_size=size, **weight)
-        element.set("text-anchor", anchor)
-        element.text = printable(words)
+        looks = {"font_weight": "600"} if bold else {}
+        looks["text_anchor"] = anchor
+        self._add("text", words, x=x, y=y, fill=colour, font_size=size, **looks)
 
     def typed(self, x, y, words, width, *, size=12.0) -> None:
         """Write letters of one width, which fill `width` whatever fonts the reader has."""
-        element = self._add("text", x=x, y=y, fill="ink", font_size=size, font_family=_TYPEWRITER)
-        element.set("textLength", f"{width:g}")
-        element.text = printable(words)
+        looks = {"font_family": _TYPEWRITER, "textLength": width}
+        self._add("text", words, x=x, y=y, fill="ink", font_size=size, **looks)
 
-    def _add(self, tag: str, **attributes) -> ElementTree.Element:
-        written = {
+    def _add(self, tag: str, words: str = "", **attributes: str | float) -> None:
+        written: dict[str, str] = {
             name.replace("_", "-"): f"{v:g}" if isinstance(v, int | float) else COLOURS.get(v, v)
             for name, v in attributes.items()
         }
-        return ElementTree.SubElement(self.root, tag, written)
+        ElementTree.SubElement(self.root, tag, written).text = printable(words)
 
     def picture(self, alt: str) -> Picture:
         return Picture(ElementTree.tostring(self.root, encoding="unicode"), printable(alt))

@@ -39,9 +39,8 @@ def path_picture(
     """
     path, judged = diagnosis.path, trusted is None
     steps = _steps(diagnosis, trusted)
-    others, why = presented, "sent along, not needed"
-    if trusted is not None:
-        others, why = trusted, "trusted, but not on the way"
+    why = "sent along, not needed" if judged else "trusted, but not on the way"
+    others = presented if trusted is None else trusted
     besides = [f"{why}: {Reading(one).label}" for one in others if one not in path]
     height = 62 + sum(_height(step) + _BETWEEN for step in steps) + 22 * len(besides)
     canvas = Canvas("The path from the server's certificate to a root", height)
