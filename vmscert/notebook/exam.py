@@ -9,7 +9,6 @@ from vmscert.practice.gallery import Gallery
 from vmscert.practice.servers import SEEN
 
 _LABEL = {"description_width": "60px"}
-_ROWS = 9  # choices that are seen at once
 
 
 def exam_form(gallery: Gallery) -> Form:
@@ -23,10 +22,8 @@ def exam_form(gallery: Gallery) -> Form:
     stands = [(f"Stand {number}", number) for number in gallery.numbers]
     stand: Any = widgets.Dropdown(options=stands, description="Where", style=_LABEL)
     meanings = [(f"{code}: {RULES[code].meaning}", code) for code in sorted(SEEN)]
-    wide = widgets.Layout(width="98%")
-    codes = widgets.SelectMultiple(
-        options=meanings, rows=_ROWS, description="What", style=_LABEL, layout=wide
-    )
+    looks = {"rows": 9, "style": _LABEL, "layout": widgets.Layout(width="98%")}
+    codes = widgets.SelectMultiple(options=meanings, description="What", **looks)
     last: dict[str, Any] = {}  # what was last "said"; what was "seen" stays below it
 
     def told() -> Shown:

@@ -115,8 +115,7 @@ _CONSONANTS, _VOWELS = "bdfghjklnprstv", "eiou"
 class Password:
     """A password that no text of this object says; `about` is what is said instead.
 
-    `fresh` is true if nobody has seen it yet: it is shown on a screen once, in a form whose
-    content no notebook file keeps.
+    One that nobody has seen yet is `fresh`: a form shows it once, which no notebook file keeps.
     """
 
     text: str = field(repr=False)

@@ -56,8 +56,7 @@ def table(
     """Show dataclasses or mappings as a table with every word in full.
 
     `columns` chooses and orders; with titles, it is title → the name of a field or property, or
-    what makes a cell of a row. `marks` is text → the HTML that a cell which says just that has
-    instead.
+    what makes a cell of a row. `marks` is text → HTML, for a cell that says just that text.
     """
     import pandas as pd
 

@@ -1,8 +1,4 @@
-"""The map of a site as SVG text: who signs, who trusts, and where they meet.
-
-Pure: the same input gives the same bytes. Host names are other people's input; ElementTree escapes
-them.
-"""
+"""The map of a site: who signs, who trusts, where they meet. The same site gives the same bytes."""
 
 import textwrap
 from collections import defaultdict
@@ -21,8 +17,8 @@ _MOST_NAMES = 3  # names in one label; more are counted
 _MOST_CALLERS, _MOST_CALLED = 8, 3  # drawn apart when single links are broken; more are counted
 _LEFT, _TOP, _PILL, _LINE = 250, 150, 38, 20  # pixels: left of and above the cells; of one port
 
-# (client, server) → the worst severity of what is wrong there. Without a server it is what the
-# client trusts, without a client what the server presents.
+# (client, server) → the worst severity there; without a server of what the client trusts, without
+# a client of what the server presents.
 _Marks = Mapping[tuple[str, str], str]
 
 
@@ -52,8 +48,8 @@ def site_map(
     _draw_ca(canvas, servers, clients, grid)
     for number, hosts in enumerate(grid.columns):
         _draw_server(canvas, hosts, grid, grid.x(number))
-    for number, hosts in enumerate(grid.rows):
-        _draw_client(canvas, hosts, grid, grid.tops[number])
+    for y, hosts in zip(grid.tops, grid.rows, strict=False):
+        _draw_client(canvas, hosts, grid, y)
     for (column, row), cell in grid.cells.items():
         _draw_cell(canvas, cell, grid, column, row, colours)
     x, y = 40, grid.height - 22
@@ -62,20 +58,17 @@ def site_map(
         canvas.text(x + 17, y + 1, words, colour="quiet", size=11)
         x += 34 + pixels(words, 11)
     bad = sum(finding.severity == "bad" for finding in found)
-    return canvas.picture(
-        f"Map of {site.name}: one CA signs for {servers} and is trusted by {clients}, over "
-        f"{count(site.connections, 'connection')}; {bad or 'no'} finding{'' if bad == 1 else 's'} "
-        "that make clients refuse."
-    )
+    told = f"{bad or 'no'} finding{'' if bad == 1 else 's'} that make clients refuse"
+    met = f"{servers} and is trusted by {clients}, over {count(site.connections, 'connection')}"
+    return canvas.picture(f"Map of {site.name}: one CA signs for {met}; {told}.")
 
 
 def _marks(findings: Iterable[Finding]) -> _Marks:
-    marks: dict[tuple[str, str], str] = {}
+    marks: dict[tuple[str, str], str] = defaultdict(str)
     for one in findings:
         client, arrow, server = one.where.partition(" → ")
-        if not arrow and one.code not in OF_THE_CLIENT:
-            client, server = "", client
-        marks[client, server] = worst((marks.get((client, server), ""), one.severity))
+        there = (client, server) if arrow or one.code in OF_THE_CLIENT else ("", client)
+        marks[there] = worst((marks[there], one.severity))
     return marks
 
 
