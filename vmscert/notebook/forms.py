@@ -74,13 +74,13 @@ def look_form(
     dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
 
-    def now() -> Look:
+    def taken() -> Look:
         where, called, trusted, path = (one.value for one in texts)
         given = bytes(dropped.value[0]["content"]) if dropped.value else path
         return look(at, server=where, name=called, roots=trusted, file=given)
 
     box = widgets.VBox([*texts, dropped, button])
-    return LookForm(box, lambda: show_look(now()), {button: lambda: None}, look=now)
+    return LookForm(box, lambda: show_look(taken()), {button: lambda: None}, look=taken)
 
 
 def sieve(survey: Survey) -> Form:
