@@ -203,7 +203,7 @@ class TestTheTimeMachine:
         first = dark_to_come(job.state())[0]
         machine = time_machine(job)
         said = machine.shown()["text/plain"]
-        assert f"{machine.values['day']:%Y-%m-%d}" == str(first["dark from"])[:10]
+        assert f"{machine.form.children[0].value:%Y-%m-%d}" == str(first["dark from"])[:10]
         for word in ("vms-rec-01", "vms-web-01", "the certificate on vms-mob-01 ends"):
             assert word in said
         assert "<svg" in machine.shown()["text/html"] or "<img" in machine.shown()["text/html"]

@@ -139,7 +139,7 @@ class TestExplorer:
             "Dropdown",
             "SelectionSlider",
         ]
-        assert explorer.values == {"field": "a", "day": AT}
+        assert [one.value for one in explorer.form.children] == ["a", AT]
 
 
 @pytest.mark.parametrize(

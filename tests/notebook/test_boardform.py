@@ -2,10 +2,10 @@
 
 import pytest
 
-from vmscert.changes.errands import STATES, hand_over
+from vmscert.changes.errands import hand_over
 from vmscert.changes.job import EXAMPLE
 from vmscert.changes.rehearsal import walk
-from vmscert.notebook.board import _LOOKS, board_form
+from vmscert.notebook.board import _MARKS, board_form
 from vmscert.runbooks.stages import open_job
 
 
@@ -33,5 +33,6 @@ def test_folders_are_offered_only_while_some_wait_to_be_carried(asked):
 
 
 def test_every_state_has_a_look_of_its_own():
-    assert tuple(_LOOKS) == STATES
-    assert len(set(_LOOKS.values())) == len(STATES)
+    signs = {state: mark.split(">")[1][0] for state, mark in _MARKS.items()}
+    assert (signs["carried"], signs["to do"], signs["verified"]) == ("→", "☐", "✓")
+    assert len(set(signs.values())) == len({mark.split(";")[0] for mark in _MARKS.values()}) == 6

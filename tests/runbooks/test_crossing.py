@@ -69,9 +69,18 @@ def test_openssl_here_the_table_and_our_verdict_say_the_same(row, now):
 
 def test_what_nobody_tried_is_told_as_unconfirmed():
     rows = told(ReplaceTheCa(None).cross_signing())
-    windows = {row["Windows"] for row in rows} - {""}
-    assert windows == {"accepts (unconfirmed)", "refuses (unconfirmed)"}
-    assert "unconfirmed" not in "".join(row["GnuTLS 3.7"] for row in rows[: len(CASES)])
+    named = [row["who accepts"] + row["who refuses"] for row in rows]
+    assert [one for one in named if "Windows" in one] == named[len(CASES) :]
+    assert all("(unconfirmed)" in one for one in named[len(CASES) :])
+    assert not any("unconfirmed" in one for one in named[: len(CASES)])
+
+
+def test_clients_are_named_where_they_differ():
+    rows = {tuple(row.values()) for row in told(ReplaceTheCa(None).cross_signing())}
+    assert ("leaf and cross", "both", "all 8 that were tried", "") in rows
+    (mixed,) = [row for row in rows if row[3] == "GnuTLS 3.7"]
+    assert mixed[:2] == ("leaf and cross, old root with path length 0", "both")
+    assert mixed[2].startswith("OpenSSL 3 and curl, Node 20, NSS 3.87, Java 17")
 
 
 @pytest.mark.parametrize("trusting", [False, True])

@@ -207,9 +207,9 @@ def test_the_days_are_rows_and_a_picture_in_words_for_those_who_can_t_see_it(ove
     assert len(rows) == len(days)
     assert rows[0]["at"] == "ms, rec-1"
     assert rows[0]["dark links"] == len(days[0].dark) > 0
-    assert "days with dark links, the first 2026-11-23" in overlap_picture(days).alt
-    assert "no dark link on any" in overlap_picture(simulated(overlap)).alt
-    assert overlap_picture(days) == overlap_picture(days)
+    assert "days with dark links, the first 2026-11-23" in overlap_picture(days, "x").alt
+    assert "no dark link on any" in overlap_picture(simulated(overlap), "x").alt
+    assert overlap_picture(days, "x") == overlap_picture(days, "x")
 
 
 def test_no_visit_a_day_is_no_plan(overlap):

@@ -65,7 +65,7 @@ def test_a_cells_output_holds_no_password_and_the_screen_forgets_it(monkeypatch,
     monkeypatch.setattr("IPython.display.display", lambda data, raw: kept.append(data))
     FRESH._ipython_display_()
     assert FRESH.text not in str(kept) + capsys.readouterr().out
-    shown, button = FRESH.form.children
+    shown, button = FRESH.form.form.children
     assert FRESH.text in shown.value
     button.click()
     assert shown.value == ""

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from lyon import take_back
 
 from vmscert.certificates.authority import thumbprint
+from vmscert.changes.errands import hand_over
 from vmscert.notebook.board import board_form
 from vmscert.runbooks.certificates import sign_requests
 from vmscert.runbooks.returns import take_dropped, take_each
@@ -163,10 +164,10 @@ class TestAnswer:
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
     def test_is_taken_from_several_files_that_come_together(self, waiting, order):
         chain = lyon.answer_to(waiting)
-        form = board_form(waiting)
-        form.drop((f"{n}.cer", chain[n].public_bytes(Encoding.DER)) for n in order)
-        assert form.told[0].startswith("mob: its certificate until")
-        assert form.told[1:] == [f"mob: what {n}.cer holds is there already" for n in order[1:]]
+        files = {f"{n}.cer": chain[n].public_bytes(Encoding.DER) for n in order}
+        first, *others = told_by_board(waiting, files)["text/plain"].splitlines()[:3]
+        assert first.startswith("mob: its certificate until")
+        assert others == [f"mob: what {n}.cer holds is there already" for n in order[1:]]
         assert waiting.state().issuers["mob"] == chain[1:]
 
     def test_of_one_file_that_lacks_the_root_says_what_is_wanted(self, waiting):
@@ -208,27 +209,36 @@ class TestAnswer:
         assert take_back(job, "x", lyon.pem(*lyon.answer_to(job, "rec-1"))).startswith("rec-1: ")
 
 
+def told_by_board(job, files):
+    """What the board shows after these files, name → bytes, came back together."""
+    form = board_form(job)
+    upload = form.form.children[1].children[1]
+    told = {"type": "", "size": 0, "last_modified": job.at}
+    upload.value = [told | {"name": name, "content": data} for name, data in files.items()]
+    return form.after(form.acts[upload])
+
+
 class TestDropZone:
     def test_keeps_what_is_good_though_something_beside_it_is_odd(self, job):
-        form = board_form(job)
-        form.drop([("a.pdf", b"%PDF"), ("pc-1.json", lyon.inventory_of(job, "pc-1"))])
-        assert form.told == [
+        files = {"a.pdf": b"%PDF", "pc-1.json": lyon.inventory_of(job, "pc-1")}
+        assert told_by_board(job, files)["text/plain"].splitlines()[:2] == [
             "not kept: a.pdf is something else: bring the .json file that the script wrote",
             "pc-1: inventory of 2026-11-23 22:00 UTC",
         ]
 
     def test_shows_what_came_as_text_and_the_board(self, job):
-        form = board_form(job)
-        form.drop([("<img src=x>.pdf", b"%PDF")])
-        shown = form.shown()
+        shown = told_by_board(job, {"<img src=x>.pdf": b"%PDF"})
         assert "<img" not in shown["text/html"]
         assert "&lt;img src=x&gt;.pdf is something else" in shown["text/html"]
         assert "rec-1" in shown["text/plain"]
 
     def test_notes_who_carries_what(self, job):
+        hand_over(job, "request")
         form = board_form(job)
-        form.carry(["rec-1"])
-        assert form.told == ["rec-1: carried"]
+        form.shown()
+        _, chosen, button = form.form.children[0].children
+        chosen.value = ("rec-1",)
+        assert form.after(form.acts[button])["text/plain"].startswith("rec-1: carried\n")
         assert job.records.ledger.entries()[-1].action == "carried"
 
 
@@ -268,7 +278,8 @@ class TestDropFolder:
     def test_is_taken_in_when_the_board_is_shown_and_named_there(self, job):
         self.drop(job, a=lyon.inventory_of(job, "pc-1"))
         form = board_form(job)
-        assert form.told == ["pc-1: inventory of 2026-11-23 22:00 UTC"]
+        told = form.shown()["text/plain"]
+        assert told.startswith("pc-1: inventory of 2026-11-23 22:00 UTC\n")
         assert job.records.dropped() == []
         returning = form.form.children[1].children[0]
         assert returning.value.count("/drop</code>") == 1

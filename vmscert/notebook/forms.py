@@ -5,7 +5,7 @@ The password of new PFX files is made here, shown once, written down by a person
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -29,8 +29,6 @@ from vmscert.pictures.path import path_picture
 from vmscert.practice.servers import look
 from vmscert.site.site import PFX
 
-_WIDE = {"description_width": "110px"}
-_ALL = "all"
 _COLUMNS = ("host", "address", "port", "findings", "days_left", "issued_by")
 
 
@@ -40,118 +38,84 @@ def show_look(seen: Look) -> Shown:
     return stack(seen.about, *drawn, findings_table(seen.findings))
 
 
-@dataclass(frozen=True)
-class ErrorBox(Form):
-    """A box to paste an error into, and what it means below."""
-
-    form: Any
-
-    def shown(self) -> dict[str, str]:
-        """What the text in the box means."""
-        return stack(explain(self.form.value))
-
-
-def error_box(text: str = "") -> ErrorBox:
+def error_box(text: str = "") -> Form:
     """Return a box to paste an error into; the answer follows what stands in it."""
     import ipywidgets as widgets
 
     layout = widgets.Layout(width="100%", height="120px")
-    return ErrorBox(widgets.Textarea(value=text, placeholder="Paste the error", layout=layout))
+    box = widgets.Textarea(value=text, placeholder="Paste the error", layout=layout)
+    return Form(box, lambda: explain(box.value))
 
 
 @dataclass(frozen=True)
 class LookForm(Form):
-    """Server, name, roots, or a file; and what was seen there when somebody last pressed Look."""
+    """Server, name, roots, or a file; `look()` takes a look at what is filled in."""
 
-    form: Any
-    look: Callable[[], Look]
-
-    def shown(self) -> dict[str, str]:
-        """The path with its faults, the findings, and what to do."""
-        return show_look(self.look())
-
-    def acts(self) -> Mapping[Any, Callable[[], Any]]:
-        """A look is taken when the button is pressed."""
-        return {self.form.children[-1]: lambda: None}
+    look: Callable[[], Look] = field(kw_only=True)
 
 
 def look_form(
     at: datetime, *, server: str = "", name: str = "", roots: str = "", file: str = ""
 ) -> LookForm:
-    """Return a form to look at a server or at a file; empty, it looks at a practice server."""
+    """Return a form to look at a server or at a file; empty, it looks at a practice server.
+
+    Below it stands what was seen when somebody last pressed Look.
+    """
     import ipywidgets as widgets
 
     show_errors_as_sentences()
+    wide = {"description_width": "110px"}
+    asked = {"Server": (server, "HOST:PORT"), "Name": (name, "as clients say")}
+    asked |= {"Trusted CA": (roots, "ca.cer"), "or a file": (file, "instead of a server")}
     texts = [
-        widgets.Text(value, placeholder=hint, description=what, style=_WIDE)
-        for what, value, hint in (
-            ("Server", server, "HOST:PORT"),
-            ("Name", name, "as clients say"),
-            ("Trusted CA", roots, "ca.cer"),
-            ("or a file", file, "instead of a server"),
-        )
+        widgets.Text(value, placeholder=hint, description=what, style=wide)
+        for what, (value, hint) in asked.items()
     ]
     dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
 
-    def now() -> Look:
+    def taken() -> Look:
         where, called, trusted, path = (one.value for one in texts)
         given = bytes(dropped.value[0]["content"]) if dropped.value else path
         return look(at, server=where, name=called, roots=trusted, file=given)
 
-    return LookForm(widgets.VBox([*texts, dropped, button]), now)
+    box = widgets.VBox([*texts, dropped, button])
+    return LookForm(box, lambda: show_look(taken()), {button: lambda: None}, look=taken)
 
 
-@dataclass(frozen=True)
-class Sieve(Form):
-    """The table of a survey, with what to show of it and in which order."""
-
-    survey: Survey
-    form: Any
-
-    @property
-    def rows(self) -> list[Mapping[str, Any]]:
-        """The rows that are shown now."""
-        finding, words, order = (one.value for one in self.form.children)
-        rows = [
-            row
-            for row in self.survey.rows()
-            if finding in (_ALL, row["verdict"], *row["findings"].split(", "))
-            and words.casefold() in " ".join(map(str, row.values())).casefold()
-        ]
-        return sorted(rows, key=lambda row: (row[order] is None, row[order]))
-
-    def shown(self) -> dict[str, str]:
-        """The rows that are shown now, as a table."""
-        words = f"{len(self.rows)} of {len(self.survey.seen)} endpoints"
-        return stack(words, table(self.rows, _COLUMNS, "No endpoint like that."))
-
-
-def sieve(survey: Survey) -> Sieve:
+def sieve(survey: Survey) -> Form:
     """Return the table of a survey that can be filtered and sorted."""
     import ipywidgets as widgets
 
     codes = sorted({finding["finding"] for finding in survey.remedies()})
-    controls = [
-        widgets.Dropdown(options=[_ALL, "verified", *codes], description="Show"),
-        widgets.Text(placeholder="any text of a row", description="that has"),
-        widgets.Dropdown(options=_COLUMNS, value="findings", description="sorted by"),
-    ]
-    return Sieve(survey, widgets.HBox(controls))
+    finding = widgets.Dropdown(options=["all", "verified", *codes], description="Show")
+    words = widgets.Text(placeholder="any text of a row", description="that has")
+    order: Any = widgets.Dropdown(options=_COLUMNS, value="findings", description="sorted by")
+
+    def told() -> Shown:
+        rows = [
+            row
+            for row in survey.rows()
+            if finding.value in ("all", row["verdict"], *row["findings"].split(", "))
+            and words.value.casefold() in " ".join(map(str, row.values())).casefold()
+        ]
+        rows.sort(key=lambda row: (row[order.value] is None, row[order.value]))
+        many = f"{len(rows)} of {len(survey.seen)} endpoints"
+        return stack(many, table(rows, _COLUMNS, "No endpoint like that."))
+
+    return Form(widgets.HBox([finding, words, order]), told)
 
 
 # Letters that lie at the same place on English, French and German keyboards, and that nobody takes
 # for another one when they are read aloud.
 _CONSONANTS, _VOWELS = "bdfghjklnprstv", "eiou"
-_WORDS, _SYLLABLES = 5, 3
 
 
 @dataclass(frozen=True)
-class Password(Form):
+class Password:
     """A password that no text of this object says; `about` is what is said instead.
 
-    `fresh` is true if nobody has seen it yet: it is shown on a screen once, in a form whose
-    content no notebook file keeps.
+    One that nobody has seen yet is `fresh`: a form shows it once, which no notebook file keeps.
     """
 
     text: str = field(repr=False)
@@ -162,49 +126,39 @@ class Password(Form):
         return self.about
 
     @cached_property
-    def form(self) -> Any:
+    def form(self) -> Form:
         """The password in large letters, and a button that takes it off the screen for good."""
         if not self.fresh:
-            return None
+            return Form(None, lambda: self.about, {})
         import ipywidgets as widgets
 
-        style = "font: 22px monospace; padding: 8px 0"
-        wide = widgets.Layout(width="200px")
-        return widgets.VBox(
-            [
-                widgets.HTML(f'<div style="{style}">{escape(self.text)}</div>'),
-                widgets.Button(description="I have written it down", layout=wide),
-            ]
-        )
+        style, wide = "font: 22px monospace; padding: 8px 0", widgets.Layout(width="200px")
+        letters = widgets.HTML(f'<div style="{style}">{escape(self.text)}</div>')
+        button = widgets.Button(description="I have written it down", layout=wide)
 
-    def shown(self) -> dict[str, str]:
-        """What is said instead of the password."""
-        return stack(self.about)
+        def forget() -> None:
+            letters.value = ""
+            button.close()
 
-    def acts(self) -> Mapping[Any, Callable[[], Any]]:
-        """The button takes the password off the screen, and goes."""
-        if self.form is None:
-            return {}
-        letters, button = self.form.children
-        return {button: lambda: (setattr(letters, "value", ""), button.close())}
+        return Form(widgets.VBox([letters, button]), lambda: self.about, {button: forget})
+
+    def _ipython_display_(self) -> None:
+        self.form._ipython_display_()
 
 
 def new_password() -> str:
     """Return a password of 87 random bits in ASCII: five words of three syllables to read aloud."""
-    words = (
-        "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(_SYLLABLES))
-        for _ in range(_WORDS)
-    )
-    return " ".join(words)
+    any_of = secrets.choice
+    words = [[any_of(_CONSONANTS) + any_of(_VOWELS) for _ in range(3)] for _ in range(5)]
+    return " ".join(map("".join, words))
 
 
 def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
     """Return the password of the PFX files that this run is about to make.
 
-    For the servers named, or for those without a certificate. A new one, shown once where somebody
-    looks at the screen. A run with nobody to look takes VMSCERT_PFX_PASSWORD; a rehearsal has one
-    that everybody may know. RuntimeError if there is nobody and nothing was set: then nobody could
-    ever open the files.
+    For the servers named, or those without a certificate: a new one, where somebody looks at the
+    screen. A run with nobody to look takes VMSCERT_PFX_PASSWORD; RuntimeError if that is not set.
+    A rehearsal has one that everybody may know.
     """
     wanted = missing_certificates(job.state()) if hosts is None else hosts
     if not any(job.site[name].enrolment == PFX for name in wanted):
@@ -214,12 +168,11 @@ def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:
         return Password(job.secret("PFX"), f"The PFX files have the password of {about}.")
     if not _somebody_looks():
         raise RuntimeError(NOBODY.format(what="PFX", label="the PFX files"))
-    return Password(
-        new_password(),
+    about = (
         "The password of the PFX files. It is shown here only, and kept nowhere: write it down "
-        "now, five words with one blank between them. Whoever imports a file is asked for it.",
-        fresh=True,
+        "now, five words with one blank between them. Whoever imports a file is asked for it."
     )
+    return Password(new_password(), about, fresh=True)
 
 
 def _somebody_looks() -> bool:

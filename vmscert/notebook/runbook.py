@@ -25,8 +25,8 @@ class OpenRunbook:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in self.__dir__():
-            raise AttributeError(f"this runbook has no {name!r}: try {', '.join(self.__dir__())}")
+        if name not in dir(self):
+            raise AttributeError(f"this runbook has no {name!r}: try {', '.join(dir(self))}")
         method = getattr(self._runbook, name)
 
         @wraps(method)
@@ -37,7 +37,10 @@ class OpenRunbook:
         return shown
 
     def __dir__(self) -> list[str]:
-        cells = [name for name in dir(self._runbook) if _is_for_a_cell(self._runbook, name)]
+        """The methods that tell something to show, and those here."""
+        methods = {name: getattr(type(self._runbook), name) for name in dir(type(self._runbook))}
+        told = {name: getattr(one, "__annotations__", {}) for name, one in methods.items()}
+        cells = (name for name, types in told.items() if types.get("return") == Parts)
         return sorted({*cells, "board", "time_machine"})
 
     def board(self) -> None:
@@ -66,22 +69,13 @@ def open_runbook(runbook: str, site: str | Path, folder: str | Path = "") -> Ope
     return OpenRunbook(runbook_of(stages.open_job(runbook, site, folder)))
 
 
-def _is_for_a_cell(runbook: Runbook, name: str) -> bool:
-    """Whether a method tells something to show."""
-    method = getattr(type(runbook), name, None)
-    return getattr(method, "__annotations__", {}).get("return") == Parts
-
-
 def _show(part: object) -> None:
     from IPython.display import display
 
-    if isinstance(part, str):
-        print(part)
-    elif isinstance(part, Checks):
-        display(require(part.checks))
+    if isinstance(part, Checks):
+        part = require(part.checks)
     elif isinstance(part, Rows):
-        display(table(part.rows, part.columns, part.empty))
+        part = table(part.rows, part.columns, part.empty)
     elif isinstance(part, Findings):
-        display(findings_table(part.findings))
-    else:
-        display(part)
+        part = findings_table(part.findings)
+    (print if isinstance(part, str) else display)(part)

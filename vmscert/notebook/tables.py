@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmscert.changes.job import Stop
 from vmscert.facts import DATA, facts
@@ -18,14 +18,11 @@ from vmscert.findings import Finding
 from vmscert.pictures.site_map import site_map
 from vmscert.site.site import Site
 
-_DEFAULT_FOLDER = "data/records/<site>"
 _MOST_LISTED = 20  # computers named under the map
 _MOST_FAILED = 3  # checks told in the line on which a notebook stops
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Columns = Sequence[str] | Mapping[str, str | Callable[[Any], Any]]
+Columns = Sequence[str] | Mapping[str, str | Callable[[Any], Any]] | None
+Marks = Mapping[str, str] | None
 
 
 class Shown(dict[str, str]):
@@ -41,10 +38,8 @@ class Shown(dict[str, str]):
 def stack(*parts: Any, between: str = "\n") -> Shown:
     """Put pictures, tables and sentences one below the other."""
     bundles = [_bundle(part) for part in parts]
-    html = "".join(one["text/html"] for one in bundles)
-    return Shown(
-        {"text/html": html, "text/plain": between.join(one["text/plain"] for one in bundles)}
-    )
+    plain = between.join(one["text/plain"] for one in bundles)
+    return Shown({"text/html": "".join(one["text/html"] for one in bundles), "text/plain": plain})
 
 
 def _bundle(part: Any) -> dict[str, str]:
@@ -55,58 +50,13 @@ def _bundle(part: Any) -> dict[str, str]:
     return {"text/html": html, "text/plain": text}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows to look at, with every word in full; `.frame` is the pandas DataFrame behind them.
-
-    `marks` is text → the HTML that a cell which says just that has instead. Styles stand in each
-    cell: JupyterLab takes a <style> out of a notebook that it does not trust yet.
-    """
-
-    frame: "pd.DataFrame"
-    empty: str = "Nothing."
-    marks: Mapping[str, str] | None = None
-
-    def _repr_html_(self) -> str:
-        if self.frame.empty:
-            return f"<p>{self.empty}</p>"
-        head = _row("th", self.frame.columns, {}).replace("<tr>", '<tr style="text-align: right;">')
-        body = "\n".join(_row("td", cells, self.marks or {}) for cells in self.frame.to_numpy())
-        return (
-            f'<table class="dataframe">\n  <thead>\n{head}\n  </thead>\n'
-            f"  <tbody>\n{body}\n  </tbody>\n</table>"
-        )
-
-    def __repr__(self) -> str:
-        return self.empty if self.frame.empty else self.frame.to_string(index=False)
-
-
-def _row(tag: str, cells: Iterable[str], marks: Mapping[str, str]) -> str:
-    lines = [_cell(tag, escape(str(one), quote=False), marks.get(one, "")) for one in cells]
-    return "\n".join(["    <tr>", *lines, "    </tr>"])
-
-
-def _cell(tag: str, text: str, mark: str) -> str:
-    # Short texts stay on one line: a host name broken at its hyphen can't be read. In long ones a
-    # key identifier may break, or the last column would be off the page.
-    flow = "white-space: normal"
-    if 0 < len(text) <= 40:
-        flow = "white-space: nowrap"
-    elif tag == "td" and re.search("[0-9A-F]{30}", text):
-        flow = "overflow-wrap: anywhere"
-    style = f"text-align: left; vertical-align: top; {flow}"
-    return f'      <{tag} style="{style}">{mark or text}</{tag}>'
-
-
 def table(
-    rows: Iterable[Any],
-    columns: Columns | None = None,
-    empty: str = "Nothing.",
-    marks: Mapping[str, str] | None = None,
-) -> Table:
-    """Show dataclasses or mappings as a table; `columns` chooses and orders.
+    rows: Iterable[Any], columns: Columns = None, empty: str = "Nothing.", marks: Marks = None
+) -> Shown:
+    """Show dataclasses or mappings as a table with every word in full.
 
-    With titles, it is title → the name of a field or property, or what makes a cell of a row.
+    `columns` chooses and orders; with titles, it is title → the name of a field or property, or
+    what makes a cell of a row. `marks` is text → HTML, for a cell that says just that text.
     """
     import pandas as pd
 
@@ -118,11 +68,47 @@ def table(
         return {title: get(of) if isinstance(of, str) else of(row) for title, of in makers}
 
     written = [{title: _written(value) for title, value in cells(row).items()} for row in rows]
-    frame = pd.DataFrame(written, columns=list(columns) if columns else None)
-    return Table(frame.fillna(""), empty, marks)
+    frame = pd.DataFrame(written, columns=list(columns) if columns else None).fillna("")
+    if frame.empty:
+        return Shown({"text/html": f"<p>{empty}</p>", "text/plain": empty})
+    head = _row("th", frame.columns, {}, ' style="text-align: right;"')
+    body = "\n".join(_row("td", one, marks or {}) for one in frame.to_numpy())
+    html = f"  <thead>\n{head}\n  </thead>\n  <tbody>\n{body}\n  </tbody>"
+    html = f'<table class="dataframe">\n{html}\n</table>'
+    return Shown({"text/html": html, "text/plain": frame.to_string(index=False)})
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
+def _row(tag: str, cells: Iterable[str], marks: Mapping[str, str], style: str = "") -> str:
+    # Styles stand in each cell: JupyterLab takes a <style> out of a notebook it does not trust yet.
+    # Short texts stay on one line: a host name broken at its hyphen can't be read. In long ones a
+    # key identifier may break, or the last column would be off the page.
+    lines = [f"    <tr{style}>"]
+    for cell in cells:
+        text, flow = escape(str(cell), quote=False), "white-space: normal"
+        if 0 < len(text) <= 40:
+            flow = "white-space: nowrap"
+        elif tag == "td" and re.search("[0-9A-F]{30}", text):
+            flow = "overflow-wrap: anywhere"
+        look = f"text-align: left; vertical-align: top; {flow}"
+        lines.append(f'      <{tag} style="{look}">{marks.get(cell, text)}</{tag}>')
+    return "\n".join([*lines, "    </tr>"])
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, set | frozenset):
+        return ", ".join(sorted(map(str, value)))  # else each kernel would order it differently
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def findings_table(findings: Iterable[Finding]) -> Shown:
     """Show findings with their meaning and what to do about them."""
     columns = {
         "where": "where",
@@ -135,13 +121,13 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     return table(findings, columns, "No finding.")
 
 
-def require(checks: Iterable[Any]) -> Table:
+def require(checks: Iterable[Any]) -> Shown:
     """Show the checks if all of them hold; otherwise show them and stop the notebook.
 
     A check has `.what` (what should hold), `.ok`, and `.todo` (what to do when it does not).
     """
     checks = list(checks)
-    columns: Columns = {"expected": "what", "holds": "ok"}
+    columns: Mapping[str, str] = {"expected": "what", "holds": "ok"}
     failed = [check for check in checks if not check.ok]
     if not failed:
         return table(checks, columns, "Nothing to check.")
@@ -154,23 +140,23 @@ def require(checks: Iterable[Any]) -> Table:
     raise Stop(" ".join("; ".join(told).split()))
 
 
+@dataclass(frozen=True)
 class Form:
     """Controls, and below them what they say: in exported HTML they are blank, and it is there.
 
-    A form has its controls in `.form`, and says what is `shown()` for them.
+    `tell` makes something to look at of what stands in the controls now. `acts` is control → what
+    is done when it is pressed or changed, before all is told anew; without it, that is nothing.
     """
 
     form: Any
+    tell: Callable[[], Any]
+    acts: Mapping[Any, Callable[[], Any]] | None = None
 
     def shown(self) -> dict[str, str]:
         """What stands below the controls now, media type → text."""
-        raise NotImplementedError
+        return _bundle(self.tell())
 
-    def acts(self) -> Mapping[Any, Callable[[], Any]]:
-        """Each control → what is done when it is pressed or changed, before all is shown anew."""
-        return dict.fromkeys(getattr(self.form, "children", [self.form]), lambda: None)
-
-    def after(self, act: Callable[[], Any]) -> dict[str, str]:
+    def after(self, act: Callable[[], Any] = lambda: None) -> dict[str, str]:
         """What to show after an act: what is to be seen now, or the sentence why nothing is."""
         try:
             act()
@@ -186,16 +172,15 @@ class Form:
             display(self.form._repr_mimebundle_() | {"text/plain": ""}, raw=True)
         said = DisplayHandle()
         said.display(self.shown(), raw=True)
-        for control, act in self.acts().items():
+        parts = getattr(self.form, "children", [self.form])
+        acts = dict.fromkeys(parts, lambda: None) if self.acts is None else self.acts
+        for control, act in acts.items():
             listen = getattr(control, "on_click", None) or partial(control.observe, names="value")
             listen(lambda _event, act=act: said.update(self.after(act), raw=True))
 
 
-@dataclass(frozen=True)
 class SiteChoice(Form):
     """A small form that says the same as the parameter cell; read `.site` and `.folder`."""
-
-    form: Any
 
     @property
     def site(self) -> str:
@@ -207,11 +192,6 @@ class SiteChoice(Form):
         """The folder of the site's records; empty for the default."""
         return self.form.children[1].value.strip()
 
-    def shown(self) -> dict[str, str]:
-        """The site and the folder that are chosen now."""
-        chosen = f"Site: {self.site}; records in: {self.folder or _DEFAULT_FOLDER}"
-        return {"text/plain": chosen}
-
 
 def choose_site(site: str, folder: str = "") -> SiteChoice:
     """Return a form to choose a site's table, set to the parameters of the notebook."""
@@ -221,14 +201,18 @@ def choose_site(site: str, folder: str = "") -> SiteChoice:
     # As in the parameter cell, so that the two can be compared.
     tables = [f"data/sites/{path.name}" for path in sorted((DATA / "sites").glob("*.csv"))]
     names = [(Path(one).stem, one) for one in tables]
-    if str(site) not in tables:
-        names.append((str(site), str(site)))  # whole: its stem may be that of another table
-    wide = {"description_width": "80px"}
-    sites = widgets.Dropdown(options=names, value=str(site), description="Site", style=wide)
-    records = widgets.Text(
-        value=str(folder), placeholder=_DEFAULT_FOLDER, description="Records in", style=wide
-    )
-    return SiteChoice(widgets.VBox([sites, records]))
+    if site not in tables:
+        names.append((site, site))  # whole: its stem may be that of another table
+    wide, usual = {"description_width": "80px"}, "data/records/<site>"
+    sites = widgets.Dropdown(options=names, value=site, description="Site", style=wide)
+    records = widgets.Text(folder, placeholder=usual, description="Records in", style=wide)
+
+    def told() -> Shown:
+        where = f"Site: {choice.site}; records in: {choice.folder or usual}"
+        return Shown({"text/plain": where})
+
+    choice = SiteChoice(widgets.VBox([sites, records]), told)
+    return choice
 
 
 def show_errors_as_sentences() -> None:
@@ -240,65 +224,31 @@ def show_errors_as_sentences() -> None:
         shell._showtraceback(kind, error, lines)
         return lines
 
-    shell = get_ipython()
-    if shell is not None:
+    if shell := get_ipython():
         shell.set_custom_exc((ValueError, OSError, RuntimeError), show)
 
 
-@dataclass(frozen=True)
-class EncryptionSwitches(Form):
-    """The three places of encryption as switches, with the map of what they encrypt."""
+def encryption_switches(site: Site) -> Form:
+    """Return the three places of encryption as switches, with the map of what they encrypt.
 
-    site: Site
-    form: Any
-
-    @property
-    def places(self) -> list[str]:
-        """The places of encryption that are switched on."""
-        rows = facts("xprotect/encryption-places")
-        switched = zip(rows, self.form.children, strict=True)
-        return [row["place"] for row, switch in switched if switch.value]
-
-    def shown(self) -> dict[str, str]:
-        """The map and who must trust the CA, for what is switched on."""
-        place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
-        names = {c.client for c in self.site.connections if place_of[c.group] in self.places}
-        who = [host.name for host in self.site if host.name in names]
-        listed = ", ".join(who[:_MOST_LISTED]) + (" …" if len(who) > _MOST_LISTED else "")
-        many = f"{len(who)} of {len(self.site)} computers"
-        words = f"{many} lose contact unless they trust the CA: {listed}."
-        return stack(
-            site_map(self.site, places=self.places or ["none"]),
-            words if who else "Nothing is encrypted; nobody needs the CA.",
-            between=" ",
-        )
-
-
-def encryption_switches(site: Site) -> EncryptionSwitches:
-    """Return the three places of encryption as switches, with the map of what they encrypt."""
+    Below the map stands who must trust the CA, for what is switched on.
+    """
     import ipywidgets as widgets
 
-    switches = [
-        widgets.Checkbox(
-            value=True,
-            description=f"{row['place']}: {row['between']} and {row['and']}",
-            indent=False,
-            layout=widgets.Layout(width="auto"),
-        )
-        for row in facts("xprotect/encryption-places")
-    ]
-    return EncryptionSwitches(site, widgets.VBox(switches))
+    places = facts("xprotect/encryption-places")
+    place_of = {row["group"]: row["place"] for row in facts("xprotect/certificate-groups")}
+    names = [f"{row['place']}: {row['between']} and {row['and']}" for row in places]
+    wide = widgets.Layout(width="auto")
+    switches = [widgets.Checkbox(True, description=n, indent=False, layout=wide) for n in names]
 
+    def told() -> Shown:
+        on = [r["place"] for r, one in zip(places, switches, strict=True) if one.value]
+        callers = {c.client for c in site.connections if place_of[c.group] in on}
+        who = [host.name for host in site if host.name in callers]
+        listed = ", ".join(who[:_MOST_LISTED]) + (" …" if len(who) > _MOST_LISTED else "")
+        many = f"{len(who)} of {len(site)} computers"
+        words = f"{many} lose contact unless they trust the CA: {listed}."
+        words = words if who else "Nothing is encrypted; nobody needs the CA."
+        return stack(site_map(site, places=on or ["none"]), words, between=" ")
 
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "NO"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    if isinstance(value, set | frozenset):
-        return ", ".join(sorted(map(str, value)))  # else each kernel would order it differently
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return Form(widgets.VBox(switches), told)

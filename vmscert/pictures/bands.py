@@ -1,30 +1,26 @@
 """The picture of time: what lasts from when to when, and how many do what on each day."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
-from vmscert.checks.expiry import Due
-from vmscert.pictures.canvas import BAD, DUBIOUS, GOOD, INK, QUIET, WIDTH, Canvas, Picture, fit
+from vmscert.checks.expiry import STATUSES, Due
+from vmscert.pictures.canvas import Canvas, Picture, fit
 
-STATUS_COLOURS = {
-    "ok": GOOD,
-    "plan": "#0072b2",
-    "warning": DUBIOUS,
-    "critical": BAD,
-    "expired": "#7a1c1c",
-    "replaced": QUIET,
-}
-_PALETTE = ("#a8327d", "#0072b2", "#a8327d", "#0072b2", "#4b5563", BAD)  # of bands, from the top
+_ENDED, _PURPLE = "#7a1c1c", "#a8327d"
+_COLOURS = (_ENDED, "bad", "dubious", "blue", "good", "quiet")
+_COLOUR_OF: Mapping[str, str] = dict(zip(STATUSES, _COLOURS, strict=True))
+_PALETTE = (_PURPLE, "blue", _PURPLE, "blue", "#4b5563", "bad")  # of bands, from the top
 _MOST_BARS = 40  # in the timeline; the rest ends later and is counted
 _TOP, _BAR, _BAND = 66, 26, 46  # pixels: above the first row; of a row with a bar, with a band
 _FROM, _TO = 170, 715  # pixels: names stand at the left of it, words at the right
 _FEW_DAYS = 100  # an axis of no more has days on it, any other months
 
+_Axis = tuple[datetime, datetime]  # its first and its last day
 
-@dataclass(frozen=True)
-class _Row:
+
+class _Row(NamedTuple):
     """A name, spans (from, to, share of the row's height), and words at their right."""
 
     label: str
@@ -41,45 +37,36 @@ def timeline(rows: Sequence[Due], at: datetime) -> Picture:
     goes on, as the CA's does, ends in an arrow.
     """
     ordered = sorted(rows, key=lambda row: (row.label != "CA", row.not_after))
-    shown, rest = ordered[:_MOST_BARS], ordered[_MOST_BARS:]
-    drawn = [
-        _Row(
-            row.label,
-            [(row.not_before, row.not_after, 1)],
-            f"{row.not_after:%Y-%m-%d}  {row.status}",
-            STATUS_COLOURS[row.status],
-            row.label == "CA",
-        )
-        for row in shown
-    ]
-    more = [f"and {len(rest)} more"] if rest else []
-    drawn += [_Row(label, [], f"from {rest[0].not_after:%Y-%m-%d} on", QUIET) for label in more]
+    drawn, told = [], []
+    for row in ordered[:_MOST_BARS]:
+        words, colour = f"{row.not_after:%Y-%m-%d}  {row.status}", _COLOUR_OF[row.status]
+        span = row.not_before, row.not_after, 1
+        drawn.append(_Row(row.label, [span], words, colour, row.label == "CA"))
+        told.append(f"{row.label} ends {row.not_after:%Y-%m-%d}: {row.status}")
+    if rest := ordered[_MOST_BARS:]:
+        told.append(f"and {len(rest)} more")
+        drawn.append(_Row(told[-1], [], f"from {rest[0].not_after:%Y-%m-%d} on", "quiet"))
     # To a little past the last server's end, so that the CA does not flatten it.
     start = min([at, *(row.not_before for row in rows)])
-    servers = [row.not_after for row in rows if row.label != "CA"]
-    last = max([at, *(servers or [row.not_after for row in rows])])
+    servers = [row for row in rows if row.label != "CA"]
+    last = max([at, *(row.not_after for row in servers or rows)])
     end = last + max((last - start) / 12, timedelta(days=1))
-    told = [f"{row.label} ends {row.not_after:%Y-%m-%d}: {row.status}" for row in shown]
-    alt = "; ".join(told + more) or "No certificate."
-    return _drawn("What ends when", drawn, start, end, at).picture(alt)
+    alt = "; ".join(told) or "No certificate."
+    return _drawn("What ends when", drawn, (start, end), at).picture(alt)
 
 
 def lifetimes(
     rows: Mapping[str, tuple[datetime, datetime]], at: datetime, verdict: str, title: str
 ) -> Picture:
     """Draw from when to when each certificate is valid, a line at the day `at`, and a verdict."""
-    drawn = [
-        _Row(
-            name,
-            [(start, end, 1)],
-            f"{start:%Y-%m-%d} to {end:%Y-%m-%d}",
-            STATUS_COLOURS["ok" if start <= at <= end else "expired"],
-        )
-        for name, (start, end) in rows.items()
-    ]
+    drawn = []
+    for name, (start, end) in rows.items():
+        colour = "good" if start <= at <= end else _ENDED
+        words = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
+        drawn.append(_Row(name, [(start, end, 1)], words, colour))
     days = [at, *(day for span in rows.values() for day in span)]
     told = ", ".join(f"{row.label} {row.words}" for row in drawn)
-    canvas = _drawn(title, drawn, min(days), max(days), at, verdict)
+    canvas = _drawn(title, drawn, (min(days), max(days)), at, verdict)
     return canvas.picture(f"{title}, on {at:%Y-%m-%d}: {told}. {verdict}")
 
 
@@ -98,21 +85,16 @@ def bands(
             run = list(same)
             if number:
                 spans.append((run[0][0], run[-1][1], number / high))
-        drawn.append(_Row(name, spans, str(high), colour if high else QUIET, colour == BAD))
-    return _drawn(title, drawn, days[0], ends[-1], tall=_BAND).picture(told)
+        drawn.append(_Row(name, spans, str(high), colour if high else "quiet", colour == "bad"))
+    return _drawn(title, drawn, (days[0], ends[-1])).picture(told)
 
 
 def _drawn(
-    title: str,
-    rows: Sequence[_Row],
-    start: datetime,
-    end: datetime,
-    at: datetime | None = None,
-    below: str = "",
-    tall: int = _BAR,
+    title: str, rows: Sequence[_Row], axis: _Axis, at: datetime | None = None, below: str = ""
 ) -> Canvas:
+    (start, end), tall = axis, _BAR if at else _BAND
     bottom = _TOP + tall * len(rows)
-    canvas = Canvas(WIDTH, bottom + (46 if below else 22), title)
+    canvas = Canvas(title, bottom + (46 if below else 22))
     canvas.text(20, 26, title, bold=True)
 
     def x(day: datetime) -> float:
@@ -120,20 +102,20 @@ def _drawn(
 
     for tick, words in _ticks(start, end):
         canvas.line(x(tick), _TOP - 8, x(tick), bottom + 6)
-        canvas.text(x(tick), _TOP - 14, words, colour=QUIET, size=10, anchor="middle")
-    for number, row in enumerate(rows):
-        foot, colour = _TOP + tall * (number + 1) - 9, INK if row.spans else row.colour
-        label = fit(row.label, _FROM - 24, bold=row.bold)
-        canvas.text(_FROM - 10, foot - 3, label, colour=colour, anchor="end", bold=row.bold)
-        for begin, until, share in row.spans:
+        canvas.text(x(tick), _TOP - 14, words, colour="quiet", size=10, anchor="middle")
+    for number, (name, spans, words, colour, bold) in enumerate(rows, 1):
+        foot, label = _TOP + tall * number - 9, fit(name, _FROM - 24, bold=bold)
+        shade = "ink" if spans else colour
+        canvas.text(_FROM - 10, foot - 3, label, colour=shade, anchor="end", bold=bold)
+        for begin, until, share in spans:
             left, tip, high = x(begin), x(until), max(2, (tall - 13) * share)
-            width, rounded = max(3, tip - left), 3 if tall == _BAR else 0
-            canvas.box(left, foot - high, width, high, fill=row.colour, radius=rounded)
+            width, rounded = max(3, tip - left), 3 if at else 0
+            canvas.box(left, foot - high, width, high, fill=colour, radius=rounded)
             if until > end:
-                canvas.shape(f"{tip + 9},{foot - 6.5} {tip},{foot - 13} {tip},{foot}", row.colour)
-        canvas.text(_TO + 19, foot - 3, row.words, colour=row.colour, size=11)
+                canvas.shape(f"{tip + 9},{foot - 6.5} {tip},{foot - 13} {tip},{foot}", colour)
+        canvas.text(_TO + 19, foot - 3, words, colour=colour, size=11)
     if at:
-        canvas.line(x(at), _TOP - 8, x(at), bottom + 6, colour=INK, width=1.5)
+        canvas.line(x(at), _TOP - 8, x(at), bottom + 6, colour="ink", width=1.5)
         canvas.text(x(at), bottom + 17, f"seen on {at:%Y-%m-%d}", size=10, anchor="middle")
     if below:
         canvas.text(_FROM, bottom + 36, fit(below, 700, bold=True), bold=True)
@@ -144,14 +126,12 @@ def _ticks(start: datetime, end: datetime) -> list[tuple[datetime, str]]:
     """Days, or the first days of months: few enough to be read; cut years begin in January."""
     length = (end - start).days
     if length < _FEW_DAYS:
-        step = max(1, -(-length // 7))
+        step, written = max(1, -(-length // 7)), "%Y-%m-%d"
         days = [start + timedelta(days=step * number) for number in range(9)]
     else:
-        wanted = length / 30 / 8
-        step = next((n for n in (1, 2, 3, 4, 6, 12, 24, 60) if n >= wanted), 120)
-        first = (start.year * 12 + start.month - 1) // step * step
-        months = [first + n * step for n in range(12)]
+        step = next((n for n in (1, 2, 3, 4, 6, 12, 24, 60) if n >= length / 240), 120)
+        first, written = (start.year * 12 + start.month - 1) // step * step, "%Y-%m"
         midnight = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        months = range(first, first + 12 * step, step)
         days = [midnight.replace(year=m // 12, month=m % 12 + 1) for m in months]
-    written = "%Y-%m-%d" if length < _FEW_DAYS else "%Y-%m"
     return [(day, f"{day:{written}}") for day in days if start <= day <= end]

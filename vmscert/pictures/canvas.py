@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from xml.etree import ElementTree
 
-INK, QUIET, LINE, PAPER = "#1f2933", "#66727f", "#d8dee4", "#ffffff"
-BAD, DUBIOUS, GOOD = "#c62828", "#a06000", "#2e7d5b"
-COLOURS = {"bad": BAD, "dubious": DUBIOUS, "": GOOD}  # of the worst severity
+COLOURS = {"ink": "#1f2933", "quiet": "#66727f", "line": "#d8dee4", "paper": "#ffffff"}
+COLOURS |= {"bad": "#c62828", "dubious": "#a06000", "good": "#2e7d5b", "blue": "#0072b2"}
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _TYPEWRITER = "ui-monospace, Consolas, 'DejaVu Sans Mono', monospace"
 WIDTH = 900  # pixels, of a notebook's column in JupyterLab
@@ -35,51 +34,44 @@ class Picture:
 
 
 class Canvas:
-    """An SVG that grows, element by element, from the top left corner."""
+    """An SVG that grows, element by element, from the top left corner.
 
-    def __init__(self, width: float, height: float, title: str):
-        self.root = ElementTree.Element(
-            "svg",
-            {
-                "xmlns": "http://www.w3.org/2000/svg",
-                "viewBox": f"0 0 {width:g} {height:g}",
-                "width": f"{width:g}",
-                "height": f"{height:g}",
-                "font-family": _FONT,
-                "font-size": "12",
-                "role": "img",
-            },
-        )
+    A colour is a name of `COLOURS`, as severities are, or #rrggbb.
+    """
+
+    def __init__(self, title: str, height: float, width: float = WIDTH):
+        size = {"width": f"{width:g}", "height": f"{height:g}"}
+        looks = {"font-family": _FONT, "font-size": "12", "role": "img"}
+        box = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {width:g} {height:g}"}
+        self.root = ElementTree.Element("svg", box | size | looks)
         ElementTree.SubElement(self.root, "title").text = printable(title)
-        self.box(0, 0, width, height, fill=PAPER, radius=10)
+        self.box(0, 0, width, height, fill="paper", radius=10)
 
     def box(self, x, y, width, height, *, fill, radius=5.0, stroke="none") -> None:
         self._add("rect", x=x, y=y, width=width, height=height, rx=radius, fill=fill, stroke=stroke)
 
-    def line(self, x1, y1, x2, y2, *, colour=LINE, width=1.0) -> None:
+    def line(self, x1, y1, x2, y2, *, colour="line", width=1.0) -> None:
         self._add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour, stroke_width=width)
 
     def shape(self, points: str, colour: str) -> None:
         self._add("polygon", points=points, fill=colour)
 
-    def text(self, x, y, words, *, colour=INK, size=12.0, anchor="start", bold=False) -> None:
-        weight = {"font_weight": "600"} if bold else {}
-        element = self._add("text", x=x, y=y, fill=colour, font_size=size, **weight)
-        element.set("text-anchor", anchor)
-        element.text = printable(words)
+    def text(self, x, y, words, *, colour="ink", size=12.0, anchor="start", bold=False) -> None:
+        looks = {"font_weight": "600"} if bold else {}
+        looks["text_anchor"] = anchor
+        self._add("text", words, x=x, y=y, fill=colour, font_size=size, **looks)
 
     def typed(self, x, y, words, width, *, size=12.0) -> None:
         """Write letters of one width, which fill `width` whatever fonts the reader has."""
-        element = self._add("text", x=x, y=y, fill=INK, font_size=size, font_family=_TYPEWRITER)
-        element.set("textLength", f"{width:g}")
-        element.text = printable(words)
+        looks = {"font_family": _TYPEWRITER, "textLength": width}
+        self._add("text", words, x=x, y=y, fill="ink", font_size=size, **looks)
 
-    def _add(self, tag: str, **attributes) -> ElementTree.Element:
-        written = {
-            name.replace("_", "-"): f"{value:g}" if isinstance(value, int | float) else value
-            for name, value in attributes.items()
+    def _add(self, tag: str, words: str = "", **attributes: str | float) -> None:
+        written: dict[str, str] = {
+            name.replace("_", "-"): f"{v:g}" if isinstance(v, int | float) else COLOURS.get(v, v)
+            for name, v in attributes.items()
         }
-        return ElementTree.SubElement(self.root, tag, written)
+        ElementTree.SubElement(self.root, tag, written).text = printable(words)
 
     def picture(self, alt: str) -> Picture:
         return Picture(ElementTree.tostring(self.root, encoding="unicode"), printable(alt))

@@ -262,9 +262,10 @@ def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
     days = simulate_days(overlap, plan_overlap(overlap, job.at, a_day, waiting))
     yield Checks(proof(days))
     yield Rows(overlap_rows(days))
-    yield overlap_picture(days)
+    yield overlap_picture(days, "The right order, day by day: clients before servers")
     wrong = plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST)
-    yield overlap_picture(simulate_days(overlap, wrong))
+    days = simulate_days(overlap, wrong)
+    yield overlap_picture(days, "The wrong order, day by day: servers before clients")
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
@@ -287,7 +288,7 @@ def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     return rows
 
 
-def overlap_picture(days: Sequence[Day]) -> Picture:
+def overlap_picture(days: Sequence[Day], title: str) -> Picture:
     """Draw the days of an overlap: who trusts and who serves what, the visits, what is dark."""
     began: dict[str, datetime] = {}
     for visit in (visit for day in days for visit in day.visits):
@@ -298,4 +299,4 @@ def overlap_picture(days: Sequence[Day]) -> Picture:
     parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
     told = "; ".join([*parts, f"{many}{dark[0]:%Y-%m-%d}" if dark else none])
     counts = {what: [day.counts[what] for day in days] for what in days[0].counts}
-    return bands([day.at for day in days], counts, "The overlap, day by day", told)
+    return bands([day.at for day in days], counts, title, f"{title}: {told}")

@@ -101,6 +101,15 @@ def _once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
         yield mine, f"{look} {deed}" if groups else deed
 
 
+def _who(row: Mapping[str, str], answer: str) -> str:
+    """The clients that answer so, by name where they differ or nobody tried."""
+    asked = [who for who, told in row.items() if told and who not in _ABOUT]
+    found, unsure = [who for who in asked if row[who] == answer], doubt(row["tag"])
+    if found == asked and not unsure:
+        return f"all {len(found)} that were tried"
+    return ", ".join(who + unsure for who in found)
+
+
 class Replacing(OnTheWire):
     """Servers get other certificates, and what they had before goes when nothing serves it."""
 
@@ -199,13 +208,16 @@ class ReplaceTheCa(Replacing):
         yield from day_by_day(self.job, a_day, waiting)
 
     def cross_signing(self) -> Parts:
-        """What each client makes of a cross certificate, as measured; Windows is unconfirmed."""
-        rows = []
-        for row in facts("cross-signing"):
-            told = {"the server sends": row["case"], "the client trusts": row["trusts"]}
-            clients = ((who, said) for who, said in row.items() if who not in _ABOUT)
-            rows.append(told | {who: said and said + doubt(row["tag"]) for who, said in clients})
-        yield Rows(rows)
+        """What clients make of a cross certificate, as measured; Windows is unconfirmed."""
+        yield Rows([
+            {
+                "the server sends": row["case"],
+                "the client trusts": row["trusts"],
+                "who accepts": _who(row, "accepts"),
+                "who refuses": _who(row, "refuses"),
+            }
+            for row in facts("cross-signing")
+        ])  # fmt: skip
 
     def trust_next_ca(self) -> Parts:
         """Create the CA that takes over, and have it trusted everywhere beside the old one."""
