@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -16,7 +17,6 @@ from cryptography.hazmat import asn1
 from vmscert.certificates.reading import Reading, called, reason
 from vmscert.facts import facts
 
-NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum
 _SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _KEY_SHARE = 0, 10, 13, 43, 51  # extensions
 _NO_SUITE = 0x00FF  # a signal that older OpenSSL put among the cipher suites, RFC 5746
 _NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numbers")}
@@ -62,6 +62,22 @@ class Reader:
         """Return a vector, which has its length in `size` bytes in front (RFC 8446 section 3.4)."""
         return self.take(self.number(size))
 
+    def numbers(self) -> list[int]:
+        """Return all that follow, of two bytes each."""
+        found = []
+        while self.more:
+            found.append(self.number(2))
+        return found
+
+    def half(self) -> tuple[int, bytes]:
+        """Return a named group and a public key: ServerECDHParams of RFC 8422 section 5.4."""
+        self.take(1)  # named_curve, the one form that is left
+        return self.number(2), self.vector(1)
+
+    def signature(self) -> tuple[str, bytes]:
+        """Return an algorithm's name and a signature: digitally-signed, RFC 5246 section 4.7."""
+        return _called("signature", [self.number(2)]), self.vector(2)
+
 
 def handshake_name(data: bytes) -> str:
     """Return the name of a handshake message, which its first byte tells."""
@@ -88,17 +104,12 @@ def message(
 # The messages, one by one
 
 
-def hello_extensions(hello: bytes) -> dict[int, bytes]:
-    """Return the extensions of a ClientHello or ServerHello by their numbers (RFC 8446 4.2)."""
-    return _hello(hello)[2]
-
-
-def _hello(hello: bytes) -> tuple[int, list[int], dict[int, bytes]]:
-    """The version field, the cipher suites, the extensions: RFC 8446 section 4.1."""
-    reader = Reader(hello[4:])
+def hello(data: bytes) -> tuple[int, list[int], dict[int, bytes]]:
+    """Return the version field, cipher suites and extensions of a hello (RFC 8446 section 4.1)."""
+    reader = Reader(data[4:])
     version, _random, _session = reader.number(2), reader.take(32), reader.vector(1)
-    if handshake_name(hello) == "ClientHello":
-        suites, _compression = _numbers(reader.vector(2)), reader.vector(1)
+    if handshake_name(data) == "ClientHello":
+        suites, _compression = Reader(reader.vector(2)).numbers(), reader.vector(1)
     else:
         suites, _compression = [reader.number(2)], reader.take(1)
     return version, suites, _pairs(reader.vector(2) if reader.more else b"")
@@ -114,11 +125,11 @@ def _pairs(data: bytes) -> dict[int, bytes]:
 
 
 def _client_hello(data: bytes) -> dict[str, str]:
-    version, suites, extensions = _hello(data)
+    version, suites, extensions = hello(data)
     shares = _pairs(Reader(extensions.get(_KEY_SHARE, b"\0\0")).vector(2))
     known = set(suites) - {_NO_SUITE}
     # Newer OpenSSL offers more; only what all offer is told: a lesson reads the same with each.
-    offered = {("signature", one) for one in _vector(extensions, _SCHEMES, 2)}
+    offered = {("signature", one) for one in _listed(extensions, _SCHEMES, 2)}
     kinds = dict.fromkeys(row["kind"] for key, row in _NUMBERS.items() if key in offered)
     asked = "no name"  # of a client that calls an IP address
     if _SERVER_NAME in extensions:  # RFC 6066 section 3
@@ -127,22 +138,20 @@ def _client_hello(data: bytes) -> dict[str, str]:
         asked = reader.vector(2).decode("ascii", "replace")
     told = {
         "asks for": asked,
-        "offers": _called("version", _vector(extensions, _VERSIONS, 1) or [version]),
+        "offers": _called("version", _listed(extensions, _VERSIONS, 1) or [version]),
         "sends": _half(*shares) if shares else "",
         "knows": f"{len(known)} cipher suite{'s' * (len(known) != 1)}",
-        "ECDHE groups": _called("group", _vector(extensions, _GROUPS, 2)),
+        "ECDHE groups": _called("group", _listed(extensions, _GROUPS, 2)),
         "accepts signatures by": ", ".join(kinds),
     }
     return {field: text for field, text in told.items() if text}
 
 
 def _server_hello(data: bytes) -> dict[str, str]:
-    version, suites, extensions = _hello(data)
-    chosen = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
-    told = {
-        "chooses": _called("version", [chosen]),
-        "cipher suite": _called("cipher suite", suites),
-    }
+    version, suites, extensions = hello(data)
+    version = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
+    told = {"chooses": _called("version", [version])}
+    told["cipher suite"] = _called("cipher suite", suites)
     if _KEY_SHARE in extensions:
         told["sends"] = _half(Reader(extensions[_KEY_SHARE]).number(2))
     return told
@@ -178,20 +187,8 @@ def _certified(der: bytes) -> dict[str, str]:
 
 def _server_key_exchange(data: bytes) -> dict[str, str]:
     reader = Reader(data[4:])
-    group, _half_of_server = ecdhe_half(reader)
-    scheme, _signature = signature(reader)
-    return {"sends": _half(group), "signs": "this half and both random numbers", "with": scheme}
-
-
-def ecdhe_half(reader: Reader) -> tuple[int, bytes]:
-    """Read a named group and a public key: ServerECDHParams of RFC 8422 section 5.4."""
-    reader.take(1)  # named_curve, the one form that is left
-    return reader.number(2), reader.vector(1)
-
-
-def signature(reader: Reader) -> tuple[str, bytes]:
-    """Read the name of an algorithm and a signature: digitally-signed, RFC 5246 section 4.7."""
-    return _called("signature", [reader.number(2)]), reader.vector(2)
+    told = {"sends": _half(reader.half()[0]), "signs": "this half and both random numbers"}
+    return told | {"with": reader.signature()[0]}
 
 
 def _alert(data: bytes) -> dict[str, str]:
@@ -207,15 +204,9 @@ def _half(*groups: int) -> str:
     return f"its half of ECDHE ({_called('group', groups)})"
 
 
-def _vector(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
-    return _numbers(Reader(extensions[number]).vector(size)) if number in extensions else []
-
-
-def _numbers(data: bytes) -> list[int]:
-    reader, found = Reader(data), []
-    while reader.more:
-        found.append(reader.number(2))
-    return found
+def _listed(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
+    listed = Reader(extensions[number]).vector(size) if number in extensions else b""
+    return Reader(listed).numbers()
 
 
 def _called(what: str, numbers: Iterable[int]) -> str:
@@ -227,14 +218,13 @@ def _called(what: str, numbers: Iterable[int]) -> str:
 _READERS = {
     "ClientHello": _client_hello,
     "ServerHello": _server_hello,
-    "EncryptedExtensions": lambda data: {
-        "carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"
-    },
+    "EncryptedExtensions": lambda data: (
+        {"carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"}
+    ),
     "Certificate": _certificate,
-    "CertificateVerify": lambda data: {
-        "signs": "all messages so far",
-        "with": signature(Reader(data[4:]))[0],
-    },
+    "CertificateVerify": lambda data: (
+        {"signs": "all messages so far", "with": Reader(data[4:]).signature()[0]}
+    ),
     "ServerKeyExchange": _server_key_exchange,
     "Alert": _alert,
     "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
@@ -260,8 +250,7 @@ class Field:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(NamedTuple):
     """One DER value: its tag, where it starts, where its content does, and where it ends."""
 
     tag: int
