@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
 from vmscert.certificates.reading import Reading
+from vmscert.facts import facts
 from vmscert.names import parse_name
 
 # Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
@@ -32,40 +33,32 @@ _KEY_USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
     "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
 )  # fmt: skip
+_OF_A_CA, _OF_A_SERVER = ("key_cert_sign", "crl_sign"), ("digital_signature", "key_encipherment")
+# How a PFX is encrypted; the second is what Windows before 10 1709 / Server 2019 can read.
+_PFX = {
+    "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
+    "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
+}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one kind of certificate contains."""
+    """What tells one kind of certificate from another: a CA's, or a server's."""
 
-    name: str
     key_bits: int
     days: int  # validity, RFC 5280 section 4.1.2.5
-    is_ca: bool  # basicConstraints, section 4.2.1.9; critical
-    key_usage: tuple[str, ...]  # section 4.2.1.3; critical
-    # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
-    extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
+    is_ca: bool  # and with it what its key may be used for, sections 4.2.1.3 and 4.2.1.12
 
 
-ROOT = Profile(
-    name="root",
-    key_bits=4096,
-    days=3653,  # ten years: outlives several generations of servers, changed on a planned day
-    is_ca=True,
-    key_usage=("key_cert_sign", "crl_sign"),
-)
-SERVER = Profile(
-    name="server",
-    key_bits=2048,  # the smallest that iOS and current TLS clients accept, the fastest to use
-    days=397,  # a yearly change with a month to spare; far below the 825 days iPhones allow
-    is_ca=False,
-    key_usage=("digital_signature", "key_encipherment"),
-    extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
-)
+# Ten years: a root outlives several generations of servers, and is changed on a planned day.
+ROOT = Profile(4096, 3653, is_ca=True)
+# 2,048 bits are the least that iOS and current TLS clients accept, and the fastest to use; 397 days
+# are a yearly change with a month to spare, far below the 825 that iPhones allow.
+SERVER = Profile(2048, 397, is_ca=False)
 # Only for tests and lessons, where half a second for a root key is half a second too long.
-QUICK = Profile("root", 2048, ROOT.days, True, ROOT.key_usage)
+QUICK = replace(ROOT, key_bits=2048)
 # Only for lessons: their handshakes have to succeed for as long as their CA is valid.
-LESSON = replace(SERVER, name="lesson", days=ROOT.days)
+LESSON = replace(SERVER, days=ROOT.days)
 
 
 @dataclass(frozen=True)
@@ -116,12 +109,15 @@ class Issued:
             raise ValueError("The private key was made on the server and is not here: no PFX")
         if not (password and password.isascii() and password.isprintable()):
             raise ValueError("The PFX password must be printable ASCII, or some clients fail")
+        cipher, mac = _PFX[encryption]
+        # 2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries
+        # the cheaper of the two: the strength is in the password.
+        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
+        builder = builder.key_cert_algorithm(cipher).hmac_hash(mac)
+        above = [issuer for issuer in self.issuers if issuer.subject != issuer.issuer]
         return pkcs12.serialize_key_and_certificates(
-            self.friendly_name.encode(),
-            self.key,
-            self.certificate,
-            [issuer for issuer in self.issuers if issuer.subject != issuer.issuer],
-            _pfx_encryption(password, encryption),
+            *(self.friendly_name.encode(), self.key, self.certificate, above),
+            builder.build(password.encode()),
         )
 
     def encrypted_key(self, password: str) -> bytes:
@@ -192,23 +188,15 @@ class Authority:
         return Issued(certificate, None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
-        """Issue the same names again, with a new key of the same size."""
-        old = certificate.public_key()
-        bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
-        profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
-        return self.issue(*subject_names(certificate), at=at, profile=profile)
+        """Issue the same names again, with a new key."""
+        return self.issue(*subject_names(certificate), at=at)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
         return encrypt_key(self.key, password)
 
     def _certificate(
-        self,
-        names: Iterable[str],
-        public_key: rsa.RSAPublicKey,
-        at: datetime,
-        profile: Profile,
-        serial: int = 0,
+        self, names, public_key: rsa.RSAPublicKey, at: datetime, profile: Profile, serial: int = 0
     ) -> x509.Certificate:
         if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
             raise ValueError(
@@ -224,15 +212,16 @@ class Authority:
                 f"{at:%Y-%m-%d}: create a new CA, or check the date"
             )
         start = max(_aware(at) - BACKDATE, born)
-        end = min(start + timedelta(days=profile.days), last)
         builder = x509.CertificateBuilder(
             *(self.certificate.subject, subject, public_key),
-            *(serial or x509.random_serial_number(), start, end),
+            *(serial or x509.random_serial_number(), start),
+            min(start + timedelta(days=profile.days), last),
         )
         # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
-        builder = builder.add_extension(alternatives, not list(subject))
-        builder = _with_profile(builder, profile, public_key, self.certificate)
-        return builder.sign(self.key, hashes.SHA256())
+        builder = builder.add_extension(alternatives, critical=not list(subject))
+        # Computed when an old script forgot to write one into the issuer.
+        issuer_id = Reading(self.certificate).key_id
+        return _signed(builder, profile, public_key, self.key, issuer_id)
 
 
 def create_authority(
@@ -251,13 +240,11 @@ def create_authority(
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
     public_key, start = key.public_key(), _aware(at) - BACKDATE
-    subject = _subject([name.strip()], public_key)
+    subject, serial = _subject([name.strip()], public_key), serial or x509.random_serial_number()
     builder = x509.CertificateBuilder(
-        *(subject, subject, public_key, serial or x509.random_serial_number()),
-        *(start, start + timedelta(days=profile.days)),
+        *(subject, subject, public_key, serial, start, start + timedelta(days=profile.days))
     )
-    builder = _with_profile(builder, profile, public_key, None)
-    return Authority(Issued(builder.sign(key, hashes.SHA256()), key))
+    return Authority(Issued(_signed(builder, profile, public_key, key), key))
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
@@ -268,9 +255,10 @@ def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> A
     key = decrypt_key(encrypted_key, password)
     authority = Authority(Issued(x509.load_der_x509_certificate(certificate), key))
     if is_teaching(authority.certificate.public_key()):
+        create = next(row for row in facts("change/runbooks") if row["achieved"] == "the CA exists")
         raise ValueError(
             f"{authority.name!r} is a CA for lessons: anybody can derive its private key. Create "
-            "the site's own CA (11-create-the-ca-certificate)"
+            f"the site's own CA ({create['name']})"
         )
     if key.public_key() != authority.certificate.public_key():
         raise ValueError(f"The key file does not belong to the certificate of {authority.name!r}")
@@ -314,21 +302,16 @@ def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 @lru_cache(maxsize=8192)
 def thumbprint(certificate: x509.Certificate) -> str:
-    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
-
-    It names a certificate and protects nothing, so SHA-1 does no harm here.
-    """
+    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits."""
     der = certificate.public_bytes(serialization.Encoding.DER)
+    # It names a certificate and protects nothing, so SHA-1 does no harm here.
     return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
 
 
 def _server_names(
     names: Iterable[str], public_key: rsa.RSAPublicKey
 ) -> tuple[x509.Name, x509.SubjectAlternativeName]:
-    """The subject: the first name that fits, an IP address only if no DNS name is there; and all.
-
-    Names as people write them; each once.
-    """
+    """The subject, of the first name that fits (of a DNS name if any does), and all, each once."""
     parsed = list(dict.fromkeys(map(parse_name, names)))
     texts = map(str, sorted(parsed, key=lambda name: not isinstance(name, str)))
     fitting = [text for text in texts if len(text) <= LONGEST_COMMON_NAME][:1]
@@ -344,23 +327,26 @@ def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.
     return x509.Name(parts)
 
 
-def _with_profile(
+def _signed(
     builder: x509.CertificateBuilder,
     profile: Profile,
     public_key: rsa.RSAPublicKey,
-    issuer: x509.Certificate | None,
-) -> x509.CertificateBuilder:
-    """Add the extensions that the profile names; without an issuer the certificate is a root."""
+    key: rsa.RSAPrivateKey,
+    issuer_id: bytes = b"",
+) -> x509.Certificate:
+    """Add the extensions of a profile and sign; without an issuer's key identifier it is a root."""
     own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
-    # Computed when an old script forgot to write one into the issuer.
-    issuer_id = Reading(issuer).key_id if issuer else own_id.digest
+    authority_id = x509.AuthorityKeyIdentifier(issuer_id or own_id.digest, None, None)
+    allowed = _OF_A_CA if profile.is_ca else _OF_A_SERVER
+    usage = x509.KeyUsage(**{name: name in allowed for name in _KEY_USAGES})
     builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
     builder = builder.add_extension(usage, critical=True).add_extension(own_id, critical=False)
-    authority_id = x509.AuthorityKeyIdentifier(issuer_id, None, None)
     builder = builder.add_extension(authority_id, critical=False)
-    extended = profile.extended_key_usage
-    return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
+    # Never critical: cryptography's own verifier refuses a critical one.
+    if not profile.is_ca:
+        server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        builder = builder.add_extension(server, critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def _aware(at: datetime) -> datetime:
@@ -369,31 +355,15 @@ def _aware(at: datetime) -> datetime:
     return at.replace(microsecond=0)
 
 
-def _pfx_encryption(password: str, encryption: str) -> serialization.KeySerializationEncryption:
-    """AES-256 with SHA-256, or what Windows before 10 1709 / Server 2019 can read.
-
-    2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries the
-    cheaper of the two: the strength is in the password.
-    """
-    algorithms = {
-        "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
-        "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
-    }
-    if encryption not in algorithms:
-        raise ValueError(f"PFX encryption is one of {', '.join(algorithms)}, not {encryption!r}")
-    cipher, mac = algorithms[encryption]
-    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
-    return builder.key_cert_algorithm(cipher).hmac_hash(mac).build(password.encode())
-
-
 def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
     try:
         public_key, signed = csr.public_key(), csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise ValueError(f"The request can't be read: {error}. Make it again") from None
     if not signed:
-        text = "The request's signature is wrong: it was changed on the way. Make it again"
-        raise ValueError(text)
+        raise ValueError(
+            "The request's signature is wrong: it was changed on the way. Make it again"
+        )
     if not isinstance(public_key, rsa.RSAPublicKey):
         raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
     if public_key.key_size < SERVER.key_bits or public_key.public_numbers().e < 65537:
@@ -410,18 +380,17 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
         wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
-    known = set(map(parse_name, allowed))
-    if strangers := [name for name in dict.fromkeys(wanted) if _parsed(name) not in known]:
+    strangers, known = [], set(map(parse_name, allowed))
+    for name in dict.fromkeys(wanted):
+        try:
+            strangers += [] if parse_name(name) in known else [name]
+        except ValueError:  # as a person's name in the common name
+            strangers.append(name)
+    if strangers:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
-
-
-def _parsed(name: str) -> object:
-    with suppress(ValueError):
-        return parse_name(name)
-    return None
 
 
 def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
@@ -439,7 +408,6 @@ def issue_all(
     authority: Authority,
     orders: Mapping[str, Sequence[str]],
     at: datetime,
-    *,
     profile: Profile = SERVER,
 ) -> Iterator[tuple[str, Issued]]:
     """Yield (host, certificate with its own new key) for every host → names, in their order.
