@@ -21,20 +21,15 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Extensions = Mapping[x509.ObjectIdentifier, x509.Extension]
 
 # Without these, nobody can tell whom a certificate is for and what it may be used for.
-NEEDED = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
+_NEEDED = {
+    "authorityKeyIdentifier", "basicConstraints", "extendedKeyUsage", "keyUsage",
+    "nameConstraints", "subjectAltName", "subjectKeyIdentifier",
+}  # fmt: skip
 _MOST = 100  # extensions read one by one; honest certificates have ten or so
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
 _NOBODY = (
@@ -47,13 +42,10 @@ _LONGEST_TEXT = 64  # letters of a name in a sentence
 _SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _FORGEABLE = (hashes.MD5, hashes.SHA1)
 # Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
-_KNOWN = NEEDED | {
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.POLICY_MAPPINGS,
-}
+_KNOWN = _NEEDED | {
+    "cRLDistributionPoints", "certificatePolicies", "inhibitAnyPolicy", "policyConstraints",
+    "policyMappings",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,16 +86,17 @@ def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Un
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
     for one in written[:_MOST]:
-        name = f"extension {called(one.oid)}"
+        name = called(one.oid)
         if one.oid in found:
-            trouble[name] = Unreadable("it stands there twice")
+            trouble[f"extension {name}"] = Unreadable("it stands there twice")
             continue
         try:
             alone = x509.UnrecognizedExtension(one.oid, one.value)
             builder = x509.CertificateBuilder(*_NOBODY).add_extension(alone, one.critical)
             (found[one.oid],) = builder.sign(_KEY, None).extensions
         except Exception as error:
-            trouble[name] = Unreadable(reason(error), one.critical or one.oid in NEEDED)
+            needed = one.critical or name in _NEEDED
+            trouble[f"extension {name}"] = Unreadable(reason(error), needed)
     return found, trouble
 
 
@@ -304,14 +297,14 @@ class Reading:
         return isinstance(self.signature_hash, _FORGEABLE)
 
     @cached_property
-    def critical(self) -> set[x509.ObjectIdentifier]:
-        """The extensions that clients must understand."""
-        return {oid for oid, one in self.extensions.items() if one.critical}
+    def critical(self) -> set[str]:
+        """The extensions that clients must understand, by their names in RFC 5280."""
+        return {called(oid) for oid, one in self.extensions.items() if one.critical}
 
     @cached_property
-    def unknown(self) -> list[x509.ObjectIdentifier]:
+    def unknown(self) -> list[str]:
         """The critical extensions that clients do not know."""
-        return sorted(self.critical - _KNOWN, key=str)
+        return sorted(self.critical - _KNOWN)
 
     @cached_property
     def general_names(self) -> list[x509.GeneralName]:
