@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from warnings import catch_warnings, simplefilter
@@ -32,10 +33,8 @@ _NEEDED = {
 }  # fmt: skip
 _MOST = 100  # extensions read one by one; honest certificates have ten or so
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
-_NOBODY = (
-    *(x509.Name([]), x509.Name([]), _KEY.public_key(), 1),
-    *(datetime(2000, 1, 1), datetime(2001, 1, 1)),
-)
+_YEARS = datetime(2000, 1, 1), datetime(2001, 1, 1)
+_NOBODY = (x509.Name([]), x509.Name([]), _KEY.public_key(), 1, *_YEARS)
 Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
 _DEEPEST = 64  # parts of a directory name
 _LONGEST_TEXT = 64  # letters of a name in a sentence
@@ -195,7 +194,8 @@ class Reading:
         made.certificate, made.broken = certificate, {}
         return made
 
-    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+    def read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+        """Return what `read` makes of the certificate, None if it raises."""
         try:
             return read(self.certificate)
         except Exception as error:
@@ -204,11 +204,11 @@ class Reading:
 
     @cached_property
     def subject(self) -> Folded | None:
-        return self._read("subject", lambda one: folded(one.subject))
+        return self.read("subject", lambda one: folded(one.subject))
 
     @cached_property
     def issuer(self) -> Folded | None:
-        return self._read("issuer", lambda one: folded(one.issuer))
+        return self.read("issuer", lambda one: folded(one.issuer))
 
     @cached_property
     def serial(self) -> int:
@@ -218,13 +218,12 @@ class Reading:
 
     @cached_property
     def validity(self) -> tuple[datetime, datetime] | None:
-        return self._read(
-            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
-        )
+        dates = attrgetter("not_valid_before_utc", "not_valid_after_utc")
+        return self.read("validity", dates)
 
     @cached_property
     def key(self) -> Any:
-        return self._read("public key", lambda one: one.public_key())
+        return self.read("public key", lambda one: one.public_key())
 
     @cached_property
     def spki(self) -> bytes:
@@ -242,16 +241,14 @@ class Reading:
             except UnsupportedAlgorithm:
                 return one.signature_algorithm_oid
 
-        return self._read("signature algorithm", hash_or_oid)
+        return self.read("signature algorithm", hash_or_oid)
 
     @cached_property
     def extensions(self) -> Extensions:
-        with catch_warnings():
+        with catch_warnings(), suppress(Exception):  # pyca raises many kinds
             simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
-            try:
-                return {one.oid: one for one in self.certificate.extensions}
-            except Exception:  # pyca raises many kinds
-                found, trouble = self._read("extensions", _one_by_one) or ({}, {})
+            return {one.oid: one for one in self.certificate.extensions}
+        found, trouble = self.read("extensions", _one_by_one) or ({}, {})
         self.broken.update(trouble)
         return found
 
@@ -261,29 +258,26 @@ class Reading:
         return extension.value if extension else None
 
     @cached_property
-    def readable(self) -> bool:
-        """Whether an extension that is not there is really missing."""
-        _ = self.extensions
-        return not any(
-            part.startswith("extension") and trouble.needed for part, trouble in self.broken.items()
-        )
-
-    @cached_property
     def trouble(self) -> Mapping[str, Unreadable]:
         """Every part that can't be read, and why."""
         _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
         return self.broken
 
     @cached_property
+    def readable(self) -> bool:
+        """Whether an extension that is not there is really missing."""
+        _ = self.extensions
+        odd = (why for part, why in self.broken.items() if part.startswith("extension"))
+        return not any(why.needed for why in odd)
+
+    @cached_property
     def is_ca(self) -> bool:
-        constraints = self.get(x509.BasicConstraints)
-        return bool(constraints and constraints.ca)
+        return getattr(self.get(x509.BasicConstraints), "ca", False)
 
     @cached_property
     def signs(self) -> bool:
         """Whether its key usage lets its key sign certificates."""
-        usage = self.get(x509.KeyUsage)
-        return usage is None or usage.key_cert_sign
+        return getattr(self.get(x509.KeyUsage), "key_cert_sign", True)
 
     @cached_property
     def serves(self) -> bool:
@@ -322,7 +316,7 @@ class Reading:
 
     def named(self, oid: x509.ObjectIdentifier) -> list[str]:
         """Return what the subject says of one kind."""
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
+        found = self.read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
         return [str(attribute.value) for attribute in found or ()]
 
     @cached_property
@@ -334,7 +328,7 @@ class Reading:
     @cached_property
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
-        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
+        parts = self.read("issuer", lambda one: list(one.issuer)) or ()
         common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
         return repr(plain(str(common[-1].value) if common else "nobody"))
 
@@ -349,8 +343,7 @@ class Reading:
     @cached_property
     def issuer_key_id(self) -> bytes:
         """The key identifier of the issuer, empty if none is written."""
-        written = self.get(x509.AuthorityKeyIdentifier)
-        return (written and written.key_identifier) or b""
+        return getattr(self.get(x509.AuthorityKeyIdentifier), "key_identifier", None) or b""
 
     @cached_property
     def self_signed(self) -> bool:
