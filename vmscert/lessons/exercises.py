@@ -54,9 +54,8 @@ def self_test(at: datetime) -> list[Check]:
 def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
     """Answer an exercise: right, a hint that fits the wrong answer, or an invitation.
 
-    `wanted` is the right answer, a set of right answers, or a function that tells whether an
-    answer is right; `hints` wrong answer → what to look at. Case and blanks around words do not
-    count; a list counts as a tuple, and says how many of its entries are right.
+    `wanted` is the right answer, a set of right ones, or a function that knows them; `hints` wrong
+    answer → what to look at. Case and blanks around words do not count; a list counts as a tuple.
     """
     if answer is ...:
         return "Your turn: replace the three dots, and run both cells again."
@@ -79,10 +78,9 @@ def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
 def lesson_server(
     ca: Authority, *names: str, key: rsa.RSAPrivateKey | None = None, **changes: Any
 ) -> Issued:
-    """Return a server certificate for lessons, the same in every run.
+    """Return a server certificate for lessons, the same in every run; its first name is its key's.
 
-    Its key belongs to the first name unless given; `changes` are other arguments of
-    `Authority.issue`, such as `at` and `profile`.
+    `changes` are other arguments of `Authority.issue`, such as `at` and `profile`.
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
     usual: dict[str, Any] = {"at": AT, "profile": LESSON, "serial": serial}
@@ -120,10 +118,7 @@ def _is_right(answer: Any, wanted: Any) -> bool:
 
 @dataclass(frozen=True)
 class Quiz:
-    """The questions of one lesson → their choices, rows of data/quiz.csv.
-
-    In a notebook, a choice opens with a click and answers.
-    """
+    """The questions of one lesson → their choices, rows of data/quiz.csv; a click answers."""
 
     questions: Mapping[str, Sequence[Mapping[str, str]]]
 

@@ -1,14 +1,14 @@
 """The messages of a TLS handshake in words, as RFC 8446 (TLS 1.3) and RFC 5246 (TLS 1.2) name them.
 
-What is told of a message is the same in every run with the same certificates: random numbers and
-key shares differ each time, so they stay in its bytes. Fields of a certificate are found by the
-tags and lengths of its DER (ITU-T X.690) and the order of RFC 5280 section 4.1.
+What is told of a message is the same in every run with the same certificates. Fields of a
+certificate are found by the lengths of its DER (ITU-T X.690) and the order of RFC 5280 section 4.1.
 """
 
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from cryptography import x509
@@ -24,19 +24,14 @@ _NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numb
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a connection.
+    """One message of a connection."""
 
-    `name` is the RFC's, `sender` "client" or "server", `protected` whether it travels encrypted;
-    `data` are its bytes in clear all the same. `facts` is field → text, the same in every run,
-    `says` one sentence that tells what the message is for.
-    """
-
-    sender: str
-    name: str
-    protected: bool
-    data: bytes
-    facts: Mapping[str, str]
-    says: str
+    sender: str  # "client" or "server"
+    name: str  # the RFC's
+    protected: bool  # whether it travels encrypted
+    data: bytes  # in clear all the same
+    facts: Mapping[str, str]  # field → text, the same in every run
+    says: str  # one sentence: what the message is for
 
 
 class Reader:
@@ -89,19 +84,14 @@ def message(
     sender: str, name: str, protected: bool, data: bytes, version: str, key_exchange: str
 ) -> Message:
     """Tell what a message says; `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA"."""
-    told: dict[str, str] = {}
-    said = ""
+    told, said = {}, ""
     for row in facts("tls/messages"):  # what is alike in all of its kind; the special comes later
         fits = row["version"] in ("", version) and row["key_exchange"] in ("", key_exchange)
         if row["message"] == name and fits:
             said = row["says"]
             told |= dict(part.split(": ", 1) for part in row["facts"].split("|") if part)
-    if name in _READERS:
-        told = _READERS[name](data)
+    told = _READERS[name](data) if name in _READERS else told
     return Message(sender, name, protected, data, told, said.format(sender=sender))
-
-
-# The messages, one by one
 
 
 def hello(data: bytes) -> tuple[int, list[int], dict[int, bytes]]:
@@ -229,15 +219,12 @@ _READERS = {
     "Alert": _alert,
     "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }
-
-
 _VERSION, _EXTENSIONS = 0xA0, 0xA3  # the explicit tags [0] and [3]
 _AFTER_VERSION = ("serialNumber", "signature", "issuer", "validity", "subject")
 WRAPPING = "(tags and lengths)"
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A stretch of a certificate's bytes, from `start` to before `end`, with the RFC's name."""
 
     name: str
@@ -262,49 +249,45 @@ class _Value(NamedTuple):
 def certificate_fields(der: bytes) -> list[Field]:
     """Return the fields of a DER certificate in their order; together they cover every byte.
 
-    Bytes that only wrap others are called "(tags and lengths)". Raises ValueError for bytes that
-    are no certificate.
+    Bytes that only wrap others are called "(tags and lengths)". ValueError for other bytes.
     """
     try:
-        named = sorted(_named(der), key=lambda field: field.start)
+        found = (Field(name, value.start, value.end) for name, value in _named(der))
+        named = sorted(found, key=itemgetter(1))
     except (IndexError, ValueError) as error:
         raise ValueError(f"These bytes are no DER certificate: {error}") from None
     edges = [Field("", 0, 0), *named, Field("", len(der), len(der))]
     gaps = [Field(WRAPPING, one.end, two.start) for one, two in pairwise(edges)]
-    return sorted((f for f in (*named, *gaps) if f.size), key=lambda field: field.start)
+    return sorted((field for field in (*named, *gaps) if field.size), key=itemgetter(1))
 
 
-def _named(der: bytes) -> Iterator[Field]:
+def _named(der: bytes) -> Iterator[tuple[str, _Value]]:
     signed, algorithm, signature = _children(der, _value(der, 0))
     parts = _children(der, signed)
     if parts[0].tag == _VERSION:
-        yield _field("version", parts.pop(0))
+        yield "version", parts.pop(0)
     for name, part in zip(_AFTER_VERSION, parts, strict=False):
         if name == "validity":
-            yield from map(_field, ("notBefore", "notAfter"), _children(der, part))
+            yield from zip(("notBefore", "notAfter"), _children(der, part), strict=True)
         else:
-            yield _field(name, part)
+            yield name, part
     # The key: its algorithm, and for RSA the two numbers inside the bit string (RFC 8017 A.1.1).
     algorithm_of_key, bits = _children(der, parts[5])
-    yield _field("algorithm", algorithm_of_key)
+    yield "algorithm", algorithm_of_key
     if der[bits.body + 1] == 0x30:  # after "0 unused bits"
         numbers = _children(der, _value(der, bits.body + 1))
-        yield from map(_field, ("modulus", "publicExponent"), numbers)
+        yield from zip(("modulus", "publicExponent"), numbers, strict=True)
     else:
-        yield _field("subjectPublicKey", bits)
+        yield "subjectPublicKey", bits
     for part in parts[6:]:
         if part.tag == _EXTENSIONS:
             (sequence,) = _children(der, part)
             for extension in _children(der, sequence):
                 oid = _children(der, extension)[0]
                 name = asn1.decode_der(x509.ObjectIdentifier, der[oid.start : oid.end])
-                yield _field(called(name), extension)
-    yield _field("signatureAlgorithm", algorithm)
-    yield _field("signatureValue", signature)
-
-
-def _field(name: str, value: _Value) -> Field:
-    return Field(name, value.start, value.end)
+                yield called(name), extension
+    yield "signatureAlgorithm", algorithm
+    yield "signatureValue", signature
 
 
 def _children(der: bytes, value: _Value) -> list[_Value]:

@@ -37,20 +37,14 @@ _NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of a
 
 @dataclass(frozen=True)
 class Recording:
-    """One connection from its first byte to its last.
+    """One connection from its first byte to its last."""
 
-    `messages` are in the order in which the client sends and receives them; `result` is how the
-    handshake ended for it. `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA". `wire`
-    and `said` are by sender, "client" and "server": all bytes on the wire, as a listener gets
-    them, and what the two programs told each other.
-    """
-
-    messages: tuple[Message, ...]
-    result: Handshake
-    version: str
-    key_exchange: str
-    wire: Mapping[str, bytes]
-    said: Mapping[str, bytes]
+    messages: tuple[Message, ...]  # in the order in which the client sends and receives them
+    result: Handshake  # how the handshake ended for the client
+    version: str  # "1.3" or "1.2"
+    key_exchange: str  # "ECDHE" or "RSA"
+    wire: Mapping[str, bytes]  # by sender, "client" and "server": as a listener gets it
+    said: Mapping[str, bytes]  # by sender: what the two programs told each other
 
     @property
     def cipher(self) -> str:
@@ -59,9 +53,8 @@ class Recording:
 
     def first(self, name: str) -> Message:
         """Return the first message of this name; ValueError if it never came to that."""
-        for one in self.messages:
-            if one.name == name:
-                return one
+        if found := next((one for one in self.messages if one.name == name), None):
+            return found
         raise ValueError(f"There is no {name} in this recording: the handshake ended before it")
 
 
@@ -84,8 +77,7 @@ def capture(
 ) -> Recording:
     """Record how a client that trusts only `roots` calls a server by `name` and tells it `say`.
 
-    `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or, in TLS 1.2, "RSA": RSA key transport.
-    The server answers. A handshake that the client refuses ends with its alert.
+    The key exchange "RSA", for RSA key transport, is there in TLS 1.2 only.
     """
     if (version, key_exchange) not in _SUITES:
         raise ValueError(
@@ -107,18 +99,17 @@ def capture(
 def signed_by_server(recording: Recording) -> Signed:
     """Return what the server signed to prove that it holds the private key, and the signature.
 
-    In TLS 1.3 that is a hash of all messages up to its certificate, with some words in front (RFC
-    8446 section 4.4.3); in TLS 1.2 both random numbers and its half of ECDHE (RFC 8422 section
-    5.4). ValueError where it signed nothing: in RSA key transport, or if the client hung up first.
+    ValueError where it signed nothing: in RSA key transport, or if the client hung up first.
     """
     if recording.key_exchange == "RSA":
         raise ValueError(
             "In RSA key transport the server signs nothing: it proves that it holds the key by "
             "opening the secret"
         )
-    if recording.version == "1.3":
+    if recording.version == "1.3":  # a hash of all messages up to its certificate
         scheme, signed = Reader(recording.first("CertificateVerify").data[4:]).signature()
         return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
+    # Both random numbers and its half of ECDHE, RFC 8422 section 5.4.
     reader = Reader(recording.first("ServerKeyExchange").data[4:])
     reader.half()
     half = reader.data[: reader.at]
@@ -143,8 +134,7 @@ def key_shares(recording: Recording) -> dict[str, bytes]:
 def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
     """Return what the client said, for a listener who got the server's private key afterwards.
 
-    That works for RSA key transport, from the bytes on the wire alone; ValueError with the reason
-    for all others, and for another key.
+    That works for RSA key transport, from the wire alone; else ValueError with the reason.
     """
     if recording.key_exchange != "RSA":
         raise ValueError(
@@ -165,11 +155,10 @@ def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
 
 
 def _tapped(context: ssl.SSLContext, in_13: bool) -> list[tuple[str, str, bool, bytes]]:
-    """Return the list into which OpenSSL writes every message of this context's connections.
+    """The list into which OpenSSL writes every message of this context, as `message` takes it.
 
-    They come in clear, in the order in which the client sends and receives them, as `message`
-    takes them. The wire shows those of TLS 1.3 encrypted, and Python has no public way to see them
-    in clear; this private one stands there, unchanged, from Python 3.8 on.
+    The wire shows those of TLS 1.3 encrypted, and Python has no public way to see them in clear;
+    this private one stands there, unchanged, from Python 3.8 on.
     """
     sealed, heard = {"client": False, "server": False}, []
 

@@ -1,9 +1,8 @@
 """FOR LESSONS ONLY: slow, leaks timing, never for real keys.
 
-RSA as RFC 8017 (PKCS #1 v2.2) writes it, under the RFC's own names, to be read beside it: numbers
-and bytes, primes and keys, the bare operation, then the paddings that make it safe. Each padding
-is `…_parts()`: a dict of every intermediate value in the order in which it arises, "EM" the last.
-Real programs take a library that is fast, and that takes equally long whatever the secret is.
+RSA as RFC 8017 (PKCS #1 v2.2) writes it, under the RFC's own names, to be read beside it. Each
+padding is `…_parts()`: a dict of every intermediate value in the order in which it arises, "EM" the
+last. Real programs take a library: fast, and equally long at work whatever the secret is.
 """
 
 import hashlib
@@ -25,9 +24,6 @@ DECRYPTION_ERROR = "decryption error"
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
 _PROVEN = 3_317_044_064_679_887_385_961_981  # up to here these bases suffice (Sorenson, Webster)
 _ROUNDS = 20
-
-
-# Numbers and bytes
 
 
 def i2osp(x: int, length: int) -> bytes:
@@ -62,15 +58,11 @@ def _octets(bits: int) -> int:
     return -(-bits // 8)
 
 
-# Primes and keys
-
-
 def is_prime(n: int) -> bool:
     """Miller-Rabin: look for a witness that n is composite (FIPS 186-5 appendix B.3.1).
 
-    Certain below 3.3e24. Above, a composite passes each of 20 drawn bases with a chance of at most
-    1/4, so all of them with 4^-20, one in a million million. They are drawn from a hash of n: the
-    answer is the same every time, and an n that suits them is found only by as many tries.
+    Certain below 3.3e24. Above, a composite passes each of 20 bases, drawn from a hash of n, with a
+    chance of at most 1/4, so all of them with 4^-20, one in a million million.
     """
     if n < 2 or any(n % p == 0 for p in _PRIMES):
         return n in _PRIMES
@@ -127,27 +119,8 @@ class PrivateKey:
 
     @property
     def d(self) -> int:
-        """The private exponent, the inverse of e modulo λ(n).
-
-        The RFC allows every d below n with e * d = 1 modulo λ(n). This is the smallest, and what
-        libraries choose; modulo φ(n) = (p - 1)(q - 1), as older books have it, d is often larger.
-        """
+        """The private exponent: the smallest inverse of e modulo λ(n), as libraries choose it."""
         return pow(self.e, -1, self.lambda_n)
-
-    @property
-    def dP(self) -> int:  # noqa: N802, the RFC's name
-        """The first CRT exponent, the inverse of e modulo p - 1."""
-        return pow(self.e, -1, self.p - 1)
-
-    @property
-    def dQ(self) -> int:  # noqa: N802, the RFC's name
-        """The second CRT exponent, the inverse of e modulo q - 1."""
-        return pow(self.e, -1, self.q - 1)
-
-    @property
-    def qInv(self) -> int:  # noqa: N802, the RFC's name
-        """The CRT coefficient, the inverse of q modulo p."""
-        return pow(self.q, -1, self.p)
 
     @property
     def k(self) -> int:
@@ -175,9 +148,6 @@ def key_from_primes(p: int, q: int, e: int = 65537) -> PrivateKey:
     return key
 
 
-# The bare operation
-
-
 def rsaep(key: PublicKey, m: int) -> int:
     """Encrypt a number: m^e mod n, section 5.1.1."""
     return pow(_in_range("message", m, key.n), key.e, key.n)
@@ -186,8 +156,9 @@ def rsaep(key: PublicKey, m: int) -> int:
 def rsadp(key: PrivateKey, c: int) -> int:
     """Decrypt a number: c^d mod n, in two halves, section 5.1.2 step 2b: four times as fast."""
     _in_range("ciphertext", c, key.n)
-    m_1, m_2 = pow(c, key.dP, key.p), pow(c, key.dQ, key.q)
-    h = (m_1 - m_2) * key.qInv % key.p
+    d_p, d_q = pow(key.e, -1, key.p - 1), pow(key.e, -1, key.q - 1)
+    m_1, m_2 = pow(c, d_p, key.p), pow(c, d_q, key.q)
+    h = (m_1 - m_2) * pow(key.q, -1, key.p) % key.p
     return m_2 + key.q * h
 
 
@@ -205,9 +176,6 @@ def _in_range(what: str, number: int, n: int) -> int:
     if not 0 <= number < n:
         raise ValueError(f"{what} representative out of range: it must lie between 0 and n - 1")
     return number
-
-
-# Paddings for encrypting
 
 
 def eme_oaep_parts(
@@ -258,9 +226,6 @@ def rsaes_pkcs1_v1_5_decrypt(key: PrivateKey, ciphertext: bytes) -> bytes:
     return message
 
 
-# Signatures with PSS
-
-
 def emsa_pss_parts(
     message: bytes, em_bits: int, salt: bytes, hash_name: str = "sha256"
 ) -> dict[str, bytes]:
@@ -287,10 +252,7 @@ def _fitted(octets: bytes, bits: int) -> bytes:
 def rsassa_pss_verify(
     key: PublicKey, message: bytes, signature: bytes, hash_name: str = "sha256"
 ) -> bool:
-    """RSASSA-PSS-VERIFY, sections 8.1.2 and 9.1.2, with a salt of any length.
-
-    False for any bytes that are no such signature.
-    """
+    """RSASSA-PSS-VERIFY, sections 8.1.2 and 9.1.2, with any salt; False for whatever is none."""
     em_bits, m_hash = key.n.bit_length() - 1, _hash(hash_name, message)
     em = _recovered(key, signature, _octets(em_bits))
     masked_db, h = em[: -len(m_hash) - 1], em[-len(m_hash) - 1 : -1]
@@ -309,9 +271,6 @@ def _recovered(key: PublicKey, signature: bytes, em_length: int) -> bytes:
         return i2osp(rsavp1(key, os2ip(signature)), em_length) if len(signature) == key.k else b""
     except ValueError:
         return b""
-
-
-# Signatures as in PKCS #1 v1.5
 
 
 def emsa_pkcs1_v1_5_parts(
@@ -353,15 +312,11 @@ def rsassa_pkcs1_v1_5_verify(
 ) -> bool:
     """RSASSA-PKCS1-V1_5-VERIFY, section 8.2.2; False for any bytes that are no such signature.
 
-    ValueError for a key that is too short for the hash. It builds the EM that must come out and
-    compares all of it. Whoever searches the EM for its parts instead may overlook what stands
-    between or behind them, and with e = 3 a cube root then forges a signature without the key
-    (Bleichenbacher 2006).
+    ValueError for a key that is too short for the hash.
     """
+    # Whoever searches the EM for its parts instead of comparing all of it may overlook what stands
+    # between them: with e = 3 a cube root forges such a signature (Bleichenbacher 2006).
     return _recovered(key, signature, key.k) == emsa_pkcs1_v1_5_encode(message, key.k, hash_name)
-
-
-# What an attacker does
 
 
 def root(n: int, k: int) -> int:
@@ -378,8 +333,7 @@ def root(n: int, k: int) -> int:
 def factor(n: int) -> tuple[int, int]:
     """Return the smaller of two factors of n, and how many steps it took: Pollard's rho.
 
-    The steps grow like the root of that factor, so by 2 for every 4 bits of n. They are the same
-    every time. Raises ValueError when n has no two factors.
+    The steps grow like the root of that factor. Raises ValueError when n has no two factors.
     """
     if n < 4 or is_prime(n):
         raise ValueError("n has no two factors larger than 1")
