@@ -1,7 +1,6 @@
 """A private certificate authority: it creates itself, issues server certificates, signs requests.
 
-What goes into a certificate is written down once, in a `Profile`. The choices follow RFC 5280 and
-what real TLS clients accept; each carries its reason.
+What goes into a certificate follows RFC 5280 and what real TLS clients accept.
 """
 
 import hashlib
@@ -34,7 +33,6 @@ _KEY_USAGES = (
     "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
 )  # fmt: skip
 _OF_A_CA, _OF_A_SERVER = ("key_cert_sign", "crl_sign"), ("digital_signature", "key_encipherment")
-# How a PFX is encrypted; the second is what Windows before 10 1709 / Server 2019 can read.
 _PFX = {
     "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
     "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
@@ -94,16 +92,15 @@ class Issued:
     @property
     def capped(self) -> bool:
         """Whether the certificate ends with its CA instead of after its full life."""
-        end = self.certificate.not_valid_after_utc
-        return any(end == issuer.not_valid_after_utc for issuer in self.issuers)
+        last = self.certificate.not_valid_after_utc
+        return last in [issuer.not_valid_after_utc for issuer in self.issuers]
 
     def pfx(self, password: str, encryption: str = "AES-256") -> bytes:
         """Return certificate, key and intermediates as PKCS #12, ready for Windows to import.
 
         `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
-        the password of an AES file wrong. The root stays out: Windows would put it into the store
-        of the server certificate. Raises ValueError for a password that is empty or not printable
-        ASCII (Java, Mono and Wine cannot open such a file).
+        the password of an AES file wrong. Raises ValueError for a password that is empty or not
+        printable ASCII (Java, Mono and Wine cannot open such a file).
         """
         if self.key is None:
             raise ValueError("The private key was made on the server and is not here: no PFX")
@@ -114,6 +111,7 @@ class Issued:
         # the cheaper of the two: the strength is in the password.
         builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
         builder = builder.key_cert_algorithm(cipher).hmac_hash(mac)
+        # Not the root: Windows would put it into the store of the server certificate.
         above = [issuer for issuer in self.issuers if issuer.subject != issuer.issuer]
         return pkcs12.serialize_key_and_certificates(
             *(self.friendly_name.encode(), self.key, self.certificate, above),
@@ -160,10 +158,9 @@ class Authority:
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
 
-        The first name that fits becomes the common name. A certificate never outlives its CA:
-        where it would, it ends with the CA and `.capped` is true. Raises ValueError for no names,
-        a bad name, an `at` at which the CA itself is not valid, or a teaching key, unless the CA
-        is one for teaching, too.
+        Where it would outlive its CA, it ends with the CA and `.capped` is true. ValueError for no
+        names, a bad name, an `at` at which the CA is not valid, or a teaching key, unless the CA's
+        is one, too.
         """
         key = key or new_key(profile.key_bits)
         certificate = self._certificate(names, key.public_key(), at, profile, serial)
@@ -178,14 +175,12 @@ class Authority:
     ) -> Issued:
         """Answer a request whose key was made on the server itself; the key stays there.
 
-        The certificate carries all `allowed` names (the site's table decides which), the key of
-        the request, and nothing else of it. Raises ValueError when the request's signature, key
-        or names are not acceptable; the sentence lists every name that is not allowed.
+        The certificate carries all `allowed` names, as the site's table decides, and the request's
+        key. ValueError when its signature, key or names, all of which are listed, won't do.
         """
         names, public_key = tuple(allowed), _acceptable_key(csr)
         _refuse_strangers(csr, names)
-        certificate = self._certificate(names, public_key, at, profile)
-        return Issued(certificate, None, self.issued.chain)
+        return Issued(self._certificate(names, public_key, at, profile), None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
         """Issue the same names again, with a new key."""
@@ -231,10 +226,9 @@ def create_authority(
     key: rsa.RSAPrivateKey | None = None,
     serial: int = 0,
 ) -> Authority:
-    """Create a root CA: a new key unless given, and a certificate that it signs itself.
+    """Create a root CA, with a new key unless given; ValueError for a name over 64 letters or none.
 
-    `name` becomes the common name; make it unique to site and year, or two sites' CAs can't be
-    told apart. Raises ValueError for a name that is empty or over 64 letters.
+    Make the name unique to site and year, or two sites' CAs can't be told apart.
     """
     if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
@@ -248,10 +242,7 @@ def create_authority(
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
-    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair.
-
-    A teaching CA is refused: it must never become a site's.
-    """
+    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair."""
     key = decrypt_key(encrypted_key, password)
     authority = Authority(Issued(x509.load_der_x509_certificate(certificate), key))
     if is_teaching(authority.certificate.public_key()):
@@ -410,11 +401,8 @@ def issue_all(
     at: datetime,
     profile: Profile = SERVER,
 ) -> Iterator[tuple[str, Issued]]:
-    """Yield (host, certificate with its own new key) for every host → names, in their order.
-
-    Keys are nearly all of the work, and cryptography makes them outside Python's lock: one thread
-    for each core.
-    """
+    """Yield (host, certificate with its own new key) for every host → names, in their order."""
+    # Keys are nearly all of the work, and are made outside Python's lock: a thread for each core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         keys = [pool.submit(new_key, profile.key_bits) for _ in orders]
         try:

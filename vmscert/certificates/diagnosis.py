@@ -71,9 +71,8 @@ def diagnose(
 ) -> Diagnosis:
     """Judge what a server presented to a client that trusts `roots` and asks for `name`.
 
-    `presented` as the server sent it, its own certificate first as a rule; `intermediates` are
-    what the client holds besides, `crls` the revocation lists that it looks into. Never raises for
-    what a certificate or a list holds; ValueError for an `at` without time zone.
+    The client holds `intermediates` and `crls`, revocation lists, besides. Never raises for what a
+    certificate or a list holds; ValueError for an `at` without time zone.
     """
     if at.tzinfo is None:
         raise ValueError(f"The time {at} has no time zone: say UTC")

@@ -1,9 +1,7 @@
 """A certificate read part by part, so that one bad part does not hide the rest.
 
 pyca reads all extensions or raises. Where it raises, each is put alone into a fresh certificate.
-Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits. There, a
-subtree is a tuple, kind first; a name lies in it if the tuple is among those around the name. So
-thousands of names and subtrees cost two set look-ups a name.
+Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -77,10 +75,7 @@ class _ToBeSigned:
 
 
 def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
-    """The extensions that can be read, and what is wrong with the others, by name.
-
-    Raises what pyca raises when not even their list can be read.
-    """
+    """The extensions that can be read, and what is wrong with the others; raises if they're no list."""
     written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
@@ -120,6 +115,8 @@ def folded(name: x509.Name) -> Folded:
 
 def allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
     """Return the test whether a name is allowed (RFC 5280 section 4.2.1.10)."""
+    # A subtree is a tuple, kind first; a name lies in it if the tuple is among those around the
+    # name. So thousands of names and subtrees cost two set look-ups a name.
     permitted = set(map(_subtree, constraints.permitted_subtrees or ()))
     excluded = set(map(_subtree, constraints.excluded_subtrees or ()))
     kinds = {kind for kind, *_ in permitted}
@@ -169,9 +166,8 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
 
 
 def _domains(host: str, itself: bool) -> Iterator[str]:
-    """Yield every constraint that a host meets; one without a dot in front holds for its subdomains
-    only if `itself`, as in DNS names.
-    """
+    """Every constraint that a host meets; only if `itself`, those without a dot in front hold for
+    subdomains, as in DNS names."""
     labels = host.lower().rstrip(".").split(".")
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]
@@ -179,16 +175,12 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
 
 
 class Reading:
-    """One certificate's parts, each read when first asked for, None if it can't be read.
-
-    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
-    A certificate is read once for all who ask: a site asks for the same ones again and again.
-    """
+    """One certificate's parts, each read when first asked for, None if it can't be read."""
 
     certificate: x509.Certificate
-    broken: dict[str, Unreadable]
+    broken: dict[str, Unreadable]  # which part raised in pyca, and why
 
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=4096)  # read once for all who ask: a site asks for the same ones again
     def __new__(cls, certificate: x509.Certificate) -> "Reading":
         made = super().__new__(cls)
         made.certificate, made.broken = certificate, {}

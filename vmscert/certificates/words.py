@@ -1,7 +1,7 @@
 """What bytes are, and what a certificate says, in human words.
 
-Each reader of bytes returns what it found, or nothing if they are something else; none raises.
-Texts out of certificates are foreign: control characters and markup never leave here as such.
+Each reader returns what it found, or nothing if the bytes are something else; none raises. Texts
+out of certificates are foreign: control characters and markup never leave here as such.
 """
 
 import base64
