@@ -207,16 +207,9 @@ class Authority:
                 f"{at:%Y-%m-%d}: create a new CA, or check the date"
             )
         start = max(_aware(at) - BACKDATE, born)
-        builder = x509.CertificateBuilder(
-            *(self.certificate.subject, subject, public_key),
-            *(serial or x509.random_serial_number(), start),
-            min(start + timedelta(days=profile.days), last),
-        )
-        # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
-        builder = builder.add_extension(alternatives, critical=not list(subject))
-        # Computed when an old script forgot to write one into the issuer.
-        issuer_id = Reading(self.certificate).key_id
-        return _signed(builder, profile, public_key, self.key, issuer_id)
+        lasts = start, min(start + timedelta(days=profile.days), last)
+        above = self.certificate
+        return _signed(self.key, profile, subject, public_key, lasts, serial, alternatives, above)
 
 
 def create_authority(
@@ -233,12 +226,10 @@ def create_authority(
     if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
-    public_key, start = key.public_key(), _aware(at) - BACKDATE
-    subject, serial = _subject([name.strip()], public_key), serial or x509.random_serial_number()
-    builder = x509.CertificateBuilder(
-        *(subject, subject, public_key, serial, start, start + timedelta(days=profile.days))
-    )
-    return Authority(Issued(_signed(builder, profile, public_key, key), key))
+    start, subject = _aware(at) - BACKDATE, _subject([name.strip()], key.public_key())
+    lasts = start, start + timedelta(days=profile.days)
+    certificate = _signed(key, profile, subject, key.public_key(), lasts, serial)
+    return Authority(Issued(certificate, key))
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
@@ -319,25 +310,35 @@ def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.
 
 
 def _signed(
-    builder: x509.CertificateBuilder,
+    signer: rsa.RSAPrivateKey,
     profile: Profile,
+    subject: x509.Name,
     public_key: rsa.RSAPublicKey,
-    key: rsa.RSAPrivateKey,
-    issuer_id: bytes = b"",
+    lasts: tuple[datetime, datetime],
+    serial: int,
+    names: x509.SubjectAlternativeName | None = None,
+    issuer: x509.Certificate | None = None,
 ) -> x509.Certificate:
-    """Add the extensions of a profile and sign; without an issuer's key identifier it is a root."""
-    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    authority_id = x509.AuthorityKeyIdentifier(issuer_id or own_id.digest, None, None)
+    """A certificate by a profile; without an issuer it is a root."""
+    builder = x509.CertificateBuilder(
+        *(issuer.subject if issuer else subject, subject, public_key),
+        *(serial or x509.random_serial_number(), *lasts),
+    )
+    if names:  # critical exactly when the subject is empty, RFC 5280 section 4.2.1.6
+        builder = builder.add_extension(names, critical=not list(subject))
     allowed = _OF_A_CA if profile.is_ca else _OF_A_SERVER
     usage = x509.KeyUsage(**{name: name in allowed for name in _KEY_USAGES})
+    own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
+    # That of the issuer is computed when an old script forgot to write one into it.
+    issuer_id = Reading(issuer).key_id if issuer else own_id.digest
+    authority_id = x509.AuthorityKeyIdentifier(issuer_id, None, None)
     builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
     builder = builder.add_extension(usage, critical=True).add_extension(own_id, critical=False)
     builder = builder.add_extension(authority_id, critical=False)
-    # Never critical: cryptography's own verifier refuses a critical one.
-    if not profile.is_ca:
+    if not profile.is_ca:  # never critical: cryptography's own verifier refuses a critical one
         server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         builder = builder.add_extension(server, critical=False)
-    return builder.sign(key, hashes.SHA256())
+    return builder.sign(signer, hashes.SHA256())
 
 
 def _aware(at: datetime) -> datetime:

@@ -53,11 +53,8 @@ class Diagnosis:
             {"label": Reading(one).label, "sha256": one.fingerprint(SHA256()).hex()}
             for one in self.path
         ]
-        return {
-            "trusted": self.trusted,
-            "path": path,
-            "findings": [finding.as_dict() for finding in self.findings],
-        }
+        findings = [finding.as_dict() for finding in self.findings]
+        return {"trusted": self.trusted, "path": path, "findings": findings}
 
 
 def diagnose(
@@ -239,18 +236,13 @@ def _mismatch(path: Path, asked: Any) -> Finding:
 
 def _purpose(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        purposes = one.get(x509.ExtendedKeyUsage)
+        purposes, place = one.get(x509.ExtendedKeyUsage), "" if one is path.leaf else " in a CA"
         if not one.serves:
-            text = f"is for {', '.join(one._name for one in purposes)}, not for serverAuth"
-            case = "wrong EKU" if one is path.leaf else "wrong EKU in a CA"
-            yield path.fault("wrong-eku", one, text, case)
+            text = f"is for {', '.join(each._name for each in purposes)}, not for serverAuth"
+            yield path.fault("wrong-eku", one, text, f"wrong EKU{place}")
         elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-            case = "EKU any" if one is path.leaf else "EKU any in a CA"
             text = "is for any use, but not for serverAuth by name"
-            yield path.fault("wrong-eku", one, text, case)
-
-
-def _leaf_key_usage(path: Path) -> Iterator[Finding]:
+            yield path.fault("wrong-eku", one, text, f"EKU any{place}")
     usage = path.leaf.get(x509.KeyUsage)
     if usage is None or usage.digital_signature:
         return
@@ -406,6 +398,6 @@ def _departures(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
 
 
 _PATH_RULES = (
-    _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _leaf_key_usage,
-    _authority, _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
+    _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _authority,
+    _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
 )  # fmt: skip

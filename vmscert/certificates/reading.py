@@ -6,11 +6,10 @@ Names are compared as RFC 5280 does; `allowing` tells which a name constraint pe
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 from warnings import catch_warnings, simplefilter
 
@@ -45,8 +44,7 @@ _KNOWN = _NEEDED | {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A part of a certificate that can't be read: why, and whether clients go on without it."""
 
     why: str
@@ -75,7 +73,7 @@ class _ToBeSigned:
 
 
 def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
-    """The extensions that can be read, and what is wrong with the others; raises if they're no list."""
+    """The extensions that can be read, and the others' troubles; raises for what is no list."""
     written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
