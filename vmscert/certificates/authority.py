@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
-from vmscert.certificates.reading import Reading
+from vmscert.certificates.reading import Reading, aware
 from vmscert.facts import facts
 from vmscert.names import parse_name
 
@@ -201,12 +201,13 @@ class Authority:
         if not list(alternatives):
             raise ValueError("A server certificate needs at least one name: none was given")
         born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        if not born <= _aware(at) < last:
+        at = aware(at).replace(microsecond=0)
+        if not born <= at < last:
             raise ValueError(
                 f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {last:%Y-%m-%d}, not on "
                 f"{at:%Y-%m-%d}: create a new CA, or check the date"
             )
-        start = max(_aware(at) - BACKDATE, born)
+        start = max(at - BACKDATE, born)
         lasts = start, min(start + timedelta(days=profile.days), last)
         above = self.certificate
         return _signed(self.key, profile, subject, public_key, lasts, serial, alternatives, above)
@@ -226,7 +227,8 @@ def create_authority(
     if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
-    start, subject = _aware(at) - BACKDATE, _subject([name.strip()], key.public_key())
+    start = aware(at).replace(microsecond=0) - BACKDATE
+    subject = _subject([name.strip()], key.public_key())
     lasts = start, start + timedelta(days=profile.days)
     certificate = _signed(key, profile, subject, key.public_key(), lasts, serial)
     return Authority(Issued(certificate, key))
@@ -339,12 +341,6 @@ def _signed(
         server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         builder = builder.add_extension(server, critical=False)
     return builder.sign(signer, hashes.SHA256())
-
-
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError(f"The time {at} has no time zone: say UTC")
-    return at.replace(microsecond=0)
 
 
 def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:

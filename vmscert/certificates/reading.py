@@ -347,6 +347,13 @@ def spelled_out(name: x509.GeneralName) -> str:
     return getattr(name.value, "rfc4514_string", name.value.__str__)()
 
 
+def aware(at: datetime) -> datetime:
+    """Return the time; ValueError if it has no time zone."""
+    if at.tzinfo is None:
+        raise ValueError(f"The time {at} has no time zone: say UTC")
+    return at
+
+
 def moment(when: datetime) -> str:
     """Return how a sentence tells a time."""
     return f"{when:%Y-%m-%d %H:%M} UTC"

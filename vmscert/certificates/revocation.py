@@ -78,7 +78,11 @@ def revocations(path: Path) -> Iterator[Finding]:
         reasons = {one: _why_not(path, child, issuer, one) for one in named}
         usable = [one for one in named if not reasons[one]]
         covered = (one.scope and one.scope.only_some_reasons for one in usable)
-        if entry := _entry(child, usable):
+        entry = None  # the last word of complete lists and their updates
+        for one in sorted(usable, key=lambda one: one.base is not None):
+            if found := one.entry(child):
+                entry = None if _reason(found) is _TAKEN_BACK else found
+        if entry:
             why = f" ({reason.value})" if (reason := _reason(entry)) else ""
             text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}"
             text += f", says the revocation list of {issuer.label}"
@@ -87,15 +91,6 @@ def revocations(path: Path) -> Iterator[Finding]:
             why = next(filter(None, reasons.values()), "it lists only some reasons of revocation")
             text = f"can't be looked up in the revocation list of {child.issuer_label}: {why}"
             yield path.fault("crl-unusable", child, text, "revocation list unusable")
-
-
-def _entry(child: Reading, usable: list[RevocationList]) -> x509.RevokedCertificate | None:
-    """The last word of complete lists and their updates about a certificate."""
-    found = None
-    for one in sorted(usable, key=lambda one: one.base is not None):
-        if entry := one.entry(child):
-            found = None if _reason(entry) is _TAKEN_BACK else entry
-    return found
 
 
 def _why_not(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> str:

@@ -64,11 +64,6 @@ class Reader:
             found.append(self.number(2))
         return found
 
-    def half(self) -> tuple[int, bytes]:
-        """Return a named group and a public key: ServerECDHParams of RFC 8422 section 5.4."""
-        self.take(1)  # named_curve, the one form that is left
-        return self.number(2), self.vector(1)
-
     def signature(self) -> tuple[str, bytes]:
         """Return an algorithm's name and a signature: digitally-signed, RFC 5246 section 4.7."""
         return _called("signature", [self.number(2)]), self.vector(2)
@@ -175,12 +170,6 @@ def _certified(der: bytes) -> dict[str, str]:
     return told | ({"good for": ", ".join(one.names)} if one.names else {})
 
 
-def _server_key_exchange(data: bytes) -> dict[str, str]:
-    reader = Reader(data[4:])
-    told = {"sends": _half(reader.half()[0]), "signs": "this half and both random numbers"}
-    return told | {"with": reader.signature()[0]}
-
-
 def _alert(data: bytes) -> dict[str, str]:
     level, number = data
     known = {one.value: one.name.removeprefix("ALERT_DESCRIPTION_") for one in ssl.AlertDescription}
@@ -215,7 +204,6 @@ _READERS = {
     "CertificateVerify": lambda data: (
         {"signs": "all messages so far", "with": Reader(data[4:]).signature()[0]}
     ),
-    "ServerKeyExchange": _server_key_exchange,
     "Alert": _alert,
     "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }

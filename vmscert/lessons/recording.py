@@ -97,38 +97,30 @@ def capture(
 
 
 def signed_by_server(recording: Recording) -> Signed:
-    """Return what the server signed to prove that it holds the private key, and the signature.
+    """Return what the server signed in TLS 1.3 to prove that it holds the private key, and how.
 
-    ValueError where it signed nothing: in RSA key transport, or if the client hung up first.
+    That is a hash of all messages up to its certificate. ValueError if the client hung up first.
     """
-    if recording.key_exchange == "RSA":
+    if recording.version != "1.3":
         raise ValueError(
-            "In RSA key transport the server signs nothing: it proves that it holds the key by "
-            "opening the secret"
+            "This is told of TLS 1.3; in RSA key transport the server signs nothing: it proves that "
+            "it holds the key by opening the secret"
         )
-    if recording.version == "1.3":  # a hash of all messages up to its certificate
-        scheme, signed = Reader(recording.first("CertificateVerify").data[4:]).signature()
-        return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
-    # Both random numbers and its half of ECDHE, RFC 8422 section 5.4.
-    reader = Reader(recording.first("ServerKeyExchange").data[4:])
-    reader.half()
-    half = reader.data[: reader.at]
-    scheme, signed = reader.signature()
-    return Signed(b"".join(_randoms(recording)) + half, signed, scheme)
+    scheme, signed = Reader(recording.first("CertificateVerify").data[4:]).signature()
+    return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
 
 
 def key_shares(recording: Recording) -> dict[str, bytes]:
-    """Return by sender the two public halves of ECDHE, which are new in each connection."""
-    if recording.version == "1.3":
-        hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
-        offered, chosen = (hello(data)[2][_KEY_SHARE] for data in hellos)
-        # The group stands before the public key; what is offered is a list.
-        return {"client": Reader(offered[4:]).vector(2), "server": Reader(chosen[2:]).vector(2)}
-    if recording.key_exchange == "RSA":
-        raise ValueError("In RSA key transport there are no halves: the client makes up the secret")
-    _, of_server = Reader(recording.first("ServerKeyExchange").data[4:]).half()
-    of_client = Reader(recording.first("ClientKeyExchange").data[4:]).vector(1)
-    return {"client": of_client, "server": of_server}
+    """Return by sender the two public halves of ECDHE in TLS 1.3, new in each connection."""
+    if recording.version != "1.3":
+        raise ValueError(
+            "This is told of TLS 1.3; in RSA key transport there are no halves: the client makes up "
+            "the secret"
+        )
+    hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
+    offered, chosen = (hello(data)[2][_KEY_SHARE] for data in hellos)
+    # The group stands before the public key; what is offered is a list.
+    return {"client": Reader(offered[4:]).vector(2), "server": Reader(chosen[2:]).vector(2)}
 
 
 def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
