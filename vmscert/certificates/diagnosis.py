@@ -16,15 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.paths import Path, Question, points_at
-from vmscert.certificates.reading import (
-    Reading,
-    allowing,
-    aware,
-    folded,
-    moment,
-    plain,
-    spelled_out,
-)
+from vmscert.certificates.reading import Reading, allowing, folded, moment, plain, spelled_out
 from vmscert.certificates.revocation import RevocationList, revocations
 from vmscert.findings import Finding, clients, finding_of
 from vmscert.names import parse_name
@@ -79,8 +71,7 @@ def diagnose(
     The client holds `intermediates` and `crls`, revocation lists, besides. Never raises for what a
     certificate or a list holds; ValueError for an `at` without time zone.
     """
-    lists = map(RevocationList, crls)
-    question = Question(name, aware(at), presented, roots, intermediates, lists)
+    question = Question(name, at, presented, roots, intermediates, map(RevocationList, crls))
     if not question.presented:
         text = "the server did not present a certificate"
         return Diagnosis(False, (), (Finding("no-certificate", "leaf", text),))

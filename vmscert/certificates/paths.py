@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from vmscert.certificates.reading import Folded, Reading, allowing
+from vmscert.certificates.reading import Folded, Reading, allowing, aware
 from vmscert.findings import Finding, finding_of
 
 # Bounds of the search, far above any honest set of certificates.
@@ -32,7 +32,7 @@ class Question:
         def read(certificates: Iterable[x509.Certificate]) -> list[Reading]:
             return list(dict.fromkeys(map(once, certificates)))
 
-        self.name, self.at, self.lists = name, at, tuple(lists)
+        self.name, self.at, self.lists = name, aware(at), tuple(lists)
         self.roots, more = read(roots), read(intermediates)
         self.presented = read(presented)
         self.anchors = set(self.roots)

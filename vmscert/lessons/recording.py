@@ -103,8 +103,8 @@ def signed_by_server(recording: Recording) -> Signed:
     """
     if recording.version != "1.3":
         raise ValueError(
-            "This is told of TLS 1.3; in RSA key transport the server signs nothing: it proves that "
-            "it holds the key by opening the secret"
+            "That is told of TLS 1.3; in RSA key transport the server signs nothing: it proves "
+            "that it holds the key by opening the secret"
         )
     scheme, signed = Reader(recording.first("CertificateVerify").data[4:]).signature()
     return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
@@ -114,8 +114,8 @@ def key_shares(recording: Recording) -> dict[str, bytes]:
     """Return by sender the two public halves of ECDHE in TLS 1.3, new in each connection."""
     if recording.version != "1.3":
         raise ValueError(
-            "This is told of TLS 1.3; in RSA key transport there are no halves: the client makes up "
-            "the secret"
+            "That is told of TLS 1.3; in RSA key transport there are no halves: the client makes "
+            "up the secret"
         )
     hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
     offered, chosen = (hello(data)[2][_KEY_SHARE] for data in hellos)
@@ -141,7 +141,9 @@ def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
     premaster, seed = key.decrypt(encrypted, padding.PKCS1v15()), b"extended master secret"
     seed += _transcript_hash(recording, "ClientKeyExchange")
     master = _prf(premaster, seed, 48)
-    of_client, of_server = _randoms(recording)
+    # The random numbers stand behind a type, a length and a version.
+    hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
+    of_client, of_server = (data[6:38] for data in hellos)
     block = _prf(master, b"key expansion" + of_server + of_client, 72)
     return _opened(recording.wire["client"], block[:32], block[64:68])
 
@@ -185,12 +187,6 @@ def _transcript_hash(recording: Recording, last: str) -> bytes:
     end = handshake.index(recording.first(last)) + 1
     suite = recording.first("ServerHello").facts["cipher suite"]
     return hashlib.new(suite[-6:].lower(), b"".join(one.data for one in handshake[:end])).digest()
-
-
-def _randoms(recording: Recording) -> tuple[bytes, bytes]:
-    """The random numbers of client and server, behind a type, a length and a version."""
-    hellos = [recording.first(name).data for name in ("ClientHello", "ServerHello")]
-    return hellos[0][6:38], hellos[1][6:38]
 
 
 def _prf(secret: bytes, seed: bytes, size: int) -> bytes:
