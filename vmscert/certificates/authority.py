@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -64,7 +65,7 @@ class Issued:
     """A certificate, its private key where we hold it, and the certificates above it."""
 
     certificate: x509.Certificate
-    key: rsa.RSAPrivateKey | None
+    key: RSAPrivateKey | None
     issuers: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -109,14 +110,12 @@ class Issued:
         cipher, mac = _PFX[encryption]
         # 2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries
         # the cheaper of the two: the strength is in the password.
-        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
-        builder = builder.key_cert_algorithm(cipher).hmac_hash(mac)
+        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048).hmac_hash(mac)
+        lock = builder.key_cert_algorithm(cipher).build(password.encode())
         # Not the root: Windows would put it into the store of the server certificate.
         above = [issuer for issuer in self.issuers if issuer.subject != issuer.issuer]
-        return pkcs12.serialize_key_and_certificates(
-            *(self.friendly_name.encode(), self.key, self.certificate, above),
-            builder.build(password.encode()),
-        )
+        name = self.friendly_name.encode()
+        return pkcs12.serialize_key_and_certificates(name, self.key, self.certificate, above, lock)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the private key as encrypted PKCS #8 in PEM, for programs that want files."""
@@ -142,7 +141,7 @@ class Authority:
         return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
     @cached_property
-    def key(self) -> rsa.RSAPrivateKey:
+    def key(self) -> RSAPrivateKey:
         """The CA's private key; ValueError when only the certificate is at hand."""
         if self.issued.key is None:
             raise ValueError(f"The private key of {self.name!r} is not here: it can't sign")
@@ -153,7 +152,7 @@ class Authority:
         *names: str,
         at: datetime,
         profile: Profile = SERVER,
-        key: rsa.RSAPrivateKey | None = None,
+        key: RSAPrivateKey | None = None,
         serial: int = 0,
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
@@ -191,7 +190,7 @@ class Authority:
         return encrypt_key(self.key, password)
 
     def _certificate(
-        self, names, public_key: rsa.RSAPublicKey, at: datetime, profile: Profile, serial: int = 0
+        self, names, public_key: RSAPublicKey, at: datetime, profile: Profile, serial: int = 0
     ) -> x509.Certificate:
         if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
             raise ValueError(
@@ -217,7 +216,7 @@ def create_authority(
     name: str,
     at: datetime,
     profile: Profile = ROOT,
-    key: rsa.RSAPrivateKey | None = None,
+    key: RSAPrivateKey | None = None,
     serial: int = 0,
 ) -> Authority:
     """Create a root CA, with a new key unless given; ValueError for a name over 64 letters or none.
@@ -249,7 +248,7 @@ def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> A
     return authority
 
 
-def new_key(bits: int) -> rsa.RSAPrivateKey:
+def new_key(bits: int) -> RSAPrivateKey:
     """Return a new random RSA key; under 2,048 bits is refused, as TLS clients do."""
     if bits < SERVER.key_bits:
         raise ValueError(f"An RSA key of {bits} bits is too weak: 2048 is the least")
@@ -257,8 +256,8 @@ def new_key(bits: int) -> rsa.RSAPrivateKey:
 
 
 def request(
-    *names: str, key: rsa.RSAPrivateKey | None = None
-) -> tuple[x509.CertificateSigningRequest, rsa.RSAPrivateKey]:
+    *names: str, key: RSAPrivateKey | None = None
+) -> tuple[x509.CertificateSigningRequest, RSAPrivateKey]:
     """Return a certificate signing request (RFC 2986) for these names, and the key it is for."""
     key = key or new_key(SERVER.key_bits)
     subject, alternatives = _server_names(names, key.public_key())
@@ -293,7 +292,7 @@ def thumbprint(certificate: x509.Certificate) -> str:
 
 
 def _server_names(
-    names: Iterable[str], public_key: rsa.RSAPublicKey
+    names: Iterable[str], public_key: RSAPublicKey
 ) -> tuple[x509.Name, x509.SubjectAlternativeName]:
     """The subject, of the first name that fits (of a DNS name if any does), and all, each once."""
     parsed = list(dict.fromkeys(map(parse_name, names)))
@@ -303,7 +302,7 @@ def _server_names(
     return _subject(fitting, public_key), x509.SubjectAlternativeName(general)
 
 
-def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.Name:
+def _subject(common_names: Iterable[str], public_key: RSAPublicKey) -> x509.Name:
     """A subject; that of a teaching key says what it is, so that nobody takes it for a real one."""
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, text) for text in common_names]
     if is_teaching(public_key):
@@ -312,20 +311,18 @@ def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.
 
 
 def _signed(
-    signer: rsa.RSAPrivateKey,
+    signer: RSAPrivateKey,
     profile: Profile,
     subject: x509.Name,
-    public_key: rsa.RSAPublicKey,
+    public_key: RSAPublicKey,
     lasts: tuple[datetime, datetime],
     serial: int,
     names: x509.SubjectAlternativeName | None = None,
     issuer: x509.Certificate | None = None,
 ) -> x509.Certificate:
     """A certificate by a profile; without an issuer it is a root."""
-    builder = x509.CertificateBuilder(
-        *(issuer.subject if issuer else subject, subject, public_key),
-        *(serial or x509.random_serial_number(), *lasts),
-    )
+    above, serial = issuer.subject if issuer else subject, serial or x509.random_serial_number()
+    builder = x509.CertificateBuilder(above, subject, public_key, serial, *lasts)
     if names:  # critical exactly when the subject is empty, RFC 5280 section 4.2.1.6
         builder = builder.add_extension(names, critical=not list(subject))
     allowed = _OF_A_CA if profile.is_ca else _OF_A_SERVER
@@ -343,23 +340,22 @@ def _signed(
     return builder.sign(signer, hashes.SHA256())
 
 
-def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
+def _acceptable_key(csr: x509.CertificateSigningRequest) -> RSAPublicKey:
     try:
-        public_key, signed = csr.public_key(), csr.is_signature_valid
+        key, signed = csr.public_key(), csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise ValueError(f"The request can't be read: {error}. Make it again") from None
     if not signed:
         raise ValueError(
             "The request's signature is wrong: it was changed on the way. Make it again"
         )
-    if not isinstance(public_key, rsa.RSAPublicKey):
+    if not isinstance(key, RSAPublicKey):
         raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
-    if public_key.key_size < SERVER.key_bits or public_key.public_numbers().e < 65537:
-        raise ValueError(
-            f"The request's RSA key is weak ({public_key.key_size} bits, exponent "
-            f"{public_key.public_numbers().e}): make it with 2048 bits or more"
-        )
-    return public_key
+    exponent = key.public_numbers().e
+    if key.key_size < SERVER.key_bits or exponent < 65537:
+        weak = f"is weak ({key.key_size} bits, exponent {exponent})"
+        raise ValueError(f"The request's RSA key {weak}: make it with 2048 bits or more")
+    return key
 
 
 def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, ...]) -> None:
@@ -368,12 +364,11 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
         wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
-    strangers, known = [], set(map(parse_name, allowed))
+    known, strangers = set(map(parse_name, allowed)), list(dict.fromkeys(wanted))
     for name in dict.fromkeys(wanted):
-        try:
-            strangers += [] if parse_name(name) in known else [name]
-        except ValueError:  # as a person's name in the common name
-            strangers.append(name)
+        with suppress(ValueError):  # as for a person's name in the common name
+            if parse_name(name) in known:
+                strangers.remove(name)
     if strangers:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
@@ -387,16 +382,13 @@ def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
         key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
     except ValueError:
         raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
-    if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
+    if certificate is None or not isinstance(key, RSAPrivateKey):
         raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
     return Issued(certificate, key, issuers)
 
 
 def issue_all(
-    authority: Authority,
-    orders: Mapping[str, Sequence[str]],
-    at: datetime,
-    profile: Profile = SERVER,
+    ca: Authority, orders: Mapping[str, Sequence[str]], at: datetime, profile: Profile = SERVER
 ) -> Iterator[tuple[str, Issued]]:
     """Yield (host, certificate with its own new key) for every host → names, in their order."""
     # Keys are nearly all of the work, and are made outside Python's lock: a thread for each core.
@@ -404,7 +396,7 @@ def issue_all(
         keys = [pool.submit(new_key, profile.key_bits) for _ in orders]
         try:
             for (host, names), key in zip(orders.items(), keys, strict=True):
-                yield host, authority.issue(*names, at=at, profile=profile, key=key.result())
+                yield host, ca.issue(*names, at=at, profile=profile, key=key.result())
         finally:  # whoever stops early does not wait for keys that nobody wants
             for key in keys:
                 key.cancel()

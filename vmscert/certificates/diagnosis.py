@@ -49,10 +49,8 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the diagnosis ready for JSON; certificates as label and SHA-256."""
-        path = [
-            {"label": Reading(one).label, "sha256": one.fingerprint(SHA256()).hex()}
-            for one in self.path
-        ]
+        told = ((Reading(one).label, one.fingerprint(SHA256()).hex()) for one in self.path)
+        path = [{"label": label, "sha256": sha256} for label, sha256 in told]
         findings = [finding.as_dict() for finding in self.findings]
         return {"trusted": self.trusted, "path": path, "findings": findings}
 

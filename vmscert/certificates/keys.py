@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ObjectIdentifier
 
 # OWASP's figure for PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet); about 0.15 s a guess.
@@ -130,11 +131,7 @@ def open_key(pem: bytes, password: str) -> PrivateKeyTypes:
 
 def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     """Return the key as unencrypted PKCS #8 DER, for memory only: never write it to a file."""
-    return key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 @cache

@@ -105,10 +105,8 @@ def reason(error: Exception) -> str:
 
 def folded(name: x509.Name) -> Folded:
     """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
-    return tuple(
-        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
-        for rdn in name.rdns
-    )
+    texts = {part: " ".join(str(part.value).casefold().split()) for part in name}
+    return tuple(frozenset((part.oid, texts[part]) for part in rdn) for rdn in name.rdns)
 
 
 def allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
@@ -164,8 +162,7 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
 
 
 def _domains(host: str, itself: bool) -> Iterator[str]:
-    """Every constraint that a host meets; only if `itself`, those without a dot in front hold for
-    subdomains, as in DNS names."""
+    """Every constraint that a host meets; `itself`: those without a dot hold for subdomains, too."""
     labels = host.lower().rstrip(".").split(".")
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]
@@ -208,8 +205,7 @@ class Reading:
 
     @cached_property
     def validity(self) -> tuple[datetime, datetime] | None:
-        dates = attrgetter("not_valid_before_utc", "not_valid_after_utc")
-        return self.read("validity", dates)
+        return self.read("validity", attrgetter("not_valid_before_utc", "not_valid_after_utc"))
 
     @cached_property
     def key(self) -> Any:
@@ -235,10 +231,11 @@ class Reading:
 
     @cached_property
     def extensions(self) -> Extensions:
-        with catch_warnings(), suppress(Exception):  # pyca raises many kinds
+        with catch_warnings():
             simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
-            return {one.oid: one for one in self.certificate.extensions}
-        found, trouble = self.read("extensions", _one_by_one) or ({}, {})
+            with suppress(Exception):  # pyca raises many kinds
+                return {one.oid: one for one in self.certificate.extensions}
+            found, trouble = self.read("extensions", _one_by_one) or ({}, {})
         self.broken.update(trouble)
         return found
 

@@ -145,9 +145,11 @@ def _covers(one: RevocationList, child: Reading) -> bool:
     stranger = one.issuer != child.issuer and not scope.indirect_crl
     if wrong_kind or scope.only_contains_attribute_certs or stranger:
         return False
-    places = _places(scope.full_name, scope.relative_name, one.issuer)
-    published = [_of_point(child, point) for point in _points(child)] or [{child.issuer}]
-    return not places or any(places & point for point in published)
+    places, published = _places(scope, one.issuer), []
+    for point in _points(child):
+        issuers = _list_issuers(point)
+        published.append(_places(point, (issuers or [child.issuer])[0]) or set(issuers))
+    return not places or any(places & point for point in published or [{child.issuer}])
 
 
 def _points(child: Reading) -> list[x509.DistributionPoint]:
@@ -159,22 +161,12 @@ def _list_issuers(point: x509.DistributionPoint) -> list[Folded]:
     return [folded(name.value) for name in names if isinstance(name, x509.DirectoryName)]
 
 
-def _of_point(child: Reading, point: x509.DistributionPoint) -> set:
-    issuers = _list_issuers(point) or [child.issuer]
-    return _places(point.full_name, point.relative_name, issuers[0]) or set(_list_issuers(point))
-
-
-def _places(
-    full: Iterable[x509.GeneralName] | None,
-    relative: x509.RelativeDistinguishedName | None,
-    issuer: Folded | None,
-) -> set:
-    """Where a list is published, as values that can be compared."""
-    if relative is not None:
-        return {(issuer or ()) + folded(x509.Name([relative]))}
-    return {
-        folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full or ()
-    }
+def _places(where: Any, issuer: Folded | None) -> set:
+    """Where a list is published, as a list or a certificate says, as values that can be compared."""
+    if where.relative_name is not None:
+        return {(issuer or ()) + folded(x509.Name([where.relative_name]))}
+    full = where.full_name or ()
+    return {folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full}
 
 
 def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:

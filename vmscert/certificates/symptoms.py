@@ -68,13 +68,9 @@ class Cause:
     """One rule that may be broken, and the texts that speak for it."""
 
     code: str
+    rule: Rule
     why: tuple[Symptom, ...]
     check: str
-
-    @property
-    def rule(self) -> Rule:
-        """The rule."""
-        return RULES[self.code]
 
 
 @dataclass(frozen=True)
@@ -92,20 +88,15 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the explanation ready for JSON."""
+        causes = []
+        for one in self.causes:
+            told = {"code": one.code, "meaning": one.rule.meaning, "tell_apart": one.rule.diagnosis}
+            told |= {"check": one.check, "remedy": one.rule.remedy}
+            why = [symptom.text for symptom in one.why]
+            causes.append({**told, "remedy_text": one.rule.remedy_text, "why": why})
         return {
             "known": self.known,
-            "causes": [
-                {
-                    "code": one.code,
-                    "meaning": one.rule.meaning,
-                    "tell_apart": one.rule.diagnosis,
-                    "check": one.check,
-                    "remedy": one.rule.remedy,
-                    "remedy_text": one.rule.remedy_text,
-                    "why": [symptom.text for symptom in one.why],
-                }
-                for one in self.causes
-            ],
+            "causes": causes,
             "besides": list(self.besides),
             "symptoms": [asdict(symptom) for symptom in self.symptoms],
             "questions": [] if self.known else list(QUESTIONS),
@@ -149,8 +140,9 @@ def explain(text: str) -> Explanation:
                 why[code].append(symptom)
     causes = []
     for code in sorted(why, key=lambda code: -weights[code]):
-        check = _CHECKS[RULES[code].check].format(place=place, remedy=RULES[code].remedy)
-        causes.append(Cause(code, tuple(why[code]), check))
+        rule = RULES[code]
+        check = _CHECKS[rule.check].format(place=place, remedy=rule.remedy)
+        causes.append(Cause(code, rule, tuple(why[code]), check))
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
     return Explanation(tuple(found), tuple(causes), tuple(besides))
 

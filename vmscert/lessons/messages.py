@@ -85,7 +85,7 @@ def message(
         if row["message"] == name and fits:
             said = row["says"]
             told |= dict(part.split(": ", 1) for part in row["facts"].split("|") if part)
-    told = _READERS[name](data) if name in _READERS else told
+    told |= _READERS[name](data) if name in _READERS else {}
     return Message(sender, name, protected, data, told, said.format(sender=sender))
 
 
@@ -201,9 +201,7 @@ _READERS = {
         {"carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"}
     ),
     "Certificate": _certificate,
-    "CertificateVerify": lambda data: (
-        {"signs": "all messages so far", "with": Reader(data[4:]).signature()[0]}
-    ),
+    "CertificateVerify": lambda data: {"with": Reader(data[4:]).signature()[0]},
     "Alert": _alert,
     "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }
