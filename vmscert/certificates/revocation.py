@@ -3,7 +3,7 @@
 RFC 5280 section 6.3. What no list speaks of is not judged; lists of others are not looked at.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
@@ -162,7 +162,7 @@ def _list_issuers(point: x509.DistributionPoint) -> list[Folded]:
 
 
 def _places(where: Any, issuer: Folded | None) -> set:
-    """Where a list is published, as a list or a certificate says, as values that can be compared."""
+    """Where a list is published, by its scope or a certificate's point, ready to be compared."""
     if where.relative_name is not None:
         return {(issuer or ()) + folded(x509.Name([where.relative_name]))}
     full = where.full_name or ()

@@ -150,7 +150,7 @@ def explain(text: str) -> Explanation:
 @cache
 def _symptoms() -> list[Symptom]:
     return [
-        Symptom(**row | {"rules": tuple(filter(None, row["rules"].split("|")))})
+        Symptom(**{**row, "rules": tuple(filter(None, row["rules"].split("|")))})
         for row in facts("symptoms")
     ]
 
