@@ -705,11 +705,6 @@ def test_a_pfx_password_that_some_clients_cannot_type_is_refused(issued, passwor
     assert not password or password not in str(refused.value)
 
 
-def test_an_unknown_encryption_is_refused_with_the_known_ones(issued):
-    with pytest.raises(ValueError, match="one of AES-256, 3DES, not 'RC2'"):
-        issued.pfx(PASSWORD, "RC2")
-
-
 def test_there_is_no_pfx_of_a_key_that_stayed_on_the_server(sign, key):
     with pytest.raises(ValueError, match="was made on the server and is not here: no PFX"):
         sign(request("vms-rec-01", key=key)[0]).pfx(PASSWORD)
@@ -718,11 +713,3 @@ def test_there_is_no_pfx_of_a_key_that_stayed_on_the_server(sign, key):
 def test_a_weak_key_is_never_made():
     with pytest.raises(ValueError, match="1024 bits is too weak"):
         new_key(1024)
-
-
-def test_a_renewal_keeps_names_and_key_size_and_takes_a_new_key(ca, now):
-    old = ca.issue("vms-rec-01", "10.10.0.21", at=now, profile=replace(SERVER, key_bits=3072))
-    new = ca.renew(old.certificate, now)
-    assert new.names == old.names
-    assert new.certificate.public_key().key_size == 3072
-    assert new.certificate.public_key() != old.certificate.public_key()

@@ -1,7 +1,6 @@
 """A private certificate authority: it creates itself, issues server certificates, signs requests.
 
-What goes into a certificate is written down once, in a `Profile`. The choices follow RFC 5280 and
-what real TLS clients accept; each carries its reason.
+What goes into a certificate follows RFC 5280 and what real TLS clients accept.
 """
 
 import hashlib
@@ -18,11 +17,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
-from vmscert.certificates.reading import Reading
+from vmscert.certificates.reading import Reading, aware
+from vmscert.facts import facts
 from vmscert.names import parse_name
 
 # Clocks differ: a certificate is valid a day before it is made, or a slow recorder refuses it.
@@ -32,40 +33,31 @@ _KEY_USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
     "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
 )  # fmt: skip
+_OF_A_CA, _OF_A_SERVER = ("key_cert_sign", "crl_sign"), ("digital_signature", "key_encipherment")
+_PFX = {
+    "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
+    "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
+}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one kind of certificate contains."""
+    """What tells one kind of certificate from another: a CA's, or a server's."""
 
-    name: str
     key_bits: int
     days: int  # validity, RFC 5280 section 4.1.2.5
-    is_ca: bool  # basicConstraints, section 4.2.1.9; critical
-    key_usage: tuple[str, ...]  # section 4.2.1.3; critical
-    # Section 4.2.1.12. Never critical: cryptography's own verifier refuses a critical one.
-    extended_key_usage: tuple[x509.ObjectIdentifier, ...] = ()
+    is_ca: bool  # and with it what its key may be used for, sections 4.2.1.3 and 4.2.1.12
 
 
-ROOT = Profile(
-    name="root",
-    key_bits=4096,
-    days=3653,  # ten years: outlives several generations of servers, changed on a planned day
-    is_ca=True,
-    key_usage=("key_cert_sign", "crl_sign"),
-)
-SERVER = Profile(
-    name="server",
-    key_bits=2048,  # the smallest that iOS and current TLS clients accept, the fastest to use
-    days=397,  # a yearly change with a month to spare; far below the 825 days iPhones allow
-    is_ca=False,
-    key_usage=("digital_signature", "key_encipherment"),
-    extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
-)
+# Ten years: a root outlives several generations of servers, and is changed on a planned day.
+ROOT = Profile(4096, 3653, is_ca=True)
+# 2,048 bits are the least that iOS and current TLS clients accept, and the fastest to use; 397 days
+# are a yearly change with a month to spare, far below the 825 that iPhones allow.
+SERVER = Profile(2048, 397, is_ca=False)
 # Only for tests and lessons, where half a second for a root key is half a second too long.
-QUICK = Profile("root", 2048, ROOT.days, True, ROOT.key_usage)
+QUICK = replace(ROOT, key_bits=2048)
 # Only for lessons: their handshakes have to succeed for as long as their CA is valid.
-LESSON = replace(SERVER, name="lesson", days=ROOT.days)
+LESSON = replace(SERVER, days=ROOT.days)
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class Issued:
     """A certificate, its private key where we hold it, and the certificates above it."""
 
     certificate: x509.Certificate
-    key: rsa.RSAPrivateKey | None
+    key: RSAPrivateKey | None
     issuers: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -101,28 +93,29 @@ class Issued:
     @property
     def capped(self) -> bool:
         """Whether the certificate ends with its CA instead of after its full life."""
-        end = self.certificate.not_valid_after_utc
-        return any(end == issuer.not_valid_after_utc for issuer in self.issuers)
+        last = self.certificate.not_valid_after_utc
+        return last in [issuer.not_valid_after_utc for issuer in self.issuers]
 
     def pfx(self, password: str, encryption: str = "AES-256") -> bytes:
         """Return certificate, key and intermediates as PKCS #12, ready for Windows to import.
 
         `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
-        the password of an AES file wrong. The root stays out: Windows would put it into the store
-        of the server certificate. Raises ValueError for a password that is empty or not printable
-        ASCII (Java, Mono and Wine cannot open such a file).
+        the password of an AES file wrong. Raises ValueError for a password that is empty or not
+        printable ASCII (Java, Mono and Wine cannot open such a file).
         """
         if self.key is None:
             raise ValueError("The private key was made on the server and is not here: no PFX")
         if not (password and password.isascii() and password.isprintable()):
             raise ValueError("The PFX password must be printable ASCII, or some clients fail")
-        return pkcs12.serialize_key_and_certificates(
-            self.friendly_name.encode(),
-            self.key,
-            self.certificate,
-            [issuer for issuer in self.issuers if issuer.subject != issuer.issuer],
-            _pfx_encryption(password, encryption),
-        )
+        cipher, mac = _PFX[encryption]
+        # 2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries
+        # the cheaper of the two: the strength is in the password.
+        builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048).hmac_hash(mac)
+        lock = builder.key_cert_algorithm(cipher).build(password.encode())
+        # Not the root: Windows would put it into the store of the server certificate.
+        above = [issuer for issuer in self.issuers if issuer.subject != issuer.issuer]
+        name = self.friendly_name.encode()
+        return pkcs12.serialize_key_and_certificates(name, self.key, self.certificate, above, lock)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the private key as encrypted PKCS #8 in PEM, for programs that want files."""
@@ -148,7 +141,7 @@ class Authority:
         return str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
     @cached_property
-    def key(self) -> rsa.RSAPrivateKey:
+    def key(self) -> RSAPrivateKey:
         """The CA's private key; ValueError when only the certificate is at hand."""
         if self.issued.key is None:
             raise ValueError(f"The private key of {self.name!r} is not here: it can't sign")
@@ -159,15 +152,14 @@ class Authority:
         *names: str,
         at: datetime,
         profile: Profile = SERVER,
-        key: rsa.RSAPrivateKey | None = None,
+        key: RSAPrivateKey | None = None,
         serial: int = 0,
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
 
-        The first name that fits becomes the common name. A certificate never outlives its CA:
-        where it would, it ends with the CA and `.capped` is true. Raises ValueError for no names,
-        a bad name, an `at` at which the CA itself is not valid, or a teaching key, unless the CA
-        is one for teaching, too.
+        Where it would outlive its CA, it ends with the CA and `.capped` is true. ValueError for no
+        names, a bad name, an `at` at which the CA is not valid, or a teaching key, unless the CA's
+        is one, too.
         """
         key = key or new_key(profile.key_bits)
         certificate = self._certificate(names, key.public_key(), at, profile, serial)
@@ -182,33 +174,23 @@ class Authority:
     ) -> Issued:
         """Answer a request whose key was made on the server itself; the key stays there.
 
-        The certificate carries all `allowed` names (the site's table decides which), the key of
-        the request, and nothing else of it. Raises ValueError when the request's signature, key
-        or names are not acceptable; the sentence lists every name that is not allowed.
+        The certificate carries all `allowed` names, as the site's table decides, and the request's
+        key. ValueError when its signature, key or names, all of which are listed, won't do.
         """
         names, public_key = tuple(allowed), _acceptable_key(csr)
         _refuse_strangers(csr, names)
-        certificate = self._certificate(names, public_key, at, profile)
-        return Issued(certificate, None, self.issued.chain)
+        return Issued(self._certificate(names, public_key, at, profile), None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
-        """Issue the same names again, with a new key of the same size."""
-        old = certificate.public_key()
-        bits = old.key_size if isinstance(old, rsa.RSAPublicKey) else 0
-        profile = replace(SERVER, key_bits=max(bits, SERVER.key_bits))
-        return self.issue(*subject_names(certificate), at=at, profile=profile)
+        """Issue the same names again, with a new key."""
+        return self.issue(*subject_names(certificate), at=at)
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
         return encrypt_key(self.key, password)
 
     def _certificate(
-        self,
-        names: Iterable[str],
-        public_key: rsa.RSAPublicKey,
-        at: datetime,
-        profile: Profile,
-        serial: int = 0,
+        self, names, public_key: RSAPublicKey, at: datetime, profile: Profile, serial: int = 0
     ) -> x509.Certificate:
         if is_teaching(public_key) and not is_teaching(self.certificate.public_key()):
             raise ValueError(
@@ -218,66 +200,55 @@ class Authority:
         if not list(alternatives):
             raise ValueError("A server certificate needs at least one name: none was given")
         born, last = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        if not born <= _aware(at) < last:
+        at = aware(at).replace(microsecond=0)
+        if not born <= at < last:
             raise ValueError(
                 f"The CA {self.name!r} is valid from {born:%Y-%m-%d} to {last:%Y-%m-%d}, not on "
                 f"{at:%Y-%m-%d}: create a new CA, or check the date"
             )
-        start = max(_aware(at) - BACKDATE, born)
-        end = min(start + timedelta(days=profile.days), last)
-        builder = x509.CertificateBuilder(
-            *(self.certificate.subject, subject, public_key),
-            *(serial or x509.random_serial_number(), start, end),
-        )
-        # RFC 5280 section 4.2.1.6: critical exactly when the subject is empty.
-        builder = builder.add_extension(alternatives, not list(subject))
-        builder = _with_profile(builder, profile, public_key, self.certificate)
-        return builder.sign(self.key, hashes.SHA256())
+        start = max(at - BACKDATE, born)
+        lasts = start, min(start + timedelta(days=profile.days), last)
+        above = self.certificate
+        return _signed(self.key, profile, subject, public_key, lasts, serial, alternatives, above)
 
 
 def create_authority(
     name: str,
     at: datetime,
     profile: Profile = ROOT,
-    key: rsa.RSAPrivateKey | None = None,
+    key: RSAPrivateKey | None = None,
     serial: int = 0,
 ) -> Authority:
-    """Create a root CA: a new key unless given, and a certificate that it signs itself.
+    """Create a root CA, with a new key unless given; ValueError for a name over 64 letters or none.
 
-    `name` becomes the common name; make it unique to site and year, or two sites' CAs can't be
-    told apart. Raises ValueError for a name that is empty or over 64 letters.
+    Make the name unique to site and year, or two sites' CAs can't be told apart.
     """
     if not 0 < len(name.strip()) <= LONGEST_COMMON_NAME:
         raise ValueError(f"A CA name has 1 to {LONGEST_COMMON_NAME} letters, not {len(name)}")
     key = key or new_key(profile.key_bits)
-    public_key, start = key.public_key(), _aware(at) - BACKDATE
-    subject = _subject([name.strip()], public_key)
-    builder = x509.CertificateBuilder(
-        *(subject, subject, public_key, serial or x509.random_serial_number()),
-        *(start, start + timedelta(days=profile.days)),
-    )
-    builder = _with_profile(builder, profile, public_key, None)
-    return Authority(Issued(builder.sign(key, hashes.SHA256()), key))
+    start = aware(at).replace(microsecond=0) - BACKDATE
+    subject = _subject([name.strip()], key.public_key())
+    lasts = start, start + timedelta(days=profile.days)
+    certificate = _signed(key, profile, subject, key.public_key(), lasts, serial)
+    return Authority(Issued(certificate, key))
 
 
 def load_authority(certificate: bytes, encrypted_key: bytes, password: str) -> Authority:
-    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair.
-
-    A teaching CA is refused: it must never become a site's.
-    """
+    """Return the authority of a DER certificate and its encrypted key; ValueError if not a pair."""
     key = decrypt_key(encrypted_key, password)
     authority = Authority(Issued(x509.load_der_x509_certificate(certificate), key))
     if is_teaching(authority.certificate.public_key()):
+        create = next(row for row in facts("change/runbooks") if row["achieved"] == "the CA exists")
         raise ValueError(
             f"{authority.name!r} is a CA for lessons: anybody can derive its private key. Create "
-            "the site's own CA (11-create-the-ca-certificate)"
+            f"the site's own CA ({create['name']})"
         )
     if key.public_key() != authority.certificate.public_key():
         raise ValueError(f"The key file does not belong to the certificate of {authority.name!r}")
     return authority
 
 
-def new_key(bits: int) -> rsa.RSAPrivateKey:
+def new_key(bits: int) -> RSAPrivateKey:
     """Return a new random RSA key; under 2,048 bits is refused, as TLS clients do."""
     if bits < SERVER.key_bits:
         raise ValueError(f"An RSA key of {bits} bits is too weak: 2048 is the least")
@@ -285,8 +256,8 @@ def new_key(bits: int) -> rsa.RSAPrivateKey:
 
 
 def request(
-    *names: str, key: rsa.RSAPrivateKey | None = None
-) -> tuple[x509.CertificateSigningRequest, rsa.RSAPrivateKey]:
+    *names: str, key: RSAPrivateKey | None = None
+) -> tuple[x509.CertificateSigningRequest, RSAPrivateKey]:
     """Return a certificate signing request (RFC 2986) for these names, and the key it is for."""
     key = key or new_key(SERVER.key_bits)
     subject, alternatives = _server_names(names, key.public_key())
@@ -314,21 +285,16 @@ def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 @lru_cache(maxsize=8192)
 def thumbprint(certificate: x509.Certificate) -> str:
-    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits.
-
-    It names a certificate and protects nothing, so SHA-1 does no harm here.
-    """
+    """Return the SHA-1 of the certificate as Windows shows it: 40 upper-case hex digits."""
     der = certificate.public_bytes(serialization.Encoding.DER)
+    # It names a certificate and protects nothing, so SHA-1 does no harm here.
     return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
 
 
 def _server_names(
-    names: Iterable[str], public_key: rsa.RSAPublicKey
+    names: Iterable[str], public_key: RSAPublicKey
 ) -> tuple[x509.Name, x509.SubjectAlternativeName]:
-    """The subject: the first name that fits, an IP address only if no DNS name is there; and all.
-
-    Names as people write them; each once.
-    """
+    """The subject, of the first name that fits (of a DNS name if any does), and all, each once."""
     parsed = list(dict.fromkeys(map(parse_name, names)))
     texts = map(str, sorted(parsed, key=lambda name: not isinstance(name, str)))
     fitting = [text for text in texts if len(text) <= LONGEST_COMMON_NAME][:1]
@@ -336,7 +302,7 @@ def _server_names(
     return _subject(fitting, public_key), x509.SubjectAlternativeName(general)
 
 
-def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.Name:
+def _subject(common_names: Iterable[str], public_key: RSAPublicKey) -> x509.Name:
     """A subject; that of a teaching key says what it is, so that nobody takes it for a real one."""
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, text) for text in common_names]
     if is_teaching(public_key):
@@ -344,64 +310,52 @@ def _subject(common_names: Iterable[str], public_key: rsa.RSAPublicKey) -> x509.
     return x509.Name(parts)
 
 
-def _with_profile(
-    builder: x509.CertificateBuilder,
+def _signed(
+    signer: RSAPrivateKey,
     profile: Profile,
-    public_key: rsa.RSAPublicKey,
-    issuer: x509.Certificate | None,
-) -> x509.CertificateBuilder:
-    """Add the extensions that the profile names; without an issuer the certificate is a root."""
+    subject: x509.Name,
+    public_key: RSAPublicKey,
+    lasts: tuple[datetime, datetime],
+    serial: int,
+    names: x509.SubjectAlternativeName | None = None,
+    issuer: x509.Certificate | None = None,
+) -> x509.Certificate:
+    """A certificate by a profile; without an issuer it is a root."""
+    above, serial = issuer.subject if issuer else subject, serial or x509.random_serial_number()
+    builder = x509.CertificateBuilder(above, subject, public_key, serial, *lasts)
+    if names:  # critical exactly when the subject is empty, RFC 5280 section 4.2.1.6
+        builder = builder.add_extension(names, critical=not list(subject))
+    allowed = _OF_A_CA if profile.is_ca else _OF_A_SERVER
+    usage = x509.KeyUsage(**{name: name in allowed for name in _KEY_USAGES})
     own_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
-    usage = x509.KeyUsage(**{name: name in profile.key_usage for name in _KEY_USAGES})
-    # Computed when an old script forgot to write one into the issuer.
+    # That of the issuer is computed when an old script forgot to write one into it.
     issuer_id = Reading(issuer).key_id if issuer else own_id.digest
+    authority_id = x509.AuthorityKeyIdentifier(issuer_id, None, None)
     builder = builder.add_extension(x509.BasicConstraints(profile.is_ca, None), critical=True)
     builder = builder.add_extension(usage, critical=True).add_extension(own_id, critical=False)
-    authority_id = x509.AuthorityKeyIdentifier(issuer_id, None, None)
     builder = builder.add_extension(authority_id, critical=False)
-    extended = profile.extended_key_usage
-    return builder.add_extension(x509.ExtendedKeyUsage(extended), False) if extended else builder
+    if not profile.is_ca:  # never critical: cryptography's own verifier refuses a critical one
+        server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        builder = builder.add_extension(server, critical=False)
+    return builder.sign(signer, hashes.SHA256())
 
 
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError(f"The time {at} has no time zone: say UTC")
-    return at.replace(microsecond=0)
-
-
-def _pfx_encryption(password: str, encryption: str) -> serialization.KeySerializationEncryption:
-    """AES-256 with SHA-256, or what Windows before 10 1709 / Server 2019 can read.
-
-    2,048 rounds, since the file's MAC has that many whatever we choose, and a guesser tries the
-    cheaper of the two: the strength is in the password.
-    """
-    algorithms = {
-        "AES-256": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256()),
-        "3DES": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1()),
-    }
-    if encryption not in algorithms:
-        raise ValueError(f"PFX encryption is one of {', '.join(algorithms)}, not {encryption!r}")
-    cipher, mac = algorithms[encryption]
-    builder = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(2048)
-    return builder.key_cert_algorithm(cipher).hmac_hash(mac).build(password.encode())
-
-
-def _acceptable_key(csr: x509.CertificateSigningRequest) -> rsa.RSAPublicKey:
+def _acceptable_key(csr: x509.CertificateSigningRequest) -> RSAPublicKey:
     try:
-        public_key, signed = csr.public_key(), csr.is_signature_valid
+        key, signed = csr.public_key(), csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise ValueError(f"The request can't be read: {error}. Make it again") from None
     if not signed:
-        text = "The request's signature is wrong: it was changed on the way. Make it again"
-        raise ValueError(text)
-    if not isinstance(public_key, rsa.RSAPublicKey):
-        raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
-    if public_key.key_size < SERVER.key_bits or public_key.public_numbers().e < 65537:
         raise ValueError(
-            f"The request's RSA key is weak ({public_key.key_size} bits, exponent "
-            f"{public_key.public_numbers().e}): make it with 2048 bits or more"
+            "The request's signature is wrong: it was changed on the way. Make it again"
         )
-    return public_key
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("The request's key is not RSA, as XProtect asks. Make it with RSA")
+    exponent = key.public_numbers().e
+    if key.key_size < SERVER.key_bits or exponent < 65537:
+        weak = f"is weak ({key.key_size} bits, exponent {exponent})"
+        raise ValueError(f"The request's RSA key {weak}: make it with 2048 bits or more")
+    return key
 
 
 def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, ...]) -> None:
@@ -410,18 +364,16 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
         wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(f"The request's names can't be read: {error}. Make it again") from None
-    known = set(map(parse_name, allowed))
-    if strangers := [name for name in dict.fromkeys(wanted) if _parsed(name) not in known]:
+    known, strangers = set(map(parse_name, allowed)), list(dict.fromkeys(wanted))
+    for name in dict.fromkeys(wanted):
+        with suppress(ValueError):  # as for a person's name in the common name
+            if parse_name(name) in known:
+                strangers.remove(name)
+    if strangers:
         raise ValueError(
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
-
-
-def _parsed(name: str) -> object:
-    with suppress(ValueError):
-        return parse_name(name)
-    return None
 
 
 def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
@@ -430,28 +382,21 @@ def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:
         key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
     except ValueError:
         raise ValueError(f"{path.name}: the password is wrong, or the file is not a PFX") from None
-    if certificate is None or not isinstance(key, rsa.RSAPrivateKey):
+    if certificate is None or not isinstance(key, RSAPrivateKey):
         raise ValueError(f"{path.name}: holds no certificate with an RSA private key")
     return Issued(certificate, key, issuers)
 
 
 def issue_all(
-    authority: Authority,
-    orders: Mapping[str, Sequence[str]],
-    at: datetime,
-    *,
-    profile: Profile = SERVER,
+    ca: Authority, orders: Mapping[str, Sequence[str]], at: datetime, profile: Profile = SERVER
 ) -> Iterator[tuple[str, Issued]]:
-    """Yield (host, certificate with its own new key) for every host → names, in their order.
-
-    Keys are nearly all of the work, and cryptography makes them outside Python's lock: one thread
-    for each core.
-    """
+    """Yield (host, certificate with its own new key) for every host → names, in their order."""
+    # Keys are nearly all of the work, and are made outside Python's lock: a thread for each core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         keys = [pool.submit(new_key, profile.key_bits) for _ in orders]
         try:
             for (host, names), key in zip(orders.items(), keys, strict=True):
-                yield host, authority.issue(*names, at=at, profile=profile, key=key.result())
+                yield host, ca.issue(*names, at=at, profile=profile, key=key.result())
         finally:  # whoever stops early does not wait for keys that nobody wants
             for key in keys:
                 key.cancel()

@@ -7,29 +7,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import (
-    AuthorityInformationAccessOID,
-    ExtendedKeyUsageOID,
-    ExtensionOID,
-    NameOID,
-)
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.paths import Path, Question, points_at
-from vmscert.certificates.reading import (
-    Reading,
-    allowing,
-    called,
-    folded,
-    moment,
-    plain,
-    spelled_out,
-)
+from vmscert.certificates.reading import Reading, allowing, folded, moment, plain, spelled_out
 from vmscert.certificates.revocation import RevocationList, revocations
 from vmscert.findings import Finding, clients, finding_of
 from vmscert.names import parse_name
@@ -43,7 +30,6 @@ _BELOW_A_ROOT = (
 )  # fmt: skip
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
 _HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
-_KEY_IDS = {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER}
 _MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
@@ -63,10 +49,8 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the diagnosis ready for JSON; certificates as label and SHA-256."""
-        path = [
-            {"label": Reading(one).label, "sha256": one.fingerprint(SHA256()).hex()}
-            for one in self.path
-        ]
+        told = ((Reading(one).label, one.fingerprint(SHA256()).hex()) for one in self.path)
+        path = [{"label": label, "sha256": sha256} for label, sha256 in told]
         findings = [finding.as_dict() for finding in self.findings]
         return {"trusted": self.trusted, "path": path, "findings": findings}
 
@@ -82,16 +66,13 @@ def diagnose(
 ) -> Diagnosis:
     """Judge what a server presented to a client that trusts `roots` and asks for `name`.
 
-    `presented` as the server sent it, its own certificate first as a rule; `intermediates` are
-    what the client holds besides, `crls` the revocation lists that it looks into. Never raises for
-    what a certificate or a list holds; ValueError for an `at` without time zone.
+    The client holds `intermediates` and `crls`, revocation lists, besides. Never raises for what a
+    certificate or a list holds; ValueError for an `at` without time zone.
     """
-    if at.tzinfo is None:
-        raise ValueError(f"The time {at} has no time zone: say UTC")
     question = Question(name, at, presented, roots, intermediates, map(RevocationList, crls))
     if not question.presented:
-        nothing = Finding("no-certificate", "leaf", "the server did not present a certificate")
-        return Diagnosis(False, (), (nothing,))
+        text = "the server did not present a certificate"
+        return Diagnosis(False, (), (Finding("no-certificate", "leaf", text),))
     paths = list(question.paths())  # those that end nowhere only if no other is there
     paths = [path for path in paths if path.anchored] or paths
     judged = []
@@ -140,21 +121,19 @@ def _ending(path: Path) -> Iterator[Finding]:
     elif namesakes:
         held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
         used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()
-        detail = (
-            f"{top.label} was signed by {wanted} with the key {used or '(not named)'}, but the "
-        )
-        detail += f"client trusts one of that name with the key {held}"
+        detail = f"{top.label} was signed by {wanted} with the key {used or '(not named)'}, "
+        detail += f"but the client trusts one of that name with the key {held}"
         case = "root of the same name with another key"
         yield finding_of("root-recreated", "root", detail, case)
     elif not top.self_signed and not path.question.issuers(top) and _stands_below_a_root(path):
         detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
         yield finding_of("missing-intermediate", "intermediate", detail)
     else:
-        detail = f"{top.label} was issued by {wanted}, which the client does not trust"
+        circle = path.question.issuers(top)
+        why = "is in this chain already: a circle" if circle else "the client does not trust"
+        detail = f"{top.label} was issued by {wanted}, which {why}"
         if top.self_signed:
             detail = f"the client does not trust the root {top.label}"
-        elif path.question.issuers(top):
-            detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
         yield finding_of("untrusted-root", "root", detail, "untrusted root")
 
 
@@ -164,18 +143,20 @@ def _stands_below_a_root(path: Path) -> bool:
     name = top.issuer_label.casefold()
     if not question.roots or "root" in name:
         return False
-    other_key = any(not one.self_signed for one in question.known[top.issuer])
     access = top.get(x509.AuthorityInformationAccess) or ()
-    fetched = any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
-    said = any(word in name for word in _BELOW_A_ROOT)
     # The certificate itself may say that its issuer's issuer is a trusted root.
     written = top.get(x509.AuthorityKeyIdentifier)
     above = (written and written.authority_cert_issuer) or ()
     named = {folded(name.value) for name in above if isinstance(name, x509.DirectoryName)}
     # A trusted root may belong to the same organisation or domain.
     mine = {part for rdn in top.issuer or () for part in rdn if part[0] in _HOUSE}
-    kin = any(mine & rdn for root in question.roots for rdn in root.subject or ())
-    return other_key or fetched or said or kin or any(r.subject in named for r in question.roots)
+    return (
+        any(word in name for word in _BELOW_A_ROOT)
+        or any(not one.self_signed for one in question.known[top.issuer])
+        or any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
+        or any(root.subject in named for root in question.roots)
+        or any(mine & rdn for root in question.roots for rdn in root.subject or ())
+    )
 
 
 def _signatures(path: Path) -> Iterator[Finding]:
@@ -217,7 +198,7 @@ def _naming(path: Path) -> Iterator[Finding]:
         asked = parse_name(name)
     except ValueError as error:
         text = f"no certificate can be for {name[:64]!r}: {error}"
-        yield finding_of("name-mismatch", "leaf", text)
+        yield Finding("name-mismatch", "leaf", text)
         return
     if isinstance(asked, str):
         # A wildcard stands for exactly the left-most label; OpenSSL refuses one above a single
@@ -237,11 +218,10 @@ def _naming(path: Path) -> Iterator[Finding]:
 
 
 def _mismatch(path: Path, asked: Any) -> Finding:
-    offered, asks = path.leaf.names, plain(path.question.name)
+    offered, case = path.leaf.names, "wrong host or IP address"
     listed = ", ".join(map(plain, offered[:5])) or "no name"
     more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
-    text = f"was issued to {listed}{more}, but clients ask for {asks}"
-    case = "wrong host or IP address"
+    text = f"was issued to {listed}{more}, but clients ask for {plain(path.question.name)}"
     if str(asked) in offered:
         text += "; the address stands there as a DNS name, where most clients do not look"
         case = "IP address only as dNSName"
@@ -252,18 +232,13 @@ def _mismatch(path: Path, asked: Any) -> Finding:
 
 def _purpose(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        purposes = one.get(x509.ExtendedKeyUsage)
+        purposes, place = one.get(x509.ExtendedKeyUsage), "" if one is path.leaf else " in a CA"
         if not one.serves:
-            listed = ", ".join(purpose._name for purpose in purposes)
-            case = "wrong EKU" if one is path.leaf else "wrong EKU in a CA"
-            yield path.fault("wrong-eku", one, f"is for {listed}, not for serverAuth", case)
+            text = f"is for {', '.join(each._name for each in purposes)}, not for serverAuth"
+            yield path.fault("wrong-eku", one, text, f"wrong EKU{place}")
         elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
-            case = "EKU any" if one is path.leaf else "EKU any in a CA"
             text = "is for any use, but not for serverAuth by name"
-            yield path.fault("wrong-eku", one, text, case)
-
-
-def _leaf_key_usage(path: Path) -> Iterator[Finding]:
+            yield path.fault("wrong-eku", one, text, f"EKU any{place}")
     usage = path.leaf.get(x509.KeyUsage)
     if usage is None or usage.digital_signature:
         return
@@ -305,8 +280,7 @@ def _lengths(path: Path) -> Iterator[Finding]:
 
 def _constraints(path: Path) -> Iterator[Finding]:
     for place, issuer in enumerate(path.steps):
-        constraints = issuer.get(x509.NameConstraints)
-        if not (place and constraints):
+        if not place or not (constraints := issuer.get(x509.NameConstraints)):
             continue
         allows = allowing(constraints)
         for one in path.steps[:place]:
@@ -314,9 +288,9 @@ def _constraints(path: Path) -> Iterator[Finding]:
                 continue  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
             if outside := [n for n in _constrained(one, one is path.leaf) if not allows(n)]:
                 told = ", ".join(plain(spelled_out(name)) for name in outside[:3])
-                text = f"may not issue for {told}, as in "
                 case = "name outside the root's nameConstraints" if issuer is path.top else ""
-                yield path.fault("name-constraint", issuer, text + one.label, case)
+                text = f"may not issue for {told}, as in {one.label}"
+                yield path.fault("name-constraint", issuer, text, case)
 
 
 def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
@@ -324,9 +298,8 @@ def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
     alternatives = list(one.get(x509.SubjectAlternativeName) or ())
     yield from alternatives
     if not any(isinstance(name, x509.RFC822Name) for name in alternatives):
-        # Where old certificates carry mail addresses.
-        texts = filter(_MAILBOX.fullmatch, one.named(NameOID.EMAIL_ADDRESS))
-        yield from map(x509.RFC822Name, texts)
+        mail = one.named(NameOID.EMAIL_ADDRESS)  # where old certificates carry mail addresses
+        yield from map(x509.RFC822Name, filter(_MAILBOX.fullmatch, mail))
     if one.subject:
         yield x509.DirectoryName(one.certificate.subject)
     if is_leaf and not one.names:
@@ -335,32 +308,28 @@ def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
 
 def _strength(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        text, severity = _weakness(one.key)
+        key, text, case, severity = one.key, "", "", "bad"
+        if isinstance(key, rsa.RSAPublicKey):
+            exponent = key.public_numbers().e
+            if exponent < 3 or exponent % 2 == 0:
+                text = f"has an RSA key with the exponent {exponent}, which protects nothing"
+            elif key.key_size < 2048:
+                text = f"has an RSA key of {key.key_size} bits"
+                if key.key_size >= 1024:
+                    case, severity = "RSA 1024 leaf" if one is path.leaf else "", ""
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            if key.key_size < 224:
+                text, severity = f"has a key on {key.curve.name}, of {key.key_size} bits", ""
+        elif key is not None and not isinstance(key, _EDWARDS):
+            text = "has a key of a kind that current TLS does not use"
         if text:
-            measured = one is path.leaf and "RSA" in text and not severity
-            yield path.fault("weak-key", one, text, "RSA 1024 leaf" if measured else "", severity)
-
-
-def _weakness(key: Any) -> tuple[str, str]:
-    """Say what is weak about a key, and how bad that is if it is not only dubious."""
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if exponent < 3 or exponent % 2 == 0:
-            return f"has an RSA key with the exponent {exponent}, which protects nothing", "bad"
-        if key.key_size < 2048:
-            return f"has an RSA key of {key.key_size} bits", "bad" if key.key_size < 1024 else ""
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        if key.key_size < 224:
-            return f"has a key on {key.curve.name}, of {key.key_size} bits", ""
-    elif key is not None and not isinstance(key, _EDWARDS):
-        return "has a key of a kind that current TLS does not use", "bad"
-    return "", ""
+            yield path.fault("weak-key", one, text, case, severity)
 
 
 def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        for oid in one.unknown:
-            text = f"has the critical extension {called(oid)}, which clients do not know"
+        for name in one.unknown:
+            text = f"has the critical extension {name}, which clients do not know"
             yield path.fault("unknown-critical-extension", one, text)
 
 
@@ -380,10 +349,7 @@ def _misplaced(path: Path) -> Iterator[Finding]:
 
 def _untidy(path: Path) -> Iterator[Finding]:
     for one in path.steps:
-        told = _departures(one, one is path.leaf)
-        if one.readable and one.certificate.version is x509.Version.v3:
-            told = chain(told, _missing_extensions(path, one))
-        for text, case in told:
+        for text, case in _departures(path, one):
             yield path.fault("profile", one, text, case)
     for child, issuer in pairwise(path.steps):
         written = child.get(x509.AuthorityKeyIdentifier)
@@ -394,44 +360,40 @@ def _untidy(path: Path) -> Iterator[Finding]:
             yield path.fault("profile", child, text, "AKI names another key")
 
 
-def _departures(one: Reading, is_leaf: bool) -> Iterator[tuple[str, str]]:
+def _departures(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
     """Yield what a certificate does otherwise than RFC 5280 says, with the measured case."""
+    is_leaf, usage = one is path.leaf, one.get(x509.KeyUsage)
     if not 0 < one.serial < 1 << 160:
         yield "has a serial number that is not a positive number of up to 20 bytes", ""
-    if one.critical & _KEY_IDS:
+    if one.critical & {"authorityKeyIdentifier", "subjectKeyIdentifier"}:
         yield "has a critical key identifier", "critical key identifier"
     if one.certificate.version is not x509.Version.v3 and one.extensions:
         yield "has extensions, though its version is not 3", "version 1 with extensions"
     elif one.certificate.version is not x509.Version.v3 and is_leaf:
         yield "is of version 1, which has no room for names", ""
-    nameless = one.subject == ()
-    if nameless and one.is_ca:
+    if one.subject == () and one.is_ca:
         yield "is a CA without a subject", "CA without a subject"
-    elif nameless and one.names and ExtensionOID.SUBJECT_ALTERNATIVE_NAME not in one.critical:
+    elif one.subject == () and one.names and "subjectAltName" not in one.critical:
         yield "has no subject, and its names are not critical", "no subject, SAN not critical"
-    usage = one.get(x509.KeyUsage)
-    if one.is_ca and ExtensionOID.BASIC_CONSTRAINTS not in one.critical:
+    if one.is_ca and "basicConstraints" not in one.critical:
         yield "says that it is a CA in an extension that is not critical", "CA not critical"
-    may_sign = usage and usage.key_cert_sign and usage.digital_signature
-    if is_leaf and may_sign and not one.is_ca:
+    if is_leaf and usage and usage.key_cert_sign and usage.digital_signature and not one.is_ca:
         yield "may sign certificates by its key usage, but is no CA", "no CA, but keyCertSign"
     if is_leaf and one.get(x509.NameConstraints):
         yield "has name constraints, which belong into a CA", "name constraints in a leaf"
-
-
-def _missing_extensions(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
+    if not one.readable or one.certificate.version is not x509.Version.v3:
+        return
     root = one.self_signed or one in path.question.anchors
     if not (root or one.get(x509.AuthorityKeyIdentifier)):
-        case = "leaf without AKI" if one is path.leaf else "intermediate without AKI"
+        case = "leaf without AKI" if is_leaf else "intermediate without AKI"
         yield "has no authority key identifier", case
-    if one is not path.leaf and one.is_ca:
-        if not one.get(x509.SubjectKeyIdentifier):
-            yield "has no subject key identifier", "CA without SKI"
-        if not one.get(x509.KeyUsage):
-            yield "has no key usage", "root without keyUsage" if one is path.top else ""
+    if one.is_ca and not is_leaf and not one.get(x509.SubjectKeyIdentifier):
+        yield "has no subject key identifier", "CA without SKI"
+    if one.is_ca and not is_leaf and not usage:
+        yield "has no key usage", "root without keyUsage" if one is path.top else ""
 
 
 _PATH_RULES = (
-    _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _leaf_key_usage,
-    _authority, _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
+    _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _authority,
+    _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
 )  # fmt: skip

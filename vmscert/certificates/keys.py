@@ -1,11 +1,9 @@
 """Private keys: at rest, where guessing the password is slow, and for lessons.
 
 cryptography's own PKCS #8 encryption derives the key with 2,048 PBKDF2 rounds and offers no
-choice; the key of a CA deserves more. The file made here is plain RFC 8018 PBES2, so OpenSSL and
-every other tool reads it.
-A key for lessons is derived from a word: it is the same in every run, and anybody can derive it.
-It says so itself: its modulus spells `MARK` in plain letters, in every certificate and request
-that carries it. Whoever holds only the public half can read that, and `authority` and `check` do.
+choice; the key of a CA deserves more. The file made here is RFC 8018 PBES2, which every tool reads.
+A key for lessons is derived from a word, by anybody, and says so itself: its modulus spells `MARK`
+in every certificate and request that carries it, where `authority` and `check` read it.
 """
 
 import hashlib
@@ -26,13 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ObjectIdentifier
 
 # OWASP's figure for PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet); about 0.15 s a guess.
 ROUNDS = 600_000
 SHORTEST_PASSWORD = 12  # letters; NIST SP 800-63B asks for at least 8, a CA key lives ten years
 
-_NO_PASSWORD = "The password is empty: type the one that the key file was made with"
 _PBES2 = ObjectIdentifier("1.2.840.113549.1.5.13")
 _PBKDF2 = ObjectIdentifier("1.2.840.113549.1.5.12")
 _HMAC_SHA256 = ObjectIdentifier("1.2.840.113549.2.9")
@@ -85,19 +83,17 @@ def encrypt_key(key: RSAPrivateKey | Ed25519PrivateKey, password: str) -> bytes:
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(check_password(password).encode())
     prf = _algorithm(_HMAC_SHA256, asn1.Null())
     rounds = _Pbkdf2Parameters(salt=salt, iterations=ROUNDS, prf=prf)
-    parameters = _Pbes2Parameters(
-        kdf=_algorithm(_PBKDF2, rounds), encryption=_algorithm(_AES_256_CBC, iv)
-    )
+    kdf, cipher = _algorithm(_PBKDF2, rounds), _algorithm(_AES_256_CBC, iv)
     padder = padding.PKCS7(8 * len(iv)).padder()
-    padded = padder.update(clear_key(key)) + padder.finalize()
     encryptor = Cipher(algorithms.AES256(secret), modes.CBC(iv)).encryptor()
+    data = encryptor.update(padder.update(clear_key(key)) + padder.finalize())
     info = _EncryptedPrivateKeyInfo(
-        algorithm=_algorithm(_PBES2, parameters),
-        data=encryptor.update(padded) + encryptor.finalize(),
+        algorithm=_algorithm(_PBES2, _Pbes2Parameters(kdf=kdf, encryption=cipher)),
+        data=data + encryptor.finalize(),
     )
     lines = wrap(b64encode(asn1.encode_der(info)).decode("ascii"), 64)
-    label = "ENCRYPTED PRIVATE KEY"
-    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
+    label = "ENCRYPTED PRIVATE KEY-----"
+    return "\n".join([f"-----BEGIN {label}", *lines, f"-----END {label}", ""]).encode()
 
 
 def _algorithm(oid: ObjectIdentifier, parameters: Any) -> _Algorithm:
@@ -106,11 +102,7 @@ def _algorithm(oid: ObjectIdentifier, parameters: Any) -> _Algorithm:
 
 
 def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
-    """Return the RSA key of an encrypted PKCS #8 file; ValueError in one sentence if it won't open.
-
-    The arithmetic of the key is not checked again (that would cost as much as making one): the
-    authority that loads it compares its public half with the certificate instead.
-    """
+    """Return the RSA key of an encrypted PKCS #8 file; ValueError if it won't open, or is none."""
     key = open_key(pem, password)
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("The key file does not hold an RSA key")
@@ -120,11 +112,15 @@ def decrypt_key(pem: bytes, password: str) -> RSAPrivateKey:
 def open_key(pem: bytes, password: str) -> PrivateKeyTypes:
     """Return the key of an encrypted PKCS #8 file of any kind; ValueError as `decrypt_key`."""
     try:
+        # Its arithmetic is not checked again, which would cost as much as making one: the authority
+        # that loads it compares its public half with the certificate instead.
         return serialization.load_pem_private_key(
             pem, password.encode(), unsafe_skip_rsa_key_validation=True
         )
     except TypeError:  # a password for a clear key, or none for an encrypted one
-        reason = "The key file is not encrypted; a CA key must be" if password else _NO_PASSWORD
+        reason = "The key file is not encrypted; a CA key must be"
+        if not password:
+            reason = "The password is empty: type the one that the key file was made with"
         raise ValueError(reason) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(
@@ -135,20 +131,13 @@ def open_key(pem: bytes, password: str) -> PrivateKeyTypes:
 
 def clear_key(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
     """Return the key as unencrypted PKCS #8 DER, for memory only: never write it to a file."""
-    return key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 @cache
 def teaching_key(word: str) -> rsa.RSAPrivateKey:
-    """Return the RSA key of 2,048 bits that belongs to this word.
-
-    The first prime comes from the word; the second is chosen so that their product begins with
-    the mark. OpenSSL checks the result, primes included, when it loads the numbers.
-    """
+    """Return the RSA key of 2,048 bits that belongs to this word; OpenSSL checks its primes."""
+    # The first comes from the word, the second from the mark, with which their product begins.
     half = 128  # bytes of a prime
     drawn = hashlib.shake_256(f"vmscert lessons: {word}, 2048".encode()).digest(2 * half)
     p = _prime_from(int.from_bytes(b"\xff" + drawn[: half - 1]))

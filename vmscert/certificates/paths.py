@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from vmscert.certificates.reading import Folded, Reading, allowing
+from vmscert.certificates.reading import Folded, Reading, allowing, aware
 from vmscert.findings import Finding, finding_of
 
 # Bounds of the search, far above any honest set of certificates.
@@ -32,7 +32,7 @@ class Question:
         def read(certificates: Iterable[x509.Certificate]) -> list[Reading]:
             return list(dict.fromkeys(map(once, certificates)))
 
-        self.name, self.at, self.lists = name, at, tuple(lists)
+        self.name, self.at, self.lists = name, aware(at), tuple(lists)
         self.roots, more = read(roots), read(intermediates)
         self.presented = read(presented)
         self.anchors = set(self.roots)
@@ -82,40 +82,36 @@ class Question:
     def issuers(self, child: Reading) -> list[Reading]:
         """Return who may have issued a certificate, the likeliest first.
 
-        Those whose key fits; else those that can't be checked; else those that seem the issuer
-        though their key does not fit: then the child was changed.
+        Those whose key fits; else those that can't be checked; else those that seem to be it.
         """
-        if child not in self._issuers:
-            self._issuers[child] = self._found_issuers(child)
-        return self._issuers[child]
-
-    def _found_issuers(self, child: Reading) -> list[Reading]:
+        if child in self._issuers:
+            return self._issuers[child]
 
         def unlikeliness(one: Reading) -> tuple:
             stranger = one.issuer not in self._trusted_names
             pointed = points_at(child, one) is True
             return not pointed, one not in self.anchors, self.handicap(one), stranger
 
-        named = self.known[child.issuer] if child.issuer is not None else []
-        likely = sorted(named, key=unlikeliness)
+        likely = sorted([] if child.issuer is None else self.known[child.issuer], key=unlikeliness)
         right = next((one.spki for one in likely if self.fits(child, one)), None)
         if right is not None:
-            return [one for one in likely if one.spki == right]
-        return [one for one in likely if self.fits(child, one) is None] or [
-            one
-            for one in likely
-            if points_at(child, one) or (points_at(child, one) is None and one not in self.anchors)
-        ]
+            found = [one for one in likely if one.spki == right]
+        elif not (found := [one for one in likely if self.fits(child, one) is None]):
+            # Their key does not fit: the child was changed. An anchor must be pointed at.
+            found = [one for one in likely if points_at(child, one) or one not in self.anchors]
+            found = [one for one in found if points_at(child, one) is not False]
+        self._issuers[child] = found
+        return found
 
     def handicap(self, one: Reading) -> int:
         """The number of faults that a certificate would bring into a path as an issuer."""
         if one not in self._handicaps:
             start, end = one.validity or (self.at, self.at)
-            sound = (start <= self.at <= end, one.is_ca, one.signs, one.serves, one.readable)
             limits = one.get(x509.NameConstraints)
             forbids = limits and not all(map(allowing(limits), self.leaf.general_names))
-            more = (one.forgeable and one not in self.anchors, bool(one.unknown), bool(forbids))
-            self._handicaps[one] = sum(more) - sum(sound) + len(sound)
+            sound = start <= self.at <= end, one.is_ca, one.signs, one.serves, one.readable
+            odd = one.forgeable and one not in self.anchors, one.unknown, forbids
+            self._handicaps[one] = sum(map(bool, odd)) + sum(not each for each in sound)
         return self._handicaps[one]
 
     def fits(self, child: Reading, issuer: Reading) -> bool | None:
@@ -149,8 +145,8 @@ class Path:
         self, code: str, one: Reading, text: str, case: str = "", severity: str = ""
     ) -> Finding:
         """Return a finding about one certificate of this path, or one sent along with it."""
-        where = "root" if one in self.question.anchors or one.self_signed else "intermediate"
-        where = "leaf" if one is self.leaf else where
+        root = one in self.question.anchors or one.self_signed
+        where = "leaf" if one is self.leaf else "root" if root else "intermediate"
         return finding_of(code, where, f"{one.label} {text}", case, severity)
 
 

@@ -1,17 +1,15 @@
 """A certificate read part by part, so that one bad part does not hide the rest.
 
 pyca reads all extensions or raises. Where it raises, each is put alone into a fresh certificate.
-Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits. There, a
-subtree is a tuple, kind first; a name lies in it if the tuple is among those around the name. So
-thousands of names and subtrees cost two set look-ups a name.
+Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 from warnings import catch_warnings, simplefilter
 
@@ -21,43 +19,32 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Extensions = Mapping[x509.ObjectIdentifier, x509.Extension]
 
 # Without these, nobody can tell whom a certificate is for and what it may be used for.
-NEEDED = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.EXTENDED_KEY_USAGE,
-    ExtensionOID.KEY_USAGE,
-    ExtensionOID.NAME_CONSTRAINTS,
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-}
+_NEEDED = {
+    "authorityKeyIdentifier", "basicConstraints", "extendedKeyUsage", "keyUsage",
+    "nameConstraints", "subjectAltName", "subjectKeyIdentifier",
+}  # fmt: skip
 _MOST = 100  # extensions read one by one; honest certificates have ten or so
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
-_NOBODY = (
-    *(x509.Name([]), x509.Name([]), _KEY.public_key(), 1),
-    *(datetime(2000, 1, 1), datetime(2001, 1, 1)),
-)
+_YEARS = datetime(2000, 1, 1), datetime(2001, 1, 1)
+_NOBODY = (x509.Name([]), x509.Name([]), _KEY.public_key(), 1, *_YEARS)
 Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
 _DEEPEST = 64  # parts of a directory name
 _LONGEST_TEXT = 64  # letters of a name in a sentence
 _SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _FORGEABLE = (hashes.MD5, hashes.SHA1)
 # Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
-_KNOWN = NEEDED | {
-    ExtensionOID.CERTIFICATE_POLICIES,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.INHIBIT_ANY_POLICY,
-    ExtensionOID.POLICY_CONSTRAINTS,
-    ExtensionOID.POLICY_MAPPINGS,
-}
+_KNOWN = _NEEDED | {
+    "cRLDistributionPoints", "certificatePolicies", "inhibitAnyPolicy", "policyConstraints",
+    "policyMappings",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A part of a certificate that can't be read: why, and whether clients go on without it."""
 
     why: str
@@ -86,24 +73,22 @@ class _ToBeSigned:
 
 
 def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
-    """The extensions that can be read, and what is wrong with the others, by name.
-
-    Raises what pyca raises when not even their list can be read.
-    """
+    """The extensions that can be read, and the others' troubles; raises for what is no list."""
     written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
     found: dict[x509.ObjectIdentifier, x509.Extension] = {}
     trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
     for one in written[:_MOST]:
-        name = f"extension {called(one.oid)}"
+        name = called(one.oid)
         if one.oid in found:
-            trouble[name] = Unreadable("it stands there twice")
+            trouble[f"extension {name}"] = Unreadable("it stands there twice")
             continue
         try:
             alone = x509.UnrecognizedExtension(one.oid, one.value)
             builder = x509.CertificateBuilder(*_NOBODY).add_extension(alone, one.critical)
             (found[one.oid],) = builder.sign(_KEY, None).extensions
         except Exception as error:
-            trouble[name] = Unreadable(reason(error), one.critical or one.oid in NEEDED)
+            needed = one.critical or name in _NEEDED
+            trouble[f"extension {name}"] = Unreadable(reason(error), needed)
     return found, trouble
 
 
@@ -120,14 +105,14 @@ def reason(error: Exception) -> str:
 
 def folded(name: x509.Name) -> Folded:
     """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
-    return tuple(
-        frozenset((part.oid, " ".join(str(part.value).casefold().split())) for part in rdn)
-        for rdn in name.rdns
-    )
+    texts = {part: " ".join(str(part.value).casefold().split()) for part in name}
+    return tuple(frozenset((part.oid, texts[part]) for part in rdn) for rdn in name.rdns)
 
 
 def allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
     """Return the test whether a name is allowed (RFC 5280 section 4.2.1.10)."""
+    # A subtree is a tuple, kind first; a name lies in it if the tuple is among those around the
+    # name. So thousands of names and subtrees cost two set look-ups a name.
     permitted = set(map(_subtree, constraints.permitted_subtrees or ()))
     excluded = set(map(_subtree, constraints.excluded_subtrees or ()))
     kinds = {kind for kind, *_ in permitted}
@@ -177,9 +162,7 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
 
 
 def _domains(host: str, itself: bool) -> Iterator[str]:
-    """Yield every constraint that a host meets; one without a dot in front holds for its subdomains
-    only if `itself`, as in DNS names.
-    """
+    """Every constraint that a host meets; with `itself`, none needs a dot to hold for subdomains."""
     labels = host.lower().rstrip(".").split(".")
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]
@@ -187,22 +170,19 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
 
 
 class Reading:
-    """One certificate's parts, each read when first asked for, None if it can't be read.
-
-    pyca raises for odd certificates, and raises many kinds; `broken` collects which part and why.
-    A certificate is read once for all who ask: a site asks for the same ones again and again.
-    """
+    """One certificate's parts, each read when first asked for, None if it can't be read."""
 
     certificate: x509.Certificate
-    broken: dict[str, Unreadable]
+    broken: dict[str, Unreadable]  # which part raised in pyca, and why
 
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=4096)  # read once for all who ask: a site asks for the same ones again
     def __new__(cls, certificate: x509.Certificate) -> "Reading":
         made = super().__new__(cls)
         made.certificate, made.broken = certificate, {}
         return made
 
-    def _read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+    def read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
+        """Return what `read` makes of the certificate, None if it raises."""
         try:
             return read(self.certificate)
         except Exception as error:
@@ -211,11 +191,11 @@ class Reading:
 
     @cached_property
     def subject(self) -> Folded | None:
-        return self._read("subject", lambda one: folded(one.subject))
+        return self.read("subject", lambda one: folded(one.subject))
 
     @cached_property
     def issuer(self) -> Folded | None:
-        return self._read("issuer", lambda one: folded(one.issuer))
+        return self.read("issuer", lambda one: folded(one.issuer))
 
     @cached_property
     def serial(self) -> int:
@@ -225,13 +205,11 @@ class Reading:
 
     @cached_property
     def validity(self) -> tuple[datetime, datetime] | None:
-        return self._read(
-            "validity", lambda one: (one.not_valid_before_utc, one.not_valid_after_utc)
-        )
+        return self.read("validity", attrgetter("not_valid_before_utc", "not_valid_after_utc"))
 
     @cached_property
     def key(self) -> Any:
-        return self._read("public key", lambda one: one.public_key())
+        return self.read("public key", lambda one: one.public_key())
 
     @cached_property
     def spki(self) -> bytes:
@@ -249,16 +227,15 @@ class Reading:
             except UnsupportedAlgorithm:
                 return one.signature_algorithm_oid
 
-        return self._read("signature algorithm", hash_or_oid)
+        return self.read("signature algorithm", hash_or_oid)
 
     @cached_property
     def extensions(self) -> Extensions:
         with catch_warnings():
             simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
-            try:
+            with suppress(Exception):  # pyca raises many kinds
                 return {one.oid: one for one in self.certificate.extensions}
-            except Exception:  # pyca raises many kinds
-                found, trouble = self._read("extensions", _one_by_one) or ({}, {})
+            found, trouble = self.read("extensions", _one_by_one) or ({}, {})
         self.broken.update(trouble)
         return found
 
@@ -268,29 +245,26 @@ class Reading:
         return extension.value if extension else None
 
     @cached_property
-    def readable(self) -> bool:
-        """Whether an extension that is not there is really missing."""
-        _ = self.extensions
-        return not any(
-            part.startswith("extension") and trouble.needed for part, trouble in self.broken.items()
-        )
-
-    @cached_property
     def trouble(self) -> Mapping[str, Unreadable]:
         """Every part that can't be read, and why."""
         _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
         return self.broken
 
     @cached_property
+    def readable(self) -> bool:
+        """Whether an extension that is not there is really missing."""
+        _ = self.extensions
+        odd = (why for part, why in self.broken.items() if part.startswith("extension"))
+        return not any(why.needed for why in odd)
+
+    @cached_property
     def is_ca(self) -> bool:
-        constraints = self.get(x509.BasicConstraints)
-        return bool(constraints and constraints.ca)
+        return getattr(self.get(x509.BasicConstraints), "ca", False)
 
     @cached_property
     def signs(self) -> bool:
         """Whether its key usage lets its key sign certificates."""
-        usage = self.get(x509.KeyUsage)
-        return usage is None or usage.key_cert_sign
+        return getattr(self.get(x509.KeyUsage), "key_cert_sign", True)
 
     @cached_property
     def serves(self) -> bool:
@@ -304,14 +278,14 @@ class Reading:
         return isinstance(self.signature_hash, _FORGEABLE)
 
     @cached_property
-    def critical(self) -> set[x509.ObjectIdentifier]:
-        """The extensions that clients must understand."""
-        return {oid for oid, one in self.extensions.items() if one.critical}
+    def critical(self) -> set[str]:
+        """The extensions that clients must understand, by their names in RFC 5280."""
+        return {called(oid) for oid, one in self.extensions.items() if one.critical}
 
     @cached_property
-    def unknown(self) -> list[x509.ObjectIdentifier]:
+    def unknown(self) -> list[str]:
         """The critical extensions that clients do not know."""
-        return sorted(self.critical - _KNOWN, key=str)
+        return sorted(self.critical - _KNOWN)
 
     @cached_property
     def general_names(self) -> list[x509.GeneralName]:
@@ -329,7 +303,7 @@ class Reading:
 
     def named(self, oid: x509.ObjectIdentifier) -> list[str]:
         """Return what the subject says of one kind."""
-        found = self._read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
+        found = self.read("subject", lambda one: one.subject.get_attributes_for_oid(oid))
         return [str(attribute.value) for attribute in found or ()]
 
     @cached_property
@@ -341,7 +315,7 @@ class Reading:
     @cached_property
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
-        parts = self._read("issuer", lambda one: list(one.issuer)) or ()
+        parts = self.read("issuer", lambda one: list(one.issuer)) or ()
         common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
         return repr(plain(str(common[-1].value) if common else "nobody"))
 
@@ -356,8 +330,7 @@ class Reading:
     @cached_property
     def issuer_key_id(self) -> bytes:
         """The key identifier of the issuer, empty if none is written."""
-        written = self.get(x509.AuthorityKeyIdentifier)
-        return (written and written.key_identifier) or b""
+        return getattr(self.get(x509.AuthorityKeyIdentifier), "key_identifier", None) or b""
 
     @cached_property
     def self_signed(self) -> bool:
@@ -369,6 +342,13 @@ class Reading:
 def spelled_out(name: x509.GeneralName) -> str:
     """Return a name out of a certificate as text."""
     return getattr(name.value, "rfc4514_string", name.value.__str__)()
+
+
+def aware(at: datetime) -> datetime:
+    """Return the time; ValueError if it has no time zone."""
+    if at.tzinfo is None:
+        raise ValueError(f"The time {at} has no time zone: say UTC")
+    return at
 
 
 def moment(when: datetime) -> str:

@@ -3,26 +3,21 @@
 RFC 5280 section 6.3. What no list speaks of is not judged; lists of others are not looked at.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from vmscert.certificates.paths import Path
-from vmscert.certificates.reading import Folded, Reading, folded, moment
+from vmscert.certificates.reading import Folded, Reading, called, folded, moment
 from vmscert.findings import Finding
 
 _MOST_SIGNERS = 8  # certificates of one name that are tried on a list
 # Critical extensions of a list that are heeded here; OpenSSL refuses others, too.
-_KNOWN = {
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-    ExtensionOID.DELTA_CRL_INDICATOR,
-    ExtensionOID.ISSUING_DISTRIBUTION_POINT,
-}
+_KNOWN = {"authorityKeyIdentifier", "deltaCRLIndicator", "issuingDistributionPoint"}
 _TAKEN_BACK = x509.ReasonFlags.remove_from_crl
 # The reasons that a list can be limited to, RFC 5280 section 4.2.1.13.
 _ALL = frozenset(x509.ReasonFlags) - {x509.ReasonFlags.unspecified, _TAKEN_BACK}
@@ -36,25 +31,22 @@ class RevocationList:
 
     @cached_property
     def issuer(self) -> Folded | None:
-        try:
+        with suppress(ValueError):
             return folded(self.crl.issuer)
-        except ValueError:
-            return None  # it speaks of nobody
+        return None  # it speaks of nobody
 
     @cached_property
     def scope(self) -> x509.IssuingDistributionPoint | None:
-        return self._get(x509.IssuingDistributionPoint)
+        return _extension(self.crl.extensions, x509.IssuingDistributionPoint)
 
     @cached_property
     def base(self) -> int | None:
         """The number of the list that this one only updates; None if it is complete."""
-        indicator = self._get(x509.DeltaCRLIndicator)
-        return None if indicator is None else indicator.crl_number
+        return getattr(_extension(self.crl.extensions, x509.DeltaCRLIndicator), "crl_number", None)
 
     @cached_property
     def number(self) -> int:
-        written = self._get(x509.CRLNumber)
-        return -1 if written is None else written.crl_number
+        return getattr(_extension(self.crl.extensions, x509.CRLNumber), "crl_number", -1)
 
     @cached_property
     def entries(self) -> dict[tuple[Folded | None, int], x509.RevokedCertificate]:
@@ -76,9 +68,6 @@ class RevocationList:
             return self.entries.get((child.issuer, child.serial))
         return self.crl.get_revoked_certificate_by_serial_number(child.serial)
 
-    def _get(self, kind: Any) -> Any:
-        return _extension(self.crl.extensions, kind)
-
 
 def revocations(path: Path) -> Iterator[Finding]:
     """Tell which certificates of a path were revoked, and of which the lists can't tell it."""
@@ -89,26 +78,19 @@ def revocations(path: Path) -> Iterator[Finding]:
         reasons = {one: _why_not(path, child, issuer, one) for one in named}
         usable = [one for one in named if not reasons[one]]
         covered = (one.scope and one.scope.only_some_reasons for one in usable)
-        if entry := _entry(child, usable):
+        entry = None  # the last word of complete lists and their updates
+        for one in sorted(usable, key=lambda one: one.base is not None):
+            if found := one.entry(child):
+                entry = None if _reason(found) is _TAKEN_BACK else found
+        if entry:
             why = f" ({reason.value})" if (reason := _reason(entry)) else ""
-            text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}, says the revocation "
-            text += f"list of {issuer.label}"
+            text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}"
+            text += f", says the revocation list of {issuer.label}"
             yield path.fault("revoked", child, text, "on the revocation list")
         elif named and frozenset().union(*(some or _ALL for some in covered)) != _ALL:
             why = next(filter(None, reasons.values()), "it lists only some reasons of revocation")
             text = f"can't be looked up in the revocation list of {child.issuer_label}: {why}"
             yield path.fault("crl-unusable", child, text, "revocation list unusable")
-
-
-def _entry(child: Reading, usable: list[RevocationList]) -> x509.RevokedCertificate | None:
-    """The last word of complete lists and their updates about a certificate."""
-    found = None
-    for one in sorted(usable, key=lambda one: one.base is not None):
-        entry = one.entry(child)
-        found = entry or found
-        if entry and _reason(entry) is _TAKEN_BACK:
-            found = None
-    return found
 
 
 def _why_not(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> str:
@@ -126,34 +108,32 @@ def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) ->
     elif end and at > end:
         yield f"it ended on {moment(end)}, before {moment(at)}"
     yield _unsigned(path, issuer, one)
-    unknown = [e.oid for e in one.crl.extensions if e.critical and e.oid not in _KNOWN]
+    unknown = [e.oid for e in one.crl.extensions if e.critical and called(e.oid) not in _KNOWN]
     yield f"it has the critical extension {unknown[0].dotted_string}" if unknown else ""
     yield "" if _covers(one, child) else "it is made for other certificates of this CA"
-    same = (other for other in path.question.lists if other.issuer == one.issuer)
-    base = one.base
-    if base is not None and not any(o.base is None and o.number >= base for o in same):
+    complete = (o for o in path.question.lists if o.issuer == one.issuer and o.base is None)
+    if one.base is not None and all(other.number < one.base for other in complete):
         yield "it only updates a list that is not at hand"
     one.entry(child)  # raises if it can't be read
 
 
 def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
-    # Part of the path, trusted, or issued by what is.
+    # The list's issuer: part of the path, trusted, or issued by what is.
     above, question = {*path.steps, *path.question.anchors}, path.question
     named = (
         other
         for other in question.known[one.issuer]
         if other in above or not above.isdisjoint(question.issuers(other))
     )
-    signers = list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]
     right = []
-    for signer in (each for each in signers if each.subject == one.issuer):
+    for signer in list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]:
         with suppress(Exception):  # a key or an algorithm of another kind
-            right += [signer] if one.crl.is_signature_valid(signer.key) else []
+            if signer.subject == one.issuer and one.crl.is_signature_valid(signer.key):
+                right.append(signer)
     if not right:
         return "it does not carry the signature of that CA"
-    usages = [signer.get(x509.KeyUsage) for signer in right]
-    allowed = any(usage is None or usage.crl_sign for usage in usages)
-    return "" if allowed else "the CA's key usage has no cRLSign"
+    allowed = (getattr(signer.get(x509.KeyUsage), "crl_sign", True) for signer in right)
+    return "" if any(allowed) else "the CA's key usage has no cRLSign"
 
 
 def _covers(one: RevocationList, child: Reading) -> bool:
@@ -161,14 +141,15 @@ def _covers(one: RevocationList, child: Reading) -> bool:
     scope = one.scope
     if scope is None:
         return one.issuer == child.issuer
-    wrong_kind = scope.only_contains_ca_certs if not child.is_ca else scope.only_contains_user_certs
-    if wrong_kind or scope.only_contains_attribute_certs:
+    wrong_kind = scope.only_contains_user_certs if child.is_ca else scope.only_contains_ca_certs
+    stranger = one.issuer != child.issuer and not scope.indirect_crl
+    if wrong_kind or scope.only_contains_attribute_certs or stranger:
         return False
-    if one.issuer != child.issuer and not scope.indirect_crl:
-        return False
-    places = _places(scope.full_name, scope.relative_name, one.issuer)
-    published = [_of_point(child, point) for point in _points(child)] or [{child.issuer}]
-    return not places or any(places & point for point in published)
+    places, published = _places(scope, one.issuer), []
+    for point in _points(child):
+        issuers = _list_issuers(point)
+        published.append(_places(point, (issuers or [child.issuer])[0]) or set(issuers))
+    return not places or any(places & point for point in published or [{child.issuer}])
 
 
 def _points(child: Reading) -> list[x509.DistributionPoint]:
@@ -180,35 +161,21 @@ def _list_issuers(point: x509.DistributionPoint) -> list[Folded]:
     return [folded(name.value) for name in names if isinstance(name, x509.DirectoryName)]
 
 
-def _of_point(child: Reading, point: x509.DistributionPoint) -> set:
-    issuers = _list_issuers(point)
-    named = _places(point.full_name, point.relative_name, (issuers or [child.issuer])[0])
-    return named or set(issuers)
-
-
-def _places(
-    full: Iterable[x509.GeneralName] | None,
-    relative: x509.RelativeDistinguishedName | None,
-    issuer: Folded | None,
-) -> set:
-    """Where a list is published, as values that can be compared."""
-    if relative is not None:
-        return {(issuer or ()) + folded(x509.Name([relative]))}
-    return {
-        folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full or ()
-    }
+def _places(where: Any, issuer: Folded | None) -> set:
+    """Where a list is published, by its scope or a certificate's point, ready to be compared."""
+    if where.relative_name is not None:
+        return {(issuer or ()) + folded(x509.Name([where.relative_name]))}
+    full = where.full_name or ()
+    return {folded(name.value) if isinstance(name, x509.DirectoryName) else name for name in full}
 
 
 def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
-    try:
-        written = _extension(entry.extensions, x509.CRLReason)
-    except Exception:  # it is revoked all the same
-        return None
-    return written.reason if written else None
+    with suppress(Exception):  # it is revoked all the same
+        return getattr(_extension(entry.extensions, x509.CRLReason), "reason", None)
+    return None
 
 
 def _extension(extensions: x509.Extensions, kind: Any) -> Any:
-    try:
+    with suppress(x509.ExtensionNotFound):
         return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
+    return None

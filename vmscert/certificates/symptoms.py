@@ -68,13 +68,9 @@ class Cause:
     """One rule that may be broken, and the texts that speak for it."""
 
     code: str
+    rule: Rule
     why: tuple[Symptom, ...]
     check: str
-
-    @property
-    def rule(self) -> Rule:
-        """The rule."""
-        return RULES[self.code]
 
 
 @dataclass(frozen=True)
@@ -90,30 +86,20 @@ class Explanation:
         """Whether any text was recognised."""
         return bool(self.symptoms)
 
-    @property
-    def questions(self) -> tuple[str, ...]:
-        """What to find out when nothing was recognised."""
-        return () if self.known else QUESTIONS
-
     def as_dict(self) -> dict[str, Any]:
         """Return the explanation ready for JSON."""
+        causes = []
+        for one in self.causes:
+            told = {"code": one.code, "meaning": one.rule.meaning, "tell_apart": one.rule.diagnosis}
+            told |= {"check": one.check, "remedy": one.rule.remedy}
+            why = [symptom.text for symptom in one.why]
+            causes.append({**told, "remedy_text": one.rule.remedy_text, "why": why})
         return {
             "known": self.known,
-            "causes": [
-                {
-                    "code": one.code,
-                    "meaning": one.rule.meaning,
-                    "tell_apart": one.rule.diagnosis,
-                    "check": one.check,
-                    "remedy": one.rule.remedy,
-                    "remedy_text": one.rule.remedy_text,
-                    "why": [symptom.text for symptom in one.why],
-                }
-                for one in self.causes
-            ],
+            "causes": causes,
             "besides": list(self.besides),
             "symptoms": [asdict(symptom) for symptom in self.symptoms],
-            "questions": list(self.questions),
+            "questions": [] if self.known else list(QUESTIONS),
         }
 
     def __str__(self) -> str:
@@ -126,7 +112,7 @@ class Explanation:
         """Yield (HTML element, line)."""
         if not self.known:
             yield "p", "This text is not known here. Three questions narrow it:"
-            yield from (("li", f"• {question}") for question in self.questions)
+            yield from (("li", f"• {question}") for question in QUESTIONS)
         for symptom in self.symptoms:
             yield "p", f"{symptom.program} says “{symptom.text}”"
         for place, one in enumerate(self.causes, 1):
@@ -144,20 +130,19 @@ def explain(text: str) -> Explanation:
     """
     plain = _plain(text if len(text) <= 2 * _MOST else f"{text[:_MOST]}\n{text[-_MOST:]}")
     found, place = list(_longest(list(_found(plain)))), _place(plain)
-    # Rule code → how likely it is, and the texts that speak for it.
     meant = {code for one in found if len(one.rules) < _GENERIC for code in one.rules}
-    weights: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)  # rule code → how likely it is
     why: dict[str, list[Symptom]] = defaultdict(list)
     for symptom in found:
         for rank, code in enumerate(symptom.rules, 1):
             if code in meant or not meant:
                 weights[code] += 1 / (rank * len(symptom.rules))
                 why[code].append(symptom)
-    causes = [
-        Cause(code, tuple(why[code]), _CHECKS[rule.check].format(place=place, remedy=rule.remedy))
-        for code in sorted(why, key=lambda code: -weights[code])
-        for rule in [RULES[code]]
-    ]
+    causes = []
+    for code in sorted(why, key=lambda code: -weights[code]):
+        rule = RULES[code]
+        check = _CHECKS[rule.check].format(place=place, remedy=rule.remedy)
+        causes.append(Cause(code, rule, tuple(why[code]), check))
     besides = dict.fromkeys(symptom.besides for symptom in found if symptom.besides)
     return Explanation(tuple(found), tuple(causes), tuple(besides))
 
@@ -177,12 +162,10 @@ def _plain(text: str) -> str:
 
 
 def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
-    """Yield every known text with the places where it stands; a number alone stands nowhere."""
+    """Yield every known text with where it stands; a number alone stands nowhere."""
     # Every number that may be an HRESULT: hexadecimal, or decimal with or without sign.
-    codes = {
-        code.upper() if code else f"{int(number) & 0xFFFFFFFF:08X}"
-        for code, number in _NUMBER.findall(plain)
-    }
+    numbers = _NUMBER.findall(plain)
+    codes = {code.upper() or f"{int(number) & 0xFFFFFFFF:08X}" for code, number in numbers}
     for symptom in _symptoms():
         if not symptom.near or any(word in plain for word in symptom.near.split("|")):
             spans = _spans(symptom, plain)
@@ -191,7 +174,7 @@ def _found(plain: str) -> Iterator[tuple[Symptom, list[tuple[int, int]]]]:
 
 
 def _spans(symptom: Symptom, plain: str) -> list[tuple[int, int]]:
-    if not all(part in plain for part in symptom.parts):
+    if not all(part in plain for part in symptom.parts):  # much sooner than the pattern
         return []
     pattern = ".{0,200}?".join(map(re.escape, symptom.parts))
     before = r"(?<![a-z0-9_])" if symptom.parts[0][:1].isalnum() else ""

@@ -1,7 +1,7 @@
 """What bytes are, and what a certificate says, in human words.
 
-Each reader of bytes returns what it found, or nothing if they are something else; none raises.
-Texts out of certificates are foreign: control characters and markup never leave here as such.
+Each reader returns what it found, or nothing if the bytes are something else; none raises. Texts
+out of certificates are foreign: control characters and markup never leave here as such.
 """
 
 import base64
@@ -30,20 +30,19 @@ _HEADER = re.compile(r"^[A-Za-z0-9-]+:.*(?:\n[ \t].*)*", re.MULTILINE)
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
 # PKCS #12: a SEQUENCE that begins with version 3 and a ContentInfo, RFC 7292 section 4.
 _PFX = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)\x02\x01\x03\x30", re.DOTALL)
-_ENCRYPTED = bytes.fromhex("06092a864886f70d01050d")  # PBES2, RFC 8018
-_AES_256 = bytes.fromhex("060960864801650304012a")
-_3DES = bytes.fromhex("060a2a864886f70d010c0103")
+# What encrypts a private key, by the beginning of its OID: RFC 8018's PBES2, RFC 7292's for PFX.
+_ENCRYPTED = bytes.fromhex("06092a864886f70d01050d"), bytes.fromhex("2a864886f70d010c01")
+_CIPHERS = {
+    bytes.fromhex("060960864801650304012a"): "AES-256",
+    bytes.fromhex("060a2a864886f70d010c0103"): "3DES",
+}
 _LONGEST = 400  # letters of one field
 _MOST = 20  # names listed in short
 _USAGES = {
-    "digitalSignature": "digital_signature",
-    "contentCommitment": "content_commitment",
-    "keyEncipherment": "key_encipherment",
-    "dataEncipherment": "data_encipherment",
-    "keyAgreement": "key_agreement",
-    "keyCertSign": "key_cert_sign",
-    "cRLSign": "crl_sign",
-}
+    "digitalSignature": "digital_signature", "contentCommitment": "content_commitment",
+    "keyEncipherment": "key_encipherment", "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement", "keyCertSign": "key_cert_sign", "cRLSign": "crl_sign",
+}  # fmt: skip
 Rows = list[tuple[str, str]]
 
 
@@ -79,7 +78,7 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
         return Found([f"a P7B with {counted(several)}"], certificates=list(several))
     if (private := _loaded(serialization.load_der_private_key, data, None)) is not None:
         return _key_found(private, "private key, not encrypted")
-    if _ENCRYPTED in data[:64] or b"\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01" in data[:64]:
+    if any(scheme in data[:64] for scheme in _ENCRYPTED):
         return Found(["an encrypted private key"], keys=["private key, encrypted"])
     key = _loaded(serialization.load_der_public_key, data)
     return key and Found(["a public key"], keys=[f"{described(key)} public key"])
@@ -87,13 +86,11 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
 
 def read_pem(text: str, ask: Ask) -> Found | None:
     """Return what all PEM blocks of a text hold, None if there is none; OpenPGP's are not PEM."""
-    blocks = [block for block in _PEM.finditer(text) if not block[1].startswith("PGP ")]
-    if not blocks:
-        return None
     found = Found()
+    blocks = (block for block in _PEM.finditer(text) if not block[1].startswith("PGP "))
     for number, block in enumerate(blocks, 1):
         found.add(_block(number, block, ask))
-    return found
+    return found if found.kinds else None
 
 
 def _block(number: int, block: re.Match[str], ask: Ask) -> Found:
@@ -174,26 +171,23 @@ def spki(key: Any) -> bytes:
 def _pfx(data: bytes, ask: Ask) -> Found | None:
     if not _PFX.match(data):
         return None
-    marks = {_AES_256: "AES-256", _3DES: "3DES"}
-    how = next((how for oid, how in marks.items() if oid in data), "another or no encryption")
+    how = next((how for oid, how in _CIPHERS.items() if oid in data), "another or no encryption")
     kind = f"a PFX ({how})"
     if _length(data) > len(data):
         text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
         return Found([kind], problems=[text])
-    bag = _loaded(pkcs12.load_pkcs12, data, None)
+    bag, text = _loaded(pkcs12.load_pkcs12, data, None), "its password is needed to look into it"
+    if not bag and (password := ask()):
+        bag = _loaded(pkcs12.load_pkcs12, data, password.encode())
+        text = "the password does not open it: type it again, or the file was changed"
     if not bag:
-        password, text = ask(), "its password is needed to look into it"
-        if password:
-            bag = _loaded(pkcs12.load_pkcs12, data, password.encode())
-            text = "the password does not open it: type it again, or the file was changed"
-        if not bag:
-            return Found([kind], problems=[text])
+        return Found([kind], problems=[text])
     held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
     found = Found([f"{kind} with {counted(held)}"], certificates=held)
     if bag.key is None:
         found.problems.append("no server can use it without a private key: export it with its key")
         return found
-    found.add(Found(keys=[f"{described(bag.key)} private key"]))
+    found.keys.append(f"{described(bag.key)} private key")
     public = spki(bag.key.public_key())
     if not bag.cert or spki(_loaded(bag.cert.certificate.public_key)) != public:
         found.problems.append("its private key belongs to another certificate: export it again")
@@ -212,9 +206,8 @@ class Anatomy:
         return "\n".join(f"{label:<{width}}  {text}" for label, text in self.rows)
 
     def _repr_html_(self) -> str:
-        return _table(self.rows) + (
-            f"<details><summary>All fields</summary>{_table(self.fields)}</details>"
-        )
+        more = f"<details><summary>All fields</summary>{_table(self.fields)}</details>"
+        return _table(self.rows) + more
 
 
 def anatomy(certificate: x509.Certificate) -> Anatomy:
@@ -225,8 +218,10 @@ def anatomy(certificate: x509.Certificate) -> Anatomy:
 
 def _table(rows: Rows) -> str:
     left = 'style="text-align: left"'
-    told = ((escape(label), escape(text)) for label, text in rows)
-    cells = (f"<tr><th {left}>{label}</th><td {left}>{text}</td></tr>" for label, text in told)
+    cells = (
+        f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
+        for label, text in rows
+    )
     return f"<table>{''.join(cells)}</table>"
 
 
@@ -236,22 +231,20 @@ def _rows(one: Reading) -> Iterator[tuple[str, str]]:
     more = len(one.names) - len(names)
     yield "names", (", ".join(names) or "none") + (f" and {more} more" if more > 0 else "")
     yield "issued by", "itself" if one.self_signed else one.issuer_label.strip("'")
-    start, end = one.validity or (None, None)
-    lasts = f"{moment(start)} to {moment(end)}, {(end - start).days} days" if start and end else ""
-    yield "valid", lasts or "can't be read"
-    yield "may be used", _purpose(one)
+    valid = "can't be read"
+    if one.validity:
+        start, end = one.validity
+        valid = f"{moment(start)} to {moment(end)}, {(end - start).days} days"
+    yield "valid", valid
+    purposes, usage = one.get(x509.ExtendedKeyUsage), one.get(x509.KeyUsage)
+    said = ["to issue certificates (it is a CA)"] if one.is_ca else []
+    said += ["for anything"] if purposes is None else [purpose._name for purpose in purposes]
+    yield "may be used", ", ".join(said) + (f"; key usage: {_value(usage)}" if usage else "")
     yield "key", _key(one.key)
     yield "signed with", _signature(one)
     yield "thumbprint", thumbprint(one.certificate)
     for part, trouble in one.trouble.items():
         yield "can't be read", f"{part}: {_text(trouble.why)}"
-
-
-def _purpose(one: Reading) -> str:
-    purposes, usage = one.get(x509.ExtendedKeyUsage), one.get(x509.KeyUsage)
-    said = ["to issue certificates (it is a CA)"] if one.is_ca else []
-    said += ["for anything"] if purposes is None else [purpose._name for purpose in purposes]
-    return ", ".join(said) + (f"; key usage: {_value(usage)}" if usage else "")
 
 
 def _key(key: Any) -> str:
@@ -289,7 +282,7 @@ def _fields(one: Reading) -> Iterator[tuple[str, str]]:
 
 
 def _directory(one: Reading, part: str) -> str:
-    name = one._read(part, lambda certificate: getattr(certificate, part).rfc4514_string())
+    name = one.read(part, lambda certificate: getattr(certificate, part).rfc4514_string())
     return "can't be read" if name is None else _text(name) or "(empty)"
 
 

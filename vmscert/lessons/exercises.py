@@ -5,13 +5,14 @@ A quiz is plain HTML without a script, so it works in JupyterLab, in exported pa
 
 import hashlib
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from importlib.util import find_spec
+from operator import eq
 from statistics import median
-from time import perf_counter
+from timeit import repeat
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -39,11 +40,11 @@ def self_test(at: datetime) -> list[Check]:
     except OSError:
         talks = False
     shakes = handshake(served, roots, "localhost").ok
-    recent, installed = sys.version_info >= (3, 11), all(map(find_spec, _LIBRARIES))
-    again = "install the kit again, as its README says"
+    installed, again = all(map(find_spec, _LIBRARIES)), "install the kit again, as its README says"
+    newer = "install a newer Python, then the kit into it"
     firewall = f"allow connections to {LOOPBACK} in the firewall"
     return [
-        Check("Python is 3.11 or newer", recent, "install a newer Python, then the kit into it"),
+        Check("Python is 3.11 or newer", sys.version_info >= (3, 11), newer),
         Check("all libraries are installed", installed, again),
         Check("a handshake in memory succeeds", shakes, "compare this computer's clock"),
         Check("two programs on this computer can talk", talks, firewall),
@@ -53,9 +54,8 @@ def self_test(at: datetime) -> list[Check]:
 def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
     """Answer an exercise: right, a hint that fits the wrong answer, or an invitation.
 
-    `wanted` is the right answer, a set of right answers, or a function that tells whether an
-    answer is right; `hints` wrong answer → what to look at. Case and blanks around words do not
-    count; a list counts as a tuple, and says how many of its entries are right.
+    `wanted` is the right answer, a set of right ones, or a function that knows them; `hints` wrong
+    answer → what to look at. Case and blanks around words do not count; a list counts as a tuple.
     """
     if answer is ...:
         return "Your turn: replace the three dots, and run both cells again."
@@ -64,8 +64,7 @@ def expect(answer: Any, wanted: Any, hints: Mapping[Any, str]) -> str:
         return "Right."
     hint = hints.get(answer, "") if isinstance(answer, Hashable) else ""
     if not hint and isinstance(answer, tuple) and isinstance(wanted, tuple):
-        same = sum(one == other for one, other in zip(answer, wanted, strict=False))
-        hint = f"{same} of {len(wanted)} entries are right."
+        hint = f"{sum(map(eq, answer, wanted))} of {len(wanted)} entries are right."
         if len(answer) != len(wanted):
             hint = f"It needs {len(wanted)} entries; there are {len(answer)}."
     return f"Not yet. {hint}".strip()
@@ -79,10 +78,9 @@ def lesson_ca(name: str = "Lesson root CA", word: str = "") -> Authority:
 def lesson_server(
     ca: Authority, *names: str, key: rsa.RSAPrivateKey | None = None, **changes: Any
 ) -> Issued:
-    """Return a server certificate for lessons, the same in every run.
+    """Return a server certificate for lessons, the same in every run; its first name is its key's.
 
-    Its key belongs to the first name unless given; `changes` are other arguments of
-    `Authority.issue`, such as `at` and `profile`.
+    `changes` are other arguments of `Authority.issue`, such as `at` and `profile`.
     """
     serial = int.from_bytes(hashlib.sha256("|".join(names).encode()).digest()[:4])
     usual: dict[str, Any] = {"at": AT, "profile": LESSON, "serial": serial}
@@ -91,12 +89,7 @@ def lesson_server(
 
 def milliseconds(work: Callable[[], object], times: int = 5) -> float:
     """Return how long this takes on this computer: the median of several runs."""
-    taken = []
-    for _ in range(times):
-        begun = perf_counter()
-        work()
-        taken.append(perf_counter() - begun)
-    return median(taken) * 1000
+    return median(repeat(work, number=1, repeat=times)) * 1000
 
 
 def _plain(answer: Any) -> Any:
@@ -119,58 +112,35 @@ def _is_right(answer: Any, wanted: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One answer to a question: whether it is right, and what is said to who chooses it.
-
-    `misconception` is the name of the row of data/misconceptions.csv behind a wrong choice.
-    """
-
-    text: str
-    right: bool
-    reply: str
-    misconception: str = ""
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question with its choices, of which one is right."""
-
-    text: str
-    choices: tuple[Choice, ...]
-
-
-@dataclass(frozen=True)
 class Quiz:
-    """The questions of one lesson; in a notebook, a choice opens with a click and answers."""
+    """The questions of one lesson → their choices, rows of data/quiz.csv; a click answers."""
 
-    questions: tuple[Question, ...]
+    questions: Mapping[str, Sequence[Mapping[str, str]]]
 
     def _repr_html_(self) -> str:
         shown = ""
-        for number, question in enumerate(self.questions, 1):
-            shown += f"<p><b>{number}. {escape(question.text)}</b></p>"
-            for choice in question.choices:
-                verdict = "✔ Right." if choice.right else "✘ Not yet."
-                shown += f'<details style="{_BOX}"><summary>{escape(choice.text)}</summary>'
-                shown += f"<p>{verdict} {escape(choice.reply)}</p></details>"
+        for number, (question, choices) in enumerate(self.questions.items(), 1):
+            shown += f"<p><b>{number}. {escape(question)}</b></p>"
+            for row in choices:
+                verdict = "✔ Right." if row["right"] == "yes" else "✘ Not yet."
+                shown += f'<details style="{_BOX}"><summary>{escape(row["choice"])}</summary>'
+                shown += f"<p>{verdict} {escape(row['reply'])}</p></details>"
         return shown
 
     def __repr__(self) -> str:
         lines = []
-        for number, question in enumerate(self.questions, 1):
-            lines.append(f"{number}. {question.text}")
-            lines += [f"   ( ) {choice.text}" for choice in question.choices]
+        for number, (question, choices) in enumerate(self.questions.items(), 1):
+            lines += [f"{number}. {question}", *(f"   ( ) {row['choice']}" for row in choices)]
         return "\n".join(lines)
 
 
 def quiz(lesson: str) -> Quiz:
     """Return the quiz of a lesson, by its number: `quiz("01")`. ValueError if it has none."""
-    rows = [row for row in facts("quiz") if row["lesson"] == lesson]
-    if not rows:
+    questions: dict[str, list[Mapping[str, str]]] = {}
+    for row in facts("quiz"):
+        if row["lesson"] == lesson:
+            questions.setdefault(row["question"], []).append(row)
+    if not questions:
         known = ", ".join(sorted({row["lesson"] for row in facts("quiz")}))
         raise ValueError(f"data/quiz.csv: no questions for lesson {lesson!r}; it has {known}")
-    questions: dict[str, tuple[Choice, ...]] = {}
-    for row in rows:
-        one = Choice(row["choice"], row["right"] == "yes", row["reply"], row["misconception"])
-        questions[row["question"]] = (*questions.get(row["question"], ()), one)
-    return Quiz(tuple(map(Question, questions, questions.values())))
+    return Quiz(questions)

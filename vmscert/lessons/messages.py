@@ -1,14 +1,15 @@
 """The messages of a TLS handshake in words, as RFC 8446 (TLS 1.3) and RFC 5246 (TLS 1.2) name them.
 
-What is told of a message is the same in every run with the same certificates: random numbers and
-key shares differ each time, so they stay in its bytes. Fields of a certificate are found by the
-tags and lengths of its DER (ITU-T X.690) and the order of RFC 5280 section 4.1.
+What is told of a message is the same in every run with the same certificates. Fields of a
+certificate are found by the lengths of its DER (ITU-T X.690) and the order of RFC 5280 section 4.1.
 """
 
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -16,7 +17,6 @@ from cryptography.hazmat import asn1
 from vmscert.certificates.reading import Reading, called, reason
 from vmscert.facts import facts
 
-NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum
 _SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _KEY_SHARE = 0, 10, 13, 43, 51  # extensions
 _NO_SUITE = 0x00FF  # a signal that older OpenSSL put among the cipher suites, RFC 5746
 _NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numbers")}
@@ -24,19 +24,14 @@ _NUMBERS = {(row["what"], int(row["number"], 0)): row for row in facts("tls/numb
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a connection.
+    """One message of a connection."""
 
-    `name` is the RFC's, `sender` "client" or "server", `protected` whether it travels encrypted;
-    `data` are its bytes in clear all the same. `facts` is field → text, the same in every run,
-    `says` one sentence that tells what the message is for.
-    """
-
-    sender: str
-    name: str
-    protected: bool
-    data: bytes
-    facts: Mapping[str, str]
-    says: str
+    sender: str  # "client" or "server"
+    name: str  # the RFC's
+    protected: bool  # whether it travels encrypted
+    data: bytes  # in clear all the same
+    facts: Mapping[str, str]  # field → text, the same in every run
+    says: str  # one sentence: what the message is for
 
 
 class Reader:
@@ -62,6 +57,17 @@ class Reader:
         """Return a vector, which has its length in `size` bytes in front (RFC 8446 section 3.4)."""
         return self.take(self.number(size))
 
+    def numbers(self) -> list[int]:
+        """Return all that follow, of two bytes each."""
+        found = []
+        while self.more:
+            found.append(self.number(2))
+        return found
+
+    def signature(self) -> tuple[str, bytes]:
+        """Return an algorithm's name and a signature: digitally-signed, RFC 5246 section 4.7."""
+        return _called("signature", [self.number(2)]), self.vector(2)
+
 
 def handshake_name(data: bytes) -> str:
     """Return the name of a handshake message, which its first byte tells."""
@@ -73,32 +79,22 @@ def message(
     sender: str, name: str, protected: bool, data: bytes, version: str, key_exchange: str
 ) -> Message:
     """Tell what a message says; `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA"."""
-    told: dict[str, str] = {}
-    said = ""
+    told, said = {}, ""
     for row in facts("tls/messages"):  # what is alike in all of its kind; the special comes later
         fits = row["version"] in ("", version) and row["key_exchange"] in ("", key_exchange)
         if row["message"] == name and fits:
             said = row["says"]
             told |= dict(part.split(": ", 1) for part in row["facts"].split("|") if part)
-    if name in _READERS:
-        told = _READERS[name](data)
+    told |= _READERS[name](data) if name in _READERS else {}
     return Message(sender, name, protected, data, told, said.format(sender=sender))
 
 
-# The messages, one by one
-
-
-def hello_extensions(hello: bytes) -> dict[int, bytes]:
-    """Return the extensions of a ClientHello or ServerHello by their numbers (RFC 8446 4.2)."""
-    return _hello(hello)[2]
-
-
-def _hello(hello: bytes) -> tuple[int, list[int], dict[int, bytes]]:
-    """The version field, the cipher suites, the extensions: RFC 8446 section 4.1."""
-    reader = Reader(hello[4:])
+def hello(data: bytes) -> tuple[int, list[int], dict[int, bytes]]:
+    """Return the version field, cipher suites and extensions of a hello (RFC 8446 section 4.1)."""
+    reader = Reader(data[4:])
     version, _random, _session = reader.number(2), reader.take(32), reader.vector(1)
-    if handshake_name(hello) == "ClientHello":
-        suites, _compression = _numbers(reader.vector(2)), reader.vector(1)
+    if handshake_name(data) == "ClientHello":
+        suites, _compression = Reader(reader.vector(2)).numbers(), reader.vector(1)
     else:
         suites, _compression = [reader.number(2)], reader.take(1)
     return version, suites, _pairs(reader.vector(2) if reader.more else b"")
@@ -114,11 +110,11 @@ def _pairs(data: bytes) -> dict[int, bytes]:
 
 
 def _client_hello(data: bytes) -> dict[str, str]:
-    version, suites, extensions = _hello(data)
+    version, suites, extensions = hello(data)
     shares = _pairs(Reader(extensions.get(_KEY_SHARE, b"\0\0")).vector(2))
     known = set(suites) - {_NO_SUITE}
     # Newer OpenSSL offers more; only what all offer is told: a lesson reads the same with each.
-    offered = {("signature", one) for one in _vector(extensions, _SCHEMES, 2)}
+    offered = {("signature", one) for one in _listed(extensions, _SCHEMES, 2)}
     kinds = dict.fromkeys(row["kind"] for key, row in _NUMBERS.items() if key in offered)
     asked = "no name"  # of a client that calls an IP address
     if _SERVER_NAME in extensions:  # RFC 6066 section 3
@@ -127,22 +123,20 @@ def _client_hello(data: bytes) -> dict[str, str]:
         asked = reader.vector(2).decode("ascii", "replace")
     told = {
         "asks for": asked,
-        "offers": _called("version", _vector(extensions, _VERSIONS, 1) or [version]),
+        "offers": _called("version", _listed(extensions, _VERSIONS, 1) or [version]),
         "sends": _half(*shares) if shares else "",
         "knows": f"{len(known)} cipher suite{'s' * (len(known) != 1)}",
-        "ECDHE groups": _called("group", _vector(extensions, _GROUPS, 2)),
+        "ECDHE groups": _called("group", _listed(extensions, _GROUPS, 2)),
         "accepts signatures by": ", ".join(kinds),
     }
     return {field: text for field, text in told.items() if text}
 
 
 def _server_hello(data: bytes) -> dict[str, str]:
-    version, suites, extensions = _hello(data)
-    chosen = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
-    told = {
-        "chooses": _called("version", [chosen]),
-        "cipher suite": _called("cipher suite", suites),
-    }
+    version, suites, extensions = hello(data)
+    version = int.from_bytes(extensions[_VERSIONS]) if _VERSIONS in extensions else version
+    told = {"chooses": _called("version", [version])}
+    told["cipher suite"] = _called("cipher suite", suites)
     if _KEY_SHARE in extensions:
         told["sends"] = _half(Reader(extensions[_KEY_SHARE]).number(2))
     return told
@@ -176,24 +170,6 @@ def _certified(der: bytes) -> dict[str, str]:
     return told | ({"good for": ", ".join(one.names)} if one.names else {})
 
 
-def _server_key_exchange(data: bytes) -> dict[str, str]:
-    reader = Reader(data[4:])
-    group, _half_of_server = ecdhe_half(reader)
-    scheme, _signature = signature(reader)
-    return {"sends": _half(group), "signs": "this half and both random numbers", "with": scheme}
-
-
-def ecdhe_half(reader: Reader) -> tuple[int, bytes]:
-    """Read a named group and a public key: ServerECDHParams of RFC 8422 section 5.4."""
-    reader.take(1)  # named_curve, the one form that is left
-    return reader.number(2), reader.vector(1)
-
-
-def signature(reader: Reader) -> tuple[str, bytes]:
-    """Read the name of an algorithm and a signature: digitally-signed, RFC 5246 section 4.7."""
-    return _called("signature", [reader.number(2)]), reader.vector(2)
-
-
 def _alert(data: bytes) -> dict[str, str]:
     level, number = data
     known = {one.value: one.name.removeprefix("ALERT_DESCRIPTION_") for one in ssl.AlertDescription}
@@ -207,15 +183,9 @@ def _half(*groups: int) -> str:
     return f"its half of ECDHE ({_called('group', groups)})"
 
 
-def _vector(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
-    return _numbers(Reader(extensions[number]).vector(size)) if number in extensions else []
-
-
-def _numbers(data: bytes) -> list[int]:
-    reader, found = Reader(data), []
-    while reader.more:
-        found.append(reader.number(2))
-    return found
+def _listed(extensions: Mapping[int, bytes], number: int, size: int) -> list[int]:
+    listed = Reader(extensions[number]).vector(size) if number in extensions else b""
+    return Reader(listed).numbers()
 
 
 def _called(what: str, numbers: Iterable[int]) -> str:
@@ -227,27 +197,20 @@ def _called(what: str, numbers: Iterable[int]) -> str:
 _READERS = {
     "ClientHello": _client_hello,
     "ServerHello": _server_hello,
-    "EncryptedExtensions": lambda data: {
-        "carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"
-    },
+    "EncryptedExtensions": lambda data: (
+        {"carries": f"{len(_pairs(Reader(data[4:]).vector(2))) or 'no'} more settings"}
+    ),
     "Certificate": _certificate,
-    "CertificateVerify": lambda data: {
-        "signs": "all messages so far",
-        "with": signature(Reader(data[4:]))[0],
-    },
-    "ServerKeyExchange": _server_key_exchange,
+    "CertificateVerify": lambda data: {"with": Reader(data[4:]).signature()[0]},
     "Alert": _alert,
     "ApplicationData": lambda data: {"carries": f"{len(data)} bytes of what the programs say"},
 }
-
-
 _VERSION, _EXTENSIONS = 0xA0, 0xA3  # the explicit tags [0] and [3]
 _AFTER_VERSION = ("serialNumber", "signature", "issuer", "validity", "subject")
 WRAPPING = "(tags and lengths)"
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A stretch of a certificate's bytes, from `start` to before `end`, with the RFC's name."""
 
     name: str
@@ -260,8 +223,7 @@ class Field:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(NamedTuple):
     """One DER value: its tag, where it starts, where its content does, and where it ends."""
 
     tag: int
@@ -273,49 +235,45 @@ class _Value:
 def certificate_fields(der: bytes) -> list[Field]:
     """Return the fields of a DER certificate in their order; together they cover every byte.
 
-    Bytes that only wrap others are called "(tags and lengths)". Raises ValueError for bytes that
-    are no certificate.
+    Bytes that only wrap others are called "(tags and lengths)". ValueError for other bytes.
     """
     try:
-        named = sorted(_named(der), key=lambda field: field.start)
+        found = (Field(name, value.start, value.end) for name, value in _named(der))
+        named = sorted(found, key=itemgetter(1))
     except (IndexError, ValueError) as error:
         raise ValueError(f"These bytes are no DER certificate: {error}") from None
     edges = [Field("", 0, 0), *named, Field("", len(der), len(der))]
     gaps = [Field(WRAPPING, one.end, two.start) for one, two in pairwise(edges)]
-    return sorted((f for f in (*named, *gaps) if f.size), key=lambda field: field.start)
+    return sorted((field for field in (*named, *gaps) if field.size), key=itemgetter(1))
 
 
-def _named(der: bytes) -> Iterator[Field]:
+def _named(der: bytes) -> Iterator[tuple[str, _Value]]:
     signed, algorithm, signature = _children(der, _value(der, 0))
     parts = _children(der, signed)
     if parts[0].tag == _VERSION:
-        yield _field("version", parts.pop(0))
+        yield "version", parts.pop(0)
     for name, part in zip(_AFTER_VERSION, parts, strict=False):
         if name == "validity":
-            yield from map(_field, ("notBefore", "notAfter"), _children(der, part))
+            yield from zip(("notBefore", "notAfter"), _children(der, part), strict=True)
         else:
-            yield _field(name, part)
+            yield name, part
     # The key: its algorithm, and for RSA the two numbers inside the bit string (RFC 8017 A.1.1).
     algorithm_of_key, bits = _children(der, parts[5])
-    yield _field("algorithm", algorithm_of_key)
+    yield "algorithm", algorithm_of_key
     if der[bits.body + 1] == 0x30:  # after "0 unused bits"
         numbers = _children(der, _value(der, bits.body + 1))
-        yield from map(_field, ("modulus", "publicExponent"), numbers)
+        yield from zip(("modulus", "publicExponent"), numbers, strict=True)
     else:
-        yield _field("subjectPublicKey", bits)
+        yield "subjectPublicKey", bits
     for part in parts[6:]:
         if part.tag == _EXTENSIONS:
             (sequence,) = _children(der, part)
             for extension in _children(der, sequence):
                 oid = _children(der, extension)[0]
                 name = asn1.decode_der(x509.ObjectIdentifier, der[oid.start : oid.end])
-                yield _field(called(name), extension)
-    yield _field("signatureAlgorithm", algorithm)
-    yield _field("signatureValue", signature)
-
-
-def _field(name: str, value: _Value) -> Field:
-    return Field(name, value.start, value.end)
+                yield called(name), extension
+    yield "signatureAlgorithm", algorithm
+    yield "signatureValue", signature
 
 
 def _children(der: bytes, value: _Value) -> list[_Value]:

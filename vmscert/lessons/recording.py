@@ -17,16 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vmscert.certificates.authority import Issued
-from vmscert.lessons.messages import (
-    NO_HANDSHAKE,
-    Message,
-    Reader,
-    ecdhe_half,
-    handshake_name,
-    hello_extensions,
-    message,
-    signature,
-)
+from vmscert.lessons.messages import Message, Reader, handshake_name, hello, message
 from vmscert.network.tls import Handshake, InMemory, own_client_context, server_context
 
 _SUITES = {
@@ -41,24 +32,19 @@ _KEY_SHARE = 51  # the extension, RFC 8446 section 4.2.8
 _WORDS = b" " * 64 + b"TLS 1.3, server CertificateVerify\0"  # RFC 8446 section 4.4.3
 _NONCE, _TAG = 8, 16  # bytes that AES-GCM puts in front of and behind a record, RFC 5288
 _ANSWER = b"Here it is"
+_NO_HANDSHAKE = ("ChangeCipherSpec", "Alert", "ApplicationData")  # no part of any checksum
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One connection from its first byte to its last.
+    """One connection from its first byte to its last."""
 
-    `messages` are in the order in which the client sends and receives them; `result` is how the
-    handshake ended for it. `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or "RSA". `wire`
-    and `said` are by sender, "client" and "server": all bytes on the wire, as a listener gets
-    them, and what the two programs told each other.
-    """
-
-    messages: tuple[Message, ...]
-    result: Handshake
-    version: str
-    key_exchange: str
-    wire: Mapping[str, bytes]
-    said: Mapping[str, bytes]
+    messages: tuple[Message, ...]  # in the order in which the client sends and receives them
+    result: Handshake  # how the handshake ended for the client
+    version: str  # "1.3" or "1.2"
+    key_exchange: str  # "ECDHE" or "RSA"
+    wire: Mapping[str, bytes]  # by sender, "client" and "server": as a listener gets it
+    said: Mapping[str, bytes]  # by sender: what the two programs told each other
 
     @property
     def cipher(self) -> str:
@@ -67,9 +53,8 @@ class Recording:
 
     def first(self, name: str) -> Message:
         """Return the first message of this name; ValueError if it never came to that."""
-        for one in self.messages:
-            if one.name == name:
-                return one
+        if found := next((one for one in self.messages if one.name == name), None):
+            return found
         raise ValueError(f"There is no {name} in this recording: the handshake ended before it")
 
 
@@ -92,68 +77,56 @@ def capture(
 ) -> Recording:
     """Record how a client that trusts only `roots` calls a server by `name` and tells it `say`.
 
-    `version` is "1.3" or "1.2", `key_exchange` "ECDHE" or, in TLS 1.2, "RSA": RSA key transport.
-    The server answers. A handshake that the client refuses ends with its alert.
+    The key exchange "RSA", for RSA key transport, is there in TLS 1.2 only.
     """
     if (version, key_exchange) not in _SUITES:
         raise ValueError(
             f"TLS {version} with {key_exchange} can't be recorded: choose 1.3 with ECDHE, or 1.2 "
             "with ECDHE or RSA"
         )
-    tap = _Tap(version == "1.3")
     client = _restrict(own_client_context(roots), version, key_exchange)
-    tap.listen(client)
-    server = _restrict(server_context(issued), version, key_exchange)
-    call = InMemory(client, name, server)
+    heard = _tapped(client, version == "1.3")
+    call = InMemory(client, name, _restrict(server_context(issued), version, key_exchange))
     result, said = call.shake_hands(), {}
     if result.ok:
         said = {"client": say, "server": _ANSWER}
         call.talk(**said)
-    heard = [*tap.heard, *((who, "ApplicationData", True, data) for who, data in said.items())]
+    heard += ((who, "ApplicationData", True, data) for who, data in said.items())
     messages = tuple(message(*one, version, key_exchange) for one in heard)
     return Recording(messages, result, version, key_exchange, call.wire, said)
 
 
 def signed_by_server(recording: Recording) -> Signed:
-    """Return what the server signed to prove that it holds the private key, and the signature.
+    """Return what the server signed in TLS 1.3 to prove that it holds the private key, and how.
 
-    In TLS 1.3 that is a hash of all messages up to its certificate, with some words in front (RFC
-    8446 section 4.4.3); in TLS 1.2 both random numbers and its half of ECDHE (RFC 8422 section
-    5.4). ValueError where it signed nothing: in RSA key transport, or if the client hung up first.
+    That is a hash of all messages up to its certificate. ValueError if the client hung up first.
     """
-    if recording.key_exchange == "RSA":
+    if recording.version != "1.3":
         raise ValueError(
-            "In RSA key transport the server signs nothing: it proves that it holds the key by "
-            "opening the secret"
+            "That is told of TLS 1.3; in RSA key transport the server signs nothing: it proves "
+            "that it holds the key by opening the secret"
         )
-    if recording.version == "1.3":
-        scheme, signed = signature(Reader(recording.first("CertificateVerify").data[4:]))
-        return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
-    reader = Reader(recording.first("ServerKeyExchange").data[4:])
-    ecdhe_half(reader)
-    half = reader.data[: reader.at]
-    scheme, signed = signature(reader)
-    return Signed(b"".join(_randoms(recording)) + half, signed, scheme)
+    scheme, signed = Reader(recording.first("CertificateVerify").data[4:]).signature()
+    return Signed(_WORDS + _transcript_hash(recording, "Certificate"), signed, scheme)
 
 
 def key_shares(recording: Recording) -> dict[str, bytes]:
-    """Return by sender the two public halves of ECDHE, which are new in each connection."""
-    if recording.version == "1.3":
-        offered = hello_extensions(recording.first("ClientHello").data)[_KEY_SHARE]
-        chosen = hello_extensions(recording.first("ServerHello").data)[_KEY_SHARE]
-        return {"client": _share(offered[2:]), "server": _share(chosen)}
-    if recording.key_exchange == "RSA":
-        raise ValueError("In RSA key transport there are no halves: the client makes up the secret")
-    _, of_server = ecdhe_half(Reader(recording.first("ServerKeyExchange").data[4:]))
-    of_client = Reader(recording.first("ClientKeyExchange").data[4:]).vector(1)
-    return {"client": of_client, "server": of_server}
+    """Return by sender the two public halves of ECDHE in TLS 1.3, new in each connection."""
+    if recording.version != "1.3":
+        raise ValueError(
+            "That is told of TLS 1.3; in RSA key transport there are no halves: the client makes "
+            "up the secret"
+        )
+    hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
+    offered, chosen = (hello(data)[2][_KEY_SHARE] for data in hellos)
+    # The group stands before the public key; what is offered is a list.
+    return {"client": Reader(offered[4:]).vector(2), "server": Reader(chosen[2:]).vector(2)}
 
 
 def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
     """Return what the client said, for a listener who got the server's private key afterwards.
 
-    That works for RSA key transport, from the bytes on the wire alone; ValueError with the reason
-    for all others, and for another key.
+    That works for RSA key transport, from the wire alone; else ValueError with the reason.
     """
     if recording.key_exchange != "RSA":
         raise ValueError(
@@ -168,43 +141,35 @@ def open_recording(recording: Recording, key: rsa.RSAPrivateKey) -> bytes:
     premaster, seed = key.decrypt(encrypted, padding.PKCS1v15()), b"extended master secret"
     seed += _transcript_hash(recording, "ClientKeyExchange")
     master = _prf(premaster, seed, 48)
-    of_client, of_server = _randoms(recording)
+    # The random numbers stand behind a type, a length and a version.
+    hellos = (recording.first(name).data for name in ("ClientHello", "ServerHello"))
+    of_client, of_server = (data[6:38] for data in hellos)
     block = _prf(master, b"key expansion" + of_server + of_client, 72)
     return _opened(recording.wire["client"], block[:32], block[64:68])
 
 
-class _Tap:
-    """Notes each message of one client, in clear, in the order in which it sends and receives."""
+def _tapped(context: ssl.SSLContext, in_13: bool) -> list[tuple[str, str, bool, bytes]]:
+    """The list into which OpenSSL writes every message of this context, as `message` takes it.
 
-    def __init__(self, in_13: bool) -> None:
-        self._in_13 = in_13
-        self._sealed = {"client": False, "server": False}
-        self.heard: list[tuple[str, str, bool, bytes]] = []  # as `message` takes them
+    The wire shows those of TLS 1.3 encrypted, and Python has no public way to see them in clear;
+    this private one stands there, unchanged, from Python 3.8 on.
+    """
+    sealed, heard = {"client": False, "server": False}, []
 
-    def listen(self, context: ssl.SSLContext) -> None:
-        """Let OpenSSL tell of every message of this context's connections.
-
-        The wire shows those of TLS 1.3 encrypted, and Python has no public way to see them in
-        clear; this private one stands there, unchanged, from Python 3.8 on.
-        """
-        context._msg_callback = self._hear  # type: ignore[attr-defined]
-
-    def _hear(self, _connection, direction, _version, content_type, _kind, data) -> None:
+    def hear(_connection, direction, _version, content_type, _kind, data) -> None:
         sender = "client" if direction == "write" else "server"
-        if content_type == _HEADER:
-            if data[0] == _CHANGE:
-                self._note(sender, "ChangeCipherSpec", b"\x01")
-            if self._in_13:  # what is encrypted calls itself application data, RFC 8446 section 5.2
-                self._sealed[sender] = data[0] == _DATA
-            else:
-                self._sealed[sender] |= data[0] == _CHANGE
-        elif content_type == _HANDSHAKE:
-            self._note(sender, handshake_name(data), data)
+        if content_type == _HANDSHAKE:
+            heard.append((sender, handshake_name(data), sealed[sender], data))
         elif content_type == _ALERT:
-            self._note(sender, "Alert", data)
+            heard.append((sender, "Alert", sealed[sender], data))
+        elif content_type == _HEADER:
+            if changes := data[0] == _CHANGE:
+                heard.append((sender, "ChangeCipherSpec", sealed[sender], b"\x01"))
+            # In TLS 1.3, what is encrypted calls itself application data, RFC 8446 section 5.2.
+            sealed[sender] = data[0] == _DATA if in_13 else sealed[sender] or changes
 
-    def _note(self, sender: str, name: str, data: bytes) -> None:
-        self.heard.append((sender, name, self._sealed[sender], data))
+    context._msg_callback = hear  # type: ignore[attr-defined]
+    return heard
 
 
 def _restrict(context: ssl.SSLContext, version: str, key_exchange: str) -> ssl.SSLContext:
@@ -216,29 +181,12 @@ def _restrict(context: ssl.SSLContext, version: str, key_exchange: str) -> ssl.S
     return context
 
 
-# What was signed
-
-
 def _transcript_hash(recording: Recording, last: str) -> bytes:
     """Hash all handshake messages up to the first of this name (RFC 8446 section 4.4.1)."""
-    handshake = [one for one in recording.messages if one.name not in NO_HANDSHAKE]
+    handshake = [one for one in recording.messages if one.name not in _NO_HANDSHAKE]
     end = handshake.index(recording.first(last)) + 1
     suite = recording.first("ServerHello").facts["cipher suite"]
     return hashlib.new(suite[-6:].lower(), b"".join(one.data for one in handshake[:end])).digest()
-
-
-def _randoms(recording: Recording) -> tuple[bytes, bytes]:
-    """The random numbers of client and server, behind a type, a length and a version."""
-    hellos = [recording.first(name).data for name in ("ClientHello", "ServerHello")]
-    return hellos[0][6:38], hellos[1][6:38]
-
-
-def _share(entry: bytes) -> bytes:
-    """The public key of a KeyShareEntry, behind its group."""
-    return Reader(entry[2:]).vector(2)
-
-
-# What a listener opens
 
 
 def _prf(secret: bytes, seed: bytes, size: int) -> bytes:

@@ -1,14 +1,12 @@
 """FOR LESSONS ONLY: slow, leaks timing, never for real keys.
 
-RSA as RFC 8017 (PKCS #1 v2.2) writes it, under the RFC's own names, to be read beside it: numbers
-and bytes, primes and keys, the bare operation, then the paddings that make it safe. Each padding
-is `…_parts()`: a dict of every intermediate value in the order in which it arises, "EM" the last.
-Real programs take a library that is fast, and that takes equally long whatever the secret is.
+RSA as RFC 8017 (PKCS #1 v2.2) writes it, under the RFC's own names, to be read beside it. Each
+padding is `…_parts()`: a dict of every intermediate value in the order in which it arises, "EM" the
+last. Real programs take a library: fast, and equally long at work whatever the secret is.
 """
 
 import hashlib
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd, lcm
 
@@ -28,9 +26,6 @@ _PROVEN = 3_317_044_064_679_887_385_961_981  # up to here these bases suffice (S
 _ROUNDS = 20
 
 
-# Numbers and bytes
-
-
 def i2osp(x: int, length: int) -> bytes:
     """Integer to octet string, section 4.1; ValueError when `length` bytes do not hold it."""
     if not 0 <= x < 256**length:
@@ -45,31 +40,14 @@ def os2ip(octets: bytes) -> int:
 
 def mgf1(seed: bytes, length: int, hash_name: str) -> bytes:
     """Stretch a seed into a mask of `length` bytes: hashes of seed and counter, appendix B.2.1."""
-    size = len(_hash(hash_name, b""))
-    if length > 2**32 * size:
-        raise ValueError("mask too long: the counter has only four bytes")
-    blocks = -(-length // size)
+    blocks = -(-length // len(_hash(hash_name, b"")))
     return b"".join(_hash(hash_name, seed + i2osp(i, 4)) for i in range(blocks))[:length]
 
 
-def digest_info(digest: bytes, hash_name: str) -> bytes:
-    """Name the hash beside its value, in DER: DigestInfo, section 9.2 step 2 and appendix A.2.4."""
-    algorithm = _der(0x30, _der(0x06, OIDS[_known(hash_name)]) + _der(0x05, b""))  # OID, NULL
-    return _der(0x30, algorithm + _der(0x04, digest))
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    return bytes([tag, len(content)]) + content  # one byte of length: nothing here reaches 128
-
-
 def _hash(hash_name: str, data: bytes) -> bytes:
-    return hashlib.new(_known(hash_name), data).digest()
-
-
-def _known(hash_name: str) -> str:
     if hash_name not in OIDS:
         raise ValueError(f"unknown hash {hash_name!r}: take one of {', '.join(OIDS)}")
-    return hash_name
+    return hashlib.new(hash_name, data).digest()
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
@@ -80,19 +58,19 @@ def _octets(bits: int) -> int:
     return -(-bits // 8)
 
 
-# Primes and keys
-
-
 def is_prime(n: int) -> bool:
     """Miller-Rabin: look for a witness that n is composite (FIPS 186-5 appendix B.3.1).
 
-    Certain below 3.3e24. Above, a composite passes each of 20 drawn bases with a chance of at most
-    1/4, so all of them with 4^-20, one in a million million. They are drawn from a hash of n: the
-    answer is the same every time, and an n that suits them is found only by as many tries.
+    Certain below 3.3e24. Above, a composite passes each of 20 bases, drawn from a hash of n, with a
+    chance of at most 1/4, so all of them with 4^-20, one in a million million.
     """
     if n < 2 or any(n % p == 0 for p in _PRIMES):
         return n in _PRIMES
-    return not any(_is_witness(base, n) for base in _bases(n))
+    bases, length = list(_PRIMES), _octets(n.bit_length())
+    if n >= _PROVEN:
+        drawn = (i2osp(n, length) + i2osp(i, 1) for i in range(_ROUNDS))
+        bases += [2 + os2ip(mgf1(one, length + 8, "sha256")) % (n - 3) for one in drawn]
+    return not any(_is_witness(base, n) for base in bases)
 
 
 def _is_witness(base: int, n: int) -> bool:
@@ -106,15 +84,6 @@ def _is_witness(base: int, n: int) -> bool:
         if x == n - 1:
             return False
     return True
-
-
-def _bases(n: int) -> Iterator[int]:
-    yield from _PRIMES
-    if n >= _PROVEN:
-        length = _octets(n.bit_length())
-        for i in range(_ROUNDS):
-            drawn = mgf1(i2osp(n, length) + i2osp(i, 1), length + 8, "sha256")
-            yield 2 + os2ip(drawn) % (n - 3)
 
 
 @dataclass(frozen=True)
@@ -150,27 +119,8 @@ class PrivateKey:
 
     @property
     def d(self) -> int:
-        """The private exponent, the inverse of e modulo λ(n).
-
-        The RFC allows every d below n with e * d = 1 modulo λ(n). This is the smallest, and what
-        libraries choose; modulo φ(n) = (p - 1)(q - 1), as older books have it, d is often larger.
-        """
+        """The private exponent: the smallest inverse of e modulo λ(n), as libraries choose it."""
         return pow(self.e, -1, self.lambda_n)
-
-    @property
-    def dP(self) -> int:  # noqa: N802, the RFC's name
-        """The first CRT exponent, the inverse of e modulo p - 1."""
-        return pow(self.e, -1, self.p - 1)
-
-    @property
-    def dQ(self) -> int:  # noqa: N802, the RFC's name
-        """The second CRT exponent, the inverse of e modulo q - 1."""
-        return pow(self.e, -1, self.q - 1)
-
-    @property
-    def qInv(self) -> int:  # noqa: N802, the RFC's name
-        """The CRT coefficient, the inverse of q modulo p."""
-        return pow(self.q, -1, self.p)
 
     @property
     def k(self) -> int:
@@ -198,25 +148,18 @@ def key_from_primes(p: int, q: int, e: int = 65537) -> PrivateKey:
     return key
 
 
-# The bare operation
-
-
 def rsaep(key: PublicKey, m: int) -> int:
     """Encrypt a number: m^e mod n, section 5.1.1."""
     return pow(_in_range("message", m, key.n), key.e, key.n)
 
 
 def rsadp(key: PrivateKey, c: int) -> int:
-    """Decrypt a number: c^d mod n, section 5.1.2, by way of p and q."""
-    return rsadp_parts(key, c)["m"]
-
-
-def rsadp_parts(key: PrivateKey, c: int) -> dict[str, int]:
-    """Decrypt a number in two halves, section 5.1.2 step 2b: four times as fast as c^d mod n."""
+    """Decrypt a number: c^d mod n, in two halves, section 5.1.2 step 2b: four times as fast."""
     _in_range("ciphertext", c, key.n)
-    m_1, m_2 = pow(c, key.dP, key.p), pow(c, key.dQ, key.q)
-    h = (m_1 - m_2) * key.qInv % key.p
-    return {"m_1": m_1, "m_2": m_2, "h": h, "m": m_2 + key.q * h}
+    d_p, d_q = pow(key.e, -1, key.p - 1), pow(key.e, -1, key.q - 1)
+    m_1, m_2 = pow(c, d_p, key.p), pow(c, d_q, key.q)
+    h = (m_1 - m_2) * pow(key.q, -1, key.p) % key.p
+    return m_2 + key.q * h
 
 
 def rsasp1(key: PrivateKey, m: int) -> int:
@@ -235,20 +178,11 @@ def _in_range(what: str, number: int, n: int) -> int:
     return number
 
 
-# Encryption with OAEP
-
-
 def eme_oaep_parts(
-    message: bytes,
-    k: int,
-    seed: bytes,
-    label: bytes = b"",
-    hash_name: str = "sha256",
-    mgf_hash_name: str | None = None,
+    message: bytes, k: int, seed: bytes, hash_name: str = "sha256"
 ) -> dict[str, bytes]:
-    """Pad a message to k bytes, section 7.1.1 step 2: no byte of it stays as it was."""
-    mgf_hash = mgf_hash_name or hash_name
-    parts = {"lHash": _hash(hash_name, label)}
+    """Pad a message to k bytes, section 7.1.1 step 2, without a label: no byte stays as it was."""
+    parts = {"lHash": _hash(hash_name, b"")}
     length = len(parts["lHash"])
     if len(message) > k - 2 * length - 2:
         raise ValueError(f"message too long: {len(message)} bytes, and {k - 2 * length - 2} fit")
@@ -257,64 +191,12 @@ def eme_oaep_parts(
     parts["PS"] = bytes(k - len(message) - 2 * length - 2)
     parts["DB"] = parts["lHash"] + parts["PS"] + b"\x01" + message
     parts["seed"] = seed
-    parts["dbMask"] = mgf1(seed, k - length - 1, mgf_hash)
+    parts["dbMask"] = mgf1(seed, k - length - 1, hash_name)
     parts["maskedDB"] = _xor(parts["DB"], parts["dbMask"])
-    parts["seedMask"] = mgf1(parts["maskedDB"], length, mgf_hash)
+    parts["seedMask"] = mgf1(parts["maskedDB"], length, hash_name)
     parts["maskedSeed"] = _xor(seed, parts["seedMask"])
     parts["EM"] = b"\x00" + parts["maskedSeed"] + parts["maskedDB"]
     return parts
-
-
-def eme_oaep_decode(
-    em: bytes, label: bytes = b"", hash_name: str = "sha256", mgf_hash_name: str | None = None
-) -> bytes:
-    """EME-OAEP decoding, section 7.1.2 step 3; ValueError without a reason, see above."""
-    l_hash, mgf_hash = _hash(hash_name, label), mgf_hash_name or hash_name
-    length = len(l_hash)
-    if len(em) < 2 * length + 2:
-        raise ValueError(DECRYPTION_ERROR)
-    masked_seed, masked_db = em[1 : length + 1], em[length + 1 :]
-    seed = _xor(masked_seed, mgf1(masked_db, length, mgf_hash))
-    db = _xor(masked_db, mgf1(seed, len(masked_db), mgf_hash))
-    padding, one, message = db[length:].partition(b"\x01")
-    if em[0] or db[:length] != l_hash or any(padding) or not one:
-        raise ValueError(DECRYPTION_ERROR)
-    return message
-
-
-def rsaes_oaep_encrypt(
-    key: PublicKey,
-    message: bytes,
-    label: bytes = b"",
-    hash_name: str = "sha256",
-    mgf_hash_name: str | None = None,
-    seed: bytes | None = None,
-) -> bytes:
-    """RSAES-OAEP-ENCRYPT, section 7.1.1; the seed is drawn when none is given."""
-    if seed is None:
-        seed = secrets.token_bytes(len(_hash(hash_name, b"")))
-    em = eme_oaep_parts(message, key.k, seed, label, hash_name, mgf_hash_name)["EM"]
-    return i2osp(rsaep(key, os2ip(em)), key.k)
-
-
-def rsaes_oaep_decrypt(
-    key: PrivateKey,
-    ciphertext: bytes,
-    label: bytes = b"",
-    hash_name: str = "sha256",
-    mgf_hash_name: str | None = None,
-) -> bytes:
-    """RSAES-OAEP-DECRYPT, section 7.1.2; one ValueError for all that is malformed."""
-    return eme_oaep_decode(_decrypted(key, ciphertext), label, hash_name, mgf_hash_name)
-
-
-def _decrypted(key: PrivateKey, ciphertext: bytes) -> bytes:
-    if len(ciphertext) != key.k or os2ip(ciphertext) >= key.n:
-        raise ValueError(DECRYPTION_ERROR)
-    return i2osp(rsadp(key, os2ip(ciphertext)), key.k)
-
-
-# Encryption as in PKCS #1 v1.5
 
 
 def eme_pkcs1_v1_5_parts(message: bytes, k: int, padding_bytes: bytes) -> dict[str, bytes]:
@@ -326,31 +208,22 @@ def eme_pkcs1_v1_5_parts(message: bytes, k: int, padding_bytes: bytes) -> dict[s
     return {"PS": padding_bytes, "EM": b"\x00\x02" + padding_bytes + b"\x00" + message}
 
 
-def eme_pkcs1_v1_5_decode(em: bytes) -> bytes:
-    """EME-PKCS1-v1_5 decoding, section 7.2.2 step 3; ValueError without a reason."""
-    padding, zero, message = em[2:].partition(b"\x00")
-    if em[:2] != b"\x00\x02" or not zero or len(padding) < 8:
-        raise ValueError(DECRYPTION_ERROR)
-    return message
-
-
-def rsaes_pkcs1_v1_5_encrypt(
-    key: PublicKey, message: bytes, padding_bytes: bytes | None = None
-) -> bytes:
-    """RSAES-PKCS1-V1_5-ENCRYPT, section 7.2.1; the padding is drawn when none is given."""
-    if padding_bytes is None:
-        needed = key.k - len(message) - 3
-        padding_bytes = bytes(1 + secrets.randbelow(255) for _ in range(needed))
-    em = eme_pkcs1_v1_5_parts(message, key.k, padding_bytes)["EM"]
+def rsaes_pkcs1_v1_5_encrypt(key: PublicKey, message: bytes) -> bytes:
+    """RSAES-PKCS1-V1_5-ENCRYPT, section 7.2.1; the padding is drawn."""
+    drawn = bytes(1 + secrets.randbelow(255) for _ in range(key.k - len(message) - 3))
+    em = eme_pkcs1_v1_5_parts(message, key.k, drawn)["EM"]
     return i2osp(rsaep(key, os2ip(em)), key.k)
 
 
 def rsaes_pkcs1_v1_5_decrypt(key: PrivateKey, ciphertext: bytes) -> bytes:
     """RSAES-PKCS1-V1_5-DECRYPT, section 7.2.2; one ValueError for all that is malformed."""
-    return eme_pkcs1_v1_5_decode(_decrypted(key, ciphertext))
-
-
-# Signatures with PSS
+    em = b""
+    if len(ciphertext) == key.k and os2ip(ciphertext) < key.n:
+        em = i2osp(rsadp(key, os2ip(ciphertext)), key.k)
+    padding, zero, message = em[2:].partition(b"\x00")
+    if em[:2] != b"\x00\x02" or not zero or len(padding) < 8:
+        raise ValueError(DECRYPTION_ERROR)
+    return message
 
 
 def emsa_pss_parts(
@@ -371,83 +244,56 @@ def emsa_pss_parts(
     return parts
 
 
-def emsa_pss_verify(
-    message: bytes,
-    em: bytes,
-    em_bits: int,
-    salt_length: int | None = None,
-    hash_name: str = "sha256",
-) -> bool:
-    """EMSA-PSS-VERIFY, section 9.1.2; without a salt length, any is right."""
-    m_hash = _hash(hash_name, message)
-    length = len(m_hash)
-    if len(em) != _octets(em_bits) or len(em) < length + 2 or em[-1] != 0xBC:
-        return False
-    masked_db, h = em[: -length - 1], em[-length - 1 : -1]
-    db = _fitted(_xor(masked_db, mgf1(h, len(masked_db), hash_name)), em_bits)
-    padding, one, salt = db.partition(b"\x01")
-    if masked_db != _fitted(masked_db, em_bits) or any(padding) or not one:
-        return False
-    if salt_length not in (None, len(salt)):
-        return False
-    return _hash(hash_name, bytes(8) + m_hash + salt) == h
-
-
 def _fitted(octets: bytes, bits: int) -> bytes:
     """Set the leftmost bits to zero that a message of so many bits does not have."""
     return bytes([octets[0] & 0xFF >> -bits % 8]) + octets[1:]
 
 
-def rsassa_pss_sign(
-    key: PrivateKey, message: bytes, hash_name: str = "sha256", salt: bytes | None = None
-) -> bytes:
-    """RSASSA-PSS-SIGN, section 8.1.1; a salt as long as the hash is drawn when none is given."""
-    if salt is None:
-        salt = secrets.token_bytes(len(_hash(hash_name, b"")))
-    em = emsa_pss_parts(message, key.n.bit_length() - 1, salt, hash_name)["EM"]
-    return i2osp(rsasp1(key, os2ip(em)), key.k)
-
-
 def rsassa_pss_verify(
-    key: PublicKey,
-    message: bytes,
-    signature: bytes,
-    hash_name: str = "sha256",
-    salt_length: int | None = None,
+    key: PublicKey, message: bytes, signature: bytes, hash_name: str = "sha256"
 ) -> bool:
-    """RSASSA-PSS-VERIFY, section 8.1.2; False for any bytes that are no such signature."""
-    em_bits = key.n.bit_length() - 1
+    """RSASSA-PSS-VERIFY, sections 8.1.2 and 9.1.2, with any salt; False for whatever is none."""
+    em_bits, m_hash = key.n.bit_length() - 1, _hash(hash_name, message)
     em = _recovered(key, signature, _octets(em_bits))
-    return emsa_pss_verify(message, em, em_bits, salt_length, hash_name)
+    masked_db, h = em[: -len(m_hash) - 1], em[-len(m_hash) - 1 : -1]
+    if not masked_db or em[-1] != 0xBC:
+        return False
+    db = _fitted(_xor(masked_db, mgf1(h, len(masked_db), hash_name)), em_bits)
+    padding, one, salt = db.partition(b"\x01")
+    if masked_db != _fitted(masked_db, em_bits) or any(padding) or not one:
+        return False
+    return _hash(hash_name, bytes(8) + m_hash + salt) == h
 
 
 def _recovered(key: PublicKey, signature: bytes, em_length: int) -> bytes:
     """Return the EM in a signature; of a malformed one nothing, which no encoding equals."""
-    if len(signature) != key.k:
-        return b""
     try:
-        return i2osp(rsavp1(key, os2ip(signature)), em_length)
+        return i2osp(rsavp1(key, os2ip(signature)), em_length) if len(signature) == key.k else b""
     except ValueError:
         return b""
-
-
-# Signatures as in PKCS #1 v1.5
 
 
 def emsa_pkcs1_v1_5_parts(
     message: bytes, em_len: int, hash_name: str = "sha256"
 ) -> dict[str, bytes]:
-    """Pad the hash of a message to `em_len` bytes: EMSA-PKCS1-v1_5, section 9.2."""
-    parts = {"H": _hash(hash_name, message)}
-    parts["T"] = digest_info(parts["H"], hash_name)
-    if em_len < len(parts["T"]) + 11:
+    """Pad the hash of a message to `em_len` bytes: EMSA-PKCS1-v1_5, section 9.2.
+
+    T names the hash beside its value, in DER: DigestInfo, section 9.2 step 2 and appendix A.2.4.
+    """
+    digest = _hash(hash_name, message)
+    algorithm = _der(0x30, _der(0x06, OIDS[hash_name]) + _der(0x05, b""))  # OID, NULL
+    t = _der(0x30, algorithm + _der(0x04, digest))
+    if em_len < len(t) + 11:
         raise ValueError(
             f"intended encoded message length too short: {hash_name} needs a key of at least "
-            f"{len(parts['T']) + 11} bytes"
+            f"{len(t) + 11} bytes"
         )
-    parts["PS"] = b"\xff" * (em_len - len(parts["T"]) - 3)
-    parts["EM"] = b"\x00\x01" + parts["PS"] + b"\x00" + parts["T"]
-    return parts
+    ps = b"\xff" * (em_len - len(t) - 3)
+    return {"H": digest, "T": t, "PS": ps, "EM": b"\x00\x01" + ps + b"\x00" + t}
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    return bytes([tag, len(content)]) + content  # one byte of length: nothing here reaches 128
 
 
 def emsa_pkcs1_v1_5_encode(message: bytes, em_len: int, hash_name: str = "sha256") -> bytes:
@@ -466,17 +312,11 @@ def rsassa_pkcs1_v1_5_verify(
 ) -> bool:
     """RSASSA-PKCS1-V1_5-VERIFY, section 8.2.2; False for any bytes that are no such signature.
 
-    It builds the EM that must come out and compares all of it. Whoever searches the EM for its
-    parts instead may overlook what stands between or behind them, and with e = 3 a cube root then
-    forges a signature without the key (Bleichenbacher 2006).
+    ValueError for a key that is too short for the hash.
     """
-    t = digest_info(_hash(hash_name, message), hash_name)
-    if key.k < len(t) + 11:
-        return False
+    # Whoever searches the EM for its parts instead of comparing all of it may overlook what stands
+    # between them: with e = 3 a cube root forges such a signature (Bleichenbacher 2006).
     return _recovered(key, signature, key.k) == emsa_pkcs1_v1_5_encode(message, key.k, hash_name)
-
-
-# What an attacker does
 
 
 def root(n: int, k: int) -> int:
@@ -493,8 +333,7 @@ def root(n: int, k: int) -> int:
 def factor(n: int) -> tuple[int, int]:
     """Return the smaller of two factors of n, and how many steps it took: Pollard's rho.
 
-    The steps grow like the root of that factor, so by 2 for every 4 bits of n. They are the same
-    every time. Raises ValueError when n has no two factors.
+    The steps grow like the root of that factor. Raises ValueError when n has no two factors.
     """
     if n < 4 or is_prime(n):
         raise ValueError("n has no two factors larger than 1")
@@ -502,19 +341,10 @@ def factor(n: int) -> tuple[int, int]:
         return 2, 0
     found, steps, c = n, 0, 0
     while found == n:  # both met modulo n itself, which tells nothing: walk differently
-        c += 1
-        found, more = _rho(n, c)
-        steps += more
+        found, c, slow, fast = 1, c + 1, 2, 2
+        while found == 1:  # x → x² + c, slowly and fast, until both meet modulo a factor of n
+            slow = (slow * slow + c) % n
+            fast = (fast * fast + c) % n
+            fast = (fast * fast + c) % n
+            found, steps = gcd(slow - fast, n), steps + 1
     return min(found, n // found), steps
-
-
-def _rho(n: int, c: int) -> tuple[int, int]:
-    """Walk x → x² + c slowly and fast until both meet modulo a factor of n."""
-    slow = fast = 2
-    found, steps = 1, 0
-    while found == 1:
-        slow = (slow * slow + c) % n
-        fast = (fast * fast + c) % n
-        fast = (fast * fast + c) % n
-        found, steps = gcd(slow - fast, n), steps + 1
-    return found, steps
