@@ -5,7 +5,7 @@ what the server presents for as long as everything on the way up lasts, and some
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,12 +14,13 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
-from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, serving, views
+from vmscert.checks.acceptance import DarkLink, Offer, View, accepted, bad, each_link, serving
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import Chain, Stores
 
 _SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
+End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,6 @@ class Blackout:
         """The computers that lose a server, in the table's order."""
         return tuple(dict.fromkeys(link.client for link in self.links))
 
-    @property
-    def because(self) -> str:
-        """What ends, in half a sentence."""
-        return f"{self.cause} ends on {self.since:%Y-%m-%d %H:%M} UTC"
-
 
 @dataclass(frozen=True)
 class Outlook:
@@ -93,14 +89,16 @@ def blackouts(
     `stores` as `assumed()` returns them; `reported` names the computers that really said so. What
     has gone dark before is among it; a link that never worked is not.
     """
-    known = set(reported)
-    links: dict[tuple[datetime, str, str], list[Connection]] = defaultdict(list)
-    for link, (since, cause, label) in _endings(site, stores):
-        links[since, cause, label].append(link)
-    return [
-        Blackout(*key, tuple(same), tuple(_silent(same, known)))
-        for key, same in sorted(links.items(), key=lambda item: item[0])
-    ]
+    known, found = set(reported), []
+    links: dict[End, list[Connection]] = defaultdict(list)
+    for link, _, end in each_link(site, stores, _ending):
+        if end:
+            links[end].append(link)
+    for end, same in sorted(links.items()):
+        names = (name for link in same for name in (link.client, link.server))
+        silent = dict.fromkeys(name for name in names if name not in known)
+        found.append(Blackout(*end, tuple(same), tuple(silent)))
+    return found
 
 
 def dark(found: Iterable[Blackout], day: datetime) -> list[Blackout]:
@@ -116,11 +114,11 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
     told = [(f"{one.since:%Y-%m-%d %H:%M}", f"{one.cause} ends", one) for one in found]
     explained = {link for _, _, one in told for link in one.links}
     others: dict[str, dict[Connection, None]] = defaultdict(dict)
-    for one in links:
-        if one.connection not in explained:
-            others[one.reason][one.connection] = None
+    for link, _, why in links:
+        if link not in explained:
+            others[why.detail][link] = None
     told += (
-        ("now", why, Blackout(datetime.max, why, "", tuple(same))) for why, same in others.items()
+        ("now", why, Blackout(datetime.max, why, "", (*same,))) for why, same in others.items()
     )
     return [
         {
@@ -144,37 +142,15 @@ def _with_issued(host: Host, held: Stores, issue: Issue) -> Stores:
     return held.serving(newest, unbound, host.accounts).knowing(*above)
 
 
-def _silent(links: Iterable[Connection], known: set[str]) -> dict[str, None]:
-    names = (name for link in links for name in (link.client, link.server))
-    return dict.fromkeys(name for name in names if name not in known)
-
-
-End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
-
-
-def _endings(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, End]]:
-    """Every link that works at some time, and what ends it.
-
-    Hundreds of clients believe the same: each server is judged once for all of them.
-    """
-    served = {key: chain for key, (chain, faults) in offers(site, stores).items() if not faults}
-    believed, ends = views(stores), {}
-    for link in site.connections:
-        chain = served.get((link.server, link.group))
-        if chain and link.client in believed:
-            key = link.server, chain, id(believed[link.client])
-            if key not in ends:
-                ends[key] = _ending(site[link.server], chain, believed[link.client])
-            if ends[key]:
-                yield link, ends[key]
-
-
-def _ending(server: Host, chain: Chain, believed: View) -> End | None:
+def _ending(server: Host, offer: Offer, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
     Time is the same for all of its names: the first that is ever trusted tells. Between the moments
     at which something begins or ends nothing changes, and none is good after its own certificate.
     """
+    chain, faults = offer
+    if faults:
+        return None
     near = replace(believed.towards(chain), ahead=believed.ahead)
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
     turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
