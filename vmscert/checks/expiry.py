@@ -20,7 +20,7 @@ Signed = x509.Certificate | x509.CertificateRevocationList
 # is WARNING, the time to carry it out.
 PLAN, CRITICAL = 90, 14
 STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced")
-IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
+_IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
 
 
 class Sight(NamedTuple):
@@ -79,8 +79,7 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     """
     seen: dict[str, list[Sight]] = defaultdict(list)
     for one in met:
-        sight = one if isinstance(one, Sight) else Sight(one[0], one[1])
-        seen[fingerprint(sight.signed)].append(sight)
+        seen[fingerprint(one[1])].append(Sight(*one))
     told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
     by_name: dict[str, list[Due]] = defaultdict(list)
     for row in told:
@@ -116,14 +115,23 @@ def _due(sights: Sequence[Sight], at: datetime) -> Due:
     signed = sights[0].signed
     told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
     start, end = lasts(signed) or (at, at)
-    renew_on = _renew_on(told["kind"], start, end)
+    plan, warning, critical = _thresholds(end - start)
+    ahead = (plan + warning) / 2  # time for approval, and weeks to spare
+    if is_ca := told["kind"] == "CA":
+        # No certificate outlives its CA. From this day on the next server certificate would be
+        # cut short, and with the CA all of them would end on one day; so the next CA signs by
+        # then, and the weeks before are for bringing it to every computer.
+        ahead += timedelta(days=SERVER.days)
+    renew_on = max(start, end - ahead)
+    limits = zip(STATUSES, (-timedelta.resolution, critical, warning, plan), strict=False)
+    early = "plan" if is_ca and at >= renew_on else "ok"
     return Due(
         label=sights[0].label,
         not_before=start,
         not_after=end,
         days_left=(end - at).days,
         share_left=max(0.0, min(1.0, (end - at) / (end - start))) if end > start else 0.0,
-        status=_status(end - start, end - at, at >= renew_on and told["kind"] == "CA"),
+        status=next((status for status, limit in limits if end - at <= limit), early),
         renew_on=renew_on,
         fingerprint=fingerprint(signed),
         owner=next((one.owner for one in sights if one.owner), ""),
@@ -152,29 +160,6 @@ def _of_crl(crl: x509.CertificateRevocationList) -> dict[str, Any]:
     return {"kind": "CRL", "issuer": issuer, "serial": "".join(f"{one:X}" for one in numbers)}
 
 
-def _status(life: timedelta, left: timedelta, early: bool) -> str:
-    plan, warning, critical = _thresholds(life)
-    if left < timedelta(0):
-        return "expired"
-    if left <= critical:
-        return "critical"
-    if left <= warning:
-        return "warning"
-    return "plan" if left <= plan or early else "ok"
-
-
-def _renew_on(kind: str, start: datetime, end: datetime) -> datetime:
-    """The day on which a change should be made, with time for approval, and weeks to spare."""
-    plan, warning, _ = _thresholds(end - start)
-    ahead = (plan + warning) / 2  # half-way between planning and warning
-    if kind == "CA":
-        # No certificate outlives its CA. From this day on the next server certificate would be
-        # cut short, and with the CA all of them would end on one day; so the next CA signs by
-        # then, and the weeks before are for bringing it to every computer.
-        ahead += timedelta(days=SERVER.days)
-    return max(start, end - ahead)
-
-
 def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
     if life < timedelta(days=PLAN):
         return life / 3, life / 3, life / 6
@@ -183,7 +168,7 @@ def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
 
 def _unless_replaced(row: Due, by_name: Mapping[str, Sequence[Due]]) -> Due:
     """Let a certificate rest that no client meets since a newer one has all of its names."""
-    met = not row.where or any(place.startswith(IN_USE) for place in row.where)
+    met = not row.where or any(place.startswith(_IN_USE) for place in row.where)
     if met or row.kind != "server" or not row.names:
         return row
     later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
