@@ -46,8 +46,8 @@ class Document:
     """What something is, in a few words, and what it holds.
 
     `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
-    certificate; `thumbprints` are those named in a text. `problems` are sentences. Of a site's
-    table, `questions` are what a person has to ask, `outside` what others make certificates for.
+    certificate. `problems` are sentences. Of a site's table, `questions` are what a person has to
+    ask, `outside` what others make certificates for.
     """
 
     about: str
@@ -56,7 +56,6 @@ class Document:
     crls: tuple[x509.CertificateRevocationList, ...] = ()
     keys: tuple[str, ...] = ()
     bindings: tuple[Binding, ...] = ()
-    thumbprints: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
@@ -116,7 +115,7 @@ def check_path(
         outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
         return Document(about, questions=site.questions, outside=tuple(outside)), []
     document = read(path, ask)
-    return document, judge_document(document, list(roots), name, at, crls)
+    return document, judge_document(document, roots, name, at, crls)
 
 
 def look_into(
@@ -145,12 +144,13 @@ def look_into(
 
 def judge_document(
     found: Document,
-    roots: list[x509.Certificate],
+    roots: Iterable[x509.Certificate],
     name: str,
     at: datetime,
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> list[Finding]:
     """Return the findings about a document; without roots, those that need none."""
+    roots = list(roots)
     findings = look_into(found, roots, name, at, crls).findings
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
 
@@ -180,8 +180,7 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
     if found := read_pem(text, password):
         return _document(found, name)
     if pasted := read_pasted(text):
-        about, bindings = pasted
-        return Document(about, bindings=tuple(bindings), thumbprints=tuple(thumbprints(text)))
+        return Document(pasted[0], bindings=tuple(pasted[1]))
     if text.lstrip().startswith("{"):
         return _inventory(text, name)
     for inner in (_unhex(text), unbase64(text)):
@@ -190,27 +189,30 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
         wrapped = _decoded(inner)
         if depth < _DEEPEST and ((wrapped and wrapped.isprintable()) or "-----BEGIN" in wrapped):
             return _of_text(wrapped, name, password, depth + 1)
-    return _unknown(text, name)
+    if re.search("-----BEGIN (?!PGP )", text):
+        why = "a PEM block begins but does not end: copy it with its last line"
+        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
+    if labels := thumbprints(text):
+        return Document(f"text that names {len(labels)} thumbprints")
+    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
+    return Document("something else", problems=(f"{name}: {why}",))
 
 
 def _document(found: Found, name: str) -> Document:
-    counted = Counter(found.kinds)
     kinds = [
         kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
-        for kind, n in counted.items()
+        for kind, n in Counter(found.kinds).items()
     ]
-    problems = [f"{name}: {text}" for text in found.problems]
     own = {Reading(one).spki for one in found.certificates}
-    if own:
-        stranger = f"{name}: the private key belongs to none of the certificates beside it"
-        problems += [stranger for public in found.public_keys if public not in own]
+    why = "the private key belongs to none of the certificates beside it"
+    strange = [why for public in found.public_keys if own and public not in own]
     return Document(
         ", ".join(kinds),
         tuple(found.certificates),
         tuple(found.requests),
         tuple(found.crls),
         tuple(found.keys),
-        problems=tuple(problems),
+        problems=tuple(f"{name}: {text}" for text in (*found.problems, *strange)),
     )
 
 
@@ -227,25 +229,13 @@ def _inventory(text: str, name: str) -> Document:
     return Document(about, tuple(held), bindings=tuple(bindings))
 
 
-def _unknown(text: str, name: str) -> Document:
-    if re.search("-----BEGIN (?!PGP )", text):
-        why = "a PEM block begins but does not end: copy it with its last line"
-        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
-    labels = thumbprints(text)
-    if labels:
-        return Document(f"text that names {len(labels)} thumbprints", thumbprints=tuple(labels))
-    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
-    return Document("something else", problems=(f"{name}: {why}",))
-
-
 def _decoded(data: bytes) -> str:
     """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
-    if data[1:200:2].count(0) > len(data[:200]) // 3:
-        return data.decode("utf-16-le", "replace")
-    if data[:200:2].count(0) > len(data[:200]) // 3:
-        return data.decode("utf-16-be", "replace")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data[first:200:2].count(0) > len(data[:200]) // 3:
+            return data.decode(encoding, "replace")
     return data.decode("utf-8-sig", "replace")
 
 
@@ -259,20 +249,20 @@ def _unhex(text: str) -> bytes:
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    ours: list[tuple[Path, Document]] = []
+    ours: list[tuple[str, Document]] = []
     for one in files_below(path):
         try:
             document = read(one)
         except ValueError as error:  # one locked file must not hide the others
             document = Document("a file that can't be read", problems=(str(error),))
         if document.about != "something else":
-            ours.append((one, document))
-    kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
-    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+            ours.append((one.name, document))
     if not ours:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
-    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    kinds = "; ".join(f"{name}: {document.about}" for name, document in ours[:10])
+    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "problems")
     together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
     return Document(f"a folder with {kinds}{more}", **together)
 
@@ -298,11 +288,8 @@ def in_use(documents: Iterable[Document]) -> Iterator[str]:
     documents = list(documents)
     known = {thumbprint(one): _label(one) for d in documents for one in d.certificates}
     for binding in (binding for d in documents for binding in d.bindings):
-        label = binding.thumbprint
-        if label and known:
-            yield f"{binding}: {known.get(label, 'no certificate that was given here')}"
-        else:
-            yield str(binding)
+        named = known.get(binding.thumbprint, "no certificate that was given here")
+        yield f"{binding}: {named}" if binding.thumbprint and known else str(binding)
 
 
 def _label(certificate: x509.Certificate) -> str:
