@@ -7,9 +7,9 @@ a plan will leave them. Darkness, checks, the wire's expectation, map and gates 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from cryptography import x509
@@ -39,45 +39,24 @@ Offer = tuple[Chain, Reasons]  # what a computer presents, and what keeps it fro
 Told = TypeVar("Told")
 
 
-@dataclass(frozen=True)
-class View:
-    """What of a computer decides whom it accepts; computers that are alike there have one view.
-
-    `roots` it trusts, `known` are intermediates that it holds, `barred` those it never trusts.
-    `astray` is store → self-signed certificates that lie there without being trusted, `ahead` how
-    much a wrong clock is ahead of the time.
-    """
+class Trust(NamedTuple):
+    """The CAs of a computer: it trusts `roots`, holds `known` in between, never trusts `barred`."""
 
     roots: Chain
     known: Chain = ()
     barred: Chain = ()
-    astray: tuple[tuple[str, Chain], ...] = ()
-    ahead: timedelta = timedelta(0)
 
-    @cached_property
-    def right(self) -> "View":
-        """The view with a right clock, of what counts alone."""
-        return View(*self._parts)
 
-    def towards(self, chain: Chain) -> "View":
-        """Return the view with those certificates only that a way up from a chain could meet."""
-        met, waiting = dict.fromkeys(chain), list(chain)
-        while waiting:
-            above = self._by_subject.get(names_of(waiting.pop())[1], ())
-            waiting += (new := [one for one in above if one not in met])
-            met |= dict.fromkeys(new)
-        return View(*(tuple(one for one in part if one in met) for part in self._parts))
+class View(NamedTuple):
+    """What of a computer decides whom it accepts; computers that are alike there have one view.
 
-    @property
-    def _parts(self) -> tuple[Chain, Chain, Chain]:
-        return self.roots, self.known, self.barred
+    `astray` is (store, self-signed certificates that lie there without being trusted), `ahead` how
+    much a wrong clock is ahead of the time.
+    """
 
-    @cached_property
-    def _by_subject(self) -> dict[object, list[x509.Certificate]]:
-        found = defaultdict(list)
-        for one in dict.fromkeys(one for part in self._parts for one in part):
-            found[names_of(one)[0]].append(one)
-        return found
+    trust: Trust
+    astray: tuple[tuple[str, Chain], ...]
+    ahead: timedelta
 
 
 class DarkLink(NamedTuple):
@@ -95,21 +74,18 @@ class DarkLink(NamedTuple):
 def view(stores: Stores) -> View:
     """Return what of a computer decides whom it accepts."""
     off = stores.clock_offset or 0
-    astray = {
+    places = {
         "CurrentUser\\Root": stores.user_root,
         "LocalMachine\\CA": stores.intermediate,
-        "LocalMachine\\My": tuple(held.certificate for held in stores.personal),
+        "LocalMachine\\My": (held.certificate for held in stores.personal),
     }
     return View(
-        stores.trusted,
-        stores.intermediate,
-        stores.disallowed,
+        Trust(stores.trusted, stores.intermediate, stores.disallowed),
         tuple(
-            (place, roots)
-            for place, held in astray.items()
-            if (roots := tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
+            (place, tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
+            for place, held in places.items()
         ),
-        timedelta(seconds=off) if abs(off) > CLOCK_SKEW else timedelta(0),
+        timedelta(seconds=off if abs(off) > CLOCK_SKEW else 0),
     )
 
 
@@ -141,12 +117,9 @@ def refusals(
     Of a computer without an entry in `stores` nothing is assumed: its connections are not judged.
     """
 
-    def judge(server: Host, offer: Offer, believed: View) -> dict[str, Reasons]:
-        reasons = accepted(offer[0], server.names, believed, at)
-        return reasons if offer[1] or any(reasons.values()) else {}
-
-    for link, offer, reasons in each_link(site, stores, judge):
-        if reasons:
+    judged = each_link(site, stores, lambda s, offer, v: accepted(offer[0], s.names, v, at))
+    for link, offer, reasons in judged:
+        if offer[1] or any(reasons.values()):
             yield link, _told(site[link.server], offer, link.client, reasons)
 
 
@@ -266,32 +239,32 @@ def accepted(
 
     Each finding's place is a part of the chain, or "client". Nothing presented, nothing found.
     """
-    found = diagnosed(chain, names, believed.right, at) if chain else dict.fromkeys(names, ())
+    found = diagnosed(chain, names, believed.trust, at)
     for name, reasons in found.items():
         if _pressing(reasons):
             found[name] = tuple(_misplaced(one, chain, believed) for one in reasons)
         elif believed.ahead:
             theirs = at + believed.ahead
-            for wrong in bad(diagnosed(chain, [name], believed.right, theirs)[name])[:1]:
+            for wrong in bad(diagnosed(chain, [name], believed.trust, theirs)[name])[:1]:
                 text = f"by its clock, {theirs:%Y-%m-%d %H:%M} UTC, the certificate is {wrong.code}"
                 found[name] = (*reasons, Finding("clock-off", "client", text))
     return found
 
 
-def diagnosed(
-    chain: Chain, names: Iterable[str], believed: View, at: datetime
-) -> dict[str, Reasons]:
-    """Return name → the diagnosis of a chain by a client that believes this and has a right clock.
+def diagnosed(chain: Chain, names: Iterable[str], trust: Trust, at: datetime) -> dict[str, Reasons]:
+    """Return name → the diagnosis of a chain by a client with this trust and a right clock.
 
     What is asked again, by other clients or for another second, costs next to nothing.
     """
-    near = believed.towards(chain)
+    if not chain:
+        return dict.fromkeys(names, ())
+    near = towards(chain, trust)
     turns = _turns(chain, near)
     then = turns[bisect_left(turns, at)]  # stands for every second since the turn before
     found = {name: _judged(chain, name, near, then) for name in names}
     # Each client and each second is told in its own words, once it comes to that.
     return {
-        name: _judged(chain, name, believed, at) if _pressing(reasons) else reasons
+        name: _judged(chain, name, trust, at) if _pressing(reasons) else reasons
         for name, reasons in found.items()
     }
 
@@ -300,15 +273,43 @@ def _pressing(reasons: Reasons) -> bool:
     return any(one.severity == "bad" or one.code in _OF_TIME for one in reasons)
 
 
+def towards(chain: Chain, trust: Trust) -> Trust:
+    """Return of this trust the certificates that a way up from a chain could meet."""
+    met, waiting, by_subject = dict.fromkeys(chain), list(chain), _by_subject(trust)
+    while waiting:
+        above = by_subject.get(names_of(waiting.pop())[1], ())
+        waiting += (new := [one for one in above if one not in met])
+        met |= dict.fromkeys(new)
+    return Trust(*(tuple(one for one in part if one in met) for part in trust))
+
+
+@lru_cache(maxsize=1 << 12)
+def _by_subject(trust: Trust) -> dict[object, list[x509.Certificate]]:
+    found = defaultdict(list)
+    for one in dict.fromkeys(one for part in trust for one in part):
+        found[names_of(one)[0]].append(one)
+    return found
+
+
+@lru_cache(maxsize=1 << 12)
+def _turns(chain: Chain, trust: Trust) -> list[datetime]:
+    """When a verdict can change: when a certificate of it begins or ends."""
+    spans = (Reading(one).validity for one in (*chain, *trust.roots, *trust.known))
+    turns = {turn for span in spans if span for turn in (span[0] - _BEFORE, span[1])}
+    return sorted((*turns, _NEVER))
+
+
 @lru_cache(maxsize=1 << 16)  # hundreds of clients see the same server with the same roots
-def _judged(chain: Chain, name: str, believed: View, at: datetime) -> Reasons:
+def _judged(chain: Chain, name: str, trust: Trust, at: datetime) -> Reasons:
     """All that is wrong for a client with a right clock; what it has barred is told besides."""
-    verdict = diagnose(chain, name, believed.roots, at, intermediates=believed.known)
-    barred = {one for one in believed.barred if one in chain or one in verdict.path}
+    verdict = diagnose(chain, name, trust.roots, at, intermediates=trust.known)
+    barred = {one for one in trust.barred if one in chain or one in verdict.path}
     if barred and chain[0] not in barred:  # perhaps nothing is barred on another way up
-        parts = (chain, *believed._parts)
-        left = [tuple(one for one in part if one not in barred) for part in parts]
-        if diagnose(left[0], name, left[1], at, intermediates=left[2]).trusted:
+        sent, roots, known = (
+            tuple(one for one in part if one not in barred)
+            for part in (chain, trust.roots, trust.known)
+        )
+        if diagnose(sent, name, roots, at, intermediates=known).trusted:
             barred.clear()
     if not barred:
         return verdict.findings
@@ -317,14 +318,6 @@ def _judged(chain: Chain, name: str, believed: View, at: datetime) -> Reasons:
         what, label = "the certificate of a server", thumbprint(chain[0])
     text = f"{{}} holds {what}, {label}, in LocalMachine\\Disallowed"
     return Finding("disallowed", "client", text), *verdict.findings
-
-
-@lru_cache(maxsize=1 << 12)
-def _turns(chain: Chain, believed: View) -> list[datetime]:
-    """When a verdict can change: when a certificate of it begins or ends."""
-    spans = (Reading(one).validity for one in (*chain, *believed.roots, *believed.known))
-    turns = {turn for span in spans if span for turn in (span[0] - _BEFORE, span[1])}
-    return sorted((*turns, _NEVER))
 
 
 def _misplaced(finding: Finding, chain: Chain, believed: View) -> Finding:

@@ -6,7 +6,7 @@ what the server presents for as long as everything on the way up lasts, and some
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -14,7 +14,17 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
-from vmscert.checks.acceptance import DarkLink, Offer, View, accepted, bad, each_link, serving
+from vmscert.checks.acceptance import (
+    DarkLink,
+    Offer,
+    Trust,
+    View,
+    accepted,
+    bad,
+    each_link,
+    serving,
+    towards,
+)
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import Chain, Stores
@@ -151,23 +161,25 @@ def _ending(server: Host, offer: Offer, believed: View) -> End | None:
     chain, faults = offer
     if faults:
         return None
-    near = replace(believed.towards(chain), ahead=believed.ahead)
+    near, ahead = towards(chain, believed.trust), believed.ahead
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
     turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
-    moments = sorted(turns | {turn - believed.ahead for turn in turns}, reverse=True)
+    moments = sorted(turns | {turn - ahead for turn in turns}, reverse=True)
     own = lasts(chain[0])
     late = [one for one in moments if own and one > own[1]]
     for name in server.names:
         after = late[-1] if late else None
         for moment in moments[len(late) :]:
             if not bad(accepted(chain, [name], believed, moment)[name]):
-                return _what_ended(server, chain, near, name, after) if after else None
+                return _what_ended(server, chain, near, ahead, name, after) if after else None
             after = moment
     return None
 
 
-def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
-    since, early = dark_from - _SECOND, max(near.ahead, timedelta(0))
+def _what_ended(
+    server: Host, chain: Chain, near: Trust, ahead: timedelta, name: str, dark_from: datetime
+) -> End:
+    since, early = dark_from - _SECOND, max(ahead, timedelta(0))
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
     own, last = lasts(chain[0]), chain[0]
     if not own or own[1] != since + early:  # else nothing else can have ended later

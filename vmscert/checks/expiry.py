@@ -79,7 +79,8 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     """
     seen: dict[str, list[Sight]] = defaultdict(list)
     for one in met:
-        seen[fingerprint(one[1])].append(Sight(*one))
+        sight = one if isinstance(one, Sight) else Sight(*one)
+        seen[fingerprint(sight.signed)].append(sight)
     told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
     by_name: dict[str, list[Due]] = defaultdict(list)
     for row in told:

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
 from vmscert.certificates.diagnosis import diagnose
-from vmscert.checks.acceptance import View, acceptance, bad, diagnosed
+from vmscert.checks.acceptance import Trust, acceptance, bad, diagnosed
 from vmscert.checks.site import check_site
 from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Finding
@@ -304,7 +304,7 @@ def issued_findings(
         if host.name in current:
             *between, root = issuers[host.name]
             chain = (current[host.name], *between)
-            answers = diagnosed(chain, host.issued_names, View((root,)), at).values()
+            answers = diagnosed(chain, host.issued_names, Trust((root,)), at).values()
             told = (replace(one, where=host.name) for found in answers for one in found)
             yield from dict.fromkeys(told)
 
