@@ -64,11 +64,7 @@ def told(document):
 # What it is
 
 
-PKCS8, OLD, SSH = (
-    PrivateFormat.PKCS8,
-    PrivateFormat.TraditionalOpenSSL,
-    PrivateFormat.OpenSSH,
-)
+PKCS8, OLD, SSH = (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL, PrivateFormat.OpenSSH)
 KINDS = [
     ("a certificate", DER),
     ("2 times certificate", PEM),

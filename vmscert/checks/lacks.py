@@ -1,20 +1,17 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook.
 
 A stage holds when nothing is missing and no finding is bad whose rule stops it, as `data/rules.csv`
-says. What is issued is judged for the certificates that no computer may hold yet, what computers
-report for all the rest.
+says.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
-from vmscert.certificates.diagnosis import diagnose
 from vmscert.checks.acceptance import Trust, acceptance, bad, diagnosed
 from vmscert.checks.site import check_site
 from vmscert.facts import facts, pfx_encryption
@@ -85,8 +82,9 @@ def missing_groups(state: State) -> dict[str, list[str]]:
     for host in state.site.servers:
         held, label = state.inventories.get(host.name), state.thumbprints.get(host.name)
         used = held.used if held and label else {}
-        found[host.name] = [group for group in host.groups if used.get(group, "") != label]
-    return {name: groups for name, groups in found.items() if groups}
+        if groups := [group for group in host.groups if used.get(group, "") != label]:
+            found[host.name] = groups
+    return found
 
 
 def missing_retirement(state: State) -> dict[str, str]:
@@ -113,19 +111,14 @@ def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """
     stores, needed, met = state.inventories, needed_roots(state), _met(state.site)
     used = {label for held in stores.values() for label in held.bindings.values()}
-    only_pem = {host.name for host in state.site if host.only_pem}
-    found = {
-        name: tuple(
-            one
-            for one, server in state.barred
-            if (not server or name in met[server])
-            and one not in (*held.disallowed, *needed.get(name, ()))
-            and thumbprint(one) not in used
-        )
-        for name, held in stores.items()
-        if name not in only_pem
-    }
-    return {name: what for name, what in found.items() if what}
+    barred = [pair for pair in state.barred if thumbprint(pair[0]) not in used]
+    only_pem, found = {host.name for host in state.site if host.only_pem}, {}
+    for name, held in stores.items():
+        here = (one for one, server in barred if not server or name in met[server])
+        there = (*held.disallowed, *needed.get(name, ()))
+        if name not in only_pem and (left := tuple(one for one in here if one not in there)):
+            found[name] = left
+    return found
 
 
 def lacking_roots(state: State) -> dict[str, str]:
@@ -175,12 +168,12 @@ def _roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
 
 def surplus_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the CAs that were replaced, which it still trusts and needs no more."""
-    found = {
-        name: tuple(one for one in state.former_cas if one in held.root and one not in roots)
-        for name, roots in needed_roots(state).items()
-        if (held := state.inventories.get(name))
-    }
-    return {name: roots for name, roots in found.items() if roots}
+    found = {}
+    for name, roots in needed_roots(state).items():
+        held = state.inventories[name].root if name in state.inventories else ()
+        if left := tuple(one for one in state.former_cas if one in held and one not in roots):
+            found[name] = left
+    return found
 
 
 def _stale(state: State, host: Host) -> str:
@@ -189,8 +182,8 @@ def _stale(state: State, host: Host) -> str:
     if certificate is None:
         return "no certificate yet"
     if host.enrolment == THIRD_PARTY:  # another CA may add some names of its own
-        asked = (diagnose([certificate], name, [], state.at) for name in host.issued_names)
-        named = not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
+        asked = diagnosed((certificate,), host.issued_names, Trust(()), state.at).values()
+        named = {"name-mismatch", "no-san"}.isdisjoint(one.code for told in asked for one in told)
     else:
         named = set(subject_names(certificate)) == set(host.issued_names)
     if not named:
@@ -278,9 +271,20 @@ def lacks(state: State, stage: str) -> dict[str, str]:
 
 
 def stopping_findings(state: State, stage: str) -> dict[str, list[Finding]]:
-    """Return computer → the findings that keep a stage from holding, as its folder tells."""
-    issued = issued_findings(state.site, state.current, state.issuers, state.at)
-    return stopping(state.site, stage, reported_findings(state), issued)
+    """Return computer → the bad findings about it that keep a stage from holding.
+
+    The stage that issues is stopped by certificates that it issued, not by older ones still in use.
+    """
+    (row,) = (row for row in facts("change/runbooks") if row["runbook"] == stage)
+    site, found = state.site, reported_findings(state)
+    if row["judges"] == "issued":
+        found = [*issued_findings(state), *(one for one in found if one.rule.about == "computer")]
+    told: dict[str, list[Finding]] = defaultdict(list)
+    for one in bad(found):
+        kind = "servers" if one.where in site and site[one.where].certified else "clients"
+        if stage in one.rule.stages.split("|") and row["computers"] in ("", kind):
+            told[one.where].append(one)
+    return dict(told)
 
 
 @lru_cache(maxsize=4)  # every stage asks for the same
@@ -289,43 +293,18 @@ def reported_findings(state: State) -> list[Finding]:
     return check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
 
 
-def issued_findings(
-    site: Site,
-    current: Mapping[str, x509.Certificate],
-    issuers: Mapping[str, Sequence[x509.Certificate]],
-    at: datetime,
-) -> Iterator[Finding]:
+def issued_findings(state: State) -> Iterator[Finding]:
     """Yield what a client that trusts its root would find wrong with each newest certificate.
 
-    `current` is server → certificate, `issuers` server → the CAs above it, root last. Every name of
-    the table is asked for.
+    Every name of the table is asked for.
     """
-    for host in site.servers:
-        if host.name in current:
-            *between, root = issuers[host.name]
-            chain = (current[host.name], *between)
-            answers = diagnosed(chain, host.issued_names, Trust((root,)), at).values()
+    for host in state.site.servers:
+        if host.name in state.current:
+            *between, root = state.issuers[host.name]
+            chain = (state.current[host.name], *between)
+            answers = diagnosed(chain, host.issued_names, Trust((root,)), state.at).values()
             told = (replace(one, where=host.name) for found in answers for one in found)
             yield from dict.fromkeys(told)
-
-
-def stopping(
-    site: Site, stage: str, reported: Iterable[Finding], issued: Iterable[Finding] = ()
-) -> dict[str, list[Finding]]:
-    """Return computer → the bad findings about it that keep a stage from holding.
-
-    `reported` are the findings of `check_site`, `issued` those of `issued_findings`: the stage that
-    issues is stopped by certificates that it issued, not by older ones that are still in use.
-    """
-    (row,) = (row for row in facts("change/runbooks") if row["runbook"] == stage)
-    if row["judges"] == "issued":
-        reported = (*issued, *(one for one in reported if one.rule.about == "computer"))
-    told: dict[str, list[Finding]] = defaultdict(list)
-    for one in bad(reported):
-        kind = "servers" if one.where in site and site[one.where].certified else "clients"
-        if stage in one.rule.stages.split("|") and row["computers"] in ("", kind):
-            told[one.where].append(one)
-    return dict(told)
 
 
 def lost_callers(state: State, step: Step) -> dict[str, str]:

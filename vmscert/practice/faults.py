@@ -15,13 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.certificates.authority import (
-    SERVER,
-    Authority,
-    Issued,
-    create_authority,
-    issue_all,
-)
+from vmscert.certificates.authority import SERVER, Authority, Issued, create_authority, issue_all
 from vmscert.checks.acceptance import service
 from vmscert.checks.live import Verification, verify_simulated
 from vmscert.checks.site import check_site

@@ -327,8 +327,7 @@ def plan_certificates(job: Job) -> list[dict[str, object]]:
 
 def check_issued(job: Job) -> list[Finding]:
     """What a client that trusts its root would find wrong with each certificate, by any name."""
-    state = job.state()
-    return list(issued_findings(job.site, state.current, state.issuers, job.at))
+    return list(issued_findings(job.state()))
 
 
 def key_way(host: Host) -> str:
