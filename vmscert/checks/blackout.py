@@ -35,15 +35,11 @@ End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprin
 
 @dataclass(frozen=True)
 class Issue:
-    """What a site issued and planned: what is assumed of computers that have not reported.
+    """What a site issued and planned: what is assumed of computers that have not reported."""
 
-    `certificates` is server → its newest certificate, `above` server → the CAs above it, `roots`
-    what every computer is to trust.
-    """
-
-    certificates: Mapping[str, x509.Certificate]
-    above: Mapping[str, Sequence[x509.Certificate]]
-    roots: Sequence[x509.Certificate]
+    certificates: Mapping[str, x509.Certificate]  # server → its newest
+    above: Mapping[str, Sequence[x509.Certificate]]  # server → the CAs above that
+    roots: Sequence[x509.Certificate]  # that every computer is to trust
 
 
 @dataclass(frozen=True)
@@ -83,12 +79,16 @@ def assumed(
 
     A server that reported before its certificate reached it is taken to have it by now.
     """
-    return {
-        host.name: _with_issued(
-            host, stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots)), issue
-        )
-        for host in site.clients
-    }
+    found = {}
+    for host in site.clients:
+        held = stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots))
+        newest = issue.certificates.get(host.name)
+        if newest and not any(serving(host, held, group) for group in host.groups):
+            above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
+            unbound = [group for group in host.groups if group not in held.bindings]
+            held = held.serving(newest, unbound, host.accounts).knowing(*above)
+        found[host.name] = held
+    return found
 
 
 def blackouts(
@@ -122,7 +122,7 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
     Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
     """
     told = [(f"{one.since:%Y-%m-%d %H:%M}", f"{one.cause} ends", one) for one in found]
-    explained = {link for _, _, one in told for link in one.links}
+    explained = {link for *_, one in told for link in one.links}
     others: dict[str, dict[Connection, None]] = defaultdict(dict)
     for link, _, why in links:
         if link not in explained:
@@ -141,15 +141,6 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
         }
         for since, because, one in told
     ]
-
-
-def _with_issued(host: Host, held: Stores, issue: Issue) -> Stores:
-    newest = issue.certificates.get(host.name)
-    if newest is None or any(serving(host, held, group) for group in host.groups):
-        return held
-    above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
-    unbound = [group for group in host.groups if group not in held.bindings]
-    return held.serving(newest, unbound, host.accounts).knowing(*above)
 
 
 def _ending(server: Host, offer: Offer, believed: View) -> End | None:

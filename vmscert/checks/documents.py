@@ -1,8 +1,4 @@
-"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it.
-
-Files, folders, pasted text: certificates in any wrapping, PFX, P7B, requests, keys, revocation
-lists, inventories, tables, and what Windows tools print.
-"""
+"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it."""
 
 import binascii
 import os
@@ -43,22 +39,17 @@ _NEEDS_A_ROOT = {"untrusted-root", "missing-intermediate"}
 
 @dataclass(frozen=True)
 class Document:
-    """What something is, in a few words, and what it holds.
-
-    `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
-    certificate. `problems` are sentences. Of a site's table, `questions` are what a person has to
-    ask, `outside` what others make certificates for.
-    """
+    """What something is, in a few words, and what it holds."""
 
     about: str
     certificates: tuple[x509.Certificate, ...] = ()
     requests: tuple[x509.CertificateSigningRequest, ...] = ()
     crls: tuple[x509.CertificateRevocationList, ...] = ()
-    keys: tuple[str, ...] = ()
-    bindings: tuple[Binding, ...] = ()
-    problems: tuple[str, ...] = ()
-    questions: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()  # words about private keys, never a key
+    bindings: tuple[Binding, ...] = ()  # where Windows uses which certificate
+    problems: tuple[str, ...] = ()  # sentences
+    questions: tuple[str, ...] = ()  # of a site's table: what a person has to ask
+    outside: tuple[str, ...] = ()  # of a site's table: what others make certificates for
 
 
 def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
@@ -69,7 +60,7 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
     """
     if isinstance(source, bytes):
         return _of_bytes(source, "the pasted data", ask)
-    path = _path(source)
+    path = source if isinstance(source, Path) else _existing(source)
     if path is None:
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
     if path.is_dir():
@@ -80,6 +71,13 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
         return _of_bytes(path.read_bytes(), path.name, ask)
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+
+
+def _existing(text: str) -> Path | None:
+    """The file or folder that a text names; None for pasted text."""
+    with suppress(OSError, ValueError):  # no name that a file could have
+        return Path(text) if text.strip() and Path(text).exists() else None
+    return None
 
 
 def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
@@ -103,11 +101,10 @@ def check_path(
     """Return what a path is, and the findings about it."""
     if is_site_folder(path):  # its CA, and what computers reported against its table
         records = Records(path)
-        site = read_site(records.table)
-        state = read_state(records, site, at)
+        state = read_state(records, read_site(records.table), at)
         found = check_ca(state.signing_ca, at)
-        found += check_site(site, state.inventories, at, state.pfx_encryptions)
-        about = f"a site's folder: {len(site)} computers, {counted(state.current)}"
+        found += check_site(state.site, state.inventories, at, state.pfx_encryptions)
+        about = f"a site's folder: {len(state.site)} computers, {counted(state.current)}"
         return Document(about), list(dict.fromkeys(found))
     if path.suffix.lower() == ".csv":
         site = read_site(path)
@@ -133,8 +130,7 @@ def look_into(
         return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
     leaf, roots = found.certificates[0], list(roots)
     one = Reading(leaf)
-    name = name or (one.names[0] if one.names else _label(leaf))
-    seen = Handshake(name, True, chain=found.certificates)
+    seen = Handshake(name or next(iter(one.names), _label(leaf)), True, chain=found.certificates)
     if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
         return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
     look = judged(seen, roots, at, crls=[*found.crls, *crls])
@@ -153,16 +149,6 @@ def judge_document(
     roots = list(roots)
     findings = look_into(found, roots, name, at, crls).findings
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
-
-
-def _path(source: Path | str) -> Path | None:
-    """The path that a source means, None for pasted text."""
-    if isinstance(source, Path):
-        return source
-    with suppress(OSError, ValueError):  # no name that a file could have
-        if source.strip() and Path(source).exists():
-            return Path(source)
-    return None
 
 
 def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
@@ -206,14 +192,9 @@ def _document(found: Found, name: str) -> Document:
     own = {Reading(one).spki for one in found.certificates}
     why = "the private key belongs to none of the certificates beside it"
     strange = [why for public in found.public_keys if own and public not in own]
-    return Document(
-        ", ".join(kinds),
-        tuple(found.certificates),
-        tuple(found.requests),
-        tuple(found.crls),
-        tuple(found.keys),
-        problems=tuple(f"{name}: {text}" for text in (*found.problems, *strange)),
-    )
+    problems = tuple(f"{name}: {text}" for text in (*found.problems, *strange))
+    held = tuple(found.certificates), tuple(found.requests), tuple(found.crls), tuple(found.keys)
+    return Document(", ".join(kinds), *held, problems=problems)
 
 
 def _inventory(text: str, name: str) -> Document:
@@ -222,11 +203,10 @@ def _inventory(text: str, name: str) -> Document:
     except ValueError as error:
         text = f"{name}: {error}. Run inventory.ps1 there again"
         return Document("JSON that is no inventory", problems=(text,))
-    held = [*(one.certificate for one in stores.personal), *stores.trusted]
-    bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
+    held = (*(one.certificate for one in stores.personal), *stores.trusted)
+    uses = tuple(Binding(stores.host, 0, label, group) for group, label in stores.bindings.items())
     about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
-    about += f"{counted(stores.trusted)} in its trusted roots"
-    return Document(about, tuple(held), bindings=tuple(bindings))
+    return Document(f"{about}{counted(stores.trusted)} in its trusted roots", held, bindings=uses)
 
 
 def _decoded(data: bytes) -> str:
@@ -242,9 +222,8 @@ def _decoded(data: bytes) -> str:
 def _unhex(text: str) -> bytes:
     """Return the bytes of a hex dump, with or without addresses; nothing if any line is none."""
     lines = [_HEX.fullmatch(line) for line in text.splitlines() if line.strip()]
-    if not all(lines):
-        return b""
-    return binascii.unhexlify("".join(re.sub(r"[ ,-]", "", line[1]) for line in lines if line))
+    digits = "".join(line[1] for line in lines if line) if all(lines) else ""
+    return binascii.unhexlify(re.sub(r"[ ,-]", "", digits))
 
 
 def _folder(path: Path) -> Document:
@@ -269,13 +248,13 @@ def _folder(path: Path) -> Document:
 
 def files_below(path: Path) -> Iterator[Path]:
     """Yield what lies in a folder and below it, in order, up to a thousand files."""
+    return islice(_files(path), _MOST_FILES)
 
-    def files() -> Iterator[Path]:
-        for folder, below, names in os.walk(path):  # what nobody may enter is passed over
-            below.sort()
-            yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
 
-    return islice(files(), _MOST_FILES)
+def _files(path: Path) -> Iterator[Path]:
+    for folder, below, names in os.walk(path):  # what nobody may enter is passed over
+        below.sort()
+        yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
 
 
 def is_site_folder(path: Path) -> bool:

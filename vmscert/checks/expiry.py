@@ -1,7 +1,7 @@
 """What ends when: the warning that XProtect does not give."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -35,18 +35,14 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True)
 class Due:
-    """When one certificate ends, and when to act. `days_left` is negative once it has ended.
-
-    A revocation list is one, too: clients want the next one by its nextUpdate. "replaced" is the
-    status of a certificate that nothing uses since there is a newer one for the same names.
-    """
+    """When one certificate ends, or a revocation list by its nextUpdate, and when to act."""
 
     label: str
     not_before: datetime
     not_after: datetime
-    days_left: int
+    days_left: int  # negative once it has ended
     share_left: float  # of its whole life, 0 to 1
-    status: str  # one of STATUSES
+    status: str  # of STATUSES; "replaced": nothing uses it since a newer one has all of its names
     renew_on: datetime
     kind: str = "server"  # "CA", "server", "CRL", or "certificate" for any other purpose
     names: tuple[str, ...] = ()
@@ -74,8 +70,7 @@ class Due:
 def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     """Tell what ends when, soonest first; a certificate is one row, however often it was met.
 
-    Certificates that live shorter than `PLAN` days warn at a third and a sixth of their life. What
-    has no end that can be read has no row: `lasts()` tells.
+    What has no end that can be read has no row: `lasts()` tells.
     """
     seen: dict[str, list[Sight]] = defaultdict(list)
     for one in met:
@@ -86,7 +81,14 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     for row in told:
         for name in row.names if row.kind == "server" else ():
             by_name[name].append(row)
-    return sorted((_unless_replaced(row, by_name) for row in told), key=lambda row: row.not_after)
+    for place, row in enumerate(told):
+        # What no client meets rests once a newer one has all of its names.
+        used = not row.where or any(one.startswith(_IN_USE) for one in row.where)
+        if row.kind == "server" and row.names and not used:
+            later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
+            if any(set(row.names) <= set(one.names) for one in later):
+                told[place] = replace(row, status="replaced")
+    return sorted(told, key=lambda row: row.not_after)
 
 
 def lasts(signed: Signed) -> tuple[datetime, datetime] | None:
@@ -117,12 +119,10 @@ def _due(sights: Sequence[Sight], at: datetime) -> Due:
     told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
     start, end = lasts(signed) or (at, at)
     plan, warning, critical = _thresholds(end - start)
-    ahead = (plan + warning) / 2  # time for approval, and weeks to spare
-    if is_ca := told["kind"] == "CA":
-        # No certificate outlives its CA. From this day on the next server certificate would be
-        # cut short, and with the CA all of them would end on one day; so the next CA signs by
-        # then, and the weeks before are for bringing it to every computer.
-        ahead += timedelta(days=SERVER.days)
+    # Time for approval, weeks to spare. No certificate outlives its CA: the next CA signs before
+    # a server certificate would be cut short, and was brought to every computer by then.
+    is_ca = told["kind"] == "CA"
+    ahead = (plan + warning) / 2 + timedelta(days=SERVER.days if is_ca else 0)
     renew_on = max(start, end - ahead)
     limits = zip(STATUSES, (-timedelta.resolution, critical, warning, plan), strict=False)
     early = "plan" if is_ca and at >= renew_on else "ok"
@@ -162,16 +162,6 @@ def _of_crl(crl: x509.CertificateRevocationList) -> dict[str, Any]:
 
 
 def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
-    if life < timedelta(days=PLAN):
+    if life < timedelta(days=PLAN):  # short ones warn at a third and a sixth of their life
         return life / 3, life / 3, life / 6
     return timedelta(days=PLAN), timedelta(days=WARNING), timedelta(days=CRITICAL)
-
-
-def _unless_replaced(row: Due, by_name: Mapping[str, Sequence[Due]]) -> Due:
-    """Let a certificate rest that no client meets since a newer one has all of its names."""
-    met = not row.where or any(place.startswith(_IN_USE) for place in row.where)
-    if met or row.kind != "server" or not row.names:
-        return row
-    later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
-    newer = any(set(row.names) <= set(one.names) for one in later)
-    return replace(row, status="replaced") if newer else row
