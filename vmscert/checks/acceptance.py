@@ -5,7 +5,6 @@ a plan will leave them. Darkness, checks, the wire's expectation, map and gates 
 """
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -117,8 +116,10 @@ def refusals(
     Of a computer without an entry in `stores` nothing is assumed: its connections are not judged.
     """
 
-    judged = each_link(site, stores, lambda s, offer, v: accepted(offer[0], s.names, v, at))
-    for link, offer, reasons in judged:
+    def judge(server: Host, offer: Offer, believed: View) -> dict[str, Reasons]:
+        return accepted(offer[0], server.names, believed, at)
+
+    for link, offer, reasons in each_link(site, stores, judge):
         if offer[1] or any(reasons.values()):
             yield link, _told(site[link.server], offer, link.client, reasons)
 
@@ -130,13 +131,16 @@ def each_link(
 
     Hundreds of clients believe the same: each server is judged once for all of them.
     """
-    believers, offered, known = views(stores), offers(site, stores), dict[object, Told]()
+    offered, known = offers(site, stores), dict[object, Told]()
+    alike: dict[View, int] = {}
+    kinds = {name: alike.setdefault(view(held), len(alike)) for name, held in stores.items()}
+    different = list(alike)
     for link in site.connections:
-        called, believed = (link.server, link.group), believers.get(link.client)
-        if believed and called in offered:
-            key = called, id(believed)
+        called, kind = (link.server, link.group), kinds.get(link.client)
+        if kind is not None and called in offered:
+            key = called, kind
             if key not in known:
-                known[key] = judge(site[link.server], offered[called], believed)
+                known[key] = judge(site[link.server], offered[called], different[kind])
             yield link, offered[called], known[key]
 
 
@@ -160,14 +164,6 @@ def offers(site: Site, stores: Mapping[str, Stores]) -> dict[tuple[str, str], Of
         for host in site.servers
         if host.name in stores
         for group in host.groups
-    }
-
-
-def views(stores: Mapping[str, Stores]) -> dict[str, View]:
-    """Return computer → its view; those that are alike share one."""
-    known: dict[View, View] = {}
-    return {
-        name: known.setdefault(one, one) for name, held in stores.items() for one in [view(held)]
     }
 
 
@@ -235,9 +231,9 @@ def served(server: Host, held: Stores) -> list[Chain]:
 def accepted(
     chain: Chain, names: Iterable[str], believed: View, at: datetime
 ) -> dict[str, Reasons]:
-    """Return name → all that such a client finds wrong with what a server presented, if anything.
+    """Return name → what such a client finds wrong with what was presented, if anything was.
 
-    Each finding's place is a part of the chain, or "client". Nothing presented, nothing found.
+    Each finding's place is a part of the chain, or "client".
     """
     found = diagnosed(chain, names, believed.trust, at)
     for name, reasons in found.items():
@@ -273,22 +269,14 @@ def _pressing(reasons: Reasons) -> bool:
     return any(one.severity == "bad" or one.code in _OF_TIME for one in reasons)
 
 
+@lru_cache(maxsize=1 << 14)
 def towards(chain: Chain, trust: Trust) -> Trust:
     """Return of this trust the certificates that a way up from a chain could meet."""
-    met, waiting, by_subject = dict.fromkeys(chain), list(chain), _by_subject(trust)
-    while waiting:
-        above = by_subject.get(names_of(waiting.pop())[1], ())
-        waiting += (new := [one for one in above if one not in met])
-        met |= dict.fromkeys(new)
+    pool, met, new = {one for part in trust for one in part}, set[x509.Certificate](), {*chain}
+    while new:
+        met, above = met | new, {names_of(one)[1] for one in new}
+        new = {one for one in pool - met if names_of(one)[0] in above}
     return Trust(*(tuple(one for one in part if one in met) for part in trust))
-
-
-@lru_cache(maxsize=1 << 12)
-def _by_subject(trust: Trust) -> dict[object, list[x509.Certificate]]:
-    found = defaultdict(list)
-    for one in dict.fromkeys(one for part in trust for one in part):
-        found[names_of(one)[0]].append(one)
-    return found
 
 
 @lru_cache(maxsize=1 << 12)
