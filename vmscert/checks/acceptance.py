@@ -47,15 +47,11 @@ class Trust(NamedTuple):
 
 
 class View(NamedTuple):
-    """What of a computer decides whom it accepts; computers that are alike there have one view.
-
-    `astray` is (store, self-signed certificates that lie there without being trusted), `ahead` how
-    much a wrong clock is ahead of the time.
-    """
+    """What of a computer decides whom it accepts."""
 
     trust: Trust
-    astray: tuple[tuple[str, Chain], ...]
-    ahead: timedelta
+    astray: tuple[tuple[str, Chain], ...]  # (store, roots that lie there without being trusted)
+    ahead: timedelta  # of the time, where the clock is wrong
 
 
 class DarkLink(NamedTuple):
@@ -91,11 +87,10 @@ def view(stores: Stores) -> View:
 def acceptance(
     server: Host, held: Stores, group: str, client: Stores, at: datetime
 ) -> dict[str, Reasons]:
-    """Return each of a server's names → all that is wrong when this client calls there by it.
+    """Return each of a server's names → all that is wrong when this client calls a group by it.
 
-    `held` is what the server holds, `group` the certificate group that is called. An accepted
-    server has no finding that is bad. A group that is not switched on is judged as if it were, and
-    has the finding "not-encrypted" besides.
+    `held` is what the server holds. An accepted server has no finding that is bad. A group that is
+    not switched on is judged as if it were, and has the finding "not-encrypted" besides.
     """
     offer = service(server, held, group)
     reasons = accepted(offer[0], server.names, view(client), at)
@@ -145,10 +140,7 @@ def each_link(
 
 
 def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[DarkLink, ...]:
-    """Return every encrypted connection that is refused at this time, by which name, and why.
-
-    A group that is not encrypted is refused by nobody.
-    """
+    """Return every connection that is encrypted and refused now, by which name, and why."""
     return tuple(
         DarkLink(link, name, worst[0])
         for link, reasons in refusals(site, stores, at)
@@ -213,11 +205,8 @@ def accounts(host: Host, stores: Stores) -> list[str]:
     Without an account in the table, the usual one counts only where the inventory names no other.
     """
     wanted = {one.casefold() for one in host.services}
-    running = [
-        one.account
-        for one in stores.services
-        if one.account and not wanted.isdisjoint((one.name.casefold(), one.display.casefold()))
-    ]
+    ours = (s for s in stores.services if wanted & {s.name.casefold(), s.display.casefold()})
+    running = [one.account for one in ours if one.account]
     told = () if running and not host.account else host.accounts
     return list({account(one): one for one in (*running, *told)}.values())
 

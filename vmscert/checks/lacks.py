@@ -20,7 +20,6 @@ from vmscert.records.state import State
 from vmscert.site.order import Step, callers
 from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
-from vmscert.windows.stores import UNKNOWN
 
 _REQUEST = "request.ps1"
 
@@ -135,9 +134,8 @@ def lacking_roots(state: State) -> dict[str, str]:
 def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the roots of all servers that it calls, and of its own certificate.
 
-    While a CA is replaced these are both: that of what is served, and that of what will be. Every
-    server is among them, also one that is in nobody's connection: its Data Collector and the
-    management server talk over TLS both ways.
+    While a CA is replaced these are both. Every server is among them, also one that is in nobody's
+    connection: its Data Collector and the management server talk over TLS both ways.
     """
     met = _met(state.site)
     found: dict[str, dict[x509.Certificate, None]] = {host.name: {} for host in state.site.clients}
@@ -161,7 +159,7 @@ def _roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
     yield from state.issuers.get(host.name, ())[-1:]
     signing = () if host.enrolment == THIRD_PARTY else (state.signing_ca, state.next_ca)
     held = state.inventories.get(host.name)
-    used = map(held.find, {*held.bindings.values()} - {UNKNOWN}) if held else ()
+    used = map(held.find, dict.fromkeys(held.bindings.values())) if held else ()
     served = (state.issuer_of(one.certificate) for one in used if one)
     yield from (one for one in (*signing, *served) if one is not None)
 
@@ -213,10 +211,7 @@ def _wrong_pfx(state: State, host: Host) -> str:
 
 
 def unanswered(state: State) -> dict[str, str]:
-    """Servers that were asked for a request, or are to be, and have no answer.
-
-    For a renewal too, while the certificate before is still good.
-    """
+    """Servers that were asked for a request, or are to be, and have no answer; also to renew."""
     found = missing_certificates(state)
     for entry in state.entries:
         if entry.action == "hand over" and entry.command == _REQUEST:
@@ -236,14 +231,11 @@ class Phase:
     lacking: Callable[[State], dict[str, str]]
 
     def command_at(self, host: Host) -> str:
-        """Return what is run at this computer: where PEM files lie, a script that only looks.
-
-        Before something is removed, a person sees what the groups use that do not say it.
-        """
+        """Return what is run at this computer: where PEM files lie, a script that only looks."""
         if host.only_pem:
             return LOOK
-        removes = self.command.endswith(" -Phase Retire")
-        silent = ", ".join(host.unsaid_groups) if removes else ""
+        # Before something is removed, a person sees what the groups use that do not say it.
+        silent = ", ".join(host.unsaid_groups) if self.command.endswith(" -Phase Retire") else ""
         return f"{self.command} -ByHand '{silent}'" if silent else self.command
 
 
@@ -294,10 +286,7 @@ def reported_findings(state: State) -> list[Finding]:
 
 
 def issued_findings(state: State) -> Iterator[Finding]:
-    """Yield what a client that trusts its root would find wrong with each newest certificate.
-
-    Every name of the table is asked for.
-    """
+    """Yield what a client that trusts its root would find wrong with each newest certificate."""
     for host in state.site.servers:
         if host.name in state.current:
             *between, root = state.issuers[host.name]
@@ -308,10 +297,7 @@ def issued_findings(state: State) -> Iterator[Finding]:
 
 
 def lost_callers(state: State, step: Step) -> dict[str, str]:
-    """Return computer → that it goes dark with a step, or may, and why.
-
-    The server is judged as it will be: with its newest certificate in the groups of the step.
-    """
+    """Return computer → why it goes dark, or may, when a step takes the newest certificate."""
     server, newest = state.site[step.host], state.current.get(step.host)
     stores, held = state.inventories, state.inventories.get(step.host)
     lost = {

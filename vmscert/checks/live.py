@@ -51,12 +51,9 @@ def verify_connections(
 ) -> Iterator[Verification]:
     """Make every connection of the site by every name of its server, as its client would.
 
-    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`; the
-    verdict is that of `acceptance`, about what was really shown. Where a server showed nothing, its
-    own stores may tell why.
-    `expected` is server → thumbprint that should be served; by a cluster's name any node may
-    answer. `endpoint` tells where a name leads (by default to itself). Results come in the order
-    of the site's connections.
+    The verdict is that of `acceptance`, about what was really shown; where nothing was, the stores
+    of the server may tell why. `expected` is server → thumbprint that should be served; by a
+    cluster's name any node may answer. `endpoint` tells where a name leads. The site's order stays.
     """
     links = site.connections if connections is None else connections
     calls = [(link, name) for link in links for name in site[link.server].names]

@@ -1,8 +1,7 @@
 """The guide's three requirements and its warning, checked for a whole site.
 
-A server certificate is issued to the host names that clients use, trusted on all computers that
-talk to the server, and its private key is readable by the service account. What computers hold
-comes from their inventory files, real or simulated; the answer is a list of findings.
+A server certificate is issued to the names that clients use, trusted on all computers that talk to
+the server, and its private key is readable by the service account.
 """
 
 from collections import defaultdict
@@ -167,10 +166,7 @@ def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
 def told_at_once(
     certificate: x509.Certificate, cas: Iterable[x509.Certificate], host: Host | None = None
 ) -> list[Finding]:
-    """Return what will hurt on a day that can be told today.
-
-    `cas` are the CAs at hand, `host` the server that presents the certificate, where it is known.
-    """
+    """Return what will hurt on a day that can be told today; `host` presents it, where known."""
     found = [*_short_lived(certificate)]
     found += _outlives(host.name if host else "leaf", certificate, cas)
     if host and host.meets_phones:

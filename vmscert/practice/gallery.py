@@ -149,9 +149,9 @@ class Gallery(AbstractContextManager):
     `with` closes it, too; the end of the program does in any case.
     """
 
-    def __init__(self, stands: Iterable[Stand], folder: str | Path = "") -> None:
+    def __init__(self, stands: Iterable[Stand]) -> None:
         self._exit = ExitStack()
-        parent = Path(folder or records_folder(Path("gallery-of-faults")))
+        parent = records_folder(Path("gallery-of-faults"))  # beside the records of sites
         parent.mkdir(parents=True, exist_ok=True)
         place = self._exit.enter_context(TemporaryDirectory(prefix="stands-", dir=parent))
         self._stands = {
@@ -204,10 +204,7 @@ class Gallery(AbstractContextManager):
         return Words(f"Stand {number}: {one.address}, asked for {one.stand.name}")
 
     def command(self, number: int, windows: bool = os.name == "nt") -> Command:
-        """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
-
-        For Linux, or for cmd and PowerShell of Windows, which has no /dev/null.
-        """
+        """Return the line that lets OpenSSL look at a stand: for a shell, or for Windows."""
         one = self._at(number)
         name, file = one.stand.name, _near(one.file)
         words = ["openssl", "s_client", "-connect", one.address, "-servername", name]
@@ -215,6 +212,7 @@ class Gallery(AbstractContextManager):
         if one.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
+            # cmd and PowerShell have no /dev/null.
             return Command("echo Q | " + " ".join(f'"{w}"' if " " in w else w for w in words))
         return Command(shlex.join(words) + " </dev/null")
 
@@ -299,33 +297,25 @@ def _correction(answered: str, right: Iterable[str]) -> str:
 
 
 def open_gallery(
-    names: str | Iterable[str | Sequence[str]] | None = None,
-    *,
-    at: datetime,
-    seed: int | None = None,
-    folder: str | Path = "",
+    names: Iterable[str | Sequence[str]] = SEEN, *, at: datetime, seed: int | None = None
 ) -> Gallery:
-    """Open a stand for each fault, all that a TLS client sees if none is named.
+    """Open a stand for each fault; all that a TLS client sees if none is named.
 
-    Several names together, `("expired", "no-san")`, are one stand with several faults. Without a
-    seed the numbers are dealt anew each time. In `folder`, by default one beside the records
-    of sites, the CA certificates lie while it is open. `at` is the present time, since OpenSSL's
-    clock can't be set. ValueError for names that are no faults, or that hide each other.
+    Several names together, `("expired", "no-san")`, are one stand with several faults. A seed deals
+    the same numbers again. `at` is the present time: OpenSSL has no other. ValueError for what is
+    no fault, and for faults that hide each other.
     """
-    named = [names] if isinstance(names, str) else names or SEEN
-    dealt = [(one,) if isinstance(one, str) else one for one in named]
+    dealt = [(one,) if isinstance(one, str) else one for one in names]
     Random(seed).shuffle(dealt)
     sound = healthy_stand(at)
-    return Gallery([broken(sound, *one) for one in dealt], folder)
+    return Gallery(broken(sound, *one) for one in dealt)
 
 
-def draw_exam(
-    seed: int, count: int = 10, composed: int = 3, *, at: datetime, folder: str | Path = ""
-) -> Gallery:
+def draw_exam(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> Gallery:
     """Draw an exam of `count` stands, of which `composed` have two faults that both show.
 
-    The same seed draws the same faults in the same order, on any computer; keys are new each
-    time. No fault comes twice where there are enough. ValueError for more than there are.
+    A seed draws the same faults in the same order on any computer; keys are new each time. No fault
+    comes twice where there are enough. ValueError for more than there are.
     """
     if not (0 <= composed <= min(count, _MOST_PAIRS) and count - composed <= len(SEEN)):
         raise ValueError(
@@ -338,7 +328,7 @@ def draw_exam(
     alone = random.sample(free if len(free) >= count - composed else SEEN, count - composed)
     stands = [*pairs.values(), *(broken(sound, name) for name in alone)]
     random.shuffle(stands)
-    return Gallery(stands, folder)
+    return Gallery(stands)
 
 
 def _pairs(random: Random, sound: Stand) -> Iterator[tuple[tuple[str, str], Stand]]:

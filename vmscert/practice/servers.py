@@ -35,16 +35,12 @@ _ROOT = "Example VMS root, teaching"
 
 @dataclass(frozen=True)
 class Stand:
-    """One server as one client meets it: the server of a lab, and what this client holds.
-
-    `others` are further roots that the client trusts, `crls` the revocation lists that it looks
-    into. `answers` is "TLS", "old TLS" or "nothing".
-    """
+    """One server as one client meets it: the server of a lab, and what this client holds."""
 
     lab: Lab
-    others: tuple[x509.Certificate, ...] = ()
-    crls: tuple[x509.CertificateRevocationList, ...] = ()
-    answers: str = "TLS"
+    others: tuple[x509.Certificate, ...] = ()  # further roots that the client trusts
+    crls: tuple[x509.CertificateRevocationList, ...] = ()  # that the client looks into
+    answers: str = "TLS"  # or "old TLS", or "nothing"
 
     @property
     def name(self) -> str:
@@ -187,8 +183,7 @@ def healthy_stand(at: datetime) -> Stand:
 def broken(stand: Stand, *names: str) -> Stand:
     """Apply faults one after the other, in the first order in which none hides another.
 
-    ValueError for a fault that does not exist or that no TLS client sees, and if one stand can't
-    show all of them.
+    ValueError for what is no fault that a TLS client sees, and if one stand can't show all of them.
     """
     wanted = {chosen(name, SEEN) for name in names}
     for order in permutations(names):
