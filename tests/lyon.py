@@ -144,7 +144,7 @@ def plan_certificates(job):
 
 def check_issued(job):
     state = job.state()
-    return list(issued_findings(state.site, state.current, state.issuers, state.at))
+    return list(issued_findings(state))
 
 
 def receive(job, host, answer):

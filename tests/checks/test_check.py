@@ -261,10 +261,7 @@ def test_an_older_certificate_of_another_ca_or_computer_was_not_replaced(lab, ol
     server, new = lab.server, lab.stores[lab.server.name].personal
     key = lab.authority.key
     other_name = x509.SubjectAlternativeName([x509.DNSName("iis.example.local")])
-    strangers = (
-        remade(older, key, issuer=stranger.subject),
-        remade(older, key, having=other_name),
-    )
+    strangers = (remade(older, key, issuer=stranger.subject), remade(older, key, having=other_name))
     for one in strangers:
         assert found(lab.holding(server, personal=(*new, Personal(one, True)))) == []
 

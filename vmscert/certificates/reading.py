@@ -162,7 +162,7 @@ def _around(name: x509.GeneralName) -> Iterator[tuple]:
 
 
 def _domains(host: str, itself: bool) -> Iterator[str]:
-    """Every constraint that a host meets; with `itself`, none needs a dot to hold for subdomains."""
+    """The constraints that a host meets; with `itself`, none needs a dot to hold for subdomains."""
     labels = host.lower().rstrip(".").split(".")
     tails = [".".join(labels[start:]) for start in range(len(labels) + 1)]
     yield from tails if itself else tails[:1]

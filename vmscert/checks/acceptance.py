@@ -1,17 +1,15 @@
 """Does this client accept that server, and if not, why: one answer, for all who ask.
 
 What a server serves, and what a client believes, is in their Stores, as inventories tell them or as
-a plan will leave them. Darkness on a day, the check of a site, the wire's expectation, an overlap
-of two CAs, the map and the gates of the runbooks all ask here.
+a plan will leave them. Darkness, checks, the wire's expectation, map and gates all ask here.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 from cryptography import x509
 
@@ -36,43 +34,24 @@ _OF_TIME = {"expired", "not-yet-valid"}
 _BEFORE = timedelta.resolution  # both the first and the last moment of a certificate are good
 _NEVER = datetime.max.replace(tzinfo=UTC)
 Reasons = tuple[Finding, ...]
+Offer = tuple[Chain, Reasons]  # what a computer presents, and what keeps it from serving that
+Told = TypeVar("Told")
 
 
-@dataclass(frozen=True)
-class View:
-    """What of a computer decides whom it accepts; computers that are alike there have one view.
-
-    `roots` it trusts, `known` are intermediates that it holds, `barred` those it never trusts.
-    `astray` is store → self-signed certificates that lie there without being trusted, `ahead` how
-    much a wrong clock is ahead of the time.
-    """
+class Trust(NamedTuple):
+    """The CAs of a computer: it trusts `roots`, holds `known` in between, never trusts `barred`."""
 
     roots: Chain
     known: Chain = ()
     barred: Chain = ()
-    astray: tuple[tuple[str, Chain], ...] = ()
-    ahead: timedelta = timedelta(0)
 
-    def towards(self, chain: Chain) -> "View":
-        """Return the view with those certificates only that a way up from a chain could meet."""
-        met, waiting = dict.fromkeys(chain), list(chain)
-        while waiting:
-            above = self._by_subject.get(names_of(waiting.pop())[1], ())
-            waiting += (new := [one for one in above if one not in met])
-            met |= dict.fromkeys(new)
-        near = [tuple(one for one in part if one in met) for part in self._parts]
-        return View(near[0], near[1], near[2])
 
-    @property
-    def _parts(self) -> tuple[Chain, Chain, Chain]:
-        return self.roots, self.known, self.barred
+class View(NamedTuple):
+    """What of a computer decides whom it accepts."""
 
-    @cached_property
-    def _by_subject(self) -> dict[object, list[x509.Certificate]]:
-        found = defaultdict(list)
-        for one in dict.fromkeys(one for part in self._parts for one in part):
-            found[names_of(one)[0]].append(one)
-        return found
+    trust: Trust
+    astray: tuple[tuple[str, Chain], ...]  # (store, roots that lie there without being trusted)
+    ahead: timedelta  # of the time, where the clock is wrong
 
 
 class DarkLink(NamedTuple):
@@ -82,60 +61,46 @@ class DarkLink(NamedTuple):
     name: str
     why: Finding
 
-    @property
-    def reason(self) -> str:
-        """Why, in one sentence."""
-        return self.why.detail
-
     def __str__(self) -> str:
         link = self.connection
-        return f"{link.client} → {link.server}:{link.port} as {self.name}: {self.reason}"
+        return f"{link.client} → {link.server}:{link.port} as {self.name}: {self.why.detail}"
 
 
 def view(stores: Stores) -> View:
     """Return what of a computer decides whom it accepts."""
     off = stores.clock_offset or 0
-    astray = {
+    places = {
         "CurrentUser\\Root": stores.user_root,
         "LocalMachine\\CA": stores.intermediate,
-        "LocalMachine\\My": tuple(held.certificate for held in stores.personal),
+        "LocalMachine\\My": (held.certificate for held in stores.personal),
     }
     return View(
-        stores.trusted,
-        stores.intermediate,
-        stores.disallowed,
+        Trust(stores.trusted, stores.intermediate, stores.disallowed),
         tuple(
-            (place, roots)
-            for place, held in astray.items()
-            if (roots := tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
+            (place, tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
+            for place, held in places.items()
         ),
-        timedelta(seconds=off) if abs(off) > CLOCK_SKEW else timedelta(0),
+        timedelta(seconds=off if abs(off) > CLOCK_SKEW else 0),
     )
 
 
 def acceptance(
     server: Host, held: Stores, group: str, client: Stores, at: datetime
 ) -> dict[str, Reasons]:
-    """Return each of a server's names → all that is wrong when this client calls there by it.
+    """Return each of a server's names → all that is wrong when this client calls a group by it.
 
-    `held` is what the server holds, `group` the certificate group that is called. An accepted
-    server has no finding that is bad. A group that is not switched on is judged as if it were, and
-    has the finding "not-encrypted" besides.
+    `held` is what the server holds. An accepted server has no finding that is bad. A group that is
+    not switched on is judged as if it were, and has the finding "not-encrypted" besides.
     """
-    chain, faults = service(server, held, group)
-    reasons = accepted(chain, server.names, view(client), at) if chain else {}
-    return {
-        name: (*faults, *_placed(reasons.get(name, ()), server, client.host, chain))
-        for name in server.names
-    }
+    offer = service(server, held, group)
+    reasons = accepted(offer[0], server.names, view(client), at)
+    return _told(server, offer, client.host, reasons)
 
 
-def acceptance_of(
-    server: Host, shown: Chain, name: str, client: Stores, at: datetime
-) -> tuple[Finding, ...]:
+def acceptance_of(server: Host, shown: Chain, name: str, client: Stores, at: datetime) -> Reasons:
     """Return all that is wrong when this client was shown these certificates by that server."""
-    reasons = accepted(shown, [name], view(client), at)[name]
-    return tuple(_placed(reasons, server, client.host, shown))
+    reasons = accepted(shown, [name], view(client), at)
+    return _told(server, (shown, ()), client.host, reasons)[name]
 
 
 def refusals(
@@ -145,34 +110,37 @@ def refusals(
 
     Of a computer without an entry in `stores` nothing is assumed: its connections are not judged.
     """
-    believers, offered = views(stores), offers(site, stores)
-    different = {id(one): one for one in believers.values()}
-    wrong = {
-        (server, group, number): found
-        for (server, group), (chain, faults) in offered.items()
-        for number, believed in different.items()
-        for found in [accepted(chain, site[server].names, believed, at) if chain else {}]
-        if faults or any(found.values())
-    }
-    for link in site.connections if wrong else ():
-        key = link.server, link.group, id(believers.get(link.client))
-        if key in wrong:
-            server, (chain, faults) = site[link.server], offered[link.server, link.group]
-            reasons = wrong[key]
-            yield (
-                link,
-                {
-                    name: (*faults, *_placed(reasons.get(name, ()), server, link.client, chain))
-                    for name in server.names
-                },
-            )
+
+    def judge(server: Host, offer: Offer, believed: View) -> dict[str, Reasons]:
+        return accepted(offer[0], server.names, believed, at)
+
+    for link, offer, reasons in each_link(site, stores, judge):
+        if offer[1] or any(reasons.values()):
+            yield link, _told(site[link.server], offer, link.client, reasons)
+
+
+def each_link(
+    site: Site, stores: Mapping[str, Stores], judge: Callable[[Host, Offer, View], Told]
+) -> Iterator[tuple[Connection, Offer, Told]]:
+    """Yield each connection between computers that have stores, and what `judge` says of it.
+
+    Hundreds of clients believe the same: each server is judged once for all of them.
+    """
+    offered, known = offers(site, stores), dict[object, Told]()
+    alike: dict[View, int] = {}
+    kinds = {name: alike.setdefault(view(held), len(alike)) for name, held in stores.items()}
+    different = list(alike)
+    for link in site.connections:
+        called, kind = (link.server, link.group), kinds.get(link.client)
+        if kind is not None and called in offered:
+            key = called, kind
+            if key not in known:
+                known[key] = judge(site[link.server], offered[called], different[kind])
+            yield link, offered[called], known[key]
 
 
 def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[DarkLink, ...]:
-    """Return every encrypted connection that is refused at this time, by which name, and why.
-
-    A group that is not encrypted is refused by nobody.
-    """
+    """Return every connection that is encrypted and refused now, by which name, and why."""
     return tuple(
         DarkLink(link, name, worst[0])
         for link, reasons in refusals(site, stores, at)
@@ -181,9 +149,7 @@ def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[
     )
 
 
-def offers(
-    site: Site, stores: Mapping[str, Stores]
-) -> dict[tuple[str, str], tuple[Chain, Reasons]]:
+def offers(site: Site, stores: Mapping[str, Stores]) -> dict[tuple[str, str], Offer]:
     """Return (server, certificate group) → its `service`, of every server that has stores."""
     return {
         (host.name, group): service(host, stores[host.name], group)
@@ -193,23 +159,13 @@ def offers(
     }
 
 
-def views(stores: Mapping[str, Stores]) -> dict[str, View]:
-    """Return computer → its view; those that are alike share one."""
-    known: dict[View, View] = {}
-    found = {name: view(held) for name, held in stores.items()}
-    return {name: known.setdefault(one, one) for name, one in found.items()}
-
-
 def dark_findings(links: Iterable[DarkLink]) -> list[Finding]:
     """Return a finding for each link that is dark; the site's map shows them in red."""
-    found = (
-        replace(
-            one.why, where=f"{link.client} → {link.server}", detail=f"{link.port}: {one.reason}"
-        )
-        for one in links
-        for link in [one.connection]
+    told = (
+        replace(why, where=f"{link.client} → {link.server}", detail=f"{link.port}: {why.detail}")
+        for link, _, why in links
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(told))
 
 
 def bad(reasons: Iterable[Finding]) -> list[Finding]:
@@ -217,15 +173,21 @@ def bad(reasons: Iterable[Finding]) -> list[Finding]:
     return [one for one in reasons if one.severity == "bad"]
 
 
-def service(server: Host, held: Stores, group: str) -> tuple[Chain, Reasons]:
+def service(server: Host, held: Stores, group: str) -> Offer:
     """Return what a computer presents in a certificate group, and what keeps it from serving it."""
     one, name = serving(server, held, group), server.name
     if one is None:
         return (), (_without_certificate(server, held),)
-    faults = [*unusable_key(server, held, one)]
+    label, told = thumbprint(one.certificate), []
+    if not one.has_key:
+        told.append(("key-missing", f"certificate {label} on {name} has no private key"))
+    for reader in accounts(server, held) if one.has_key else ():
+        if not one.readable_by(reader):
+            text = f"{reader} can't read the private key of {label} on {name}"
+            told.append(("key-not-readable", text))
     if group not in held.bindings:
-        faults.append(Finding("not-encrypted", name, f"{group} is not switched on on {name}"))
-    return presented(one.certificate, held), tuple(faults)
+        told.append(("not-encrypted", f"{group} is not switched on on {name}"))
+    return presented(one.certificate, held), tuple(Finding(code, name, text) for code, text in told)
 
 
 def serving(host: Host, stores: Stores, group: str) -> Personal | None:
@@ -243,11 +205,8 @@ def accounts(host: Host, stores: Stores) -> list[str]:
     Without an account in the table, the usual one counts only where the inventory names no other.
     """
     wanted = {one.casefold() for one in host.services}
-    running = [
-        one.account
-        for one in stores.services
-        if one.account and not wanted.isdisjoint((one.name.casefold(), one.display.casefold()))
-    ]
+    ours = (s for s in stores.services if wanted & {s.name.casefold(), s.display.casefold()})
+    running = [one.account for one in ours if one.account]
     told = () if running and not host.account else host.accounts
     return list({account(one): one for one in (*running, *told)}.values())
 
@@ -258,75 +217,84 @@ def served(server: Host, held: Stores) -> list[Chain]:
     return [chain for group in switched if (chain := service(server, held, group)[0])]
 
 
-def unusable_key(server: Host, stores: Stores, held: Personal) -> Iterator[Finding]:
-    """Yield why a service can't use a certificate that its computer holds."""
-    label = thumbprint(held.certificate)
-    if not held.has_key:
-        text = f"certificate {label} on {server.name} has no private key"
-        yield Finding("key-missing", server.name, text)
-        return
-    for reader in accounts(server, stores):
-        if not held.readable_by(reader):
-            text = f"{reader} can't read the private key of {label} on {server.name}"
-            yield Finding("key-not-readable", server.name, text)
-
-
 def accepted(
     chain: Chain, names: Iterable[str], believed: View, at: datetime
 ) -> dict[str, Reasons]:
-    """Return name → all that such a client finds wrong with what a server presented, if anything.
+    """Return name → what such a client finds wrong with what was presented, if anything was.
 
     Each finding's place is a part of the chain, or "client".
     """
-    near = believed.towards(chain)
-    return {name: _reasons(chain, name, believed, near, at) for name in names}
-
-
-def _reasons(chain: Chain, name: str, believed: View, near: View, at: datetime) -> Reasons:
-    found = _judged(chain, name, near, _since(chain, near, at))
-    if any(one.severity == "bad" or one.code in _OF_TIME for one in found):
-        # Each client and each second is told in its own words, once it comes to that.
-        found = _judged(chain, name, replace(believed, astray=(), ahead=timedelta(0)), at)
-        found = tuple(_misplaced(one, chain, believed) for one in found)
-    elif believed.ahead:
-        theirs = at + believed.ahead
-        if wrong := bad(_judged(chain, name, near, _since(chain, near, theirs))):
-            text = f"by its clock, {theirs:%Y-%m-%d %H:%M} UTC, the certificate is {wrong[0].code}"
-            return (*found, Finding("clock-off", "client", text))
+    found = diagnosed(chain, names, believed.trust, at)
+    for name, reasons in found.items():
+        if _pressing(reasons):
+            found[name] = tuple(_misplaced(one, chain, believed) for one in reasons)
+        elif believed.ahead:
+            theirs = at + believed.ahead
+            for wrong in bad(diagnosed(chain, [name], believed.trust, theirs)[name])[:1]:
+                text = f"by its clock, {theirs:%Y-%m-%d %H:%M} UTC, the certificate is {wrong.code}"
+                found[name] = (*reasons, Finding("clock-off", "client", text))
     return found
 
 
-@lru_cache(maxsize=1 << 16)  # hundreds of clients see the same server with the same roots
-def _judged(chain: Chain, name: str, believed: View, at: datetime) -> Reasons:
-    """All that is wrong for a client with a right clock; what it has barred is told besides."""
-    verdict = diagnose(chain, name, believed.roots, at, intermediates=believed.known)
-    barred = {one for one in believed.barred if one in chain or one in verdict.path}
-    if not barred or (chain[0] not in barred and _without(barred, chain, name, believed, at)):
-        return verdict.findings
-    what = "the certificate of a server" if chain[0] in barred else "the CA certificate"
-    first = chain[0] if chain[0] in barred else min(barred, key=thumbprint)
-    text = f"{{}} holds {what}, {thumbprint(first)}, in LocalMachine\\Disallowed"
-    return Finding("disallowed", "client", text), *verdict.findings
+def diagnosed(chain: Chain, names: Iterable[str], trust: Trust, at: datetime) -> dict[str, Reasons]:
+    """Return name → the diagnosis of a chain by a client with this trust and a right clock.
+
+    What is asked again, by other clients or for another second, costs next to nothing.
+    """
+    if not chain:
+        return dict.fromkeys(names, ())
+    near = towards(chain, trust)
+    turns = _turns(chain, near)
+    then = turns[bisect_left(turns, at)]  # stands for every second since the turn before
+    found = {name: _judged(chain, name, near, then) for name in names}
+    # Each client and each second is told in its own words, once it comes to that.
+    return {
+        name: _judged(chain, name, trust, at) if _pressing(reasons) else reasons
+        for name, reasons in found.items()
+    }
 
 
-def _without(barred, chain: Chain, name: str, believed: View, at: datetime) -> bool:
-    """Whether another way up is trusted, on which nothing is barred."""
-    left = [tuple(one for one in part if one not in barred) for part in (chain, *believed._parts)]
-    return diagnose(left[0], name, left[1], at, intermediates=left[2]).trusted
+def _pressing(reasons: Reasons) -> bool:
+    return any(one.severity == "bad" or one.code in _OF_TIME for one in reasons)
+
+
+@lru_cache(maxsize=1 << 14)
+def towards(chain: Chain, trust: Trust) -> Trust:
+    """Return of this trust the certificates that a way up from a chain could meet."""
+    pool, met, new = {one for part in trust for one in part}, set[x509.Certificate](), {*chain}
+    while new:
+        met, above = met | new, {names_of(one)[1] for one in new}
+        new = {one for one in pool - met if names_of(one)[0] in above}
+    return Trust(*(tuple(one for one in part if one in met) for part in trust))
 
 
 @lru_cache(maxsize=1 << 12)
-def _moments(chain: Chain, believed: View) -> list[datetime]:
+def _turns(chain: Chain, trust: Trust) -> list[datetime]:
     """When a verdict can change: when a certificate of it begins or ends."""
-    spans = (Reading(one).validity for one in (*chain, *believed.roots, *believed.known))
-    moments = {moment for span in spans if span for moment in (span[0] - _BEFORE, span[1])}
-    return sorted((*moments, _NEVER))
+    spans = (Reading(one).validity for one in (*chain, *trust.roots, *trust.known))
+    turns = {turn for span in spans if span for turn in (span[0] - _BEFORE, span[1])}
+    return sorted((*turns, _NEVER))
 
 
-def _since(chain: Chain, believed: View, at: datetime) -> datetime:
-    """A moment that stands for this one: between the two nothing begins and nothing ends."""
-    moments = _moments(chain, believed)
-    return moments[bisect_left(moments, at)]
+@lru_cache(maxsize=1 << 16)  # hundreds of clients see the same server with the same roots
+def _judged(chain: Chain, name: str, trust: Trust, at: datetime) -> Reasons:
+    """All that is wrong for a client with a right clock; what it has barred is told besides."""
+    verdict = diagnose(chain, name, trust.roots, at, intermediates=trust.known)
+    barred = {one for one in trust.barred if one in chain or one in verdict.path}
+    if barred and chain[0] not in barred:  # perhaps nothing is barred on another way up
+        sent, roots, known = (
+            tuple(one for one in part if one not in barred)
+            for part in (chain, trust.roots, trust.known)
+        )
+        if diagnose(sent, name, roots, at, intermediates=known).trusted:
+            barred.clear()
+    if not barred:
+        return verdict.findings
+    what, label = "the CA certificate", min(map(thumbprint, barred))
+    if chain[0] in barred:
+        what, label = "the certificate of a server", thumbprint(chain[0])
+    text = f"{{}} holds {what}, {label}, in LocalMachine\\Disallowed"
+    return Finding("disallowed", "client", text), *verdict.findings
 
 
 def _misplaced(finding: Finding, chain: Chain, believed: View) -> Finding:
@@ -342,29 +310,33 @@ def _misplaced(finding: Finding, chain: Chain, believed: View) -> Finding:
     return replace(finding, where="client", detail=text)
 
 
-def _placed(reasons: Reasons, server: Host, client: str, chain: Chain) -> Iterator[Finding]:
+def _told(
+    server: Host, offer: Offer, client: str, reasons: Mapping[str, Reasons]
+) -> dict[str, Reasons]:
     """Say of which computer each finding speaks."""
-    for one in reasons:
-        if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
-            text = (
-                f"the certificate on {server.name} has no subjectAltName: some clients still read "
-                f"the one name in its subject, none finds {', '.join(server.names[1:])}"
-            )
-            yield Finding("no-san", server.name, text, one.severity)
-        elif one.where == "client":
-            yield replace(one, where=client, detail=one.detail.replace("{}", client))
-        else:
-            place = client if one.code in OF_THE_CLIENT else server.name
-            yield replace(one, where=place)
+    chain, faults = offer
+    return {
+        name: (*faults, *(_placed(one, server, client, chain) for one in found))
+        for name, found in reasons.items()
+    }
+
+
+def _placed(one: Finding, server: Host, client: str, chain: Chain) -> Finding:
+    if one.code in ("name-mismatch", "no-san") and not dns_names(chain[0]):
+        text = (
+            f"the certificate on {server.name} has no subjectAltName: some clients still read "
+            f"the one name in its subject, none finds {', '.join(server.names[1:])}"
+        )
+        return Finding("no-san", server.name, text, one.severity)
+    if one.where == "client":
+        return replace(one, where=client, detail=one.detail.replace("{}", client))
+    return replace(one, where=client if one.code in OF_THE_CLIENT else server.name)
 
 
 def _without_certificate(server: Host, held: Stores) -> Finding:
-    full = server.names[0]
-    if any(full in dns_names(one.certificate) for one in held.user_personal):
-        text = (
-            f"the certificate for {full} is in CurrentUser\\My on {server.name}, where no "
-            f"service sees it: it belongs in LocalMachine\\My"
-        )
-        return Finding("wrong-store", server.name, text)
+    full, code = server.names[0], "no-certificate"
     text = f"LocalMachine\\My holds no certificate for {full}"
-    return Finding("no-certificate", server.name, text)
+    if any(full in dns_names(one.certificate) for one in held.user_personal):
+        text = f"the certificate for {full} is in CurrentUser\\My on {server.name}, where no "
+        code, text = "wrong-store", f"{text}service sees it: it belongs in LocalMachine\\My"
+    return Finding(code, server.name, text)

@@ -5,8 +5,8 @@ what the server presents for as long as everything on the way up lasts, and some
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -14,25 +14,32 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
-from vmscert.checks.acceptance import DarkLink, View, accepted, bad, offers, serving, views
+from vmscert.checks.acceptance import (
+    DarkLink,
+    Offer,
+    Trust,
+    View,
+    accepted,
+    bad,
+    each_link,
+    serving,
+    towards,
+)
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
 from vmscert.windows.stores import Chain, Stores
 
 _SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
+End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
 
 
 @dataclass(frozen=True)
 class Issue:
-    """What a site issued and planned: what is assumed of computers that have not reported.
+    """What a site issued and planned: what is assumed of computers that have not reported."""
 
-    `certificates` is server → its newest certificate, `above` server → the CAs above it, `roots`
-    what every computer is to trust.
-    """
-
-    certificates: Mapping[str, x509.Certificate]
-    above: Mapping[str, Sequence[x509.Certificate]]
-    roots: Sequence[x509.Certificate]
+    certificates: Mapping[str, x509.Certificate]  # server → its newest
+    above: Mapping[str, Sequence[x509.Certificate]]  # server → the CAs above that
+    roots: Sequence[x509.Certificate]  # that every computer is to trust
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,6 @@ class Blackout:
         """The computers that lose a server, in the table's order."""
         return tuple(dict.fromkeys(link.client for link in self.links))
 
-    @property
-    def because(self) -> str:
-        """What ends, in half a sentence."""
-        return f"{self.cause} ends on {self.since:%Y-%m-%d %H:%M} UTC"
-
 
 @dataclass(frozen=True)
 class Outlook:
@@ -77,12 +79,16 @@ def assumed(
 
     A server that reported before its certificate reached it is taken to have it by now.
     """
-    return {
-        host.name: _with_issued(
-            host, stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots)), issue
-        )
-        for host in site.clients
-    }
+    found = {}
+    for host in site.clients:
+        held = stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots))
+        newest = issue.certificates.get(host.name)
+        if newest and not any(serving(host, held, group) for group in host.groups):
+            above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
+            unbound = [group for group in host.groups if group not in held.bindings]
+            held = held.serving(newest, unbound, host.accounts).knowing(*above)
+        found[host.name] = held
+    return found
 
 
 def blackouts(
@@ -93,14 +99,16 @@ def blackouts(
     `stores` as `assumed()` returns them; `reported` names the computers that really said so. What
     has gone dark before is among it; a link that never worked is not.
     """
-    known = set(reported)
-    links: dict[tuple[datetime, str, str], list[Connection]] = defaultdict(list)
-    for link, (since, cause, label) in _endings(site, stores):
-        links[since, cause, label].append(link)
-    return [
-        Blackout(*key, tuple(same), tuple(_silent(same, known)))
-        for key, same in sorted(links.items(), key=lambda item: item[0])
-    ]
+    known, found = set(reported), []
+    links: dict[End, list[Connection]] = defaultdict(list)
+    for link, _, end in each_link(site, stores, _ending):
+        if end:
+            links[end].append(link)
+    for end, same in sorted(links.items()):
+        names = (name for link in same for name in (link.client, link.server))
+        silent = dict.fromkeys(name for name in names if name not in known)
+        found.append(Blackout(*end, tuple(same), tuple(silent)))
+    return found
 
 
 def dark(found: Iterable[Blackout], day: datetime) -> list[Blackout]:
@@ -114,13 +122,13 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
     Of these `links`, which are dark on a day, those that nothing of it explains have rows, too.
     """
     told = [(f"{one.since:%Y-%m-%d %H:%M}", f"{one.cause} ends", one) for one in found]
-    explained = {link for _, _, one in told for link in one.links}
+    explained = {link for *_, one in told for link in one.links}
     others: dict[str, dict[Connection, None]] = defaultdict(dict)
-    for one in links:
-        if one.connection not in explained:
-            others[one.reason][one.connection] = None
+    for link, _, why in links:
+        if link not in explained:
+            others[why.detail][link] = None
     told += (
-        ("now", why, Blackout(datetime.max, why, "", tuple(same))) for why, same in others.items()
+        ("now", why, Blackout(datetime.max, why, "", (*same,))) for why, same in others.items()
     )
     return [
         {
@@ -135,63 +143,34 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
     ]
 
 
-def _with_issued(host: Host, held: Stores, issue: Issue) -> Stores:
-    newest = issue.certificates.get(host.name)
-    if newest is None or any(serving(host, held, group) for group in host.groups):
-        return held
-    above = [one for one in issue.above.get(host.name, ()) if not Reading(one).self_signed]
-    unbound = [group for group in host.groups if group not in held.bindings]
-    return held.serving(newest, unbound, host.accounts).knowing(*above)
-
-
-def _silent(links: Iterable[Connection], known: set[str]) -> dict[str, None]:
-    names = (name for link in links for name in (link.client, link.server))
-    return dict.fromkeys(name for name in names if name not in known)
-
-
-End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
-
-
-def _endings(site: Site, stores: Mapping[str, Stores]) -> Iterator[tuple[Connection, End]]:
-    """Every link that works at some time, and what ends it.
-
-    Hundreds of clients believe the same: each server is judged once for all of them.
-    """
-    served = {key: chain for key, (chain, faults) in offers(site, stores).items() if not faults}
-    believed, ends = views(stores), {}
-    for link in site.connections:
-        chain = served.get((link.server, link.group))
-        if chain and link.client in believed:
-            key = link.server, chain, id(believed[link.client])
-            if key not in ends:
-                ends[key] = _ending(site[link.server], chain, believed[link.client])
-            if ends[key]:
-                yield link, ends[key]
-
-
-def _ending(server: Host, chain: Chain, believed: View) -> End | None:
+def _ending(server: Host, offer: Offer, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
     Time is the same for all of its names: the first that is ever trusted tells. Between the moments
     at which something begins or ends nothing changes, and none is good after its own certificate.
     """
-    near = replace(believed.towards(chain), ahead=believed.ahead)
+    chain, faults = offer
+    if faults:
+        return None
+    near, ahead = towards(chain, believed.trust), believed.ahead
     spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
     turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
-    moments = sorted(turns | {turn - believed.ahead for turn in turns}, reverse=True)
+    moments = sorted(turns | {turn - ahead for turn in turns}, reverse=True)
     own = lasts(chain[0])
     late = [one for one in moments if own and one > own[1]]
     for name in server.names:
         after = late[-1] if late else None
         for moment in moments[len(late) :]:
             if not bad(accepted(chain, [name], believed, moment)[name]):
-                return _what_ended(server, chain, near, name, after) if after else None
+                return _what_ended(server, chain, near, ahead, name, after) if after else None
             after = moment
     return None
 
 
-def _what_ended(server: Host, chain: Chain, near: View, name: str, dark_from: datetime) -> End:
-    since, early = dark_from - _SECOND, max(near.ahead, timedelta(0))
+def _what_ended(
+    server: Host, chain: Chain, near: Trust, ahead: timedelta, name: str, dark_from: datetime
+) -> End:
+    since, early = dark_from - _SECOND, max(ahead, timedelta(0))
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
     own, last = lasts(chain[0]), chain[0]
     if not own or own[1] != since + early:  # else nothing else can have ended later

@@ -1,8 +1,4 @@
-"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it.
-
-Files, folders, pasted text: certificates in any wrapping, PFX, P7B, requests, keys, revocation
-lists, inventories, tables, and what Windows tools print.
-"""
+"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it."""
 
 import binascii
 import os
@@ -43,23 +39,17 @@ _NEEDS_A_ROOT = {"untrusted-root", "missing-intermediate"}
 
 @dataclass(frozen=True)
 class Document:
-    """What something is, in a few words, and what it holds.
-
-    `keys` describes private keys and never holds them; `bindings` tells where Windows uses which
-    certificate; `thumbprints` are those named in a text. `problems` are sentences. Of a site's
-    table, `questions` are what a person has to ask, `outside` what others make certificates for.
-    """
+    """What something is, in a few words, and what it holds."""
 
     about: str
     certificates: tuple[x509.Certificate, ...] = ()
     requests: tuple[x509.CertificateSigningRequest, ...] = ()
     crls: tuple[x509.CertificateRevocationList, ...] = ()
-    keys: tuple[str, ...] = ()
-    bindings: tuple[Binding, ...] = ()
-    thumbprints: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    questions: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()  # words about private keys, never a key
+    bindings: tuple[Binding, ...] = ()  # where Windows uses which certificate
+    problems: tuple[str, ...] = ()  # sentences
+    questions: tuple[str, ...] = ()  # of a site's table: what a person has to ask
+    outside: tuple[str, ...] = ()  # of a site's table: what others make certificates for
 
 
 def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
@@ -70,7 +60,7 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
     """
     if isinstance(source, bytes):
         return _of_bytes(source, "the pasted data", ask)
-    path = _path(source)
+    path = source if isinstance(source, Path) else _existing(source)
     if path is None:
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
     if path.is_dir():
@@ -81,6 +71,13 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
         return _of_bytes(path.read_bytes(), path.name, ask)
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+
+
+def _existing(text: str) -> Path | None:
+    """The file or folder that a text names; None for pasted text."""
+    with suppress(OSError, ValueError):  # no name that a file could have
+        return Path(text) if text.strip() and Path(text).exists() else None
+    return None
 
 
 def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certificate]:
@@ -104,11 +101,10 @@ def check_path(
     """Return what a path is, and the findings about it."""
     if is_site_folder(path):  # its CA, and what computers reported against its table
         records = Records(path)
-        site = read_site(records.table)
-        state = read_state(records, site, at)
+        state = read_state(records, read_site(records.table), at)
         found = check_ca(state.signing_ca, at)
-        found += check_site(site, state.inventories, at, state.pfx_encryptions)
-        about = f"a site's folder: {len(site)} computers, {counted(state.current)}"
+        found += check_site(state.site, state.inventories, at, state.pfx_encryptions)
+        about = f"a site's folder: {len(state.site)} computers, {counted(state.current)}"
         return Document(about), list(dict.fromkeys(found))
     if path.suffix.lower() == ".csv":
         site = read_site(path)
@@ -116,7 +112,7 @@ def check_path(
         outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
         return Document(about, questions=site.questions, outside=tuple(outside)), []
     document = read(path, ask)
-    return document, judge_document(document, list(roots), name, at, crls)
+    return document, judge_document(document, roots, name, at, crls)
 
 
 def look_into(
@@ -134,8 +130,7 @@ def look_into(
         return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
     leaf, roots = found.certificates[0], list(roots)
     one = Reading(leaf)
-    name = name or (one.names[0] if one.names else _label(leaf))
-    seen = Handshake(name, True, chain=found.certificates)
+    seen = Handshake(name or next(iter(one.names), _label(leaf)), True, chain=found.certificates)
     if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
         return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
     look = judged(seen, roots, at, crls=[*found.crls, *crls])
@@ -145,24 +140,15 @@ def look_into(
 
 def judge_document(
     found: Document,
-    roots: list[x509.Certificate],
+    roots: Iterable[x509.Certificate],
     name: str,
     at: datetime,
     crls: Iterable[x509.CertificateRevocationList] = (),
 ) -> list[Finding]:
     """Return the findings about a document; without roots, those that need none."""
+    roots = list(roots)
     findings = look_into(found, roots, name, at, crls).findings
     return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
-
-
-def _path(source: Path | str) -> Path | None:
-    """The path that a source means, None for pasted text."""
-    if isinstance(source, Path):
-        return source
-    with suppress(OSError, ValueError):  # no name that a file could have
-        if source.strip() and Path(source).exists():
-            return Path(source)
-    return None
 
 
 def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
@@ -180,8 +166,7 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
     if found := read_pem(text, password):
         return _document(found, name)
     if pasted := read_pasted(text):
-        about, bindings = pasted
-        return Document(about, bindings=tuple(bindings), thumbprints=tuple(thumbprints(text)))
+        return Document(pasted[0], bindings=tuple(pasted[1]))
     if text.lstrip().startswith("{"):
         return _inventory(text, name)
     for inner in (_unhex(text), unbase64(text)):
@@ -190,28 +175,26 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
         wrapped = _decoded(inner)
         if depth < _DEEPEST and ((wrapped and wrapped.isprintable()) or "-----BEGIN" in wrapped):
             return _of_text(wrapped, name, password, depth + 1)
-    return _unknown(text, name)
+    if re.search("-----BEGIN (?!PGP )", text):
+        why = "a PEM block begins but does not end: copy it with its last line"
+        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
+    if labels := thumbprints(text):
+        return Document(f"text that names {len(labels)} thumbprints")
+    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
+    return Document("something else", problems=(f"{name}: {why}",))
 
 
 def _document(found: Found, name: str) -> Document:
-    counted = Counter(found.kinds)
     kinds = [
         kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
-        for kind, n in counted.items()
+        for kind, n in Counter(found.kinds).items()
     ]
-    problems = [f"{name}: {text}" for text in found.problems]
     own = {Reading(one).spki for one in found.certificates}
-    if own:
-        stranger = f"{name}: the private key belongs to none of the certificates beside it"
-        problems += [stranger for public in found.public_keys if public not in own]
-    return Document(
-        ", ".join(kinds),
-        tuple(found.certificates),
-        tuple(found.requests),
-        tuple(found.crls),
-        tuple(found.keys),
-        problems=tuple(problems),
-    )
+    why = "the private key belongs to none of the certificates beside it"
+    strange = [why for public in found.public_keys if own and public not in own]
+    problems = tuple(f"{name}: {text}" for text in (*found.problems, *strange))
+    held = tuple(found.certificates), tuple(found.requests), tuple(found.crls), tuple(found.keys)
+    return Document(", ".join(kinds), *held, problems=problems)
 
 
 def _inventory(text: str, name: str) -> Document:
@@ -220,72 +203,58 @@ def _inventory(text: str, name: str) -> Document:
     except ValueError as error:
         text = f"{name}: {error}. Run inventory.ps1 there again"
         return Document("JSON that is no inventory", problems=(text,))
-    held = [*(one.certificate for one in stores.personal), *stores.trusted]
-    bindings = [Binding(stores.host, 0, label, group) for group, label in stores.bindings.items()]
+    held = (*(one.certificate for one in stores.personal), *stores.trusted)
+    uses = tuple(Binding(stores.host, 0, label, group) for group, label in stores.bindings.items())
     about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
-    about += f"{counted(stores.trusted)} in its trusted roots"
-    return Document(about, tuple(held), bindings=tuple(bindings))
-
-
-def _unknown(text: str, name: str) -> Document:
-    if re.search("-----BEGIN (?!PGP )", text):
-        why = "a PEM block begins but does not end: copy it with its last line"
-        return Document("a damaged PEM file", problems=(f"{name}: {why}",))
-    labels = thumbprints(text)
-    if labels:
-        return Document(f"text that names {len(labels)} thumbprints", thumbprints=tuple(labels))
-    why = "it is no certificate, key, PFX, request, list or inventory that is known here"
-    return Document("something else", problems=(f"{name}: {why}",))
+    return Document(f"{about}{counted(stores.trusted)} in its trusted roots", held, bindings=uses)
 
 
 def _decoded(data: bytes) -> str:
     """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
-    if data[1:200:2].count(0) > len(data[:200]) // 3:
-        return data.decode("utf-16-le", "replace")
-    if data[:200:2].count(0) > len(data[:200]) // 3:
-        return data.decode("utf-16-be", "replace")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data[first:200:2].count(0) > len(data[:200]) // 3:
+            return data.decode(encoding, "replace")
     return data.decode("utf-8-sig", "replace")
 
 
 def _unhex(text: str) -> bytes:
     """Return the bytes of a hex dump, with or without addresses; nothing if any line is none."""
     lines = [_HEX.fullmatch(line) for line in text.splitlines() if line.strip()]
-    if not all(lines):
-        return b""
-    return binascii.unhexlify("".join(re.sub(r"[ ,-]", "", line[1]) for line in lines if line))
+    digits = "".join(line[1] for line in lines if line) if all(lines) else ""
+    return binascii.unhexlify(re.sub(r"[ ,-]", "", digits))
 
 
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
-    ours: list[tuple[Path, Document]] = []
+    ours: list[tuple[str, Document]] = []
     for one in files_below(path):
         try:
             document = read(one)
         except ValueError as error:  # one locked file must not hide the others
             document = Document("a file that can't be read", problems=(str(error),))
         if document.about != "something else":
-            ours.append((one, document))
-    kinds = "; ".join(f"{one.name}: {document.about}" for one, document in ours[:10])
-    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+            ours.append((one.name, document))
     if not ours:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
-    parts = ("certificates", "requests", "crls", "keys", "bindings", "thumbprints", "problems")
+    kinds = "; ".join(f"{name}: {document.about}" for name, document in ours[:10])
+    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
+    parts = ("certificates", "requests", "crls", "keys", "bindings", "problems")
     together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
     return Document(f"a folder with {kinds}{more}", **together)
 
 
 def files_below(path: Path) -> Iterator[Path]:
     """Yield what lies in a folder and below it, in order, up to a thousand files."""
+    return islice(_files(path), _MOST_FILES)
 
-    def files() -> Iterator[Path]:
-        for folder, below, names in os.walk(path):  # what nobody may enter is passed over
-            below.sort()
-            yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
 
-    return islice(files(), _MOST_FILES)
+def _files(path: Path) -> Iterator[Path]:
+    for folder, below, names in os.walk(path):  # what nobody may enter is passed over
+        below.sort()
+        yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
 
 
 def is_site_folder(path: Path) -> bool:
@@ -298,11 +267,8 @@ def in_use(documents: Iterable[Document]) -> Iterator[str]:
     documents = list(documents)
     known = {thumbprint(one): _label(one) for d in documents for one in d.certificates}
     for binding in (binding for d in documents for binding in d.bindings):
-        label = binding.thumbprint
-        if label and known:
-            yield f"{binding}: {known.get(label, 'no certificate that was given here')}"
-        else:
-            yield str(binding)
+        named = known.get(binding.thumbprint, "no certificate that was given here")
+        yield f"{binding}: {named}" if binding.thumbprint and known else str(binding)
 
 
 def _label(certificate: x509.Certificate) -> str:

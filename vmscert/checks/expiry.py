@@ -1,7 +1,7 @@
 """What ends when: the warning that XProtect does not give."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ Signed = x509.Certificate | x509.CertificateRevocationList
 # is WARNING, the time to carry it out.
 PLAN, CRITICAL = 90, 14
 STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced")
-IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
+_IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
 
 
 class Sight(NamedTuple):
@@ -35,18 +35,14 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True)
 class Due:
-    """When one certificate ends, and when to act. `days_left` is negative once it has ended.
-
-    A revocation list is one, too: clients want the next one by its nextUpdate. "replaced" is the
-    status of a certificate that nothing uses since there is a newer one for the same names.
-    """
+    """When one certificate ends, or a revocation list by its nextUpdate, and when to act."""
 
     label: str
     not_before: datetime
     not_after: datetime
-    days_left: int
+    days_left: int  # negative once it has ended
     share_left: float  # of its whole life, 0 to 1
-    status: str  # one of STATUSES
+    status: str  # of STATUSES; "replaced": nothing uses it since a newer one has all of its names
     renew_on: datetime
     kind: str = "server"  # "CA", "server", "CRL", or "certificate" for any other purpose
     names: tuple[str, ...] = ()
@@ -74,19 +70,25 @@ class Due:
 def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     """Tell what ends when, soonest first; a certificate is one row, however often it was met.
 
-    Certificates that live shorter than `PLAN` days warn at a third and a sixth of their life. What
-    has no end that can be read has no row: `lasts()` tells.
+    What has no end that can be read has no row: `lasts()` tells.
     """
     seen: dict[str, list[Sight]] = defaultdict(list)
     for one in met:
-        sight = one if isinstance(one, Sight) else Sight(one[0], one[1])
+        sight = one if isinstance(one, Sight) else Sight(*one)
         seen[fingerprint(sight.signed)].append(sight)
     told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
     by_name: dict[str, list[Due]] = defaultdict(list)
     for row in told:
         for name in row.names if row.kind == "server" else ():
             by_name[name].append(row)
-    return sorted((_unless_replaced(row, by_name) for row in told), key=lambda row: row.not_after)
+    for place, row in enumerate(told):
+        # What no client meets rests once a newer one has all of its names.
+        used = not row.where or any(one.startswith(_IN_USE) for one in row.where)
+        if row.kind == "server" and row.names and not used:
+            later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
+            if any(set(row.names) <= set(one.names) for one in later):
+                told[place] = replace(row, status="replaced")
+    return sorted(told, key=lambda row: row.not_after)
 
 
 def lasts(signed: Signed) -> tuple[datetime, datetime] | None:
@@ -116,14 +118,21 @@ def _due(sights: Sequence[Sight], at: datetime) -> Due:
     signed = sights[0].signed
     told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
     start, end = lasts(signed) or (at, at)
-    renew_on = _renew_on(told["kind"], start, end)
+    plan, warning, critical = _thresholds(end - start)
+    # Time for approval, weeks to spare. No certificate outlives its CA: the next CA signs before
+    # a server certificate would be cut short, and was brought to every computer by then.
+    is_ca = told["kind"] == "CA"
+    ahead = (plan + warning) / 2 + timedelta(days=SERVER.days if is_ca else 0)
+    renew_on = max(start, end - ahead)
+    limits = zip(STATUSES, (-timedelta.resolution, critical, warning, plan), strict=False)
+    early = "plan" if is_ca and at >= renew_on else "ok"
     return Due(
         label=sights[0].label,
         not_before=start,
         not_after=end,
         days_left=(end - at).days,
         share_left=max(0.0, min(1.0, (end - at) / (end - start))) if end > start else 0.0,
-        status=_status(end - start, end - at, at >= renew_on and told["kind"] == "CA"),
+        status=next((status for status, limit in limits if end - at <= limit), early),
         renew_on=renew_on,
         fingerprint=fingerprint(signed),
         owner=next((one.owner for one in sights if one.owner), ""),
@@ -152,40 +161,7 @@ def _of_crl(crl: x509.CertificateRevocationList) -> dict[str, Any]:
     return {"kind": "CRL", "issuer": issuer, "serial": "".join(f"{one:X}" for one in numbers)}
 
 
-def _status(life: timedelta, left: timedelta, early: bool) -> str:
-    plan, warning, critical = _thresholds(life)
-    if left < timedelta(0):
-        return "expired"
-    if left <= critical:
-        return "critical"
-    if left <= warning:
-        return "warning"
-    return "plan" if left <= plan or early else "ok"
-
-
-def _renew_on(kind: str, start: datetime, end: datetime) -> datetime:
-    """The day on which a change should be made, with time for approval, and weeks to spare."""
-    plan, warning, _ = _thresholds(end - start)
-    ahead = (plan + warning) / 2  # half-way between planning and warning
-    if kind == "CA":
-        # No certificate outlives its CA. From this day on the next server certificate would be
-        # cut short, and with the CA all of them would end on one day; so the next CA signs by
-        # then, and the weeks before are for bringing it to every computer.
-        ahead += timedelta(days=SERVER.days)
-    return max(start, end - ahead)
-
-
 def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
-    if life < timedelta(days=PLAN):
+    if life < timedelta(days=PLAN):  # short ones warn at a third and a sixth of their life
         return life / 3, life / 3, life / 6
     return timedelta(days=PLAN), timedelta(days=WARNING), timedelta(days=CRITICAL)
-
-
-def _unless_replaced(row: Due, by_name: Mapping[str, Sequence[Due]]) -> Due:
-    """Let a certificate rest that no client meets since a newer one has all of its names."""
-    met = not row.where or any(place.startswith(IN_USE) for place in row.where)
-    if met or row.kind != "server" or not row.names:
-        return row
-    later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
-    newer = any(set(row.names) <= set(one.names) for one in later)
-    return replace(row, status="replaced") if newer else row

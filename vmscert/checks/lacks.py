@@ -1,21 +1,18 @@
 """What a site still lacks, read from files and inventories: host → what, for each runbook.
 
 A stage holds when nothing is missing and no finding is bad whose rule stops it, as `data/rules.csv`
-says. What is issued is judged for the certificates that no computer may hold yet, what computers
-report for all the rest.
+says.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
-from vmscert.certificates.diagnosis import diagnose
-from vmscert.checks.acceptance import acceptance, bad
+from vmscert.checks.acceptance import Trust, acceptance, bad, diagnosed
 from vmscert.checks.site import check_site
 from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Finding
@@ -23,24 +20,23 @@ from vmscert.records.state import State
 from vmscert.site.order import Step, callers
 from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
-from vmscert.windows.stores import UNKNOWN
 
 _REQUEST = "request.ps1"
 
 
 def missing_ca(state: State) -> dict[str, str]:
-    """Runbook 11: the CA's certificate and key; a CA that was adopted may have none."""
+    """The CA's certificate and key; a CA that was adopted may have none."""
     there = state.has_authority or state.adopted_without_key
     return {} if there else {"CA": "ca.cer and ca.key are not there yet"}
 
 
 def missing_certificates(state: State) -> dict[str, str]:
-    """Runbook 12: a certificate for every server, with the names of the table, from this CA."""
+    """A certificate for every server, with the names of the table, from this CA."""
     return {host.name: why for host in state.site.servers if (why := _stale(state, host))}
 
 
 def missing_requests(state: State) -> dict[str, str]:
-    """Runbook 12: a request from every server that makes its own key and has no certificate."""
+    """A request from every server that makes its own key and has no certificate."""
     return {
         name: reason
         for name, reason in missing_certificates(state).items()
@@ -49,22 +45,19 @@ def missing_requests(state: State) -> dict[str, str]:
 
 
 def missing_trust(state: State) -> dict[str, str]:
-    """Runbook 13: every CA that they need in LocalMachine\\Root of all computers but servers."""
-    return {
-        name: what for name, what in lacking_roots(state).items() if not state.site[name].certified
-    }
+    """Every CA that they need in LocalMachine\\Root of all computers but servers."""
+    lacking = lacking_roots(state)
+    return {name: what for name, what in lacking.items() if not state.site[name].certified}
 
 
 def missing_imports(state: State) -> dict[str, str]:
-    """Runbook 14: on every server the CA, its certificate, and a private key that is readable."""
-    stores = state.inventories
-    found = {
-        name: what for name, what in lacking_roots(state).items() if state.site[name].certified
-    }
+    """On every server the CA, its certificate, and a private key that is readable."""
+    lacking = lacking_roots(state)
+    found = {name: what for name, what in lacking.items() if state.site[name].certified}
     for host in state.site.servers:
-        label = state.thumbprints.get(host.name, "")
-        held = stores[host.name].find(label) if host.name in stores else None
-        if held is None:
+        stores = state.inventories.get(host.name)
+        held = stores and stores.find(state.thumbprints.get(host.name, ""))
+        if not held:
             found[host.name] = "its certificate"
         elif not held.has_key:
             found[host.name] = "the private key"
@@ -74,7 +67,7 @@ def missing_imports(state: State) -> dict[str, str]:
 
 
 def missing_encryption(state: State) -> dict[str, str]:
-    """Runbook 15: every certificate group of every server bound to its certificate."""
+    """Every certificate group of every server bound to its certificate."""
     return {name: ", ".join(groups) for name, groups in missing_groups(state).items()}
 
 
@@ -87,14 +80,14 @@ def missing_groups(state: State) -> dict[str, list[str]]:
     found = {}
     for host in state.site.servers:
         held, label = state.inventories.get(host.name), state.thumbprints.get(host.name)
-        found[host.name] = [
-            group for group in host.groups if not held or not label or held.used.get(group) != label
-        ]
-    return {name: groups for name, groups in found.items() if groups}
+        used = held.used if held and label else {}
+        if groups := [group for group in host.groups if used.get(group, "") != label]:
+            found[host.name] = groups
+    return found
 
 
 def missing_retirement(state: State) -> dict[str, str]:
-    """Runbooks 17 to 19, at the end: computers that still hold or trust what was replaced."""
+    """When all is done: computers that still hold or trust what was replaced."""
     found = defaultdict(list)
     for name, labels in state.superseded.items():
         held = state.inventories.get(name)
@@ -115,84 +108,70 @@ def unbarred(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     A certificate is barred where its server is called, a CA everywhere; nowhere as long as it or
     something that it issued is in use or needed there, nor where only PEM files say who is trusted.
     """
-    stores, needed = state.inventories, needed_roots(state)
-    met = defaultdict(set)
-    for connection in state.site.connections:
-        met[connection.server] |= {connection.client, connection.server}
+    stores, needed, met = state.inventories, needed_roots(state), _met(state.site)
     used = {label for held in stores.values() for label in held.bindings.values()}
-    only_pem = {host.name for host in state.site if host.only_pem}
-    found = {
-        name: tuple(
-            one
-            for one, server in (() if name in only_pem else state.barred)
-            if (not server or name in met[server])
-            and one not in held.disallowed
-            and one not in needed.get(name, ())
-            and thumbprint(one) not in used
-        )
-        for name, held in stores.items()
-    }
-    return {name: what for name, what in found.items() if what}
+    barred = [pair for pair in state.barred if thumbprint(pair[0]) not in used]
+    only_pem, found = {host.name for host in state.site if host.only_pem}, {}
+    for name, held in stores.items():
+        here = (one for one, server in barred if not server or name in met[server])
+        there = (*held.disallowed, *needed.get(name, ()))
+        if name not in only_pem and (left := tuple(one for one in here if one not in there)):
+            found[name] = left
+    return found
 
 
 def lacking_roots(state: State) -> dict[str, str]:
     """Return computer → what it lacks, where a root that it needs is not trusted."""
-    stores, found = state.inventories, {}
-    for name, roots in needed_roots(state).items():
-        if name not in stores:
-            found[name] = "no inventory came back"
-        elif not set(roots) <= set(stores[name].trusted):
-            found[name] = "the CA certificate"
-    return found
-
-
-def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
-    """Return computer → the roots of all servers that it calls, and of its own certificate.
-
-    While a CA is replaced these are both: that of what is served, and that of what will be. Every
-    server is among them, also one that is in nobody's connection: its Data Collector and the
-    management server talk over TLS both ways.
-    """
-    roots = _roots_of_servers(state)
-    called = defaultdict(set, {host.name: {host.name} for host in state.site.servers})
-    for connection in state.site.connections:
-        called[connection.client].add(connection.server)
-    place = {name: number for number, name in enumerate(roots)}  # as the table has them
+    stores = state.inventories
     return {
-        host.name: tuple(
-            dict.fromkeys(
-                root
-                for name in sorted(called[host.name], key=place.__getitem__)
-                for root in roots[name]
-            )
-        )
-        for host in state.site.clients
+        name: "the CA certificate" if name in stores else "no inventory came back"
+        for name, roots in needed_roots(state).items()
+        if name not in stores or not set(roots) <= set(stores[name].trusted)
     }
 
 
-def _roots_of_servers(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
-    """Server → the roots of its newest certificate, of what it serves, and of what comes next."""
-    signing = (state.signing_ca, state.next_ca)
-    found = {}
+@lru_cache(maxsize=4)  # every stage asks for the same
+def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Return computer → the roots of all servers that it calls, and of its own certificate.
+
+    While a CA is replaced these are both. Every server is among them, also one that is in nobody's
+    connection: its Data Collector and the management server talk over TLS both ways.
+    """
+    met = _met(state.site)
+    found: dict[str, dict[x509.Certificate, None]] = {host.name: {} for host in state.site.clients}
     for host in state.site.servers:
-        newest = state.issuers.get(host.name, ())[-1:]
-        ours = () if host.enrolment == THIRD_PARTY else signing
-        held = state.inventories.get(host.name)
-        used = map(held.find, {*held.bindings.values()} - {UNKNOWN}) if held else ()
-        served = (state.issuer_of(one.certificate) for one in used if one)
-        every = (*newest, *ours, *served)
-        found[host.name] = tuple(dict.fromkeys(one for one in every if one is not None))
+        roots = dict.fromkeys(_roots_of(state, host))
+        for name in {host.name} | met[host.name]:
+            found[name] |= roots
+    return {name: tuple(roots) for name, roots in found.items()}
+
+
+def _met(site: Site) -> dict[str, set[str]]:
+    """Server → the computers that call it, and itself."""
+    found = defaultdict(set)
+    for link in site.connections:
+        found[link.server] |= {link.client, link.server}
     return found
+
+
+def _roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
+    """The roots of a server's newest certificate, of what it serves, and of what comes next."""
+    yield from state.issuers.get(host.name, ())[-1:]
+    signing = () if host.enrolment == THIRD_PARTY else (state.signing_ca, state.next_ca)
+    held = state.inventories.get(host.name)
+    used = map(held.find, dict.fromkeys(held.bindings.values())) if held else ()
+    served = (state.issuer_of(one.certificate) for one in used if one)
+    yield from (one for one in (*signing, *served) if one is not None)
 
 
 def surplus_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     """Return computer → the CAs that were replaced, which it still trusts and needs no more."""
-    found = {
-        name: tuple(one for one in state.former_cas if one in held.root and one not in roots)
-        for name, roots in needed_roots(state).items()
-        if (held := state.inventories.get(name))
-    }
-    return {name: roots for name, roots in found.items() if roots}
+    found = {}
+    for name, roots in needed_roots(state).items():
+        held = state.inventories[name].root if name in state.inventories else ()
+        if left := tuple(one for one in state.former_cas if one in held and one not in roots):
+            found[name] = left
+    return found
 
 
 def _stale(state: State, host: Host) -> str:
@@ -201,8 +180,8 @@ def _stale(state: State, host: Host) -> str:
     if certificate is None:
         return "no certificate yet"
     if host.enrolment == THIRD_PARTY:  # another CA may add some names of its own
-        asked = (diagnose([certificate], name, [], state.at) for name in host.issued_names)
-        named = not any(diagnosis.codes & {"name-mismatch", "no-san"} for diagnosis in asked)
+        asked = diagnosed((certificate,), host.issued_names, Trust(()), state.at).values()
+        named = {"name-mismatch", "no-san"}.isdisjoint(one.code for told in asked for one in told)
     else:
         named = set(subject_names(certificate)) == set(host.issued_names)
     if not named:
@@ -232,10 +211,7 @@ def _wrong_pfx(state: State, host: Host) -> str:
 
 
 def unanswered(state: State) -> dict[str, str]:
-    """Runbooks 12 and 17: servers that were asked for a request, or are to be, and have no answer.
-
-    For a renewal too, while the certificate before is still good.
-    """
+    """Servers that were asked for a request, or are to be, and have no answer; also to renew."""
     found = missing_certificates(state)
     for entry in state.entries:
         if entry.action == "hand over" and entry.command == _REQUEST:
@@ -255,14 +231,11 @@ class Phase:
     lacking: Callable[[State], dict[str, str]]
 
     def command_at(self, host: Host) -> str:
-        """Return what is run at this computer: where PEM files lie, a script that only looks.
-
-        Before something is removed, a person sees what the groups use that do not say it.
-        """
+        """Return what is run at this computer: where PEM files lie, a script that only looks."""
         if host.only_pem:
             return LOOK
-        removes = self.command.endswith(" -Phase Retire")
-        silent = ", ".join(host.unsaid_groups) if removes else ""
+        # Before something is removed, a person sees what the groups use that do not say it.
+        silent = ", ".join(host.unsaid_groups) if self.command.endswith(" -Phase Retire") else ""
         return f"{self.command} -ByHand '{silent}'" if silent else self.command
 
 
@@ -273,12 +246,11 @@ PHASES = {
     "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption, missing_encryption),
     "retire": Phase("install.ps1 -Phase Retire", missing_retirement, missing_retirement),
 }
+_OF_PHASE = {phase: visit.needed for phase, visit in PHASES.items()}
+_OF_PHASE |= {"": missing_ca, "request": missing_certificates}
+# The number of a runbook that leaves something behind → what of that is missing.
 MISSING: dict[str, Callable[[State], dict[str, str]]] = {
-    "11": missing_ca,
-    "12": missing_certificates,
-    "13": missing_trust,
-    "14": missing_imports,
-    "15": missing_encryption,
+    row["runbook"]: _OF_PHASE[row["phase"]] for row in facts("change/runbooks") if row["achieved"]
 }
 
 
@@ -291,50 +263,14 @@ def lacks(state: State, stage: str) -> dict[str, str]:
 
 
 def stopping_findings(state: State, stage: str) -> dict[str, list[Finding]]:
-    """Return computer → the findings that keep a stage from holding, as its folder tells."""
-    issued = issued_findings(state.site, state.current, state.issuers, state.at)
-    return stopping(state.site, stage, reported_findings(state), issued)
-
-
-@lru_cache(maxsize=4)  # every stage asks for the same
-def reported_findings(state: State) -> list[Finding]:
-    """Return all that is wrong with a site as far as its computers have reported."""
-    return check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
-
-
-def issued_findings(
-    site: Site,
-    current: Mapping[str, x509.Certificate],
-    issuers: Mapping[str, Sequence[x509.Certificate]],
-    at: datetime,
-) -> Iterator[Finding]:
-    """Yield what a client that trusts its root would find wrong with each newest certificate.
-
-    `current` is server → certificate, `issuers` server → the CAs above it, root last. Every name of
-    the table is asked for.
-    """
-    yield from dict.fromkeys(
-        Finding(one.code, host.name, one.detail, one.severity, one.refused_by)
-        for host in site.servers
-        if host.name in current
-        for *between, root in [issuers[host.name]]
-        for name in host.issued_names
-        for one in diagnose([current[host.name], *between], name, [root], at).findings
-    )
-
-
-def stopping(
-    site: Site, stage: str, reported: Iterable[Finding], issued: Iterable[Finding] = ()
-) -> dict[str, list[Finding]]:
     """Return computer → the bad findings about it that keep a stage from holding.
 
-    `reported` are the findings of `check_site`, `issued` those of `issued_findings`: the stage that
-    issues is stopped by certificates that it issued, not by older ones that are still in use.
+    The stage that issues is stopped by certificates that it issued, not by older ones still in use.
     """
     (row,) = (row for row in facts("change/runbooks") if row["runbook"] == stage)
-    found = list(reported)
+    site, found = state.site, reported_findings(state)
     if row["judges"] == "issued":
-        found = [*issued, *(one for one in found if one.rule.about == "computer")]
+        found = [*issued_findings(state), *(one for one in found if one.rule.about == "computer")]
     told: dict[str, list[Finding]] = defaultdict(list)
     for one in bad(found):
         kind = "servers" if one.where in site and site[one.where].certified else "clients"
@@ -343,30 +279,38 @@ def stopping(
     return dict(told)
 
 
-def lost_callers(state: State, step: Step) -> dict[str, str]:
-    """Return computer → that it goes dark with a step, or may, and why.
+@lru_cache(maxsize=4)  # every stage asks for the same
+def reported_findings(state: State) -> list[Finding]:
+    """Return all that is wrong with a site as far as its computers have reported."""
+    return check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
 
-    The server is judged as it will be: with its newest certificate in the groups of the step.
-    """
+
+def issued_findings(state: State) -> Iterator[Finding]:
+    """Yield what a client that trusts its root would find wrong with each newest certificate."""
+    for host in state.site.servers:
+        if host.name in state.current:
+            *between, root = state.issuers[host.name]
+            chain = (state.current[host.name], *between)
+            answers = diagnosed(chain, host.issued_names, Trust((root,)), state.at).values()
+            told = (replace(one, where=host.name) for found in answers for one in found)
+            yield from dict.fromkeys(told)
+
+
+def lost_callers(state: State, step: Step) -> dict[str, str]:
+    """Return computer → why it goes dark, or may, when a step takes the newest certificate."""
     server, newest = state.site[step.host], state.current.get(step.host)
-    held = state.inventories.get(step.host)
+    stores, held = state.inventories, state.inventories.get(step.host)
     lost = {
         name: f"goes dark: it lacks {what}"
-        if name in state.inventories
+        if name in stores
         else f"may go dark, nobody knows: {what}"
         for name, what in lacking_roots(state).items()
     }
-    if held is None or newest is None:
-        return lost
-    then = held.bound(newest, step.groups)
-    for name in callers(state.site, step):
-        if client := state.inventories.get(name):
-            reasons = [
-                reason.detail
-                for group in step.groups
-                for found in acceptance(server, then, group, client, state.at).values()
-                for reason in bad(found)
-            ]
-            if reasons:
-                lost[name] = f"goes dark: {'; '.join(dict.fromkeys(reasons))}"
+    if held and newest:
+        then = held.bound(newest, step.groups)
+        for client in filter(None, map(stores.get, callers(state.site, step))):
+            answers = (acceptance(server, then, group, client, state.at) for group in step.groups)
+            found = (one.detail for told in answers for of in told.values() for one in bad(of))
+            if reasons := "; ".join(dict.fromkeys(found)):
+                lost[client.host] = f"goes dark: {reasons}"
     return lost

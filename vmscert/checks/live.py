@@ -1,5 +1,6 @@
 """Every connection of a site, made for real: the last word belongs to the wire."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vmscert.site.site import Connection, Site
 from vmscert.windows.stores import Stores
 
 _MUTE = ("key-missing", "key-not-readable")  # what lets a service hang up on everybody
+Endpoint = Callable[[Connection, str], tuple[str, int]]  # a connection, and by which name
 _AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder
 
 
@@ -44,26 +46,19 @@ def verify_connections(
     stores: Mapping[str, Stores],
     expected: Mapping[str, str],
     at: datetime,
-    endpoint: Callable[[Connection, str], tuple[str, int]] = lambda c, name: (name, c.port),
+    endpoint: Endpoint = lambda link, name: (name, link.port),
     connections: Iterable[Connection] | None = None,
 ) -> Iterator[Verification]:
     """Make every connection of the site by every name of its server, as its client would.
 
-    Each handshake trusts only the roots of the client's LocalMachine, according to `stores`; the
-    verdict is that of `acceptance`, about what was really shown. Where a server showed nothing, its
-    own stores may tell why.
-    `expected` is server → thumbprint that should be served; by a cluster's name any node may
-    answer. `endpoint` tells where a name leads (by default to itself). Results come in the order
-    of the site's connections.
+    The verdict is that of `acceptance`, about what was really shown; where nothing was, the stores
+    of the server may tell why. `expected` is server → thumbprint that should be served; by a
+    cluster's name any node may answer. `endpoint` tells where a name leads. The site's order stays.
     """
-    wanted = [
-        (connection, name, _right(site, expected, connection.server, name))
-        for connection in (site.connections if connections is None else connections)
-        for name in site[connection.server].names
-    ]
-    one = partial(_verify, site, stores, at, endpoint)
+    links = site.connections if connections is None else connections
+    calls = [(link, name) for link in links for name in site[link.server].names]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        yield from threads.map(one, *zip(*wanted, strict=True)) if wanted else ()
+        yield from threads.map(partial(_verify, site, stores, expected, at, endpoint), calls)
 
 
 def verify_simulated(
@@ -78,56 +73,38 @@ def verify_simulated(
 
     `served` is host → port → the certificate behind it, None where the port speaks plain HTTP.
     """
-    wanted = list(site.connections if connections is None else connections)
-    for name in dict.fromkeys(c.server for c in wanted):
-        calls = [c for c in wanted if c.server == name]
-        with on_loopback(served[name]) as ports:
+    links: dict[str, list[Connection]] = defaultdict(list)
+    for link in site.connections if connections is None else connections:
+        links[link.server].append(link)
+    for server, mine in links.items():
+        with on_loopback(served[server]) as ports:
             yield from verify_connections(
-                site,
-                stores,
-                expected,
-                at,
-                endpoint=lambda c, _name, ports=ports: (LOOPBACK, ports[c.port]),
-                connections=calls,
+                site, stores, expected, at, lambda c, _, on=ports: (LOOPBACK, on[c.port]), mine
             )
-
-
-def _right(site: Site, expected: Mapping[str, str], server: str, name: str) -> frozenset[str]:
-    """The thumbprints of which one should be served where this name leads; none if not known."""
-    host = site[server]
-    nodes = site.nodes(host) if name in host.cluster else (host,)
-    return frozenset(expected[node.name] for node in nodes if node.name in expected)
 
 
 def _verify(
     site: Site,
     stores: Mapping[str, Stores],
+    expected: Mapping[str, str],
     at: datetime,
-    endpoint: Callable[[Connection, str], tuple[str, int]],
-    connection: Connection,
-    name: str,
-    right: frozenset[str],
+    endpoint: Endpoint,
+    call: tuple[Connection, str],
 ) -> Verification:
-    server, held = site[connection.server], stores.get(connection.server)
-    client = stores.get(connection.client) or Stores(connection.client, at)
-    target = Target(*endpoint(connection, name), name, connection.server)
+    link, name = call
+    server, held = site[link.server], stores.get(link.server)
+    nodes = site.nodes(server) if name in server.cluster else (server,)
+    right = {expected[node.name] for node in nodes if node.name in expected}
+    client = stores.get(link.client) or Stores(link.client, at)
+    target = Target(*endpoint(link, name), name, link.server)
     # OpenSSL builds paths with intermediates, and trusts none of them for itself.
     seen = connect(target.address, target.port, client.trusted + client.intermediate, name)
-    reasons: tuple[Finding, ...] = ()
+    reasons: Iterable[Finding] = ()
     if seen.chain:
         reasons = acceptance_of(server, seen.chain, name, client, at)
     elif held and seen.problem == "closed":
-        faults = service(server, held, connection.group)[1]
-        reasons = tuple(one for one in faults if one.code in _MUTE)
+        reasons = (one for one in service(server, held, link.group)[1] if one.code in _MUTE)
     look = judged(seen, (), at, target=target, expected=right, reasons=reasons)
-    return Verification(
-        client=connection.client,
-        server=connection.server,
-        name=name,
-        port=connection.port,
-        group=connection.group,
-        tls=seen.version,
-        thumbprint=thumbprint(seen.chain[0]) if seen.chain else "",
-        verdict=look.verdict,
-        detail=look.detail,
-    )
+    label = thumbprint(seen.chain[0]) if seen.chain else ""
+    made = link.client, link.server, name, link.port, link.group
+    return Verification(*made, seen.version, label, look.verdict, look.detail)

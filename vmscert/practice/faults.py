@@ -15,14 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from vmscert.certificates.authority import (
-    SERVER,
-    Authority,
-    Issued,
-    create_authority,
-    issue_all,
-    thumbprint,
-)
+from vmscert.certificates.authority import SERVER, Authority, Issued, create_authority, issue_all
 from vmscert.checks.acceptance import service
 from vmscert.checks.live import Verification, verify_simulated
 from vmscert.checks.site import check_site
@@ -52,12 +45,12 @@ class Lab:
 
     def verify(self) -> list[Verification]:
         """Make every connection over real TLS on loopback."""
-        served = {host.name: dict(self._ports(host)) for host in self.site.servers}
+        served = {host.name: dict(self.ports(host)) for host in self.site.servers}
         bound = {name: label for name in served for label in self.stores[name].bindings.values()}
         return list(verify_simulated(self.site, self.stores, served, bound, self.at))
 
-    def _ports(self, host: Host) -> Iterator[tuple[int, Issued | None]]:
-        """What is behind each port of a server; no key where its service can't use it."""
+    def ports(self, host: Host) -> Iterator[tuple[int, Issued | None]]:
+        """Yield what is behind each port of a server; no key where its service can't use it."""
         held, issued = self.stores[host.name], self.served[host.name]
         for port, group in host.ports:
             mute = any(one.code != "not-encrypted" for one in service(host, held, group)[1])
@@ -83,10 +76,10 @@ class Lab:
 
     def serving(self, host: Host, issued: Issued) -> "Lab":
         """Return the lab in which a server was given this certificate and uses it."""
-        label = thumbprint(issued.certificate)
-        held = Personal(issued.certificate, True, host.accounts)
-        lab = self.holding(host, personal=(held,), bindings=dict.fromkeys(host.groups, label))
-        return replace(lab, served={**self.served, host.name: issued})
+        bare = replace(self.stores[host.name], personal=(), bindings={})
+        held = bare.serving(issued.certificate, host.groups, host.accounts)
+        served, stores = {**self.served, host.name: issued}, {**self.stores, host.name: held}
+        return replace(self, served=served, stores=stores)
 
 
 Fault = Callable[[Lab], Lab]
@@ -101,16 +94,15 @@ def fault(make: Fault) -> Fault:
 
 def healthy(site: Site, authority: Authority, at: datetime) -> Lab:
     """Return the site as it should be after runbooks 11 to 15."""
-    orders = {host.name: host.issued_names for host in site.servers}
-    served = dict(issue_all(authority, orders, at))
+    served = dict(issue_all(authority, {host.name: host.issued_names for host in site.servers}, at))
     roots = (authority.certificate,)
     stores = {
         host.name: Stores(host.name, at, windows=host.windows, root=roots) for host in site.clients
     }
-    lab = Lab(site, authority, at, served, stores)
     for host in site.servers:
-        lab = lab.serving(host, served[host.name])
-    return lab
+        leaf = served[host.name].certificate
+        stores[host.name] = stores[host.name].serving(leaf, host.groups, host.accounts)
+    return Lab(site, authority, at, served, stores)
 
 
 # The certificate
@@ -379,8 +371,8 @@ def _with_root(lab: Lab, new: x509.Certificate) -> Lab:
     """Let all computers trust another certificate of the CA, with the same key."""
     old = lab.authority.certificate
     stores = {
-        name: replace(one, root=tuple(new if root == old else root for root in one.root))
-        for name, one in lab.stores.items()
+        name: replace(held, root=tuple(new if root == old else root for root in held.root))
+        for name, held in lab.stores.items()
     }
     authority = Authority(replace(lab.authority.issued, certificate=new))
     return replace(lab, authority=authority, stores=stores)
@@ -403,10 +395,10 @@ def remade(
     having: x509.ExtensionType | None = None,
     critical: bool = False,
 ) -> x509.Certificate:
-    """Make a certificate again with some parts changed, signed by `signer`.
+    """Make a certificate again with some parts changed, signed by `signer`; key identifiers follow.
 
-    Key identifiers follow the keys. `without` is a kind of extension to leave out, `having` one
-    to put in, in place of its like. ValueError if pyca can't read the old one's extensions.
+    `without` is a kind of extension to leave out, `having` one to put in, in place of its like.
+    ValueError if pyca can't read the old one's extensions.
     """
     public = key or old.public_key()
     assert isinstance(public, rsa.RSAPublicKey)
@@ -423,9 +415,8 @@ def remade(
         ours.oid: ours.from_public_key(public),
         above.oid: above.from_issuer_public_key(signer.public_key()),
     }
-    left_out = {one.oid for one in (without, having) if one}
     for one in old.extensions:
-        if one.oid not in left_out:
+        if one.oid not in {part.oid for part in (without, having) if part}:
             builder = builder.add_extension(identifiers.get(one.oid) or one.value, one.critical)
     if having:
         builder = builder.add_extension(having, critical)
@@ -434,9 +425,7 @@ def remade(
 
 def _signed_with_sha1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> x509.Certificate:
     """Sign again with SHA-1, which pyca's builder refuses: the algorithm is changed by hand."""
-    old = certificate.tbs_certificate_bytes
-    body = old.replace(_SHA256, _SHA1)
+    body = certificate.tbs_certificate_bytes.replace(_SHA256, _SHA1)
     signature = signer.sign(body, padding.PKCS1v15(), hashes.SHA1())
-    der = certificate.public_bytes(Encoding.DER)
-    der = der.replace(old, body).replace(_SHA256, _SHA1)
+    der = certificate.public_bytes(Encoding.DER).replace(_SHA256, _SHA1)
     return x509.load_der_x509_certificate(der.replace(certificate.signature, signature))

@@ -1,8 +1,7 @@
 """A gallery of broken servers to diagnose, and an exam drawn from it.
 
-Every stand is a real server on loopback with something wrong. What is wrong there is never looked
-up: the stand is called when it opens, and what the handshake and `diagnose` find is the right
-answer. Numbers are dealt by a seed, so that a trainer can draw the same exam again.
+Every stand is a real server on loopback. What is wrong there is never looked up: it is called when
+it opens, and what the kit finds then is the right answer. A seed draws the same exam again.
 """
 
 import os
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography import x509
 
-from vmscert.certificates.reading import Reading, moment
+from vmscert.certificates.reading import Reading
 from vmscert.certificates.words import anatomy
 from vmscert.changes.job import records_folder
 from vmscert.facts import HOME, facts
@@ -29,6 +28,7 @@ from vmscert.names import spelled
 from vmscert.network.looks import Look
 from vmscert.network.servers import LOOPBACK, Loopback
 from vmscert.network.targets import NOWHERE
+from vmscert.pages import render
 from vmscert.pictures.canvas import Picture
 from vmscert.pictures.path import path_picture
 from vmscert.practice.servers import (
@@ -41,6 +41,15 @@ from vmscert.practice.servers import (
     healthy_stand,
     pem,
 )
+
+_FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
+_MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
+Row = dict[str, object]
+_WHERE = {
+    "leaf": "the server's own certificate",
+    "intermediate": "a CA between the server and the root",
+    "root": "the root, or who trusts it",
+}
 
 
 class Words(str):
@@ -80,61 +89,31 @@ class Encounter:
 
     def lines(self) -> list[str]:
         """What was asked, what the client says, and the revocation lists that it holds."""
-        seen = self.look.handshake
-        spoken = f"They speak {seen.version}, {seen.cipher}."
-        if seen.rule:
-            said = f"This client gives up: {'. '.join(filter(None, (seen.error, seen.hint)))}."
-        elif seen.ok:
-            lists = ", but looks into no revocation list" if self.stand.crls else ""
-            said = f"This client accepts the server{lists}. Others may refuse it. {spoken}"
-        else:
-            said = f"This client refuses: {seen.error.rstrip('.')}. {spoken}"
-        return [self.about, said, *map(_about_list, self.stand.crls)]
+        seen, lists = self.look.handshake, self.stand.crls
+        return render("encounter.txt", about=self.about, seen=seen, lists=lists).splitlines()
 
     def certificates(self) -> list[tuple[str, x509.Certificate]]:
         """What the server sent and what the client trusts, each with the words for that."""
         sent = [(f"Sent as number {number}", one) for number, one in enumerate(self.sent, 1)]
         return sent + [("Trusted by the client", one) for one in self.trusted]
 
-    def __repr__(self) -> str:
-        told = [f"{place}\n{anatomy(one)}" for place, one in self.certificates()]
-        return "\n\n".join(["\n".join(self.lines()), *told])
-
-    def _repr_html_(self) -> str:
-        lines = (f"<p>{escape(line)}</p>" for line in self.lines())
-        certificates = (
-            f"<details><summary>{place}: {escape(Reading(one).label)}</summary>"
-            f"{anatomy(one)._repr_html_()}</details>"
-            for place, one in self.certificates()
-        )
-        drawn = self.picture()
-        shown = drawn._repr_mimebundle_()["text/html"] if drawn else ""
-        return "".join([*lines, shown, *certificates])
-
     def picture(self) -> Picture | None:
         """The way up that the client finds; None where the server showed no certificate."""
         seen = self.look.diagnosis
         return path_picture(seen, self.sent, self.trusted) if seen else None
 
+    def __repr__(self) -> str:
+        told = (f"{place}\n{anatomy(one)}" for place, one in self.certificates())
+        return "\n\n".join(["\n".join(self.lines()), *told])
 
-def _about_list(crl: x509.CertificateRevocationList) -> str:
-    start, end = crl.last_update_utc, crl.next_update_utc
-    until = moment(end) if end else "any day"
-    serials = ", ".join(f"{entry.serial_number:X}" for entry in crl) or "none"
-    return (
-        f"The client holds a revocation list of {crl.issuer.rfc4514_string()}, from "
-        f"{moment(start)} to {until}. Serial numbers on it: {serials}."
-    )
-
-
-_FIRST, _LATER = 2, 1  # points for a fault: named at the first try, or after a hint or a mistake
-_MOST_PAIRS = len(SEEN) // 4  # stands with two faults, no fault twice; some faults go with no other
-Row = dict[str, object]
-_WHERE = {
-    "leaf": "the server's own certificate",
-    "intermediate": "a CA between the server and the root",
-    "root": "the root, or who trusts it",
-}
+    def _repr_html_(self) -> str:
+        drawn = self.picture()
+        shown = [f"<p>{escape(line)}</p>" for line in self.lines()]
+        shown += [drawn._repr_mimebundle_()["text/html"]] if drawn else []
+        for place, one in self.certificates():
+            label, fields = escape(Reading(one).label), anatomy(one)._repr_html_()
+            shown.append(f"<details><summary>{place}: {label}</summary>{fields}</details>")
+        return "".join(shown)
 
 
 @dataclass
@@ -145,9 +124,8 @@ class _Opened:
     first: Look  # when it was opened: what it showed is the right answer
     file: Path
     points: dict[str, int] = field(default_factory=dict)
+    worth: int = _FIRST  # points for what is found next
     tried: bool = False
-    helped: bool = False
-    shown: bool = False
     level: int = 0  # of the hints to the fault that is to be found next
 
     @property
@@ -155,24 +133,14 @@ class _Opened:
         return spelled((LOOPBACK, self.first.target.port))
 
     @property
-    def right(self) -> set[str]:
-        return self.first.codes
-
-    @property
     def left(self) -> list[str]:
-        return sorted(self.right - set(self.points))
+        return sorted(self.first.codes - set(self.points))
 
     @property
     def state(self) -> str:
         if not self.left:
             return "solved"
         return f"{len(self.points)} found" if self.points else "tried" if self.tried else "open"
-
-    @property
-    def worth(self) -> int:
-        if self.shown:
-            return 0
-        return _LATER if self.tried or self.helped else _FIRST
 
 
 class Gallery(AbstractContextManager):
@@ -181,17 +149,18 @@ class Gallery(AbstractContextManager):
     `with` closes it, too; the end of the program does in any case.
     """
 
-    def __init__(self, stands: Iterable[Stand], folder: str | Path = "") -> None:
+    def __init__(self, stands: Iterable[Stand]) -> None:
         self._exit = ExitStack()
-        parent = Path(folder or records_folder(Path("gallery-of-faults")))
+        parent = records_folder(Path("gallery-of-faults"))  # beside the records of sites
         parent.mkdir(parents=True, exist_ok=True)
-        place = TemporaryDirectory(prefix="stands-", dir=parent)
-        self._folder = Path(self._exit.enter_context(place))
-        self._stands = {number: self._open(number, stand) for number, stand in enumerate(stands, 1)}
+        place = self._exit.enter_context(TemporaryDirectory(prefix="stands-", dir=parent))
+        self._stands = {
+            number: self._open(stand, Path(place, f"stand-{number:02}.pem"))
+            for number, stand in enumerate(stands, 1)
+        }
 
-    def _open(self, number: int, stand: Stand) -> _Opened:
+    def _open(self, stand: Stand, file: Path) -> _Opened:
         port = self._exit.enter_context(Loopback(answer_of(stand)))
-        file = self._folder / f"stand-{number:02}.pem"
         write_atomic(file, pem(stand.roots))
         if stand.crls:
             write_atomic(file.with_suffix(".crl"), pem(stand.crls))
@@ -214,9 +183,13 @@ class Gallery(AbstractContextManager):
 
     def rows(self) -> list[Row]:
         """Return where each stand is, and how far you have come with it."""
-        names = ("stand", "address", "clients ask for", "state")
         return [
-            dict(zip(names, (number, one.address, one.stand.name, one.state), strict=True))
+            {
+                "stand": number,
+                "address": one.address,
+                "clients ask for": one.stand.name,
+                "state": one.state,
+            }
             for number, one in self._stands.items()
         ]
 
@@ -231,10 +204,7 @@ class Gallery(AbstractContextManager):
         return Words(f"Stand {number}: {one.address}, asked for {one.stand.name}")
 
     def command(self, number: int, windows: bool = os.name == "nt") -> Command:
-        """Return the line that lets OpenSSL look at a stand, to copy into a terminal.
-
-        For Linux, or for cmd and PowerShell of Windows, which has no /dev/null.
-        """
+        """Return the line that lets OpenSSL look at a stand: for a shell, or for Windows."""
         one = self._at(number)
         name, file = one.stand.name, _near(one.file)
         words = ["openssl", "s_client", "-connect", one.address, "-servername", name]
@@ -242,6 +212,7 @@ class Gallery(AbstractContextManager):
         if one.stand.crls:
             words += ["-CRL", file.with_suffix(".crl").as_posix(), "-crl_check"]
         if windows:
+            # cmd and PowerShell have no /dev/null.
             return Command("echo Q | " + " ".join(f'"{w}"' if " " in w else w for w in words))
         return Command(shlex.join(words) + " </dev/null")
 
@@ -253,28 +224,26 @@ class Gallery(AbstractContextManager):
     def answer(self, number: int, *codes: str) -> Words:
         """Say what is wrong at a stand, with one rule code or several; ValueError for no code."""
         one = self._at(number)
-        given = {chosen(str(code), RULES) for code in codes}
+        given, right = {chosen(str(code), RULES) for code in codes}, one.first.codes
         if not given:
             return Words('Your turn: name what is wrong, as in gallery.answer(1, "expired").')
-        wrong = sorted(given - one.right)
-        if not wrong:  # points for what was not found before
-            one.points |= dict.fromkeys(given - set(one.points), one.worth)
-            one.level = 0
-        one.tried = True
-        if wrong:
-            told = (f"It is not {code}: {_correction(code, one.right)}" for code in wrong)
+        worth, one.tried, one.worth = one.worth, True, min(one.worth, _LATER)
+        if wrong := sorted(given - right):
+            told = (f"It is not {code}: {_correction(code, right)}" for code in wrong)
             return Words(f"Not yet. {' '.join(told)}")
+        one.points = dict.fromkeys(given, worth) | one.points  # none twice
+        one.level = 0
         if one.left:
             found = ", ".join(sorted(one.points))
             return Words(f"Right so far: {found}. {len(one.left)} more to find at this stand.")
-        return Words(f"Right: {', '.join(sorted(one.right))}." if len(one.right) > 1 else "Right.")
+        return Words(f"Right: {', '.join(sorted(right))}." if len(right) > 1 else "Right.")
 
     def hint(self, number: int) -> Words:
         """Say where to look; asked again, what kind of fault it is. It costs a point, once."""
         one = self._at(number)
         if not one.left:
             return Words("This stand is solved.")
-        one.helped, one.level = True, one.level + 1
+        one.worth, one.level = min(one.worth, _LATER), one.level + 1
         code = one.left[0]
         if one.level == 1:
             return Words(RULES[code].diagnosis)
@@ -285,15 +254,15 @@ class Gallery(AbstractContextManager):
 
     def solution(self, number: int) -> Look:
         """Return all that is wrong; what was not found yet gives no points any more."""
-        self._at(number).shown = True
-        one, place = self.look(number).look, f"Stand {number}: {self._at(number).address}"
-        return replace(one, target=NOWHERE, place=place)
+        one = self._at(number)
+        one.worth, place = 0, f"Stand {number}: {one.address}"
+        return replace(self.look(number).look, target=NOWHERE, place=place)
 
     def score(self) -> Words:
         """Say how far you have come: 2 points for a fault at the first try, 1 after a hint."""
         stands = self._stands.values()
         points = sum(sum(one.points.values()) for one in stands)
-        most = sum(_FIRST * len(one.right) for one in stands)
+        most = sum(_FIRST * len(one.first.codes) for one in stands)
         solved = sum(not one.left for one in stands)
         return Words(f"{points} of {most} points; {solved} of {len(self)} stands solved.")
 
@@ -302,12 +271,12 @@ class Gallery(AbstractContextManager):
         return [
             {
                 "stand": number,
-                "rule": code,
-                "meaning": RULES[code].meaning,
-                "what to do": f"{RULES[code].remedy_text} ({RULES[code].remedy})",
+                "rule": rule.code,
+                "meaning": rule.meaning,
+                "what to do": f"{rule.remedy_text} ({rule.remedy})",
             }
             for number, one in self._stands.items()
-            for code in sorted(one.right)
+            for rule in map(RULES.__getitem__, sorted(one.first.codes))
         ]
 
 
@@ -323,38 +292,30 @@ def _near(file: Path) -> Path:
 def _correction(answered: str, right: Iterable[str]) -> str:
     """Return what fits this confusion; where it is a new one, how to see that it is not that."""
     hints = {(row["answered"], row["right"]): row["hint"] for row in facts("confusions")}
-    fitting = [hints[answered, code] for code in sorted(right) if (answered, code) in hints]
-    return fitting[0] if fitting else f"check it yourself. {RULES[answered].diagnosis}"
+    fitting = (hints[answered, code] for code in sorted(right) if (answered, code) in hints)
+    return next(fitting, f"check it yourself. {RULES[answered].diagnosis}")
 
 
 def open_gallery(
-    names: str | Iterable[str | Sequence[str]] | None = None,
-    *,
-    at: datetime,
-    seed: int | None = None,
-    folder: str | Path = "",
+    names: Iterable[str | Sequence[str]] = SEEN, *, at: datetime, seed: int | None = None
 ) -> Gallery:
-    """Open a stand for each fault, all that a TLS client sees if none is named.
+    """Open a stand for each fault; all that a TLS client sees if none is named.
 
-    Several names together, `("expired", "no-san")`, are one stand with several faults. Without a
-    seed the numbers are dealt anew each time. In `folder`, by default one beside the records
-    of sites, the CA certificates lie while it is open. `at` is the present time, since OpenSSL's
-    clock can't be set. ValueError for names that are no faults, or that hide each other.
+    Several names together, `("expired", "no-san")`, are one stand with several faults. A seed deals
+    the same numbers again. `at` is the present time: OpenSSL has no other. ValueError for what is
+    no fault, and for faults that hide each other.
     """
-    named = [names] if isinstance(names, str) else names or SEEN
-    dealt = [(one,) if isinstance(one, str) else tuple(one) for one in named]
+    dealt = [(one,) if isinstance(one, str) else one for one in names]
     Random(seed).shuffle(dealt)
     sound = healthy_stand(at)
-    return Gallery([broken(sound, *one) for one in dealt], folder)
+    return Gallery(broken(sound, *one) for one in dealt)
 
 
-def draw_exam(
-    seed: int, count: int = 10, composed: int = 3, *, at: datetime, folder: str | Path = ""
-) -> Gallery:
+def draw_exam(seed: int, count: int = 10, composed: int = 3, *, at: datetime) -> Gallery:
     """Draw an exam of `count` stands, of which `composed` have two faults that both show.
 
-    The same seed draws the same faults in the same order, on any computer; keys are new each
-    time. No fault comes twice where there are enough. ValueError for more than there are.
+    A seed draws the same faults in the same order on any computer; keys are new each time. No fault
+    comes twice where there are enough. ValueError for more than there are.
     """
     if not (0 <= composed <= min(count, _MOST_PAIRS) and count - composed <= len(SEEN)):
         raise ValueError(
@@ -367,7 +328,7 @@ def draw_exam(
     alone = random.sample(free if len(free) >= count - composed else SEEN, count - composed)
     stands = [*pairs.values(), *(broken(sound, name) for name in alone)]
     random.shuffle(stands)
-    return Gallery(stands, folder)
+    return Gallery(stands)
 
 
 def _pairs(random: Random, sound: Stand) -> Iterator[tuple[tuple[str, str], Stand]]:

@@ -1,7 +1,6 @@
 """Servers broken on purpose: faults of the chain and of the wire, and a site to survey.
 
-A `Stand` is the server of a lab as one of its clients sees it. Here are the faults that no
-inventory shows: certificates of issuing CAs that the server sends or forgets, how it answers, and
+Here are the faults that no inventory shows: what a server sends of issuing CAs, how it answers, and
 the revocation lists that the client holds. All are real TLS on loopback, looked at like real ones.
 """
 
@@ -36,16 +35,12 @@ _ROOT = "Example VMS root, teaching"
 
 @dataclass(frozen=True)
 class Stand:
-    """One server as one client meets it: the server of a lab, and what this client holds.
-
-    `others` are further roots that the client trusts, `crls` the revocation lists that it looks
-    into. `answers` is "TLS", "old TLS" or "nothing".
-    """
+    """One server as one client meets it: the server of a lab, and what this client holds."""
 
     lab: Lab
-    others: tuple[x509.Certificate, ...] = ()
-    crls: tuple[x509.CertificateRevocationList, ...] = ()
-    answers: str = "TLS"
+    others: tuple[x509.Certificate, ...] = ()  # further roots that the client trusts
+    crls: tuple[x509.CertificateRevocationList, ...] = ()  # that the client looks into
+    answers: str = "TLS"  # or "old TLS", or "nothing"
 
     @property
     def name(self) -> str:
@@ -80,7 +75,8 @@ def _wire_fault(make: WireFault) -> WireFault:
 @_wire_fault
 def missing_intermediate(stand: Stand) -> Stand:
     """An issuing CA issued the certificate, and the server does not send that CA's certificate."""
-    return _sending(_below(stand, 1), ())
+    stand = _below(stand, 1)
+    return _presenting(stand, replace(_served(stand), issuers=()))
 
 
 @_wire_fault
@@ -88,7 +84,7 @@ def chain_order(stand: Stand) -> Stand:
     """The server sends the certificates of two issuing CAs in the wrong order."""
     stand = _below(stand, 2)
     lower, upper, _root = _served(stand).issuers
-    return _sending(stand, (upper, lower))
+    return _presenting(stand, replace(_served(stand), issuers=(upper, lower)))
 
 
 @_wire_fault
@@ -111,20 +107,15 @@ def _presenting(stand: Stand, issued: Issued) -> Stand:
     return replace(stand, lab=stand.lab.serving(stand.lab.server, issued))
 
 
-def _sending(stand: Stand, issuers: tuple[x509.Certificate, ...]) -> Stand:
-    return _presenting(stand, replace(_served(stand), issuers=issuers))
-
-
 def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
     """Put issuing CAs between the server and the root; the topmost allows `limit` below itself."""
     lab, key = stand.lab, new_key(SERVER.key_bits)  # one key for all: a lesson can't wait for nine
     above = lab.authority.issued
     for number in range(1, count + 1):
         own = create_authority(f"Example VMS issuing CA {number}", lab.at, QUICK, key).issued
-        if limit is not None and number == 1:
-            above = _reissued(own, above, having=x509.BasicConstraints(True, limit), critical=True)
-        else:
-            above = _reissued(own, above)
+        limited = number == 1 and limit is not None
+        having = x509.BasicConstraints(True, limit) if limited else None
+        above = _reissued(own, above, having=having, critical=limited)
     return _presenting(stand, _reissued(_served(stand), above))
 
 
@@ -192,13 +183,11 @@ def healthy_stand(at: datetime) -> Stand:
 def broken(stand: Stand, *names: str) -> Stand:
     """Apply faults one after the other, in the first order in which none hides another.
 
-    ValueError for a fault that does not exist or that no TLS client sees, and if one stand can't
-    show all of them.
+    ValueError for what is no fault that a TLS client sees, and if one stand can't show all of them.
     """
     wanted = {chosen(name, SEEN) for name in names}
     for order in permutations(names):
-        made = _applied(stand, order)
-        if made:
+        if made := _applied(stand, order):
             with Loopback(answer_of(made)) as port:
                 if call(made, port).codes == wanted:
                     return made
@@ -206,7 +195,7 @@ def broken(stand: Stand, *names: str) -> Stand:
 
 
 def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
-    """Return the stand with these faults; None if one leaves nothing for the next to change."""
+    """The stand with these faults; None if one leaves nothing for the next to change."""
     for name in names:
         if name in WIRE:
             stand = WIRE[name](stand)
@@ -234,9 +223,6 @@ def call(stand: Stand, port: int) -> Look:
     return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
 
 
-# How it answers, and what is seen of it
-
-
 def answer_of(stand: Stand) -> Answer | None:
     """Return how the server of a stand answers its callers; None where nobody listens."""
     if stand.answers == "nothing":
@@ -259,10 +245,9 @@ def look(
     roots: str | Path = "",
     file: str | Path | bytes = "",
 ) -> Look:
-    """Look at a server (`host:port`) or at a file, as a client that trusts `roots` would.
+    """Look at a server (`host:port`) or a file, as a client that trusts `roots`, a file or folder.
 
-    `roots` is a file or a folder. With neither server nor file, a broken server on loopback is
-    made and looked at, for practice.
+    With neither of both, a broken server on loopback is made and looked at, for practice.
     """
     trusted = read_roots(Path(roots)) if roots else []
     if file:
@@ -291,13 +276,7 @@ def practice_survey(site: Site, at: datetime) -> Survey:
     short = replace(SERVER, days=10)
     lab = lab.serving(ending, lab.authority.issue(*ending.issued_names, at=at, profile=short))
     lab = lab.holding(plain, bindings={})
-    served = {
-        (host.name, port): lab.served[host.name]
-        if group in lab.stores[host.name].bindings
-        else None
-        for host in site.servers
-        for port, group in host.ports
-    }
+    served = {(h.name, port): issued for h in site.servers for port, issued in lab.ports(h)}
     with on_loopback(served) as ports:
         real = {
             replace(t, address=LOOPBACK, port=ports[t.host, t.port]): t

@@ -202,12 +202,14 @@ def inherited_example(job: Job) -> Path:
 
 
 def _guide_ca(at: datetime) -> Authority:
+    """A root as the guide's first script makes one: purposes, a name, no basic constraints."""
+    ca = create_authority(_GUIDE_CA, at, replace(QUICK, days=_GUIDE_DAYS))
     purposes = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
-    usage = ("digital_signature", *QUICK.key_usage)
-    profile = replace(QUICK, days=_GUIDE_DAYS, key_usage=usage, extended_key_usage=purposes)
-    ca = create_authority(_GUIDE_CA, at, profile)
+    usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     name = x509.SubjectAlternativeName([x509.DNSName(_GUIDE_CA)])
-    root = remade(ca.certificate, ca.key, without=x509.BasicConstraints, having=name)
+    root = remade(ca.certificate, ca.key, having=usage, critical=True)
+    root = remade(root, ca.key, having=x509.ExtendedKeyUsage(purposes))
+    root = remade(root, ca.key, without=x509.BasicConstraints, having=name)
     return Authority(Issued(root, ca.key))
 
 
@@ -215,7 +217,7 @@ def _guide_leaf(ca: Authority, names: Sequence[str], at: datetime) -> Issued:
     """A certificate as the guide's second script makes one: it may outlive its CA."""
     issued = ca.issue(*names, at=at)
     end = issued.certificate.not_valid_before_utc + timedelta(days=_GUIDE_DAYS)
-    purpose = x509.ExtendedKeyUsage(SERVER.extended_key_usage)
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     leaf = remade(issued.certificate, ca.key, end=end, without=x509.BasicConstraints,
                   having=purpose, critical=True)  # fmt: skip
     return replace(issued, certificate=leaf, issuers=())

@@ -293,7 +293,7 @@ class CreateCertificates(Runbook):
 
     def result(self, state: State) -> Iterable[object]:
         """What a client that trusts its root would find wrong with any of them, by any name."""
-        found = issued_findings(state.site, state.current, state.issuers, state.at)
+        found = issued_findings(state)
         yield Findings(list(found))
 
     def rehearse(self) -> None:
