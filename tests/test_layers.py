@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from importlinter.cli import lint_imports
 
 import vmscert
 from vmscert import lessons, notebook, practice
+from vmscert.facts import facts
 
 PACKAGE = Path(__file__).parents[1] / "vmscert"
 MOST_FILES = 9  # in one folder, beside its `__init__`
@@ -167,3 +169,35 @@ def test_nobody_reads_or_writes_files_but_those_who_may(module):
 def test_heavy_libraries_stay_at_the_edge(word):
     users = {name for name in modules() if any(i.split(".")[0] == word for i in imported(name))}
     assert users <= OTHER_WORDS[word]
+
+
+def test_a_public_name_has_one_meaning():
+    """Commands are called as what they print: they alone may share a name with it."""
+    homes = defaultdict(list)
+    for module in modules():
+        if module.split(".")[0] != "cli":
+            for node in tree(module).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_":
+                    homes[node.name].append(module)
+    assert {name: many for name, many in homes.items() if len(many) > 1} == {}
+
+
+def test_no_code_knows_the_number_or_the_name_of_a_runbook():
+    """It asks data/change/runbooks.csv; only what is read as a text tells one."""
+    numbers = "|".join(row["runbook"] for row in facts("change/runbooks"))
+    told = re.compile(rf"(?:{numbers})(?:-[a-z-]+)?|.*\brunbooks? (?:{numbers})\b.*")
+    found = {
+        (module, node.value)
+        for module in set(modules()) - {"pictures.canvas"}  # pixels are numbers, too
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if told.fullmatch(node.value) and node.value not in docstrings(module)
+    }
+    assert found == set()
+
+
+def docstrings(module):
+    """The texts that are no code: each of a module, a class or a function."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = (node for node in ast.walk(tree(module)) if isinstance(node, kinds))
+    return {ast.get_docstring(node, clean=False) for node in nodes}

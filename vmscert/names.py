@@ -103,3 +103,8 @@ def spelled(where: tuple[str, int]) -> str:
 def iso(at: datetime) -> str:
     """Return a time as the ledger writes it: UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def printable(text: str) -> str:
+    """Return a text without the letters that only steer, and that XML does not allow."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

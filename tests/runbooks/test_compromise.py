@@ -35,7 +35,7 @@ def test_barring_it_first_darkens_that_server_for_all_that_call_it_and_no_other(
     dark = step(plan(overlap, "rec-1"), "Disallowed").dark
     links = {link.connection for link in dark}
     assert links == {c for c in SITE.connections if c.server == "rec-1"}
-    assert all("holds the certificate of a server" in link.reason for link in dark)
+    assert all("holds the certificate of a server" in link.why.detail for link in dark)
 
 
 def test_after_the_ca_s_key_the_old_root_is_barred_last_since_it_darkens_everything(overlap):

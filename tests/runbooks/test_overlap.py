@@ -156,7 +156,7 @@ def test_a_link_is_told_with_port_name_and_reason_and_others_are_not(overlap):
     links = dark_links(SITE, stores, AT)
     assert {link.connection.client for link in links} == {"pc-1"}
     assert {link.name for link in links if link.connection.server == "rec-1"} == {*REC.names}
-    assert all("does not trust the CA" in link.reason for link in links)
+    assert all("does not trust the CA" in link.why.detail for link in links)
     port = dict(REC.ports)
     assert {link.connection.port for link in links if link.connection.server == "rec-1"} <= {*port}
 
@@ -178,7 +178,7 @@ def test_a_barred_certificate_darkens_whoever_barred_it(overlap):
             SITE, {**overlap.stores, "pc-1": replace(mine, disallowed=(barred,))}, AT
         )
         assert {link.connection.client for link in links} == {"pc-1"}
-        assert all(word in link.reason for link in links if link.connection.server == "ms")
+        assert all(word in link.why.detail for link in links if link.connection.server == "ms")
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])

@@ -20,7 +20,7 @@ from vmscert.certificates.authority import QUICK, create_authority, thumbprint
 from vmscert.facts import DATA, facts
 from vmscert.site.site import Host, Site
 from vmscert.site.table import read_site
-from vmscert.windows.rollout import fingerprint, profile, roll_out_files, unreached
+from vmscert.windows.rollout import apple_profile, readable_fingerprint, roll_out_files, unreached
 from vmscert.windows.scripts import script_inputs
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -98,7 +98,7 @@ def test_no_name_of_a_ca_keeps_the_folder_from_being_made(name):
 
 class TestProfile:
     def test_brings_this_root_and_can_be_removed(self):
-        told = plistlib.loads(profile(ca(), SITE))
+        told = plistlib.loads(apple_profile(ca(), SITE))
         (root,) = told["PayloadContent"]
         assert root["PayloadType"] == "com.apple.security.root"
         assert root["PayloadContent"] == der(ca())
@@ -107,7 +107,7 @@ class TestProfile:
         assert SITE.name in told["PayloadDisplayName"]
 
     def test_has_identifiers_of_its_own_for_each_ca(self):
-        told = [plistlib.loads(profile(one, SITE)) for one in (ca(), ca("Another root"))]
+        told = [plistlib.loads(apple_profile(one, SITE)) for one in (ca(), ca("Another root"))]
         ids = [one["PayloadUUID"] for one in told]
         ids += [one["PayloadContent"][0]["PayloadUUID"] for one in told]
         assert len(set(ids)) == 4
@@ -128,10 +128,10 @@ class TestPhones:
         assert "phones.html" not in roll_out_files(ca(), Site("lyon", hosts), AT)
 
     def test_show_the_fingerprint_in_pairs(self):
-        lines = fingerprint(ca()).split("\n")
+        lines = readable_fingerprint(ca()).split("\n")
         assert [len(line.split()) for line in lines] == [8] * 4
         assert bytes.fromhex("".join(lines)) == ca().fingerprint(hashes.SHA256())
-        assert fingerprint(ca()) in files()["phones.html"].decode()
+        assert readable_fingerprint(ca()) in files()["phones.html"].decode()
 
     def test_show_the_fingerprint_as_a_code_in_the_page_itself(self):
         """The dark modules of the drawing are those of the code of this fingerprint."""
@@ -253,8 +253,8 @@ class TestReplacing:
         assert len({one["PayloadUUID"] for one in told["PayloadContent"]}) == 2
         page = replacing()["phones.html"].decode()
         assert page.count("<svg") == 2
-        assert fingerprint(ca("Next root")) in page
-        assert fingerprint(ca("Old root")) not in page
+        assert readable_fingerprint(ca("Next root")) in page
+        assert readable_fingerprint(ca("Old root")) not in page
 
     def test_says_what_goes_and_who_honours_it_and_else_says_nothing_of_it(self):
         text = replacing()["README.md"].decode()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.paths import Path, Question, points_at
-from vmscert.certificates.reading import Reading, allowing, folded, moment, plain, spelled_out
+from vmscert.certificates.reading import Reading, allowing, folded, moment, quotable, spelled_out
 from vmscert.certificates.revocation import RevocationList, revocations
 from vmscert.findings import Finding, clients, finding_of
 from vmscert.names import parse_name
@@ -209,7 +209,7 @@ def _naming(path: Path) -> Iterator[Finding]:
             return
         if not leaf.names and not fitting.isdisjoint(map(str.lower, leaf.common_names)):
             who = ", ".join(clients("CN only", "accepts"))
-            text = f"has {plain(name)} only as common name, which {who} still read"
+            text = f"has {quotable(name)} only as common name, which {who} still read"
             yield path.fault("no-san", leaf, text, "CN only")
             return
     elif x509.IPAddress(asked) in leaf.general_names:
@@ -219,9 +219,9 @@ def _naming(path: Path) -> Iterator[Finding]:
 
 def _mismatch(path: Path, asked: Any) -> Finding:
     offered, case = path.leaf.names, "wrong host or IP address"
-    listed = ", ".join(map(plain, offered[:5])) or "no name"
+    listed = ", ".join(map(quotable, offered[:5])) or "no name"
     more = f" and {len(offered) - 5} more" if len(offered) > 5 else ""
-    text = f"was issued to {listed}{more}, but clients ask for {plain(path.question.name)}"
+    text = f"was issued to {listed}{more}, but clients ask for {quotable(path.question.name)}"
     if str(asked) in offered:
         text += "; the address stands there as a DNS name, where most clients do not look"
         case = "IP address only as dNSName"
@@ -287,7 +287,7 @@ def _constraints(path: Path) -> Iterator[Finding]:
             if one is not path.leaf and one.subject == one.issuer:
                 continue  # a CA that renews itself is exempt, RFC 5280 section 6.1.3 (b)
             if outside := [n for n in _constrained(one, one is path.leaf) if not allows(n)]:
-                told = ", ".join(plain(spelled_out(name)) for name in outside[:3])
+                told = ", ".join(quotable(spelled_out(name)) for name in outside[:3])
                 case = "name outside the root's nameConstraints" if issuer is path.top else ""
                 text = f"may not issue for {told}, as in {one.label}"
                 yield path.fault("name-constraint", issuer, text, case)

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from vmscert.names import printable
+
 Extensions = Mapping[x509.ObjectIdentifier, x509.Extension]
 
 # Without these, nobody can tell whom a certificate is for and what it may be used for.
@@ -310,14 +312,14 @@ class Reading:
     def label(self) -> str:
         """How a sentence calls this certificate, short and without control characters."""
         name = self.common_names[-1] if self.common_names else (self.names or ("",))[0]
-        return repr(plain(name)) if name else f"serial {self.serial:X}"[:64]
+        return repr(quotable(name)) if name else f"serial {self.serial:X}"[:64]
 
     @cached_property
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
         parts = self.read("issuer", lambda one: list(one.issuer)) or ()
         common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
-        return repr(plain(str(common[-1].value) if common else "nobody"))
+        return repr(quotable(str(common[-1].value) if common else "nobody"))
 
     @cached_property
     def key_id(self) -> bytes:
@@ -356,7 +358,7 @@ def moment(when: datetime) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
-def plain(text: str, longest: int = _LONGEST_TEXT) -> str:
+def quotable(text: str, longest: int = _LONGEST_TEXT) -> str:
     """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
     shown = text if len(text) <= longest else f"{text[:longest]}…"
-    return "".join(letter if letter.isprintable() else "�" for letter in shown)
+    return printable(shown)

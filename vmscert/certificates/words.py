@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.reading import Reading, called, moment, plain, spelled_out
+from vmscert.certificates.reading import Reading, called, moment, quotable, spelled_out
 
 Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
 # A block ends before the next one begins, so that a file of beginnings is read in one pass.
@@ -308,4 +308,4 @@ def _value(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    return plain(text, _LONGEST)
+    return quotable(text, _LONGEST)

@@ -38,7 +38,7 @@ Offer = tuple[Chain, Reasons]  # what a computer presents, and what keeps it fro
 Told = TypeVar("Told")
 
 
-class Trust(NamedTuple):
+class TrustStore(NamedTuple):
     """The CAs of a computer: it trusts `roots`, holds `known` in between, never trusts `barred`."""
 
     roots: Chain
@@ -49,7 +49,7 @@ class Trust(NamedTuple):
 class View(NamedTuple):
     """What of a computer decides whom it accepts."""
 
-    trust: Trust
+    trust: TrustStore
     astray: tuple[tuple[str, Chain], ...]  # (store, roots that lie there without being trusted)
     ahead: timedelta  # of the time, where the clock is wrong
 
@@ -75,7 +75,7 @@ def view(stores: Stores) -> View:
         "LocalMachine\\My": (held.certificate for held in stores.personal),
     }
     return View(
-        Trust(stores.trusted, stores.intermediate, stores.disallowed),
+        TrustStore(stores.trusted, stores.intermediate, stores.disallowed),
         tuple(
             (place, tuple(one for one in held if names_of(one)[0] == names_of(one)[1]))
             for place, held in places.items()
@@ -236,7 +236,9 @@ def accepted(
     return found
 
 
-def diagnosed(chain: Chain, names: Iterable[str], trust: Trust, at: datetime) -> dict[str, Reasons]:
+def diagnosed(
+    chain: Chain, names: Iterable[str], trust: TrustStore, at: datetime
+) -> dict[str, Reasons]:
     """Return name → the diagnosis of a chain by a client with this trust and a right clock.
 
     What is asked again, by other clients or for another second, costs next to nothing.
@@ -259,17 +261,17 @@ def _pressing(reasons: Reasons) -> bool:
 
 
 @lru_cache(maxsize=1 << 14)
-def towards(chain: Chain, trust: Trust) -> Trust:
+def towards(chain: Chain, trust: TrustStore) -> TrustStore:
     """Return of this trust the certificates that a way up from a chain could meet."""
     pool, met, new = {one for part in trust for one in part}, set[x509.Certificate](), {*chain}
     while new:
         met, above = met | new, {names_of(one)[1] for one in new}
         new = {one for one in pool - met if names_of(one)[0] in above}
-    return Trust(*(tuple(one for one in part if one in met) for part in trust))
+    return TrustStore(*(tuple(one for one in part if one in met) for part in trust))
 
 
 @lru_cache(maxsize=1 << 12)
-def _turns(chain: Chain, trust: Trust) -> list[datetime]:
+def _turns(chain: Chain, trust: TrustStore) -> list[datetime]:
     """When a verdict can change: when a certificate of it begins or ends."""
     spans = (Reading(one).validity for one in (*chain, *trust.roots, *trust.known))
     turns = {turn for span in spans if span for turn in (span[0] - _BEFORE, span[1])}
@@ -277,7 +279,7 @@ def _turns(chain: Chain, trust: Trust) -> list[datetime]:
 
 
 @lru_cache(maxsize=1 << 16)  # hundreds of clients see the same server with the same roots
-def _judged(chain: Chain, name: str, trust: Trust, at: datetime) -> Reasons:
+def _judged(chain: Chain, name: str, trust: TrustStore, at: datetime) -> Reasons:
     """All that is wrong for a client with a right clock; what it has barred is told besides."""
     verdict = diagnose(chain, name, trust.roots, at, intermediates=trust.known)
     barred = {one for one in trust.barred if one in chain or one in verdict.path}

@@ -17,7 +17,7 @@ from vmscert.certificates.reading import Reading
 from vmscert.checks.acceptance import (
     DarkLink,
     Offer,
-    Trust,
+    TrustStore,
     View,
     accepted,
     bad,
@@ -168,7 +168,7 @@ def _ending(server: Host, offer: Offer, believed: View) -> End | None:
 
 
 def _what_ended(
-    server: Host, chain: Chain, near: Trust, ahead: timedelta, name: str, dark_from: datetime
+    server: Host, chain: Chain, near: TrustStore, ahead: timedelta, name: str, dark_from: datetime
 ) -> End:
     since, early = dark_from - _SECOND, max(ahead, timedelta(0))
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""

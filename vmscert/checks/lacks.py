@@ -12,7 +12,7 @@ from functools import lru_cache
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
-from vmscert.checks.acceptance import Trust, acceptance, bad, diagnosed
+from vmscert.checks.acceptance import TrustStore, acceptance, bad, diagnosed
 from vmscert.checks.site import check_site
 from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Finding
@@ -180,7 +180,7 @@ def _stale(state: State, host: Host) -> str:
     if certificate is None:
         return "no certificate yet"
     if host.enrolment == THIRD_PARTY:  # another CA may add some names of its own
-        asked = diagnosed((certificate,), host.issued_names, Trust(()), state.at).values()
+        asked = diagnosed((certificate,), host.issued_names, TrustStore(()), state.at).values()
         named = {"name-mismatch", "no-san"}.isdisjoint(one.code for told in asked for one in told)
     else:
         named = set(subject_names(certificate)) == set(host.issued_names)
@@ -291,7 +291,7 @@ def issued_findings(state: State) -> Iterator[Finding]:
         if host.name in state.current:
             *between, root = state.issuers[host.name]
             chain = (state.current[host.name], *between)
-            answers = diagnosed(chain, host.issued_names, Trust((root,)), state.at).values()
+            answers = diagnosed(chain, host.issued_names, TrustStore((root,)), state.at).values()
             told = (replace(one, where=host.name) for found in answers for one in found)
             yield from dict.fromkeys(told)
 

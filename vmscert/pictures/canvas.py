@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from xml.etree import ElementTree
 
+from vmscert.names import printable
+
 COLOURS = {"ink": "#1f2933", "quiet": "#66727f", "line": "#d8dee4", "paper": "#ffffff"}
 COLOURS |= {"bad": "#c62828", "dubious": "#a06000", "good": "#2e7d5b", "blue": "#0072b2"}
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
@@ -108,8 +110,3 @@ def worst(severities: Iterable[str]) -> str:
 def count(things: Sequence[object], word: str) -> str:
     """Return how many there are, with the word for one or for several."""
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """Without characters that XML does not allow."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

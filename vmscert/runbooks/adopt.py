@@ -156,7 +156,7 @@ def _of_a_server(job: Job, found: Inheritance, host: Host) -> Iterator[str]:
         yield "no-certificate"
         return
     newest = mine[-1]
-    if x509.ExtendedKeyUsage.oid in Reading(newest).critical:
+    if "extendedKeyUsage" in Reading(newest).critical:
         yield "critical-purpose"
     if newest.not_valid_after_utc > found.ca.not_valid_after_utc:
         yield "outlives-its-ca"

@@ -73,8 +73,8 @@ def roll_out_files(
         {
             "name": _name(one),
             "until": one.not_valid_after_utc,
-            "lines": fingerprint(one).split("\n"),
-            "sha256": fingerprint(one).replace("\n", " "),
+            "lines": readable_fingerprint(one).split("\n"),
+            "sha256": readable_fingerprint(one).replace("\n", " "),
             "thumbprint": thumbprint(one),
             "picture": numbered("ca", number, "svg").replace(".svg", "-sha256.svg"),
         }
@@ -84,7 +84,7 @@ def roll_out_files(
     names = [name for one in site if one.meets_phones for name in (one.fqdn, *one.aliases)]
     if names:
         pictures = {row["picture"]: _qr(one) for row, one in zip(roots, called["ca"], strict=True)}
-        files["ca.mobileconfig"] = profile(ca, site, also)
+        files["ca.mobileconfig"] = apple_profile(ca, site, also)
         files |= {name: picture.encode() for name, picture in pictures.items()}
         page = render("phones.md", site=site, names=names, **told)
         files |= faces("phones", page, f"{site.name}: phones", pictures)
@@ -92,7 +92,7 @@ def roll_out_files(
     return files | faces("README", page, f"{site.name}: roll-out")
 
 
-def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
+def apple_profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] = ()) -> bytes:
     """Return an unsigned configuration profile that brings roots to iPhone, iPad and Mac.
 
     Keys: https://developer.apple.com/documentation/devicemanagement/certificateroot
@@ -115,7 +115,7 @@ def profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certificate] =
     return plistlib.dumps(whole)
 
 
-def fingerprint(ca: x509.Certificate) -> str:
+def readable_fingerprint(ca: x509.Certificate) -> str:
     """Return the SHA-256 in pairs, eight in a line, to be compared by eye."""
     return textwrap.fill(ca.fingerprint(SHA256()).hex(" ").upper(), len("00 ") * 8)
 
