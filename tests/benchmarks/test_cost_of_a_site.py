@@ -9,7 +9,14 @@ from time import process_time
 import big_sites
 import pytest
 from big_sites import AT
-from lyon import check_issued, plan_certificates, precheck, switching_checks, verify_stage
+from lyon import (
+    check_issued,
+    plan_certificates,
+    plan_change,
+    precheck,
+    switching_checks,
+    verify_stage,
+)
 
 from vmscert.agenda.gather import gather
 from vmscert.changes.errands import board, loads
@@ -35,6 +42,8 @@ LOOKS = {
     "due": lambda job: gather([str(job.records.folder)], AT, str),
     "due of 5 of each": lambda job: due(_often(job), AT),
     "plan": lambda job: plan_switching(job.site),
+    "plan of a renewal": lambda job: plan_change(job, [host.name for host in job.site.servers]),
+    "plan of the switching": lambda job: plan_change(replace(job, runbook="15-enable-encryption")),
     "precheck": precheck,
     "verify_stage": lambda job: verify_stage(replace(job, runbook="15-enable-encryption")),
     "switching_checks": switching_checks,
