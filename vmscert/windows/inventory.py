@@ -2,8 +2,7 @@
 
 An inventory is one JSON file that inventory.ps1 writes. What is pasted is known by its structure,
 in any language: `netsh http show sslcert`, RecorderConfig.xml, ServiceEndpoints.xml, `certutil
--store`. Loading pydantic takes as long as reading a hundred inventories: who reads none goes
-without.
+-store`.
 """
 
 import base64
@@ -72,7 +71,6 @@ def read_inventory(path: str | PathLike[str]) -> Stores:
 
 def parse_inventory(data: bytes) -> Stores:
     """Return what the bytes of an inventory say; ValueError with what is wrong with them."""
-
     told = read_json(data)
     version = told.get("vmscert_inventory") if isinstance(told, dict) else None
     if type(version) is not int:
