@@ -97,8 +97,8 @@ class Issued:
         """Return certificate, key and intermediates as PKCS #12, ready for Windows to import.
 
         `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
-        the password of an AES file wrong. Raises ValueError for a password that is empty or not
-        printable ASCII (Java, Mono and Wine cannot open such a file).
+        the password of an AES file wrong. ValueError for a password that is not printable ASCII:
+        Java, Mono and Wine cannot open such a file.
         """
         if self.key is None:
             raise ValueError("The private key was made on the server and is not here: no PFX")
@@ -154,9 +154,8 @@ class Authority:
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
 
-        Where it would outlive its CA, it ends with the CA and `.capped` is true. ValueError for no
-        names, a bad name, an `at` at which the CA is not valid, or a teaching key, unless the CA's
-        is one, too.
+        It ends with its CA at the latest. ValueError for no or bad names, an `at` at which the CA
+        is not valid, or a teaching key, unless the CA's is one, too.
         """
         key = key or new_key(profile.key_bits)
         certificate = self._certificate(names, key.public_key(), at, profile, serial)

@@ -39,31 +39,23 @@ def numbered(stem: str, number: int, ending: str = "cer") -> str:
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be carried to one computer, made at one time.
-
-    `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
-    where the private key waits on the computer itself; as long as it has none, it is to make a
-    request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
-    is its certificate groups, turn by turn: between two turns other computers have theirs;
-    `switch_off` the order back. `old_roots` are CAs that were replaced: it is to trust them no
-    longer. `barred` are certificates whose key was stolen: it is never to trust them again.
-    """
+    """What is to be carried to one computer, made at one time."""
 
     host: Host
     site: str
     made: datetime
-    roots: tuple[x509.Certificate, ...]
-    certificate: x509.Certificate | None = None
+    roots: tuple[x509.Certificate, ...]  # the CAs that it has to trust
+    certificate: x509.Certificate | None = None  # a server's
     intermediates: tuple[x509.Certificate, ...] = ()
-    pfx: bytes = b""
+    pfx: bytes = b""  # empty where the private key waits on the computer itself
     key: bytes = b""  # its private key in PEM, encrypted, where its roles want files
-    asks: bool = False
-    superseded: tuple[str, ...] = ()
+    asks: bool = False  # whether it is to make a request, as long as it has no certificate
+    superseded: tuple[str, ...] = ()  # thumbprints of its older certificates
     clock_source: str = ""
-    switch_on: tuple[tuple[str, ...], ...] = ()
-    switch_off: tuple[str, ...] = ()
-    old_roots: tuple[x509.Certificate, ...] = ()
-    barred: tuple[x509.Certificate, ...] = ()
+    switch_on: tuple[tuple[str, ...], ...] = ()  # groups; between two turns others have theirs
+    switch_off: tuple[str, ...] = ()  # the order back
+    old_roots: tuple[x509.Certificate, ...] = ()  # replaced CAs, to be trusted no longer
+    barred: tuple[x509.Certificate, ...] = ()  # of stolen keys, never to be trusted again
 
     @property
     def brought(self) -> dict[str, dict[str, x509.Certificate]]:
