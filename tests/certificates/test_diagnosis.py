@@ -108,10 +108,7 @@ def test_a_fault_is_found_as_exactly_its_rule(fault):
 # Faults that decide the same thing twice, or where one hides the thing that the other changes.
 ENDS = {"untrusted-root", "root-recreated", "self-signed", "missing-intermediate"}
 SENT = {"missing-intermediate", "self-signed", "chain-order"}
-UNSEEN = {
-    "middle": {"missing-intermediate", "self-signed"},
-    "root": {*ENDS},
-}
+UNSEEN = {"middle": {"missing-intermediate", "self-signed"}, "root": {*ENDS}}
 CHANGED = {
     "issuer-not-ca": "middle",
     "issuer-key-usage": "middle",

@@ -1,7 +1,4 @@
-"""A private certificate authority: it creates itself, issues server certificates, signs requests.
-
-What goes into a certificate follows RFC 5280 and what real TLS clients accept.
-"""
+"""A private certificate authority: it creates itself, issues by RFC 5280, signs requests."""
 
 import hashlib
 import os
@@ -100,8 +97,8 @@ class Issued:
         """Return certificate, key and intermediates as PKCS #12, ready for Windows to import.
 
         `encryption` is "AES-256", or "3DES" for Windows before 10 1709 / Server 2019, which call
-        the password of an AES file wrong. Raises ValueError for a password that is empty or not
-        printable ASCII (Java, Mono and Wine cannot open such a file).
+        the password of an AES file wrong. ValueError for a password that is not printable ASCII:
+        Java, Mono and Wine cannot open such a file.
         """
         if self.key is None:
             raise ValueError("The private key was made on the server and is not here: no PFX")
@@ -157,9 +154,8 @@ class Authority:
     ) -> Issued:
         """Issue a certificate for these DNS names and IP addresses, with a new key unless given.
 
-        Where it would outlive its CA, it ends with the CA and `.capped` is true. ValueError for no
-        names, a bad name, an `at` at which the CA is not valid, or a teaching key, unless the CA's
-        is one, too.
+        It ends with its CA at the latest. ValueError for no or bad names, an `at` at which the CA
+        is not valid, or a teaching key, unless the CA's is one, too.
         """
         key = key or new_key(profile.key_bits)
         certificate = self._certificate(names, key.public_key(), at, profile, serial)
@@ -177,9 +173,9 @@ class Authority:
         The certificate carries all `allowed` names, as the site's table decides, and the request's
         key. ValueError when its signature, key or names, all of which are listed, won't do.
         """
-        names, public_key = tuple(allowed), _acceptable_key(csr)
-        _refuse_strangers(csr, names)
-        return Issued(self._certificate(names, public_key, at, profile), None, self.issued.chain)
+        names = tuple(allowed)
+        certificate = self._certificate(names, _acceptable_key(csr, names), at, profile)
+        return Issued(certificate, None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
         """Issue the same names again, with a new key."""
@@ -340,7 +336,8 @@ def _signed(
     return builder.sign(signer, hashes.SHA256())
 
 
-def _acceptable_key(csr: x509.CertificateSigningRequest) -> RSAPublicKey:
+def _acceptable_key(csr: x509.CertificateSigningRequest, allowed: Iterable[str]) -> RSAPublicKey:
+    """The key of a request; ValueError where its signature, its key or its names won't do."""
     try:
         key, signed = csr.public_key(), csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
@@ -355,10 +352,6 @@ def _acceptable_key(csr: x509.CertificateSigningRequest) -> RSAPublicKey:
     if key.key_size < SERVER.key_bits or exponent < 65537:
         weak = f"is weak ({key.key_size} bits, exponent {exponent})"
         raise ValueError(f"The request's RSA key {weak}: make it with 2048 bits or more")
-    return key
-
-
-def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, ...]) -> None:
     try:
         common = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         wanted = [*subject_names(csr), *(str(attribute.value) for attribute in common)]
@@ -374,6 +367,7 @@ def _refuse_strangers(csr: x509.CertificateSigningRequest, allowed: tuple[str, .
             f"The request asks for {', '.join(strangers)}, which the site's table does not give to "
             f"this computer: correct the table or the request"
         )
+    return key
 
 
 def read_pfx(path: Path, password: str, *issuers: x509.Certificate) -> Issued:

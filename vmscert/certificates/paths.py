@@ -4,7 +4,7 @@ Nothing here judges; nothing here raises for what a certificate holds, or takes 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from heapq import heappop, heappush
@@ -27,14 +27,11 @@ class Question:
     """What is asked, and all certificates at hand, each read once."""
 
     def __init__(self, name, at, presented, roots, intermediates, lists=()) -> None:
-        once = cache(Reading)
-
-        def read(certificates: Iterable[x509.Certificate]) -> list[Reading]:
-            return list(dict.fromkeys(map(once, certificates)))
-
         self.name, self.at, self.lists = name, aware(at), tuple(lists)
-        self.roots, more = read(roots), read(intermediates)
-        self.presented = read(presented)
+        once = cache(Reading)  # one object for equal certificates, however many there are
+        self.roots, self.presented, more = (
+            list(dict.fromkeys(map(once, held))) for held in (roots, presented, intermediates)
+        )
         self.anchors = set(self.roots)
         self._trusted_names = {root.subject for root in self.roots}
         self.known: dict[Folded | None, list[Reading]] = defaultdict(list)

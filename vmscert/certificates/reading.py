@@ -171,11 +171,22 @@ def _domains(host: str, itself: bool) -> Iterator[str]:
     yield from (f".{tail}" for tail in tails[1:])
 
 
+def _part(name: str, read: Callable[[x509.Certificate], Any]) -> Any:
+    """A part of a certificate, None if it can't be read."""
+    return cached_property(lambda reading: reading.read(name, read))
+
+
 class Reading:
     """One certificate's parts, each read when first asked for, None if it can't be read."""
 
     certificate: x509.Certificate
     broken: dict[str, Unreadable]  # which part raised in pyca, and why
+    subject: Folded | None = _part("subject", lambda one: folded(one.subject))
+    issuer: Folded | None = _part("issuer", lambda one: folded(one.issuer))
+    validity: tuple[datetime, datetime] | None = _part(
+        "validity", attrgetter("not_valid_before_utc", "not_valid_after_utc")
+    )
+    key: Any = _part("public key", lambda one: one.public_key())
 
     @lru_cache(maxsize=4096)  # read once for all who ask: a site asks for the same ones again
     def __new__(cls, certificate: x509.Certificate) -> "Reading":
@@ -192,26 +203,10 @@ class Reading:
             return None
 
     @cached_property
-    def subject(self) -> Folded | None:
-        return self.read("subject", lambda one: folded(one.subject))
-
-    @cached_property
-    def issuer(self) -> Folded | None:
-        return self.read("issuer", lambda one: folded(one.issuer))
-
-    @cached_property
     def serial(self) -> int:
         with catch_warnings():
             simplefilter("ignore")  # pyca warns of a number that is not positive
             return self.certificate.serial_number
-
-    @cached_property
-    def validity(self) -> tuple[datetime, datetime] | None:
-        return self.read("validity", attrgetter("not_valid_before_utc", "not_valid_after_utc"))
-
-    @cached_property
-    def key(self) -> Any:
-        return self.read("public key", lambda one: one.public_key())
 
     @cached_property
     def spki(self) -> bytes:
@@ -360,5 +355,4 @@ def moment(when: datetime) -> str:
 
 def quotable(text: str, longest: int = _LONGEST_TEXT) -> str:
     """Return a text out of a certificate as a sentence may hold it: short, and only to be read."""
-    shown = text if len(text) <= longest else f"{text[:longest]}…"
-    return printable(shown)
+    return printable(text if len(text) <= longest else f"{text[:longest]}…")

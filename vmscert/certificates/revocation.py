@@ -37,16 +37,12 @@ class RevocationList:
 
     @cached_property
     def scope(self) -> x509.IssuingDistributionPoint | None:
-        return _extension(self.crl.extensions, x509.IssuingDistributionPoint)
+        return _extension(self.crl, x509.IssuingDistributionPoint)
 
     @cached_property
     def base(self) -> int | None:
         """The number of the list that this one only updates; None if it is complete."""
-        return getattr(_extension(self.crl.extensions, x509.DeltaCRLIndicator), "crl_number", None)
-
-    @cached_property
-    def number(self) -> int:
-        return getattr(_extension(self.crl.extensions, x509.CRLNumber), "crl_number", -1)
+        return getattr(_extension(self.crl, x509.DeltaCRLIndicator), "crl_number", None)
 
     @cached_property
     def entries(self) -> dict[tuple[Folded | None, int], x509.RevokedCertificate]:
@@ -56,7 +52,7 @@ class RevocationList:
         """
         found, issuer = {}, self.issuer
         for entry in self.crl:
-            named = _extension(entry.extensions, x509.CertificateIssuer)
+            named = _extension(entry, x509.CertificateIssuer)
             for name in named.get_values_for_type(x509.DirectoryName) if named else ():
                 issuer = folded(name)
             found[issuer, entry.serial_number] = entry
@@ -111,21 +107,18 @@ def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) ->
     unknown = [e.oid for e in one.crl.extensions if e.critical and called(e.oid) not in _KNOWN]
     yield f"it has the critical extension {unknown[0].dotted_string}" if unknown else ""
     yield "" if _covers(one, child) else "it is made for other certificates of this CA"
-    complete = (o for o in path.question.lists if o.issuer == one.issuer and o.base is None)
-    if one.base is not None and all(other.number < one.base for other in complete):
+    complete = (o.crl for o in path.question.lists if o.issuer == one.issuer and o.base is None)
+    numbers = (getattr(_extension(crl, x509.CRLNumber), "crl_number", -1) for crl in complete)
+    if one.base is not None and all(number < one.base for number in numbers):
         yield "it only updates a list that is not at hand"
     one.entry(child)  # raises if it can't be read
 
 
 def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
     # The list's issuer: part of the path, trusted, or issued by what is.
-    above, question = {*path.steps, *path.question.anchors}, path.question
-    named = (
-        other
-        for other in question.known[one.issuer]
-        if other in above or not above.isdisjoint(question.issuers(other))
-    )
-    right = []
+    above, question, right = {*path.steps, *path.question.anchors}, path.question, []
+    known = question.known[one.issuer]
+    named = [it for it in known if it in above or not above.isdisjoint(question.issuers(it))]
     for signer in list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]:
         with suppress(Exception):  # a key or an algorithm of another kind
             if signer.subject == one.issuer and one.crl.is_signature_valid(signer.key):
@@ -171,11 +164,11 @@ def _places(where: Any, issuer: Folded | None) -> set:
 
 def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
     with suppress(Exception):  # it is revoked all the same
-        return getattr(_extension(entry.extensions, x509.CRLReason), "reason", None)
+        return getattr(_extension(entry, x509.CRLReason), "reason", None)
     return None
 
 
-def _extension(extensions: x509.Extensions, kind: Any) -> Any:
+def _extension(one: x509.CertificateRevocationList | x509.RevokedCertificate, kind: Any) -> Any:
     with suppress(x509.ExtensionNotFound):
-        return extensions.get_extension_for_class(kind).value
+        return one.extensions.get_extension_for_class(kind).value
     return None

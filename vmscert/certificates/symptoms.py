@@ -94,13 +94,9 @@ class Explanation:
             told |= {"check": one.check, "remedy": one.rule.remedy}
             why = [symptom.text for symptom in one.why]
             causes.append({**told, "remedy_text": one.rule.remedy_text, "why": why})
-        return {
-            "known": self.known,
-            "causes": causes,
-            "besides": list(self.besides),
-            "symptoms": [asdict(symptom) for symptom in self.symptoms],
-            "questions": [] if self.known else list(QUESTIONS),
-        }
+        told = {"known": self.known, "causes": causes, "besides": list(self.besides)}
+        symptoms = [asdict(symptom) for symptom in self.symptoms]
+        return {**told, "symptoms": symptoms, "questions": [] if self.known else list(QUESTIONS)}
 
     def __str__(self) -> str:
         return "\n".join(text for _, text in self._lines())

@@ -9,6 +9,7 @@ import binascii
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -36,7 +37,7 @@ _CIPHERS = {
     bytes.fromhex("060960864801650304012a"): "AES-256",
     bytes.fromhex("060a2a864886f70d010c0103"): "3DES",
 }
-_LONGEST = 400  # letters of one field
+_text = partial(quotable, longest=400)  # letters of one field
 _MOST = 20  # names listed in short
 _USAGES = {
     "digitalSignature": "digital_signature", "contentCommitment": "content_commitment",
@@ -217,12 +218,8 @@ def anatomy(certificate: x509.Certificate) -> Anatomy:
 
 
 def _table(rows: Rows) -> str:
-    left = 'style="text-align: left"'
-    cells = (
-        f"<tr><th {left}>{escape(label)}</th><td {left}>{escape(text)}</td></tr>"
-        for label, text in rows
-    )
-    return f"<table>{''.join(cells)}</table>"
+    row = '<tr><th style="text-align: left">{}</th><td style="text-align: left">{}</td></tr>'
+    return f"<table>{''.join(row.format(*map(escape, cells)) for cells in rows)}</table>"
 
 
 def _rows(one: Reading) -> Iterator[tuple[str, str]]:
@@ -305,7 +302,3 @@ def _value(value: Any) -> str:
         case x509.UnrecognizedExtension():
             return value.value.hex().upper()
     return str(value)
-
-
-def _text(text: str) -> str:
-    return quotable(text, _LONGEST)

@@ -1,9 +1,9 @@
 """The folder that one person carries to one computer: its files, and nothing that it doesn't need.
 
-`pack()` makes them from a `Load`, the same bytes for the same load, so that a folder that is there
-already can be compared with what it should be. A computer whose roles want PEM files, such as
-containers, gets nothing of Windows: people copy the files of data/xprotect/pem-files.csv to where
-they are read and open the key there, and `inventory.sh` looks at that.
+`pack()` makes them from a `Load`, the same bytes for the same load, to be compared with what is
+there. A computer whose roles want PEM files, such as containers, gets nothing of Windows: people
+copy the files of data/xprotect/pem-files.csv to where they are read and open the key there, and
+`inventory.sh` looks at that.
 """
 
 import hashlib
@@ -39,31 +39,23 @@ def numbered(stem: str, number: int, ending: str = "cer") -> str:
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be carried to one computer, made at one time.
-
-    `roots` are the CAs that it has to trust. A server has a certificate with its PFX, or without
-    where the private key waits on the computer itself; as long as it has none, it is to make a
-    request if `asks` is true. `superseded` are thumbprints of its older certificates. `switch_on`
-    is its certificate groups, turn by turn: between two turns other computers have theirs;
-    `switch_off` the order back. `old_roots` are CAs that were replaced: it is to trust them no
-    longer. `barred` are certificates whose key was stolen: it is never to trust them again.
-    """
+    """What is to be carried to one computer, made at one time."""
 
     host: Host
     site: str
     made: datetime
-    roots: tuple[x509.Certificate, ...]
-    certificate: x509.Certificate | None = None
+    roots: tuple[x509.Certificate, ...]  # the CAs that it has to trust
+    certificate: x509.Certificate | None = None  # a server's
     intermediates: tuple[x509.Certificate, ...] = ()
-    pfx: bytes = b""
+    pfx: bytes = b""  # empty where the private key waits on the computer itself
     key: bytes = b""  # its private key in PEM, encrypted, where its roles want files
-    asks: bool = False
-    superseded: tuple[str, ...] = ()
+    asks: bool = False  # whether it is to make a request, as long as it has no certificate
+    superseded: tuple[str, ...] = ()  # thumbprints of its older certificates
     clock_source: str = ""
-    switch_on: tuple[tuple[str, ...], ...] = ()
-    switch_off: tuple[str, ...] = ()
-    old_roots: tuple[x509.Certificate, ...] = ()
-    barred: tuple[x509.Certificate, ...] = ()
+    switch_on: tuple[tuple[str, ...], ...] = ()  # groups; between two turns others have theirs
+    switch_off: tuple[str, ...] = ()  # the order back
+    old_roots: tuple[x509.Certificate, ...] = ()  # replaced CAs, to be trusted no longer
+    barred: tuple[x509.Certificate, ...] = ()  # of stolen keys, never to be trusted again
 
     @property
     def brought(self) -> dict[str, dict[str, x509.Certificate]]:
@@ -79,17 +71,11 @@ class Load:
     @property
     def kinds(self) -> set[str]:
         """The kinds of steps that this computer needs, as data/windows/steps.csv names them."""
-        found = {
-            "every": True,
-            "server": self.certificate is not None,
-            "pfx": bool(self.pfx),
-            "csr": self.certificate is not None and not self.pfx,
-            "chain": bool(self.intermediates),
-            "superseded": bool(self.superseded),
-            "old-root": bool(self.old_roots),
-            "barred": bool(self.barred),
-        }
-        return {kind for kind, holds in found.items() if holds}
+        server = self.certificate is not None
+        held = {"server": server, "pfx": bool(self.pfx), "csr": server and not self.pfx}
+        held |= {"chain": bool(self.intermediates), "superseded": bool(self.superseded)}
+        held |= {"old-root": bool(self.old_roots), "barred": bool(self.barred)}
+        return {"every", *(kind for kind, holds in held.items() if holds)}
 
 
 def pack(load: Load) -> dict[str, bytes]:
@@ -108,11 +94,12 @@ def pack(load: Load) -> dict[str, bytes]:
         files = pem_files(load) | {LOOK: _look_script(load)}
         return files | faces("README", pem_page(load, whole=True), title)
     inputs = _inputs(load)
-    files = {name: _der(one) for held in load.brought.values() for name, one in held.items()}
+    carried = {name: one for held in load.brought.values() for name, one in held.items()}
+    if load.certificate is not None and not load.pfx:
+        carried[f"{load.host.name}.cer"] = load.certificate
+    files = {name: one.public_bytes(Encoding.DER) for name, one in carried.items()}
     if load.pfx:
         files[f"{load.host.name}.pfx"] = load.pfx
-    elif load.certificate is not None:
-        files[f"{load.host.name}.cer"] = _der(load.certificate)
     files["inventory.ps1"] = _script("inventory", inputs)
     files["undo.ps1"] = _script("undo", _hashed(inputs, files), load.kinds)
     if load.asks:
@@ -173,24 +160,22 @@ def _inputs(load: Load) -> Inputs:
     for kind, held in load.brought.items():
         inputs[f"{kind}Files"] = list(held)
         inputs[f"{kind}Thumbprints"] = list(map(thumbprint, held.values()))
-    return inputs | (_of_the_certificate(load, load.certificate) if load.certificate else {})
-
-
-def _of_the_certificate(load: Load, certificate: x509.Certificate) -> Inputs:
+    if (certificate := load.certificate) is None:
+        return inputs
     name = Issued(certificate, None).friendly_name
-    return {
+    return inputs | {
         "Thumbprint": thumbprint(certificate),
         "NotBefore": certificate.not_valid_before_utc.isoformat(),
         "FriendlyName": name,
         "NamePrefix": name.rpartition(" until ")[0] + " until ",
         "KeyMadeHere": "" if load.pfx else "yes",
-        "PfxFile": f"{load.host.name}.pfx",
+        "PfxFile": f"{host.name}.pfx",
         "PfxHash": _sha256(load.pfx),
-        "CertificateFile": f"{load.host.name}.cer",
-        "Windows": load.host.windows or "a current Windows",
+        "CertificateFile": f"{host.name}.cer",
+        "Windows": host.windows or "a current Windows",
         "LeastBuild": least_build(pfx_encryption_of(load.pfx)),
-        "Accounts": list(map(principal, load.host.accounts)),
-        "Services": list(load.host.services),
+        "Accounts": list(map(principal, host.accounts)),
+        "Services": list(host.services),
     }
 
 
@@ -198,27 +183,18 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest().upper()
 
 
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.DER)
-
-
 def leaflet(load: Load) -> str:
     """Return the page as Markdown, short enough to print on one sheet."""
-    rows = steps_for("install", load.kinds)
     asking = steps_for("request", {"request"}) if load.asks else []
-    checks = [row for row in rows if row["undo"] == "nothing to undo"]
-    deeds = [row for row in rows if row not in checks]
-    order = sorted(facts("xprotect/encryption-order"), key=lambda row: int(row["off"]))
+    rows, order = steps_for("install", load.kinds), facts("xprotect/encryption-order")
     return render(
         "leaflet.md",
         load=load,
         asking=asking,
-        checks=checks,
-        deeds=deeds,
+        rows=rows,
         minutes=_TALK + sum(int(row["minutes"]) for row in [*asking, *rows]),
-        phases={phase for row in deeds for phase in row["phase"].split("|")},
         by_hand=load.pfx and not imports_pfx(load.host.windows),
-        order=order,
+        order=sorted(order, key=lambda row: int(row["off"])),
         sure=sureness(*(row["tag"] for row in order)),
     )
 
@@ -243,7 +219,7 @@ def pem_page(load: Load, *, whole: bool = False) -> str:
         whole=whole,
         look=LOOK,
         named={holds: name for name, holds in load.host.pem_files.items()},
-        files=list(pem_files(load)),
+        files=pem_files(load),
     )
 
 
@@ -261,13 +237,10 @@ def _look_script(load: Load) -> bytes:
     text = template.replace(_INPUTS, _INPUTS.replace("# inputs: end", f"{block}# inputs: end"))
     # The inventory of a computer that holds nothing, with what the script saw to be filled in.
     inventory = write_inventory(Stores(inputs["host"], load.made)).decode()
-    leaf = '"personal": [{"certificate": $leaf, "has_key": true, "readers": []}]'
-    for empty, filled in (
-        (r'"at": "[^"]*"', '"at": "$at"'),
-        (r'"root": \[\]', '"root": [$root]'),
-        (r'"personal": \[\]', leaf),
-        (r'"https": {}', '"https": {$https}'),
-    ):
-        inventory, times = re.subn(empty, filled, inventory)
-        assert times == 1, empty
+    seen = {"at": '"$at"', "root": "[$root]", "https": "{$https}",
+            "personal": '[{"certificate": $leaf, "has_key": true, "readers": []}]'}  # fmt: skip
+    for name, filled in seen.items():
+        empty = re.compile(f'(?<="{name}": ).*(?=,$)', re.MULTILINE)
+        inventory, times = empty.subn(filled, inventory)
+        assert times == 1, name
     return text.replace("# inventory\n", inventory).encode()

@@ -2,8 +2,7 @@
 
 An inventory is one JSON file that inventory.ps1 writes. What is pasted is known by its structure,
 in any language: `netsh http show sslcert`, RecorderConfig.xml, ServiceEndpoints.xml, `certutil
--store`. Loading pydantic takes as long as reading a hundred inventories: who reads none goes
-without.
+-store`.
 """
 
 import base64
@@ -20,14 +19,7 @@ from xml.etree import ElementTree
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    PlainValidator,
-    StrictBool,
-    TypeAdapter,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StrictBool, TypeAdapter
 
 from vmscert.facts import facts
 from vmscert.files import fitting, read_json
@@ -56,10 +48,9 @@ def _written(value: Any) -> Any:
 
 
 def read_inventory(path: str | PathLike[str]) -> Stores:
-    """Return what inventory.ps1 wrote about a computer.
+    """Return what inventory.ps1 wrote about a computer, in UTF-8 or UTF-16.
 
-    UTF-8 and UTF-16 with or without BOM are read. Raises ValueError for a file that is anything but
-    an inventory of this version: one sentence, with every place that is wrong.
+    ValueError for anything but an inventory of this version: all that is wrong, in one sentence.
     """
     path = Path(path)
     try:
@@ -72,7 +63,6 @@ def read_inventory(path: str | PathLike[str]) -> Stores:
 
 def parse_inventory(data: bytes) -> Stores:
     """Return what the bytes of an inventory say; ValueError with what is wrong with them."""
-
     told = read_json(data)
     version = told.get("vmscert_inventory") if isinstance(told, dict) else None
     if type(version) is not int:
@@ -158,9 +148,8 @@ def _recorder(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     port = (server.findtext(".//{*}port") or "").strip()
     number = int(port) if port.isdigit() and len(port) < 6 else 0
     encryption = server.find(".//{*}encryption")
-    labels = thumbprints("" if encryption is None else encryption.get("certificateHash", ""))
-    role, group, about = _config_file("RecorderConfig.xml")
-    return about, [Binding(role, number, next(iter(labels), ""), group)]
+    shown = "" if encryption is None else encryption.get("certificateHash", "")
+    return _config_file("RecorderConfig.xml", shown, number)
 
 
 def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
@@ -170,16 +159,21 @@ def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
         return None
     on = enabled.strip().casefold() in ("true", "1")
     attributes = (text for one in pasted.iter() for text in one.attrib.values())
-    labels = thumbprints(" ".join((*pasted.itertext(), *attributes))) if on else ()
-    role, _, about = _config_file("ServiceEndpoints.xml")
-    return about, [Binding(role, 0, next(iter(labels), ""), "" if on else "encryption off")]
+    if not on:
+        return _config_file("ServiceEndpoints.xml", "", what="encryption off")
+    return _config_file(
+        "ServiceEndpoints.xml", " ".join((*pasted.itertext(), *attributes)), what=""
+    )
 
 
-def _config_file(name: str) -> tuple[str, str, str]:
-    """The role that writes such a file, the certificate group that it is about, and both told."""
+def _config_file(
+    name: str, shown: str, port: int = 0, what: str | None = None
+) -> tuple[str, list[Binding]]:
+    """Whose file this is, and which certificate it shows: that of its group if not told `what`."""
     (row,) = (r for r in facts("xprotect/certificate-groups") if r["config"] == name)
-    role = row["switched_on"].split("|")[0]
-    return role, row["group"], f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
+    role, label = row["switched_on"].split("|")[0], next(iter(thumbprints(shown)), "")
+    about = f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
+    return about, [Binding(role, port, label, row["group"] if what is None else what)]
 
 
 _LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none
@@ -255,13 +249,10 @@ _LINE = TypeAdapter(LogLine)
 _LISTED = BeforeValidator(_list)
 _Text = Annotated[str, AfterValidator(refuse_hiding)]
 _Texts = Annotated[tuple[_Text, ...], _LISTED]
-_Mapping = dict[_Text, _Text]
-_Certificate = Annotated[str, AfterValidator(_certificate)]
-_Certificates = Annotated[tuple[_Certificate, ...], _LISTED]
+_Certificates = Annotated[tuple[Annotated[str, AfterValidator(_certificate)], ...], _LISTED]
 _Others = Annotated[_Texts, AfterValidator(_readable)]
 _Thumbprints = dict[_Text, Annotated[_Text, AfterValidator(_thumbprint)]]
 _Told = Annotated[str, AfterValidator(_in_one_line)]
-_Request = Annotated[str | None, AfterValidator(lambda text: (text or "").strip())]
 _Later = Annotated[dict[_Told, _Told], BeforeValidator(lambda found: found or {})]
 
 
@@ -273,7 +264,6 @@ class _Held(BaseModel):
 
 _Personal = Annotated[_Held, AfterValidator(lambda held: Personal(**dict(held)))]
 _Personals = Annotated[tuple[_Personal, ...], _LISTED]
-_Service = Annotated[Service, AfterValidator(_all_shown)]
 
 
 class Answer(BaseModel):
@@ -291,14 +281,14 @@ class Answer(BaseModel):
     intermediate: _Others
     disallowed: _Others
     https: _Thumbprints
-    services: Annotated[tuple[_Service, ...], _LISTED]
+    services: Annotated[tuple[Annotated[Service, AfterValidator(_all_shown)], ...], _LISTED]
     names: _Texts
     addresses: _Texts
-    registered: _Mapping
-    clock_offset: Annotated[Any, PlainValidator(_seconds)]
+    registered: dict[_Text, _Text]
+    clock_offset: Annotated[Any, AfterValidator(_seconds)]
     clock_source: _Text
-    tls: _Mapping
-    request: _Request
+    tls: dict[_Text, _Text]
+    request: Annotated[str | None, AfterValidator(lambda text: (text or "").strip())]
     given: _Later = {}
     told_by: _Later = {}
     unread: _Later = {}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from io import BytesIO
 from itertools import compress
+from typing import Any
 from uuid import UUID, uuid5
 
 import segno
@@ -55,10 +56,9 @@ def roll_out_files(
 ) -> dict[str, bytes]:
     """Return file name → content of the folder with which an administrator rolls out this CA.
 
-    While a CA is replaced, `also` is the other one that is to be trusted. `old_roots` are to be
-    trusted no longer, `barred` are certificates never to be trusted again. The same bytes for the
-    same certificates, site and day; `at` is an aware datetime. What phones need is left out where
-    no phone meets a certificate of this CA.
+    While a CA is replaced, `also` is the other one to trust. `old_roots` are to be trusted no
+    longer, `barred` never again. The same bytes for the same certificates, site and day; `at` is
+    an aware datetime. What phones need is left out where none meets a certificate of this CA.
     """
     called = {"ca": (ca, *also), "old": tuple(old_roots), "barred": tuple(barred)}
     files: dict[str, bytes] = {}
@@ -98,20 +98,17 @@ def apple_profile(ca: x509.Certificate, site: Site, also: Iterable[x509.Certific
     Keys: https://developer.apple.com/documentation/devicemanagement/certificateroot
     """
     roots = (ca, *also)
-    whole = {
-        **_payload("Configuration", ca, site),
-        "PayloadDescription": f"Trusts the servers of {_visible(site.name)}. SHA-256 "
-        + ", ".join(map(_digest, roots)),
-        "PayloadRemovalDisallowed": False,
-        "PayloadContent": [
-            {
-                **_payload("com.apple.security.root", one, site),
-                "PayloadCertificateFileName": numbered("ca", number),
-                "PayloadContent": one.public_bytes(Encoding.DER),
-            }
-            for number, one in enumerate(roots)
-        ],
-    }
+    content = [
+        {
+            **_payload("com.apple.security.root", one, site),
+            "PayloadCertificateFileName": numbered("ca", number),
+            "PayloadContent": one.public_bytes(Encoding.DER),
+        }
+        for number, one in enumerate(roots)
+    ]
+    told = f"Trusts the servers of {_visible(site.name)}. SHA-256 {', '.join(map(_digest, roots))}"
+    whole = {"PayloadDescription": told, "PayloadRemovalDisallowed": False}
+    whole |= {**_payload("Configuration", ca, site), "PayloadContent": content}
     return plistlib.dumps(whole)
 
 
@@ -188,18 +185,16 @@ def _qr(ca: x509.Certificate) -> str:
     return text.getvalue().decode().strip()
 
 
-def _readme(site: Site, files: Iterable[str], **told: object) -> str:
+def _readme(site: Site, files: Iterable[str], **told: Any) -> str:
     home, domains = home_domain(site), defaultdict[str, list[Markup]](list)
-    for host in sorted(
-        site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain)
-    ):
+    hosts = sorted(site.clients, key=lambda one: (one.domain != home, not one.domain, one.domain))
+    for host in hosts:
         domains[host.domain].append(Markup(quote(host.fqdn)))
-    ways = dict.fromkeys(row["way"] for row in facts("windows/roll-out"))
     return render(
         "roll-out.md",
         site=site,
         files={name: re.sub(r"-\d+(?=\.)", "", name) for name in files},
-        everywhere=[way for way in ways if way not in _ELSEWHERE],
+        everywhere=[way for way in told["ways"] if way not in _ELSEWHERE],
         home=home,
         domains=domains,
         missed=unreached(site),

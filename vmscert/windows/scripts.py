@@ -29,7 +29,7 @@ _INPUT = re.compile(rf"\$([A-Za-z]\w*) = (?:({_LITERAL})|@\(((?:{_LITERAL}(?:, {
 def quote(text: str) -> str:
     """Return the text as a PowerShell literal in single quotes, in which nothing is special.
 
-    Raises ValueError for characters that end such a literal unseen, or that hide what it says.
+    ValueError for characters that end such a literal unseen, or that hide what it says.
     """
     refuse_hiding(text)
     if curly := set(text) & set(_CURLY):
@@ -43,10 +43,9 @@ def quote(text: str) -> str:
 def script(name: str, steps: Sequence[str] = (), /, **inputs: str | Sequence[str]) -> bytes:
     """Return data/windows/<name>.ps1 with these steps and inputs, ready to be carried to Windows.
 
-    `steps` are names of data/windows/steps.csv. The inputs are texts, or lists of texts, with the
-    names that the template and its steps give them; nothing else of the script changes. UTF-8 with
-    BOM and CRLF, because Windows PowerShell 5.1 reads a file without BOM in the code page of the
-    computer. Raises ValueError for wrong or unsafe inputs.
+    `steps` are names of data/windows/steps.csv, the inputs texts or lists of texts under the names
+    that template and steps give them; ValueError for wrong or unsafe ones. UTF-8 with BOM and CRLF:
+    Windows PowerShell 5.1 reads a file without BOM in the code page of the computer.
     """
     template = _assembled(name, tuple(steps))
     wanted = _read_inputs(template)
@@ -78,10 +77,7 @@ def script_steps(data: bytes) -> list[tuple[str, str]]:
 
 
 def script_inputs(data: bytes) -> dict[str, str | list[str]]:
-    """Return the inputs of a filled script, exactly as PowerShell would read them.
-
-    Raises ValueError where the inputs block is missing or holds more than literals.
-    """
+    """Return the inputs of a script as PowerShell reads them; ValueError for no or odd inputs."""
     return _read_inputs(_text(data))
 
 
@@ -115,7 +111,11 @@ def _assembled(name: str, steps: tuple[str, ...]) -> str:
         run += f"Invoke-Step -In {quote(row['phase'])} -Name {quote(row['step'])}"
         run += f" -Deed {{ {deed} }} -Remedy {quote(row['remedy'])}\n"
     text = text.replace("    # steps: run\n", textwrap.indent(run, "    "))
-    return _one_inputs_block(_with_facts(_with_parts(text)))
+    # The inputs of all steps stand in the first block, and the other blocks go.
+    first, *rest = _BLOCK.split(_with_facts(_with_parts(text)))  # text, inputs, text … text
+    lines = dict.fromkeys(line for block in rest[::2] for line in block.split("\n")[:-1])
+    block = "\n".join(["# inputs: begin", *lines, "# inputs: end", ""])
+    return first + block + "".join(rest[1::2])
 
 
 def _with_parts(text: str) -> str:
@@ -141,20 +141,11 @@ def _with_facts(text: str) -> str:
         sources = dict.fromkeys(one for row in rows for one in row["source"].split("|"))
         said = "".join(f"# {source}\n" for source in sources if source not in told)
         told.update(sources)
-        lines = (
-            f"    {quote(row[key])} = {quote(row[value] + doubt(row['tag']))}\n" for row in rows
-        )
-        return f"{said}${name} = @{{\n{''.join(lines)}}}\n"
+        pairs = ((quote(row[key]), quote(row[value] + doubt(row["tag"]))) for row in rows)
+        lines = "".join(f"    {left} = {right}\n" for left, right in pairs)
+        return f"{said}${name} = @{{\n{lines}}}\n"
 
     return _FACTS.sub(fill, text)
-
-
-def _one_inputs_block(text: str) -> str:
-    """Gather the inputs of all steps in the first block, and take the other blocks away."""
-    first, *rest = _BLOCK.split(text)  # text, inputs, text, inputs … text
-    lines = dict.fromkeys(line for block in rest[::2] for line in block.split("\n")[:-1])
-    block = "\n".join(["# inputs: begin", *lines, "# inputs: end", ""])
-    return first + block + "".join(rest[1::2])
 
 
 @cache
@@ -192,9 +183,8 @@ def _read_inputs(text: str) -> dict[str, str | list[str]]:
 def request_inf(names: tuple[str, ...]) -> bytes:
     """Return request.inf for `certreq -new`: an RSA key of the machine, and these names as text.
 
-    The first name that fits becomes the common name. The keys of the file are Microsoft's
-    (https://learn.microsoft.com/windows-server/administration/windows-commands/certreq_1). Raises
-    ValueError for a name that is none: nothing else can get into the file.
+    The first that fits becomes the common name; ValueError for a name that is none. Keys of the
+    file: https://learn.microsoft.com/windows-server/administration/windows-commands/certreq_1
     """
     checked = [str(parse_name(name)) for name in names]
     fitting = (n for n in checked if len(n) <= LONGEST_COMMON_NAME and not is_address(n))
@@ -202,7 +192,7 @@ def request_inf(names: tuple[str, ...]) -> bytes:
         raise ValueError(f"A request needs a host name, not only {', '.join(checked) or 'nothing'}")
     text = (DATA / "windows" / "request.inf").read_text(encoding="ascii")
     text = text.replace("<common name>", common).replace("<bits>", str(SERVER.key_bits))
-    pairs = [f"{'ipaddress' if is_address(name) else 'dns'}={name}" for name in checked]
+    pairs = (f"{'ipaddress' if is_address(name) else 'dns'}={name}" for name in checked)
     lines = '&"\n_continue_ = "'.join(pairs)
     text = text.replace("<names>", f'_continue_ = "{lines}"')
     return text.replace("\n", "\r\n").encode("ascii")

@@ -1,8 +1,7 @@
 """Simulated Windows computers: they read the very folders that a person would carry.
 
-Which steps a script has, and with which inputs, the script itself says; what a step changes on the
-computer is its `@deed` here. A step that only looks needs none, and finds all well. Rehearsals go
-forward only: undo.ps1 is not simulated.
+The script itself says which steps it has, with which inputs; what a step changes on the computer
+is its `@deed` here. A step that only looks needs none. undo.ps1 is not simulated.
 """
 
 from collections.abc import Callable, Sequence
@@ -142,11 +141,10 @@ class Computer:
         return next((key for key in made if key.public_key() == certificate.public_key()), None)
 
 
-Deed = Callable[[Run], None]
-DEEDS: dict[str, Deed] = {}
+DEEDS: dict[str, Callable[[Run], None]] = {}
 
 
-def deed(do: Deed) -> Deed:
+def deed(do: Callable[[Run], None]) -> Callable[[Run], None]:
     """Let simulated computers do this where a script has a step of this name."""
     DEEDS[do.__name__.replace("_", "-")] = do
     return do
@@ -286,11 +284,10 @@ def bar_certificate(run: Run) -> None:
 
 
 def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
-    """Take these out of LocalMachine\\Root, which shows AuthRoot too.
+    """Take these out of LocalMachine\\Root, which shows AuthRoot too, once the new ones are there.
 
     Not where a certificate that may be in use is one of them, or is issued below one: where a
-    service does not say what it uses, that is any with a private key. Nor before the CAs of the
-    folder are trusted.
+    service does not say what it uses, that is any with a private key.
     """
     used = set(run.in_use.values())
     for held in run.stores.personal:
@@ -298,13 +295,13 @@ def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
         may_be = label in used or (UNKNOWN in used and held.has_key)
         if may_be and any(leads_through(chain, one) for one in going):
             raise ScriptError(f"{label} may still be in use, and {why}.")
-    for old in [one for one in going if one in run.stores.trusted]:
-        for one in run.carried(*run.inputs["CaFiles"]):
-            if one not in run.stores.trusted:
-                raise ScriptError(f"{thumbprint(old)} stays, because {thumbprint(one)} of this "
-                                  f"folder is not in LocalMachine\\Root.")  # fmt: skip
-        root, others = (
-            tuple(one for one in held if one != old)
-            for held in (run.stores.root, run.stores.third_party_root)
-        )
-        run.stores = replace(run.stores, root=root, third_party_root=others)
+    gone = [one for one in going if one in run.stores.trusted]
+    missing = [one for one in run.carried(*run.inputs["CaFiles"]) if one not in run.stores.trusted]
+    if gone and missing:
+        raise ScriptError(f"{thumbprint(gone[0])} stays, because {thumbprint(missing[0])} of this "
+                          f"folder is not in LocalMachine\\Root.")  # fmt: skip
+    root, others = (
+        tuple(one for one in held if one not in gone)
+        for held in (run.stores.root, run.stores.third_party_root)
+    )
+    run.stores = replace(run.stores, root=root, third_party_root=others)

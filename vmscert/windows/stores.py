@@ -60,44 +60,35 @@ class LogLine:
 class Stores:
     """What one Windows computer holds at one moment; `at` is an aware datetime.
 
-    The fields stand in the order in which the script writes them, so that people can compare.
-    `root` is LocalMachine\\Root and `personal` LocalMachine\\My; `user_root` and `user_personal`
-    are those of CurrentUser, where no service looks; `third_party_root` is LocalMachine\\AuthRoot,
-    `intermediate` CA and `disallowed` Disallowed. `bindings` is certificate group → thumbprint of
-    the certificate in use, or UNKNOWN; a group that is not encrypted is not in it. `https` is
-    "address:port" → thumbprint of what Windows serves there, `registered` is component → address at
-    which it looks for the management server. `clock_offset` is in seconds, ahead of `clock_source`,
-    None where nobody measured it. `tls` is "TLS 1.2 Server" → "on" or "off" where the default was
-    changed. `request` is the PEM text of a request for a certificate, if one was made there.
-    `given` is certificate group → thumbprint that this kit gave it last, `told_by` certificate
-    group → the file or program that spoke of it, `unread` what could not be read → why, `web_ports`
-    the ports of the management server's web site where the registry names them.
+    The fields stand in the order in which the script writes them, so that people can compare. The
+    stores are those of LocalMachine, those of `user_…` CurrentUser's, where no service looks.
     """
 
     host: str
     at: datetime
     clock_source: str = ""
-    clock_offset: float | None = None
+    clock_offset: float | None = None  # seconds ahead of the source; None if nobody measured it
     windows: str = ""
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    root: tuple[x509.Certificate, ...] = ()
-    third_party_root: tuple[x509.Certificate, ...] = ()
+    root: tuple[x509.Certificate, ...] = ()  # Root
+    third_party_root: tuple[x509.Certificate, ...] = ()  # AuthRoot
     user_root: tuple[x509.Certificate, ...] = ()
-    intermediate: tuple[x509.Certificate, ...] = ()
-    disallowed: tuple[x509.Certificate, ...] = ()
-    personal: tuple[Personal, ...] = ()
+    intermediate: tuple[x509.Certificate, ...] = ()  # CA
+    disallowed: tuple[x509.Certificate, ...] = ()  # Disallowed
+    personal: tuple[Personal, ...] = ()  # My
     user_personal: tuple[Personal, ...] = ()
+    # Certificate group → thumbprint in use, or UNKNOWN; one that is not encrypted is not in it.
     bindings: Mapping[str, str] = field(default_factory=dict)
-    https: Mapping[str, str] = field(default_factory=dict)
-    registered: Mapping[str, str] = field(default_factory=dict)
+    https: Mapping[str, str] = field(default_factory=dict)  # "address:port" → thumbprint there
+    registered: Mapping[str, str] = field(default_factory=dict)  # component → its management server
     services: tuple[Service, ...] = ()
-    tls: Mapping[str, str] = field(default_factory=dict)
-    request: str = ""
-    given: Mapping[str, str] = field(default_factory=dict)
-    told_by: Mapping[str, str] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
-    web_ports: Mapping[str, str] = field(default_factory=dict)
+    tls: Mapping[str, str] = field(default_factory=dict)  # "TLS 1.2 Server" → "on", "off"; changes
+    request: str = ""  # for a certificate, in PEM, if one was made there
+    given: Mapping[str, str] = field(default_factory=dict)  # group → thumbprint that we gave last
+    told_by: Mapping[str, str] = field(default_factory=dict)  # group → file or program that said it
+    unread: Mapping[str, str] = field(default_factory=dict)  # what could not be read → why
+    web_ports: Mapping[str, str] = field(default_factory=dict)  # of the management server's site
     log: tuple[LogLine, ...] = ()
 
     @property
@@ -132,9 +123,8 @@ class Stores:
 
     def knowing(self, *intermediates: x509.Certificate) -> "Stores":
         """Return the stores with more CAs that are no roots."""
-        return replace(
-            self, intermediate=tuple(dict.fromkeys((*self.intermediate, *intermediates)))
-        )
+        known = dict.fromkeys((*self.intermediate, *intermediates))
+        return replace(self, intermediate=tuple(known))
 
     def holding(self, held: Personal) -> "Stores":
         """Return the stores with a certificate in LocalMachine\\My, in place of the same one."""
@@ -166,9 +156,8 @@ class Stores:
 def account(text: str) -> str:
     """Return one key for all the spellings of an account, to compare accounts by.
 
-    Well-known accounts are recognised in several languages and by SID (data/windows/accounts.csv);
-    any other account is itself, whatever its case. svc@lyon.example and lyon.example\\svc count as
-    LYON\\svc: what Windows calls a domain is usually the beginning of its DNS name.
+    Well-known accounts: data/windows/accounts.csv; any other is itself, whatever its case, where
+    svc@lyon.example and lyon.example\\svc count as LYON\\svc, as Windows usually calls a domain.
     """
     if known := _well_known().get(_folded(text)):
         return known[1]
@@ -193,8 +182,7 @@ def _well_known() -> dict[str, tuple[str, str]]:
 
     People mix languages: the name that they see, behind the authority that they know.
     """
-    rows = facts("windows/accounts")
-    found = {}
+    rows, found = facts("windows/accounts"), {}
     for row in rows:
         authorities = {one["authority"] for one in rows if one["sid"] == row["sid"]}
         full = (f"{authority}\\{row['name']}" for authority in authorities)
