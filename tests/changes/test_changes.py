@@ -492,20 +492,20 @@ def test_a_closed_change_is_over_and_the_next_run_begins_another(closed, job):
 
 
 def test_a_change_that_only_looks_needs_no_approval(job):
-    looking = begin(numbered_16(job), plan_change(numbered_16(job)))
+    looking = looks_only(replace(job, runbook="16-verify-the-site"))
     close(looking, "looked")
     assert record_problems(job.records) == ([], 1, [])
 
 
 def test_a_change_that_only_looks_may_not_do_anything(job):
-    looking = begin(job, plan_change(job))
+    looking = looks_only(job)
     with pytest.raises(Stop, match="only looks, and nobody approved a change"):
         issue_certificates(looking, PFX_PASSWORD)
     assert job.state().current == {}
 
 
-def numbered_16(job):
-    return replace(job, runbook="16-verify-the-site")
+def looks_only(job):
+    return begin(job, plan_change(job), "Piet Jansen", "nobody: it only looks", looks=True)
 
 
 def test_no_secret_is_in_any_byte_of_a_change(job):

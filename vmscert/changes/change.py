@@ -154,7 +154,7 @@ def approve(
     """
     me, emergency = carried_out_by.strip() or whoami()["user"], emergency.strip()
     if job.rehearsal:
-        return _begin(job, plan, me, "nobody: this is a rehearsal")
+        return begin(job, plan, me, "nobody: this is a rehearsal")
     place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
     given, _, name = approved.strip().partition(" ")
     name = re.sub(r"^by\b", "", name.strip()).strip()
@@ -168,26 +168,18 @@ def approve(
         raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
     if emergency and len(emergency.split()) < 3:  # words
         raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
-    if not emergency and _same(name, me):
+    # One person may have two names: all words of the shorter stand in the longer.
+    words, others = (set(re.findall(r"\w+", one.casefold())) for one in (name, me))
+    if not emergency and words and (words <= others or others <= words):
         raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
                    f"or write into EMERGENCY why that can't wait")  # fmt: skip
-    return _begin(job, plan, me, name, emergency)
+    return begin(job, plan, me, name, emergency)
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two names may be one person: all words of the shorter stand in the longer."""
-    words, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
-    return bool(words) and (words <= others or others <= words)
-
-
-def begin(job: Job, plan: Plan) -> Job:
-    """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
-    return _begin(job, plan, whoami()["user"], "nobody: it only looks", looks=True)
-
-
-def _begin(
+def begin(
     job: Job, plan: Plan, me: str, approved_by: str, emergency: str = "", looks: bool = False
 ) -> Job:
+    """Begin a change that `me` carries out, or go on with it; one that only looks needs no more."""
     folder = _folder_of(job, plan)
     again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.clock))

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +50,10 @@ def rehearse(
     about += f", {len(described.connections)} connections"
     err.print(f"Rehearsing [b]{escape(described.name)}[/b]: {about}")
     finished = _carry_out(path, records)
-    rows = _last_verification(records)
+    # Every handshake of the last verification; none if no runbook came that far.
+    kept = (records.folder / "changes").glob("*/verification*.json")
+    last = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+    rows = json.loads(last.read_bytes()) if last else []
     verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
         told = {"site": described.name, "verified": verified, "begun": iso(begun)}
@@ -72,13 +75,6 @@ def _carry_out(path: Path, records: Records) -> bool:
             return False
         err.print(f"  [green]✔[/green] {runbook}")
     return True
-
-
-def _last_verification(records: Records) -> list[dict]:
-    """Every handshake of the last verification; none if no runbook came that far."""
-    found = (records.folder / "changes").glob("*/verification*.json")
-    last = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return json.loads(last.read_bytes()) if last else []
 
 
 def run(
@@ -162,7 +158,9 @@ def board(
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
-        printing.show_board(standings)
+        headings = ("computer", "who", "state", "lacks", "next")
+        cells = map(astuple, standings)
+        printing.show_table(headings, cells, wrapped=("who", "lacks", "next"))
     settled = all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
@@ -198,19 +196,16 @@ def verify(
     """
     # The folder of one change is one wherever it was copied to.
     is_record = any((folder / name).exists() for name in (PLAN, SUMS))
-    wrong, told = _verified_record(folder) if is_record else _verified_site(folder)
+    if is_record and not is_sealed(folder):
+        why = "this change is not closed, or lost its signature"
+        raise ValueError(f"{folder} is not signed: {why}")
+    wrong, told = ([*problems(folder)], []) if is_record else _verified_site(folder)
+    if is_record and not wrong:
+        told = [f"{count_steps(folder)} steps, signed and unbroken"]
     warn(*wrong)
     for line in told if not wrong else ():
         out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
     raise ended(not wrong)
-
-
-def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
-    if not is_sealed(folder):
-        why = "this change is not closed, or lost its signature"
-        raise ValueError(f"{folder} is not signed: {why}")
-    found = list(problems(folder))
-    return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
 
 
 def _verified_site(folder: Path) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 
 from cryptography import x509
 
@@ -213,31 +214,25 @@ def _day(
     visits: Sequence[Visit], dark: tuple[DarkLink, ...],
 ) -> Day:  # fmt: skip
     """How a day ends: the computers that trust each root, the servers that serve what of each."""
-    old, new, chains = overlap.old, overlap.new, {}
-    for host in overlap.site.servers:
-        chains[host.name] = served(host, stores[host.name])
-    leaves = [[chain[:1] for chain in mine] for mine in chains.values()]
+    old, new = overlap.old, overlap.new
+    chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
+    leaves = [tuple(sent[0] for sent in mine) for mine in chains.values()]
     trusted = [stores[host.name].trusted for host in overlap.site.clients]
     counts = {
         "trust the old root": sum(old in roots for roots in trusted),
         "trust the new root": sum(new in roots for roots in trusted),
-        "serve the old CA's": sum(_any_is_below(mine, old) for mine in leaves),
-        "serve the new CA's": sum(_any_is_below(mine, new) for mine in leaves),
+        "serve the old CA's": sum(_any_is_of(mine, old) for mine in leaves),
+        "serve the new CA's": sum(_any_is_of(mine, new) for mine in leaves),
         "computers visited": sum(bool(visit.host) for visit in visits),
         "dark links": len(dark),
     }
-    below = tuple(name for name, mine in chains.items() if _any_is_below(mine, old))
-    return Day(at, tuple(visits), dark, counts, below)
-
-
-def _any_is_below(chains: Iterable[Chain], root: x509.Certificate) -> bool:
-    return any(_is_below(chain, root) for chain in chains)
+    serving = (name for name, mine in chains.items() if _any_is_of(tuple(chain(*mine)), old))
+    return Day(at, tuple(visits), dark, counts, tuple(serving))
 
 
 @lru_cache(maxsize=4096)
-def _is_below(chain: Chain, root: x509.Certificate) -> bool:
-    """Whether anything in a chain is of this root."""
-    return any(one == root or is_signed_by(one, root) for one in chain)
+def _any_is_of(certificates: Chain, root: x509.Certificate) -> bool:
+    return any(one == root or is_signed_by(one, root) for one in certificates)
 
 
 def proof(days: Sequence[Day]) -> list[Check]:
@@ -270,22 +265,20 @@ def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
-    rows = []
-    for day in days:
-        done = "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
-        old, new, on_old, on_new, _, dark = day.counts.values()
-        rows.append(
-            {
-                "date": f"{day.at:%Y-%m-%d}",
-                "what is done": done or "nothing",
-                "at": named([visit.host for visit in day.visits if visit.host], 3),
-                "trust old / new root": f"{old} / {new}",
-                "serve old / new CA's": f"{on_old} / {on_new}",
-                "dark links": dark,
-                "the first": str(day.dark[0]) if day.dark else "",
-            }
-        )
-    return rows
+    return [
+        {
+            "date": f"{day.at:%Y-%m-%d}",
+            "what is done": "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
+            or "nothing",
+            "at": named([visit.host for visit in day.visits if visit.host], 3),
+            "trust old / new root": f"{old} / {new}",
+            "serve old / new CA's": f"{on_old} / {on_new}",
+            "dark links": dark,
+            "the first": str(day.dark[0]) if day.dark else "",
+        }
+        for day in days
+        for old, new, on_old, on_new, _, dark in [day.counts.values()]
+    ]
 
 
 def overlap_picture(days: Sequence[Day], title: str) -> Picture:

@@ -29,7 +29,10 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     an inventory that is older than the one that is there; one that is odd stops no other.
     """
     told = []
-    opened = [(name, data, None if _is_json(data) else read(data)) for name, data in files]
+    opened = []
+    for name, data in files:  # an inventory is a JSON object: in UTF-8 or UTF-16, maybe with a mark
+        is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
+        opened.append((name, data, None if is_json else read(data)))
     desk = _Desk(job, [document for *_, document in opened if document])
     try:
         for name, data, document in opened:
@@ -56,11 +59,6 @@ def take_dropped(job: Job) -> list[str]:
         if kept:
             job.records.put_away(path)
     return [sentence for sentence, _ in told]
-
-
-def _is_json(data: bytes) -> bool:
-    """Whether this is a JSON object, in UTF-8 or UTF-16, with a mark or without."""
-    return data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
 
 
 class _Desk:
