@@ -125,8 +125,7 @@ def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
         folder, plan = under_way(job) or (None, None)
     if folder and plan and plan.parameters != json.loads(json.dumps(parameters, default=str)):
         told = ", ".join(f"{name.upper()} = {it!r}" for name, it in plan.parameters.items())
-        about = f"{folder.name} has begun with other parameters: {told}"
-        raise Stop(f"{about}. Set them as they were")
+        raise Stop(f"{folder.name} has begun with other parameters: {told}. Set them as they were")
     return plan
 
 
@@ -256,8 +255,7 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
             plan = read_plan((folder / PLAN).read_bytes())
             if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
                 continue
-            reason = void(job, plan, begun=True)
-            if not reason:
+            if not (reason := void(job, plan, begun=True)):
                 return folder, plan
             mine, told = job.records.within(folder.name, job.clock), f"{folder.name}: {reason}"
             mine.note(job.number, _ABANDONED, at=job.at, note=told)
@@ -277,10 +275,8 @@ def record_key(job: Job) -> Ed25519PrivateKey:
     with job.records.lock():
         if not path.exists():
             key = Ed25519PrivateKey.generate()
-            encrypted = encrypt_key(key, password)
-            digest = sha256(public_pem(key))
-            told = f"SHA-256 {digest}"
-            job.records.note(job.number, _MADE, at=job.at, note=told, digest=digest)
+            encrypted, digest = encrypt_key(key, password), sha256(public_pem(key))
+            job.records.note(job.number, _MADE, at=job.at, note=f"SHA-256 {digest}", digest=digest)
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)

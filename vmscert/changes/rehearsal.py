@@ -20,10 +20,7 @@ from vmscert.windows.stores import Personal, Stores
 
 
 def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
-    """In a rehearsal, let the simulated computers run the scripts and report back.
-
-    On a real site the errands come back as they are: people walk, and `take_each()` reads.
-    """
+    """Let a rehearsal's simulated computers run the scripts and report; else people walk later."""
     return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
 

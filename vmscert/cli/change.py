@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from vmscert.changes.execute import NotebookError, execute, find_runbook
 from vmscert.changes.job import folder_of, records_folder, secret
+from vmscert.changes.record import record_problems
 from vmscert.cli import printing
 from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
 from vmscert.facts import facts
@@ -159,8 +160,7 @@ def board(
         print_json([asdict(one) for one in standings])
     else:
         headings = ("computer", "who", "state", "lacks", "next")
-        cells = map(astuple, standings)
-        printing.show_table(headings, cells, wrapped=("who", "lacks", "next"))
+        printing.show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
     settled = all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
@@ -195,33 +195,25 @@ def verify(
     That proves order and integrity; not the time, and not who it was.
     """
     # The folder of one change is one wherever it was copied to.
-    is_record = any((folder / name).exists() for name in (PLAN, SUMS))
-    if is_record and not is_sealed(folder):
-        why = "this change is not closed, or lost its signature"
-        raise ValueError(f"{folder} is not signed: {why}")
-    wrong, told = ([*problems(folder)], []) if is_record else _verified_site(folder)
-    if is_record and not wrong:
-        told = [f"{count_steps(folder)} steps, signed and unbroken"]
+    if any((folder / name).exists() for name in (PLAN, SUMS)):
+        if not is_sealed(folder):
+            why = "this change is not closed, or lost its signature"
+            raise ValueError(f"{folder} is not signed: {why}")
+        wrong = list(problems(folder))
+        told = [] if wrong else [f"{count_steps(folder)} steps, signed and unbroken"]
+    else:
+        ledger = Records(folder).ledger
+        if not ledger.path.exists() and not ledger.seal.exists():
+            raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
+        wrong, told = list(ledger.problems()), [f"{len(ledger.entries())} lines, unbroken"]
+        if not wrong:
+            wrong, closed, still_open = record_problems(Records(folder))
+            told.append(f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken")
+            told += [f"{path}: not closed yet" for path in still_open]
     warn(*wrong)
     for line in told if not wrong else ():
         out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
     raise ended(not wrong)
-
-
-def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
-    from vmscert.changes.record import record_problems
-
-    records = Records(folder)
-    if not records.ledger.path.exists() and not records.ledger.seal.exists():
-        raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
-    if broken := list(records.ledger.problems()):
-        return broken, []
-    found, closed, still_open = record_problems(records)
-    told = [
-        f"{len(records.ledger.entries())} lines, unbroken",
-        f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken",
-    ]
-    return found, told + [f"{path}: not closed yet" for path in still_open]
 
 
 def drill(

@@ -149,8 +149,7 @@ def heat_map(survey: Survey) -> Picture:
         canvas.text(200, y + 17, fit(host, 180), anchor="end")
         for column, code in enumerate(codes):
             x, found = 214 + _CELL * column, cells[host, code]
-            fill = worst(found) or "#eef1f4"
-            canvas.box(x, y, _CELL - 8, _ROW - 4, fill=fill, radius=3)
+            canvas.box(x, y, _CELL - 8, _ROW - 4, fill=worst(found) or "#eef1f4", radius=3)
             if found:
                 many = str(len(found))
                 canvas.text(x + middle, y + 16, many, colour="paper", anchor="middle", bold=True)

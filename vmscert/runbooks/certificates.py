@@ -148,8 +148,7 @@ def _as_before(state: State, name: str, days: int) -> Profile:
     if old is None:
         return replace(SERVER, days=days or SERVER.days)
     life = (old.not_valid_after_utc - old.not_valid_before_utc).days
-    above = state.issuers[name]
-    capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
+    capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in state.issuers[name])
     if state.site[name].meets_phones:
         life = min(life, PHONES_LIMIT.days)
     size = getattr(old.public_key(), "key_size", 0)

@@ -38,9 +38,8 @@ def due_of(state: State, on: datetime) -> list[Due]:
 
 def write_handbook(job: Job) -> Path:
     """Write the page into the site's folder, in place of the one before; return the HTML's path."""
-    title = f"{job.site.name}: the years after"
     with job.records.lock():
-        for name, data in faces(NAME, handbook(job), title).items():
+        for name, data in faces(NAME, handbook(job), f"{job.site.name}: the years after").items():
             write_atomic(job.records.folder / name, data)
     return job.records.folder / f"{NAME}.html"
 

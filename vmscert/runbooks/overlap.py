@@ -237,14 +237,12 @@ def _any_is_of(certificates: Chain, root: x509.Certificate) -> bool:
 
 def proof(days: Sequence[Day]) -> list[Check]:
     """Return what must hold on every day of an overlap, with the first day on which it does not."""
-    dark = next((day for day in days if day.dark), None)
-    removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
-    early = next((day for day in removing if day.serves_old), None)
     lit = safe = ""
-    if dark:
+    if dark := next((day for day in days if day.dark), None):
         lit = (f"{dark.at:%Y-%m-%d}: {named([*map(str, dark.dark)], 1)}. Begin earlier, or keep "
                f"the order: trust, switch, wait, remove")  # fmt: skip
-    if early:
+    removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
+    if early := next((day for day in removing if day.serves_old), None):
         still = named(early.serves_old, 3)
         safe = f"{early.at:%Y-%m-%d}: {still} still present it. Switch them first"
     what = "the old root is removed only when no server presents anything of it"
@@ -258,8 +256,7 @@ def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
     yield Checks(proof(days))
     yield Rows(overlap_rows(days))
     yield overlap_picture(days, "The right order, day by day: clients before servers")
-    wrong = plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST)
-    days = simulate_days(overlap, wrong)
+    days = simulate_days(overlap, plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST))
     yield overlap_picture(days, "The wrong order, day by day: servers before clients")
 
 
@@ -286,10 +283,10 @@ def overlap_picture(days: Sequence[Day], title: str) -> Picture:
     began: dict[str, datetime] = {}
     for visit in (visit for day in days for visit in day.visits):
         began.setdefault(visit.action, visit.at)
-    dark = [day.at for day in days if day.dark]
-    many = f"{len(dark)} of {len(days)} days with dark links, the first "
-    none = f"no dark link on any of {len(days)} days"
-    parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
-    told = "; ".join([*parts, f"{many}{dark[0]:%Y-%m-%d}" if dark else none])
+    told = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
+    if dark := [f"{day.at:%Y-%m-%d}" for day in days if day.dark]:
+        told.append(f"{len(dark)} of {len(days)} days with dark links, the first {dark[0]}")
+    else:
+        told.append(f"no dark link on any of {len(days)} days")
     counts = {what: [day.counts[what] for day in days] for what in days[0].counts}
-    return bands([day.at for day in days], counts, title, f"{title}: {told}")
+    return bands([day.at for day in days], counts, title, f"{title}: {'; '.join(told)}")

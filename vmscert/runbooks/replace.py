@@ -212,15 +212,13 @@ class ReplaceTheCa(Replacing):
     def trust_next_ca(self) -> Parts:
         """Create the CA that takes over, and have it trusted everywhere beside the old one."""
         create_next_ca(self.job)
-        lacking = lacking_roots(self.job.state())
-        yield Rows(self.walked(hand_over(self.job, "trust", lacking)))
+        yield Rows(self.walked(hand_over(self.job, "trust", lacking_roots(self.job.state()))))
 
     def switch_ca(self) -> Parts:
         """Let the next CA sign from now on, and give each server a certificate of it."""
         switch_ca(self.job)
         issue_certificates(self.job, self.pfx_password())
-        asked = walk(self.job, hand_over(self.job, "request"))
-        yield Rows([*asked, *sign_requests(self.job)])
+        yield Rows([*walk(self.job, hand_over(self.job, "request")), *sign_requests(self.job)])
 
     def concerned(self, state: State) -> list[str]:
         """Every server."""
@@ -234,10 +232,7 @@ class ReplaceTheCa(Replacing):
         yield from once_seen(state, clients, "trust the old CA no longer")
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
-        """What came of each visit, and which links of that computer are dark after it.
-
-        On a real site people walk: look at all links when they are back.
-        """
+        """What came of each visit; in a rehearsal also what is dark after it."""
         job, rows = self.job, []
         if not job.rehearsal:
             return [{"computer": e.host, "run": e.command, "result": e.result} for e in errands]

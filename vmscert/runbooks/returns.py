@@ -49,10 +49,7 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
 
 
 def take_dropped(job: Job) -> list[str]:
-    """Keep all that people put into the folder `drop` of the records; one sentence for each file.
-
-    What was kept goes to `drop/taken`; what was not stays.
-    """
+    """Keep what people put into `drop` of the records, a sentence for each; it goes to `taken`."""
     paths = job.records.dropped()
     told = take_each(job, ((path.name, path.read_bytes()) for path in paths))
     for path, (_, kept) in zip(paths, told, strict=True):
@@ -147,8 +144,7 @@ class _Desk:
         found = [*mine, *(one for one in self._beside if not own or Reading(one).is_ca)]
         for key in (Reading(one).spki for one in own or found):
             if host := self._waiting.get(key):
-                csr = self._state.requests[host.name]
-                issued = receive(self.job, host.name, csr, found)
+                issued = receive(self.job, host.name, self._state.requests[host.name], found)
                 self.kept.append((host.name, name))
                 del self._waiting[key]
                 self._known.update(dict.fromkeys(issued.chain, host.name))

@@ -49,12 +49,10 @@ def who_trusts_whom(site: Site) -> list[Row]:
 
 
 def plan_switching(site: Site, off: bool = False) -> list[Row]:
-    """Each step in which encryption is switched on, or off: what it costs, and why not earlier.
-
-    What happens to clients that do not trust the CA stands at the step of trust, once for all.
-    """
+    """Each step in which encryption is switched on, or off: what it costs, and why not earlier."""
     windows = {row["group"]: row["window"] for row in facts("xprotect/certificate-groups")}
     called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
+    # What happens to clients that do not trust the CA stands at the step of trust, once for all.
     trust = "it can't; whoever is left out goes dark with the first server that it calls"
     clustered = any(host.cluster for host in site)
     return [
@@ -166,10 +164,7 @@ class OnTheWire(Runbook):
     connections: Sequence[Verification] = ()
 
     def call(self, most: int = 100) -> Parts:
-        """Make every connection of the site for real.
-
-        One row for each client, server and port; of what verified, `most` are shown.
-        """
+        """Make every connection of the site for real; of what verified, `most` rows are shown."""
         self.connections = verify_site(self.job)
         same: dict[tuple, list[Verification]] = defaultdict(list)
         for one in self.connections:
@@ -211,8 +206,7 @@ class OnTheWire(Runbook):
         }
         folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
         paths = [job.records.keep(folder, name, data) for name, data in files.items()]
-        good = sum(one.ok for one in self.connections)
-        told = f"{good} of {len(rows)} TLS connections verified"
+        told = f"{sum(one.ok for one in self.connections)} of {len(rows)} TLS connections verified"
         job.records.note(job.number, "verified", at=job.at, note=told)
         named = (path.relative_to(job.records.folder).as_posix() for path in paths)
         return ", ".join(["one line more in ledger.csv", *named])
