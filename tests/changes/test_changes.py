@@ -108,6 +108,16 @@ def test_a_plan_after_the_theft_of_the_ca_s_key_names_every_server(job):
     assert renewed == {host.name for host in job.site.servers}
 
 
+@pytest.mark.parametrize("stolen", ["CA", "rec-1"])
+def test_a_plan_after_a_theft_names_all_who_bar_what_was_stolen_and_counts_each_once(job, stolen):
+    plan = plan_change(replace(job, runbook="19-answer-a-key-compromise"), stolen=stolen)
+    barring = {row["computer"] for row in plan.computers if "bar what was" in row["to do"]}
+    calling = {link.client for link in job.site.connections if link.server == "rec-1"} | {"rec-1"}
+    assert barring == ({host.name for host in job.site.clients} if stolen == "CA" else calling)
+    assert len(barring) < len(plan.computers)
+    assert f"on {len(barring)} computers**" in plan.markdown()
+
+
 @pytest.mark.parametrize("what", ["table", "ledger", "parameter"])
 def test_another_state_makes_another_plan(job, what):
     before = plan_change(job, days=397)

@@ -263,9 +263,8 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
 
 
 def _is_begun(records: Records, folder: Path) -> bool:
-    lines = records.ledger.entries()
-    begun = (one.change == folder.name and one.action in BEGUN for one in lines)
-    return (folder / _OLD_APPROVAL).exists() or any(begun)
+    begun = {one.change for one in records.ledger.entries() if one.action in BEGUN}
+    return folder.name in begun or (folder / _OLD_APPROVAL).exists()
 
 
 def record_key(job: Job) -> Ed25519PrivateKey:

@@ -145,7 +145,7 @@ def roll_out(job: Job) -> str:
     job.permit()
     state = job.state()
     needed = {root for roots in needed_roots(state).values() for root in roots}
-    also = [one for one in (state.next_ca,) if one is not None]
+    also = [state.next_ca] if state.next_ca else []
     old_roots = [one for one in state.former_cas if one not in needed]
     barred = [one for one, _ in state.barred if one not in needed]
     files = roll_out_files(state.signing_ca, job.site, job.at, also, old_roots, barred)

@@ -91,7 +91,6 @@ def show_verification(rows: list[dict], folder: Path) -> None:
     found = defaultdict(list)
     for row in rows:
         found[row["client"], row["server"], row["port"], row["verdict"]].append(row)
-    # What needs a person stands first.
     shown = sorted(found.items(), key=lambda item: item[0][3] == "verified")
     cells = []
     for (client, server, port, verdict), same in shown:
@@ -122,7 +121,10 @@ def show_due(agenda: "Agenda") -> None:
     cells = []
     for row in (row for row in agenda.rows if row.status != "replaced"):
         ends, renew_on = (f"{day:%Y-%m-%d}" for day in (row.not_after, row.renew_on))
-        left, status = f"{row.days_left} ({row.share_left:.0%})", _coloured(row.status)
+        left, status = (
+            f"{row.days_left} ({row.share_left:.0%})",
+            _coloured(row.status),
+        )
         cells.append((row.label, ends, left, renew_on, status, row.owner))
     unread = [(one.label, "", "", "", _coloured(one.status), "") for one in agenda.unknown]
     headings = ("certificate", "ends", "days left", "renew on", "status", "owner")

@@ -107,8 +107,7 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
 def _draw_certificate(
     canvas: Canvas, step: _Step, one: Reading, presented: Chain, judged: bool, y: float
 ) -> None:
-    state = worst(finding.severity for finding in step.findings) or "good"
-    colour = state if judged else "quiet"
+    colour = (worst(finding.severity for finding in step.findings) or "good") if judged else "quiet"
     canvas.box(_LEFT, y, _BOX, _TALL, fill="paper", stroke=colour)
     canvas.box(_LEFT, y, 6, _TALL, fill=colour, radius=2)
     sent, by = one.certificate in presented, "trusted by the client"

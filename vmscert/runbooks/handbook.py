@@ -76,7 +76,6 @@ def handbook(job: Job) -> str:
 
 
 def _dates(state: State) -> Iterator[tuple[datetime, str, str]]:
-    """By when to do what, in which runbook."""
     servers = (row for row in due_of(state, state.at) if row.label != "CA")
     for day, same in groupby(servers, lambda row: row.not_after.date()):
         rows = list(same)

@@ -133,9 +133,7 @@ def stand_ins(
         profile, born = replace(QUICK, days=(end - start).days), start + BACKDATE
         name = Authority(Issued(root, None)).name
     authority = create_authority(str(name), born, profile, key)
-    made = {
-        host: authority.issue(*names, at=at, key=key).certificate for host, names in orders.items()
-    }
+    made = {name: authority.issue(*of, at=at, key=key).certificate for name, of in orders.items()}
     return authority.certificate, made
 
 
@@ -199,7 +197,6 @@ def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
 
 
 def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stores:
-    """What a computer holds after a visit."""
     held = stores[visit.host]
     if visit.action == TRUST:
         return held.trusting(overlap.new)

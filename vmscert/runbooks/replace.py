@@ -150,14 +150,13 @@ class Renew(Replacing):
 
     def ends(self, within_days: int) -> Parts:
         """What ends when: due is what ends within so many days."""
-        state, on = self.job.state(), self.job.at
+        job, state, on = self.job, self.job.state(), self.job.at
         ends = due_of(state, on)
-        if self.job.rehearsal:  # a month before the first ends
-            first = min(row.not_after for row in ends if row.label in self.job.site)
-            on = first - timedelta(days=30)
+        if job.rehearsal:  # a month before the first ends
+            on = min(row.not_after for row in ends if row.label in job.site) - timedelta(days=30)
             ends = due_of(state, on)
         soon = (row.label for row in ends if row.days_left <= within_days)
-        self.due = [name for name in soon if name in self.job.site]
+        self.due = [name for name in soon if name in job.site]
         yield timeline(ends, on)
         yield Rows(ends, columns=("label", "not_after", "days_left", "status", "renew_on"))
 

@@ -108,8 +108,7 @@ class Trust(Runbook):
     def look(self) -> Parts:
         """Who trusts the CA for whose sake, and what no file can tell."""
         yield Rows(who_trusts_whom(self.job.site))
-        asked = self.job.site.questions
-        yield Rows([{"ask before encryption is switched on": question} for question in asked])
+        yield Rows([{"ask before encryption is switched on": q} for q in self.job.site.questions])
 
     def roll_out(self) -> Parts:
         """Prepare the folder that brings the CA to many computers at once."""
