@@ -108,6 +108,16 @@ def test_a_plan_after_the_theft_of_the_ca_s_key_names_every_server(job):
     assert renewed == {host.name for host in job.site.servers}
 
 
+@pytest.mark.parametrize("stolen", ["CA", "rec-1"])
+def test_a_plan_after_a_theft_names_all_who_bar_what_was_stolen_and_counts_each_once(job, stolen):
+    plan = plan_change(replace(job, runbook="19-answer-a-key-compromise"), stolen=stolen)
+    barring = {row["computer"] for row in plan.computers if "bar what was" in row["to do"]}
+    calling = {link.client for link in job.site.connections if link.server == "rec-1"} | {"rec-1"}
+    assert barring == ({host.name for host in job.site.clients} if stolen == "CA" else calling)
+    assert len(barring) < len(plan.computers)
+    assert f"on {len(barring)} computers**" in plan.markdown()
+
+
 @pytest.mark.parametrize("what", ["table", "ledger", "parameter"])
 def test_another_state_makes_another_plan(job, what):
     before = plan_change(job, days=397)
@@ -492,20 +502,20 @@ def test_a_closed_change_is_over_and_the_next_run_begins_another(closed, job):
 
 
 def test_a_change_that_only_looks_needs_no_approval(job):
-    looking = begin(numbered_16(job), plan_change(numbered_16(job)))
+    looking = looks_only(replace(job, runbook="16-verify-the-site"))
     close(looking, "looked")
     assert record_problems(job.records) == ([], 1, [])
 
 
 def test_a_change_that_only_looks_may_not_do_anything(job):
-    looking = begin(job, plan_change(job))
+    looking = looks_only(job)
     with pytest.raises(Stop, match="only looks, and nobody approved a change"):
         issue_certificates(looking, PFX_PASSWORD)
     assert job.state().current == {}
 
 
-def numbered_16(job):
-    return replace(job, runbook="16-verify-the-site")
+def looks_only(job):
+    return begin(job, plan_change(job), "Piet Jansen", "nobody: it only looks", looks=True)
 
 
 def test_no_secret_is_in_any_byte_of_a_change(job):

@@ -125,8 +125,7 @@ def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
         folder, plan = under_way(job) or (None, None)
     if folder and plan and plan.parameters != json.loads(json.dumps(parameters, default=str)):
         told = ", ".join(f"{name.upper()} = {it!r}" for name, it in plan.parameters.items())
-        about = f"{folder.name} has begun with other parameters: {told}"
-        raise Stop(f"{about}. Set them as they were")
+        raise Stop(f"{folder.name} has begun with other parameters: {told}. Set them as they were")
     return plan
 
 
@@ -154,7 +153,7 @@ def approve(
     """
     me, emergency = carried_out_by.strip() or whoami()["user"], emergency.strip()
     if job.rehearsal:
-        return _begin(job, plan, me, "nobody: this is a rehearsal")
+        return begin(job, plan, me, "nobody: this is a rehearsal")
     place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
     given, _, name = approved.strip().partition(" ")
     name = re.sub(r"^by\b", "", name.strip()).strip()
@@ -168,26 +167,18 @@ def approve(
         raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
     if emergency and len(emergency.split()) < 3:  # words
         raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
-    if not emergency and _same(name, me):
+    # One person may have two names: all words of the shorter stand in the longer.
+    words, others = (set(re.findall(r"\w+", one.casefold())) for one in (name, me))
+    if not emergency and words and (words <= others or others <= words):
         raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
                    f"or write into EMERGENCY why that can't wait")  # fmt: skip
-    return _begin(job, plan, me, name, emergency)
+    return begin(job, plan, me, name, emergency)
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two names may be one person: all words of the shorter stand in the longer."""
-    words, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
-    return bool(words) and (words <= others or others <= words)
-
-
-def begin(job: Job, plan: Plan) -> Job:
-    """Begin a change that changes nothing, as a verification is; nobody has to approve it."""
-    return _begin(job, plan, whoami()["user"], "nobody: it only looks", looks=True)
-
-
-def _begin(
+def begin(
     job: Job, plan: Plan, me: str, approved_by: str, emergency: str = "", looks: bool = False
 ) -> Job:
+    """Begin a change that `me` carries out, or go on with it; one that only looks needs no more."""
     folder = _folder_of(job, plan)
     again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.clock))
@@ -264,8 +255,7 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
             plan = read_plan((folder / PLAN).read_bytes())
             if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
                 continue
-            reason = void(job, plan, begun=True)
-            if not reason:
+            if not (reason := void(job, plan, begun=True)):
                 return folder, plan
             mine, told = job.records.within(folder.name, job.clock), f"{folder.name}: {reason}"
             mine.note(job.number, _ABANDONED, at=job.at, note=told)
@@ -273,9 +263,8 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
 
 
 def _is_begun(records: Records, folder: Path) -> bool:
-    lines = records.ledger.entries()
-    begun = (one.change == folder.name and one.action in BEGUN for one in lines)
-    return (folder / _OLD_APPROVAL).exists() or any(begun)
+    begun = {one.change for one in records.ledger.entries() if one.action in BEGUN}
+    return folder.name in begun or (folder / _OLD_APPROVAL).exists()
 
 
 def record_key(job: Job) -> Ed25519PrivateKey:
@@ -285,10 +274,8 @@ def record_key(job: Job) -> Ed25519PrivateKey:
     with job.records.lock():
         if not path.exists():
             key = Ed25519PrivateKey.generate()
-            encrypted = encrypt_key(key, password)
-            digest = sha256(public_pem(key))
-            told = f"SHA-256 {digest}"
-            job.records.note(job.number, _MADE, at=job.at, note=told, digest=digest)
+            encrypted, digest = encrypt_key(key, password), sha256(public_pem(key))
+            job.records.note(job.number, _MADE, at=job.at, note=f"SHA-256 {digest}", digest=digest)
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)

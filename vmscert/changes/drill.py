@@ -1,8 +1,7 @@
 """The restore drill: a backup of a site's folder proves, on a copy, that the site can live from it.
 
-Everything happens in a temporary folder that is gone afterwards; the backup is only read. Proven is
-that the key opens, that a certificate which it signs is accepted over TLS, and that nothing in the
-folder is missing or contradicts the ledger.
+All happens in a temporary folder; the backup is only read. Proven is that the key opens, that what
+it signs is accepted over TLS, and that nothing is missing or contradicts the ledger.
 """
 
 import hashlib
@@ -47,9 +46,8 @@ def restore_drill(
     is not one of a site's folder, or is that folder itself.
     """
     if not any((backup / name).exists() for name in ("ca.cer", "ledger.csv")):
-        raise ValueError(
-            f"{backup} holds neither ca.cer nor ledger.csv: name the backup of a site's folder"
-        )
+        about = f"{backup} holds neither ca.cer nor ledger.csv"
+        raise ValueError(f"{about}: name the backup of a site's folder")
     if records is not None and backup.resolve() == records.folder.resolve():
         raise ValueError(f"{backup} is the site's own folder: name its backup, in another place")
     if records is not None and not records.ledger.path.exists():
@@ -63,7 +61,14 @@ def restore_drill(
             raise OSError(f"{source} can't be read: {why}. Is the medium sound?") from None
         checks = [*_Trial(copy, records, password, pfx_password, at).checks()]
     if records is not None:
-        _record(records, backup, checks, at)
+        bad = "; ".join(check.what for check in checks if not check.ok)
+        result, whole = ("failed", f"failed: {bad}") if bad else ("passed", "passed")
+        told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole,
+                "looked at": [asdict(check) for check in checks]}  # fmt: skip
+        data = json.dumps(told, indent=1, ensure_ascii=False).encode()
+        note = f"restore drill {whole}, {len(checks)} checks"
+        records.note("", DRILL, at=at, note=note, result=result)
+        records.keep(records.folder / "drills", f"{at:%Y-%m-%d}.json", data)
     return checks
 
 
@@ -79,7 +84,7 @@ class _Trial:
 
     def checks(self) -> Iterator[Check]:
         """What should hold, and what was found, in words that fit a backup."""
-        looks: dict[str, Callable[[], str] | None] = {
+        looks: dict[str, Callable[[], str | None] | None] = {
             "the ledger is unbroken": self.ledger,
             "it tells all that the site's own ledger tells": self.as_far if self.own else None,
             "the key of the CA opens and belongs to its certificate": self.opens,
@@ -94,7 +99,7 @@ class _Trial:
             if look is None:
                 continue
             try:
-                problem = look()
+                problem = look() or ""
             except (ValueError, LookupError, OSError, RuntimeError) as error:
                 problem = str(error)
             problem = problem.replace(f"{self.copy.folder}{os.sep}", "")
@@ -130,7 +135,7 @@ class _Trial:
         since = f"{len(lost)} line{'s' * (len(lost) > 1)} since {lost[0].day} would be lost"
         return f"{since}{what}: copy the site's folder again, all of it"
 
-    def opens(self) -> str:
+    def opens(self) -> str | None:
         keyless = came_without_key(self.copy.ledger.entries())
         for ca in (CaFiles(self.copy.folder), CaFiles(self.copy.folder / "next")):
             if ca.cer.exists() and not ca.key.exists() and not keyless:
@@ -138,7 +143,6 @@ class _Trial:
             if ca.complete:
                 ca.open(self.password)
         self.copy.authority(self.password)
-        return ""
 
     def tallies(self) -> str:
         folder, entries = self.copy.folder, certificate_entries(self.copy.ledger.entries())
@@ -163,10 +167,9 @@ class _Trial:
         twice = ", ".join(serial for serial, labels in given.items() if len(labels) > 1)
         return f"{twice} stands for two certificates: run {RUNBOOK_FOR['CA']}" if twice else ""
 
-    def readable(self) -> str:
+    def readable(self) -> None:
         read_site(self.copy.table)
         self.copy.inventories()
-        return ""
 
     def pfx_files(self) -> str:
         bad, state = [], read_state(self.copy, Site("", ()), self.at)
@@ -195,19 +198,6 @@ class _Trial:
         bad = [f.detail for one in diagnoses if not one.trusted for f in one.findings]
         return "; ".join(dict.fromkeys(bad)) or handshake(issued, roots, host.issued_names[0]).error
 
-    def packs(self) -> str:
+    def packs(self) -> None:
         for load in loads(read_state(self.copy, self.site, self.at), [self.server]):
             pack(load)
-        return ""
-
-
-def _record(records: Records, backup: Path, checks: list[Check], at: datetime) -> None:
-    """Write the result into the site's ledger, and what was looked at beside its changes."""
-    bad = "; ".join(check.what for check in checks if not check.ok)
-    result, whole = ("failed", f"failed: {bad}") if bad else ("passed", "passed")
-    told = {"drill": iso(at), "backup": str(backup.resolve()), "result": whole,
-            "looked at": [asdict(check) for check in checks]}  # fmt: skip
-    data = json.dumps(told, indent=1, ensure_ascii=False).encode()
-    note = f"restore drill {whole}, {len(checks)} checks"
-    records.note("", DRILL, at=at, note=note, result=result)
-    records.keep(records.folder / "drills", f"{at:%Y-%m-%d}.json", data)

@@ -69,13 +69,12 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
         ]
         # What stands there already is not told again by the next run.
         noted = {(e.host, e.command): e.folder for e in state.entries if e.action == "hand over"}
-        new = []
-        for one in errands:
-            if noted.get((one.host, one.command)) != one.folder:
-                about = {"command": one.command, "folder": one.folder}
-                about["note"] = f"{one.command}: {one.folder}"
-                new.append(Entry(iso(job.at), job.number, "hand over", one.host, **about))
-        job.records.note_all(new)
+        job.records.note_all(
+            Entry(iso(job.at), job.number, "hand over", one.host, command=one.command,
+                  folder=one.folder, note=f"{one.command}: {one.folder}")
+            for one in errands
+            if noted.get((one.host, one.command)) != one.folder
+        )  # fmt: skip
     return errands
 
 
@@ -146,7 +145,7 @@ def roll_out(job: Job) -> str:
     job.permit()
     state = job.state()
     needed = {root for roots in needed_roots(state).values() for root in roots}
-    also = [one for one in (state.next_ca,) if one is not None]
+    also = [state.next_ca] if state.next_ca else []
     old_roots = [one for one in state.former_cas if one not in needed]
     barred = [one for one, _ in state.barred if one not in needed]
     files = roll_out_files(state.signing_ca, job.site, job.at, also, old_roots, barred)

@@ -14,8 +14,6 @@ from vmscert.facts import NOTEBOOKS, facts
 from vmscert.records.folder import Records
 from vmscert.records.ledger import is_sealed
 
-RUNBOOKS = tuple(row["name"] for row in facts("change/runbooks"))
-
 
 class NotebookError(Exception):
     """A notebook stopped before its end; the text is the line on which it stopped."""
@@ -23,9 +21,10 @@ class NotebookError(Exception):
 
 def find_runbook(number: str) -> str:
     """Return the full name of a runbook for any beginning of it that no other one has."""
-    found = [name for name in RUNBOOKS if name.startswith(number)]
+    names = [row["name"] for row in facts("change/runbooks")]
+    found = [name for name in names if name.startswith(number)]
     if len(found) != 1:
-        raise ValueError(f"There is no runbook {number!r}: choose one of {', '.join(RUNBOOKS)}")
+        raise ValueError(f"There is no runbook {number!r}: choose one of {', '.join(names)}")
     return found[0]
 
 
@@ -134,20 +133,15 @@ def _saved_notebook() -> tuple[dict[str, bytes], str]:
     if not opened or not Path(opened).is_file():
         return {}, ""  # vmscert run adds the notebook as it ran
     import nbformat
-
-    notebook = nbformat.reads(Path(opened).read_text(encoding="utf-8"), as_version=4)
-    if not _is_what_ran(notebook):
-        return {}, f"{Path(opened).name} on the disk is not what has run here"
-    return _kept(notebook), ""
-
-
-def _is_what_ran(notebook: Any) -> bool:
-    """Whether each code cell above the one that is running was saved as this kernel ran it."""
     from IPython.core.getipython import get_ipython
 
+    notebook = nbformat.reads(Path(opened).read_text(encoding="utf-8"), as_version=4)
+    # Each code cell above the one that is running must be saved as this kernel ran it.
     history = getattr(get_ipython(), "history_manager", None)
     ran = [text.strip() for text in history.input_hist_raw] if history else []
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     mine = (n for n, cell in enumerate(cells) if ran and cell.source.strip() == ran[-1])
     counted = [(cell.execution_count or 0, cell.source.strip()) for cell in cells[: next(mine, 0)]]
-    return bool(counted) and all(0 < n < len(ran) and ran[n] == source for n, source in counted)
+    if counted and all(0 < n < len(ran) and ran[n] == source for n, source in counted):
+        return _kept(notebook), ""
+    return {}, f"{Path(opened).name} on the disk is not what has run here"

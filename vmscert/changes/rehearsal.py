@@ -20,10 +20,7 @@ from vmscert.windows.stores import Personal, Stores
 
 
 def walk(job: Job, errands: Iterable[Errand]) -> list[Errand]:
-    """In a rehearsal, let the simulated computers run the scripts and report back.
-
-    On a real site the errands come back as they are: people walk, and `take_each()` reads.
-    """
+    """Let a rehearsal's simulated computers run the scripts and report; else people walk later."""
     return Walk(job).visits(errands) if job.rehearsal else list(errands)
 
 
@@ -75,12 +72,11 @@ class Walk:
         """Whether a step that comes before this turn has not been done on its computer yet."""
         mine = self.turns[host.name][turn - 1]
         waits = {number for step in mine for number in step.waits_for if number != TRUST}
-        before = (self.steps[number] for number in waits - {step.number for step in mine})
-        return any(
-            set(one.groups)
-            - simulated(self.job, self.job.site[one.host]).stores(self.job.at).bindings.keys()
-            for one in before
-        )
+        for one in (self.steps[number] for number in waits - {step.number for step in mine}):
+            held = simulated(self.job, self.job.site[one.host]).stores(self.job.at)
+            if not set(one.groups) <= held.bindings.keys():
+                return True
+        return False
 
     def _look_at_pem(self, errand: Errand) -> str:
         """What a person does where PEM files lie: open the key, look at all, bring it back."""

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from vmscert.changes.execute import NotebookError, execute, find_runbook
 from vmscert.changes.job import folder_of, records_folder, secret
+from vmscert.changes.record import record_problems
 from vmscert.cli import printing
 from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
 from vmscert.facts import facts
@@ -50,7 +51,10 @@ def rehearse(
     about += f", {len(described.connections)} connections"
     err.print(f"Rehearsing [b]{escape(described.name)}[/b]: {about}")
     finished = _carry_out(path, records)
-    rows = _last_verification(records)
+    # Every handshake of the last verification; none if no runbook came that far.
+    kept = (records.folder / "changes").glob("*/verification*.json")
+    last = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+    rows = json.loads(last.read_bytes()) if last else []
     verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
         told = {"site": described.name, "verified": verified, "begun": iso(begun)}
@@ -72,13 +76,6 @@ def _carry_out(path: Path, records: Records) -> bool:
             return False
         err.print(f"  [green]✔[/green] {runbook}")
     return True
-
-
-def _last_verification(records: Records) -> list[dict]:
-    """Every handshake of the last verification; none if no runbook came that far."""
-    found = (records.folder / "changes").glob("*/verification*.json")
-    last = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return json.loads(last.read_bytes()) if last else []
 
 
 def run(
@@ -162,7 +159,8 @@ def board(
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
-        printing.show_board(standings)
+        headings = ("computer", "who", "state", "lacks", "next")
+        printing.show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
     settled = all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
@@ -197,36 +195,25 @@ def verify(
     That proves order and integrity; not the time, and not who it was.
     """
     # The folder of one change is one wherever it was copied to.
-    is_record = any((folder / name).exists() for name in (PLAN, SUMS))
-    wrong, told = _verified_record(folder) if is_record else _verified_site(folder)
+    if any((folder / name).exists() for name in (PLAN, SUMS)):
+        if not is_sealed(folder):
+            why = "this change is not closed, or lost its signature"
+            raise ValueError(f"{folder} is not signed: {why}")
+        wrong = list(problems(folder))
+        told = [] if wrong else [f"{count_steps(folder)} steps, signed and unbroken"]
+    else:
+        ledger = Records(folder).ledger
+        if not ledger.path.exists() and not ledger.seal.exists():
+            raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
+        wrong, told = list(ledger.problems()), [f"{len(ledger.entries())} lines, unbroken"]
+        if not wrong:
+            wrong, closed, still_open = record_problems(Records(folder))
+            told.append(f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken")
+            told += [f"{path}: not closed yet" for path in still_open]
     warn(*wrong)
     for line in told if not wrong else ():
         out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
     raise ended(not wrong)
-
-
-def _verified_record(folder: Path) -> tuple[list[str], list[str]]:
-    if not is_sealed(folder):
-        why = "this change is not closed, or lost its signature"
-        raise ValueError(f"{folder} is not signed: {why}")
-    found = list(problems(folder))
-    return found, [] if found else [f"{count_steps(folder)} steps, signed and unbroken"]
-
-
-def _verified_site(folder: Path) -> tuple[list[str], list[str]]:
-    from vmscert.changes.record import record_problems
-
-    records = Records(folder)
-    if not records.ledger.path.exists() and not records.ledger.seal.exists():
-        raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
-    if broken := list(records.ledger.problems()):
-        return broken, []
-    found, closed, still_open = record_problems(records)
-    told = [
-        f"{len(records.ledger.entries())} lines, unbroken",
-        f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken",
-    ]
-    return found, told + [f"{path}: not closed yet" for path in still_open]
 
 
 def drill(

@@ -44,18 +44,14 @@ def lab(context: typer.Context) -> None:
         "--MappingKernelManager.transport_encryption=auto",
         *context.args,
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        raise typer.Exit(subprocess.call(command, env=os.environ | _no_news(Path(folder))))
-
-
-def _no_news(folder: Path) -> dict[str, str]:
-    """The environment in which JupyterLab does not even ask whether it may fetch news."""
-    page = folder / "labconfig" / "page_config.json"
-    page.parent.mkdir()
-    disabled = {"@jupyterlab/apputils-extension:announcements": True}
-    page.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
-    known = os.environ.get("JUPYTER_CONFIG_PATH", "")
-    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [known, str(folder)]))}
+    with tempfile.TemporaryDirectory() as folder:  # JupyterLab shall not even ask for that
+        page = Path(folder) / "labconfig" / "page_config.json"
+        page.parent.mkdir()
+        disabled = {"@jupyterlab/apputils-extension:announcements": True}
+        page.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
+        places = filter(None, [os.environ.get("JUPYTER_CONFIG_PATH"), folder])
+        surroundings = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(places)}
+        raise typer.Exit(subprocess.call(command, env=surroundings))
 
 
 for command in (change.rehearse, change.run, change.plan, change.board,

@@ -5,7 +5,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from vmscert.agenda.gather import Agenda
-    from vmscert.changes.errands import Standing
     from vmscert.checks.documents import Document
     from vmscert.network.survey import Survey
 
@@ -80,7 +78,7 @@ def warn(*lines: str) -> None:
 def show_plan(rows: list[dict[str, Any]]) -> None:
     """Show the steps of a plan: what fits in a table, then what does not."""
     told = ({**row, "switch": ", ".join(row["switch"])} for row in rows)
-    _show_table(_SHORT, ([row[heading] for heading in _SHORT] for row in told), wrapped=_SHORT)
+    show_table(_SHORT, ([row[heading] for heading in _SHORT] for row in told), wrapped=_SHORT)
     lines = []
     for row in rows:
         lines.append(f"[b]Step {row['step']}[/b]")
@@ -93,7 +91,6 @@ def show_verification(rows: list[dict], folder: Path) -> None:
     found = defaultdict(list)
     for row in rows:
         found[row["client"], row["server"], row["port"], row["verdict"]].append(row)
-    # What needs a person stands first.
     shown = sorted(found.items(), key=lambda item: item[0][3] == "verified")
     cells = []
     for (client, server, port, verdict), same in shown:
@@ -102,16 +99,10 @@ def show_verification(rows: list[dict], folder: Path) -> None:
         seen = (same[0]["tls"].removeprefix("TLSv"), same[0]["thumbprint"][:8])
         cells.append((f"{client} → {server}:{port}", name, *seen, _verdict(verdict)))
     headings = ("connection", "name used", "TLS", "certificate", "verdict")
-    _show_table(headings, cells, more=" connections in verification.csv")
+    show_table(headings, cells, more=" connections in verification.csv")
     good = sum(row["verdict"] == "verified" for row in rows)
     out.print(f"{good} of {len(rows)} TLS connections verified.", style="bold")
     out.print(f"Everything lies in {folder.resolve()}", soft_wrap=True)
-
-
-def show_board(standings: "Iterable[Standing]") -> None:
-    """Show where each computer stands."""
-    headings = ("computer", "who", "state", "lacks", "next")
-    _show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
 
 
 def show_checks(checks: Iterable[Check]) -> None:
@@ -130,11 +121,14 @@ def show_due(agenda: "Agenda") -> None:
     cells = []
     for row in (row for row in agenda.rows if row.status != "replaced"):
         ends, renew_on = (f"{day:%Y-%m-%d}" for day in (row.not_after, row.renew_on))
-        left, status = f"{row.days_left} ({row.share_left:.0%})", _coloured(row.status)
+        left, status = (
+            f"{row.days_left} ({row.share_left:.0%})",
+            _coloured(row.status),
+        )
         cells.append((row.label, ends, left, renew_on, status, row.owner))
     unread = [(one.label, "", "", "", _coloured(one.status), "") for one in agenda.unknown]
     headings = ("certificate", "ends", "days left", "renew on", "status", "owner")
-    _show_table(headings, cells, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
+    show_table(headings, cells, unread[:_MOST_ROWS], more=": --csv FILE writes all of them")
     lines, now = dark_lines(agenda), len(dark(agenda.blackouts, agenda.at))
     parts = {
         "Unknown": [f"{one.where}: {one.why}" for one in agenda.unknown],
@@ -168,7 +162,7 @@ def show_survey(found: "Survey") -> None:
         verdict = _verdict(row["verdict"], row["findings"])
         cells.append((spelled((row["address"], row["port"])), row["name"], ends, verdict))
     headings = ("server", "name used", "ends", "findings")
-    _show_table(headings, cells, wrapped=("findings",), more=": --csv FILE writes all of them")
+    show_table(headings, cells, wrapped=("findings",), more=": --csv FILE writes all of them")
     for row in found.remedies():
         many = f"{row['endpoints']} endpoint{'s' if row['endpoints'] > 1 else ''}"
         out.print(f"[{_COLOURS[row['severity']]}]{row['finding']}[/]: {many} →", end=" ")
@@ -196,7 +190,7 @@ def show_document(path: str, document: "Document", findings: list[Finding], full
         say(*(f"    {label:<22} {text}" for label, text in (shown.fields if full else shown.rows)))
 
 
-def _show_table(
+def show_table(
     columns: Sequence[str], rows: Rows, last: Rows = (), wrapped: Sequence[str] = (), more: str = ""
 ) -> None:
     """Print a table of any text; with `more`, the first rows only, and where the others are."""
@@ -240,8 +234,7 @@ def read_roots(paths: list[Path] | None) -> "list[Certificate]":
 
 def ask_pfx(name: str) -> str:
     """Return the password of a PFX file, from the environment or from whoever sits there."""
-    given = os.environ.get("VMSCERT_PFX_PASSWORD")
-    if given:
+    if given := os.environ.get("VMSCERT_PFX_PASSWORD"):
         return given
     if not sys.stdin.isatty():
         alone = f"Nobody is there to type the password of {name}"

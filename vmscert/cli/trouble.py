@@ -116,8 +116,7 @@ def survey(
     from vmscert.network.survey import survey
 
     wanted, trusted = read_targets(targets or []), read_roots(roots)
-    expected: dict[str, str] = {}
-    now = datetime.now(UTC)
+    expected, now = {}, datetime.now(UTC)
     if site:
         path = find_table(site)
         described = read_site(path)
@@ -128,13 +127,10 @@ def survey(
     if not wanted:
         raise ValueError("Nothing to look at: name servers, or a site's table with --site")
     with err.status("") as status:
-
-        def tell(done: int, of: int) -> None:
-            status.update(f"{done} of {of} servers")
-
         found = survey(
-            wanted, trusted, now, expected=expected, at_once=at_once, timeout=timeout, progress=tell
-        )
+            wanted, trusted, now, expected=expected, at_once=at_once, timeout=timeout,
+            progress=lambda done, of: status.update(f"{done} of {of} servers"),
+        )  # fmt: skip
     if table:
         write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
     if as_json:

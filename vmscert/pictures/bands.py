@@ -62,8 +62,7 @@ def lifetimes(
     drawn = []
     for name, (start, end) in rows.items():
         colour = "good" if start <= at <= end else _ENDED
-        words = f"{start:%Y-%m-%d} to {end:%Y-%m-%d}"
-        drawn.append(_Row(name, [(start, end, 1)], words, colour))
+        drawn.append(_Row(name, [(start, end, 1)], f"{start:%Y-%m-%d} to {end:%Y-%m-%d}", colour))
     days = [at, *(day for span in rows.values() for day in span)]
     told = ", ".join(f"{row.label} {row.words}" for row in drawn)
     canvas = _drawn(title, drawn, (min(days), max(days)), at, verdict)

@@ -17,13 +17,9 @@ _LEGEND = _LEFT + _IN_A_ROW * _BYTE + 22
 
 
 def bytes_picture(der: bytes, fields: Sequence[Field], chosen: str = "") -> Picture:
-    """Draw every byte of a certificate, coloured by field, with the fields' names at the side.
-
-    `chosen` is the name of a field to stand out; all are coloured when empty.
-    """
+    """Draw every byte of a certificate, coloured by field; `chosen` is the name of the only one."""
     rows, pale = range(0, len(der), _IN_A_ROW), cycle(_PALE)
-    height = _TOP + max(len(rows), len(fields)) * _ROW + 18
-    canvas = Canvas("The bytes of a certificate", height)
+    canvas = Canvas("The bytes of a certificate", _TOP + max(len(rows), len(fields)) * _ROW + 18)
     canvas.text(_LEFT, 20, f"{len(der)} bytes, from top left to bottom right", colour="quiet")
     colours = ["paper" if field.name == WRAPPING else next(pale) for field in fields]
     if chosen:

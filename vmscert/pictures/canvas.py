@@ -36,10 +36,7 @@ class Picture:
 
 
 class Canvas:
-    """An SVG that grows, element by element, from the top left corner.
-
-    A colour is a name of `COLOURS`, as severities are, or #rrggbb.
-    """
+    """An SVG that grows, from the top left corner; a colour is a name of `COLOURS`, or #rrggbb."""
 
     def __init__(self, title: str, height: float, width: float = WIDTH):
         size = {"width": f"{width:g}", "height": f"{height:g}"}

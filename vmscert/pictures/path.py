@@ -107,8 +107,7 @@ def _draw_step(canvas: Canvas, step: _Step, presented: Chain, judged: bool, y: f
 def _draw_certificate(
     canvas: Canvas, step: _Step, one: Reading, presented: Chain, judged: bool, y: float
 ) -> None:
-    state = worst(finding.severity for finding in step.findings) or "good"
-    colour = state if judged else "quiet"
+    colour = (worst(finding.severity for finding in step.findings) or "good") if judged else "quiet"
     canvas.box(_LEFT, y, _BOX, _TALL, fill="paper", stroke=colour)
     canvas.box(_LEFT, y, 6, _TALL, fill=colour, radius=2)
     sent, by = one.certificate in presented, "trusted by the client"
@@ -149,8 +148,7 @@ def heat_map(survey: Survey) -> Picture:
         canvas.text(200, y + 17, fit(host, 180), anchor="end")
         for column, code in enumerate(codes):
             x, found = 214 + _CELL * column, cells[host, code]
-            fill = worst(found) or "#eef1f4"
-            canvas.box(x, y, _CELL - 8, _ROW - 4, fill=fill, radius=3)
+            canvas.box(x, y, _CELL - 8, _ROW - 4, fill=worst(found) or "#eef1f4", radius=3)
             if found:
                 many = str(len(found))
                 canvas.text(x + middle, y + 16, many, colour="paper", anchor="middle", bold=True)

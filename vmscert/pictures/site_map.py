@@ -39,7 +39,12 @@ def site_map(
     `places` are the places of encryption to show; all when empty.
     """
     found, colours = list(findings), group_colours()
-    grid = _Grid(site, _marks(found), places)
+    marks: dict[tuple[str, str], str] = defaultdict(str)
+    for one in found:
+        client, arrow, server = one.where.partition(" → ")
+        there = (client, server) if arrow or one.code in OF_THE_CLIENT else ("", client)
+        marks[there] = worst((marks[there], one.severity))
+    grid = _Grid(site, marks, places)
     signs = [(group, colour, 6) for group, colour in colours.items()]
     signs += [("refused", "bad", 2), ("dubious", "dubious", 2)]
     width = max(grid.width, 700, 40 + sum(34 + pixels(words, 11) for words, _, _ in signs))
@@ -61,15 +66,6 @@ def site_map(
     told = f"{bad or 'no'} finding{'' if bad == 1 else 's'} that make clients refuse"
     met = f"{servers} and is trusted by {clients}, over {count(site.connections, 'connection')}"
     return canvas.picture(f"Map of {site.name}: one CA signs for {met}; {told}.")
-
-
-def _marks(findings: Iterable[Finding]) -> _Marks:
-    marks: dict[tuple[str, str], str] = defaultdict(str)
-    for one in findings:
-        client, arrow, server = one.where.partition(" → ")
-        there = (client, server) if arrow or one.code in OF_THE_CLIENT else ("", client)
-        marks[there] = worst((marks[there], one.severity))
-    return marks
 
 
 @dataclass

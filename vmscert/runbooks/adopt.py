@@ -1,6 +1,6 @@
 """A CA that another tool made: audited, taken over, and how it is repaired without an outage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -60,12 +60,9 @@ class Inheritance:
     def of(self, host: Host) -> list[x509.Certificate]:
         """Return the certificates that carry a name of this server, oldest first."""
         wanted = {name.casefold() for name in host.names}
-        mine = [
-            one
-            for one in self.certificates
-            for read in [Reading(one)]
-            if wanted & {name.casefold() for name in (*read.names, *read.common_names)}
-        ]
+        every = ((one, Reading(one)) for one in self.certificates)
+        named = ((one, {*map(str.casefold, (*it.names, *it.common_names))}) for one, it in every)
+        mine = (one for one, names in named if wanted & names)
         return sorted(mine, key=lambda one: one.not_valid_before_utc)
 
 
@@ -128,7 +125,7 @@ def _opened(path: Path, password: str) -> PrivateKeyTypes | None:
     return None
 
 
-def _of_the_ca(found: Inheritance, in_store: bool, stores: Sequence[Stores]) -> Iterator[str]:
+def _of_the_ca(found: Inheritance, in_store: bool, stores: Iterable[Stores]) -> Iterator[str]:
     """The checks of data/inherited.csv that an inherited CA does not pass."""
     ca, read, key = found.ca, Reading(found.ca), found.ca.public_key()
     hashes = [Reading(one).signature_hash for one in (ca, *found.certificates)]
@@ -242,7 +239,7 @@ class Adopt(Runbook):
         CurrentUser\\My; an inventory of that computer shows it, too.
         """
         job, found, rows = self.job, self.found, {row["check"]: row for row in facts("inherited")}
-        stores = list(job.records.inventories().values())
+        stores = job.records.inventories().values()
         wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, stores)]
         wrong += [(name, "bare-key") for name in found.bare]
         wrong += [(name, "locked") for name in found.locked]

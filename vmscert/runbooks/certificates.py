@@ -148,8 +148,7 @@ def _as_before(state: State, name: str, days: int) -> Profile:
     if old is None:
         return replace(SERVER, days=days or SERVER.days)
     life = (old.not_valid_after_utc - old.not_valid_before_utc).days
-    above = state.issuers[name]
-    capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in above)
+    capped = any(old.not_valid_after_utc >= one.not_valid_after_utc for one in state.issuers[name])
     if state.site[name].meets_phones:
         life = min(life, PHONES_LIMIT.days)
     size = getattr(old.public_key(), "key_size", 0)
@@ -271,7 +270,7 @@ class CreateCertificates(Runbook):
     def look(self) -> Parts:
         """What each server's certificate will contain, and what is to be done."""
         missing = missing_certificates(self.job.state())
-        rows = [
+        yield Rows([
             {
                 "server": host.name,
                 "names": host.issued_names,
@@ -280,8 +279,7 @@ class CreateCertificates(Runbook):
                 "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",
             }
             for host in self.job.site.servers
-        ]
-        yield Rows(rows)
+        ])  # fmt: skip
 
     def issue(self) -> Parts:
         """Issue what is missing and whose key is made here."""
@@ -293,8 +291,7 @@ class CreateCertificates(Runbook):
 
     def result(self, state: State) -> Iterable[object]:
         """What a client that trusts its root would find wrong with any of them, by any name."""
-        found = issued_findings(state)
-        yield Findings(list(found))
+        yield Findings([*issued_findings(state)])
 
     def rehearse(self) -> None:
         """Every way to a certificate that a rehearsal has: in a PFX, or for a key made there."""

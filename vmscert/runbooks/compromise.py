@@ -11,14 +11,14 @@ from datetime import datetime
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
-from vmscert.changes.job import Stop
+from vmscert.changes.job import RUNBOOK_FOR, Stop
 from vmscert.checks.acceptance import DarkLink, accounts, dark_links, served
 from vmscert.facts import doubt, facts, sureness
 from vmscert.records.ledger import BAR
 from vmscert.records.state import State
 from vmscert.runbooks.overlap import stand_ins
-from vmscert.runbooks.replace import Replacing
-from vmscert.runbooks.stages import RUNBOOKS, Parts, Rows
+from vmscert.runbooks.replace import Replacing, once_seen
+from vmscert.runbooks.stages import Deeds, Parts, Rows
 from vmscert.site.order import turns
 from vmscert.site.site import Site, named
 from vmscert.windows.stores import Stores
@@ -166,11 +166,11 @@ class AnswerCompromise(Replacing):
 
     def revocation(self) -> Parts:
         """What a revocation list costs each client when its place is away; measured or noted."""
-        rows = []
-        for row in facts("revocation-prices"):
-            told = {name: text for name, text in row.items() if name not in ("source", "tag")}
-            rows.append(told | {"how sure": sureness(row["tag"])})
-        yield Rows(rows)
+        yield Rows([
+            {name: row[name] for name in row if name not in ("source", "tag")}
+            | {"how sure": sureness(row["tag"])}
+            for row in facts("revocation-prices")
+        ])  # fmt: skip
 
     def note_stolen(self) -> Parts:
         """Note that the key was stolen; the runbook stops where it is the CA's and signs still.
@@ -192,9 +192,8 @@ class AnswerCompromise(Replacing):
             job.records.note(job.number, BAR, one, host=host, at=job.at, note=why)
             barred.add(thumbprint(one))
         if thumbprint(state.signing_ca) in barred:
-            (other,) = (row["name"] for row in RUNBOOKS.values() if CA in row["ends"].split("|"))
-            raise Stop(f"the CA's own key was stolen, and it signs still: run {other} now, "
-                       f"then this runbook again")  # fmt: skip
+            raise Stop(f"the CA's own key was stolen, and it signs still: run {RUNBOOK_FOR[CA]} "
+                       f"now, then this runbook again")  # fmt: skip
         self.concerns = [name for name, label in state.thumbprints.items() if label in barred]
         yield from ()
 
@@ -206,3 +205,11 @@ class AnswerCompromise(Replacing):
         """The server whose key was stolen; every one where it was the CA's."""
         stolen = self.parameters["stolen"]
         return [host.name for host in state.site.servers] if stolen == CA else [stolen]
+
+    def deeds(self, state: State) -> Deeds:
+        """What a renewal does; then what was stolen is barred wherever somebody might accept it."""
+        yield from super().deeds(state)
+        stolen, site = self.parameters["stolen"], state.site
+        where = _places(site, (stolen,))["all" if stolen == CA else "callers"]
+        barring = {name: "" for name in where if not site[name].only_pem}
+        yield from once_seen(state, barring, "bar what was stolen")

@@ -13,7 +13,7 @@ from typing import Any
 
 from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import SERVER
-from vmscert.changes.job import Job
+from vmscert.changes.job import RUNBOOK_FOR, Job
 from vmscert.checks.expiry import Due, due
 from vmscert.facts import facts
 from vmscert.files import write_atomic
@@ -27,8 +27,7 @@ _MOST = 12  # rows of a table: the page is to print on two sheets
 _HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
 _CHANGES = 6
 
-# What ends → the runbook for it.
-_FOR = {kind: row["runbook"] for row in facts("change/runbooks") for kind in row["ends"].split("|")}
+_FOR = {kind: name[:2] for kind, name in RUNBOOK_FOR.items()}  # what ends → the runbook's number
 
 
 def due_of(state: State, on: datetime) -> list[Due]:
@@ -39,9 +38,8 @@ def due_of(state: State, on: datetime) -> list[Due]:
 
 def write_handbook(job: Job) -> Path:
     """Write the page into the site's folder, in place of the one before; return the HTML's path."""
-    title = f"{job.site.name}: the years after"
     with job.records.lock():
-        for name, data in faces(NAME, handbook(job), title).items():
+        for name, data in faces(NAME, handbook(job), f"{job.site.name}: the years after").items():
             write_atomic(job.records.folder / name, data)
     return job.records.folder / f"{NAME}.html"
 
@@ -62,7 +60,7 @@ def handbook(job: Job) -> str:
         keyless=state.adopted_without_key,
         most=_MOST,
         dates=sorted(_dates(state), key=lambda dated: dated[0]),
-        dark=_dark(state),
+        dark=[*_dark(state)],
         occasions=facts("occasions"),
         owners=[
             (who, named(names))
@@ -78,7 +76,6 @@ def handbook(job: Job) -> str:
 
 
 def _dates(state: State) -> Iterator[tuple[datetime, str, str]]:
-    """By when to do what, in which runbook."""
     servers = (row for row in due_of(state, state.at) if row.label != "CA")
     for day, same in groupby(servers, lambda row: row.not_after.date()):
         rows = list(same)
@@ -100,16 +97,14 @@ def _dates(state: State) -> Iterator[tuple[datetime, str, str]]:
         yield end - _A_WEEK, what, _FOR["CRL"]
 
 
-def _dark(state: State) -> list[tuple[str, int, str]]:
+def _dark(state: State) -> Iterator[tuple[str, int, str]]:
     """Day, links and causes of what goes dark if nobody acts; `vmscert due` tells the hour."""
-    found = []
     for day, same in groupby(dark_to_come(state), lambda row: str(row["dark from"])[:10]):
         rows: list[dict[str, Any]] = list(same)
         # Short: most are certificates of servers.
         ends = (row["because"].removesuffix(" ends") for row in rows)
         causes = dict.fromkeys(end.removeprefix("the certificate on ") for end in ends)
-        found.append((day, sum(row["links"] for row in rows), named(list(causes))))
-    return found
+        yield day, sum(row["links"] for row in rows), named(list(causes))
 
 
 def _last_changes(state: State) -> list[dict[str, str]]:

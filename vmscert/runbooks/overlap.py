@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 
 from cryptography import x509
 
@@ -132,9 +133,7 @@ def stand_ins(
         profile, born = replace(QUICK, days=(end - start).days), start + BACKDATE
         name = Authority(Issued(root, None)).name
     authority = create_authority(str(name), born, profile, key)
-    made = {
-        host: authority.issue(*names, at=at, key=key).certificate for host, names in orders.items()
-    }
+    made = {name: authority.issue(*of, at=at, key=key).certificate for name, of in orders.items()}
     return authority.certificate, made
 
 
@@ -198,7 +197,6 @@ def simulate_days(overlap: Overlap, visits: Sequence[Visit]) -> list[Day]:
 
 
 def _after(overlap: Overlap, stores: Mapping[str, Stores], visit: Visit) -> Stores:
-    """What a computer holds after a visit."""
     held = stores[visit.host]
     if visit.action == TRUST:
         return held.trusting(overlap.new)
@@ -213,43 +211,35 @@ def _day(
     visits: Sequence[Visit], dark: tuple[DarkLink, ...],
 ) -> Day:  # fmt: skip
     """How a day ends: the computers that trust each root, the servers that serve what of each."""
-    old, new, chains = overlap.old, overlap.new, {}
-    for host in overlap.site.servers:
-        chains[host.name] = served(host, stores[host.name])
-    leaves = [[chain[:1] for chain in mine] for mine in chains.values()]
+    old, new = overlap.old, overlap.new
+    chains = {host.name: served(host, stores[host.name]) for host in overlap.site.servers}
+    leaves = [tuple(sent[0] for sent in mine) for mine in chains.values()]
     trusted = [stores[host.name].trusted for host in overlap.site.clients]
     counts = {
         "trust the old root": sum(old in roots for roots in trusted),
         "trust the new root": sum(new in roots for roots in trusted),
-        "serve the old CA's": sum(_any_is_below(mine, old) for mine in leaves),
-        "serve the new CA's": sum(_any_is_below(mine, new) for mine in leaves),
+        "serve the old CA's": sum(_any_is_of(mine, old) for mine in leaves),
+        "serve the new CA's": sum(_any_is_of(mine, new) for mine in leaves),
         "computers visited": sum(bool(visit.host) for visit in visits),
         "dark links": len(dark),
     }
-    below = tuple(name for name, mine in chains.items() if _any_is_below(mine, old))
-    return Day(at, tuple(visits), dark, counts, below)
-
-
-def _any_is_below(chains: Iterable[Chain], root: x509.Certificate) -> bool:
-    return any(_is_below(chain, root) for chain in chains)
+    serving = (name for name, mine in chains.items() if _any_is_of(tuple(chain(*mine)), old))
+    return Day(at, tuple(visits), dark, counts, tuple(serving))
 
 
 @lru_cache(maxsize=4096)
-def _is_below(chain: Chain, root: x509.Certificate) -> bool:
-    """Whether anything in a chain is of this root."""
-    return any(one == root or is_signed_by(one, root) for one in chain)
+def _any_is_of(certificates: Chain, root: x509.Certificate) -> bool:
+    return any(one == root or is_signed_by(one, root) for one in certificates)
 
 
 def proof(days: Sequence[Day]) -> list[Check]:
     """Return what must hold on every day of an overlap, with the first day on which it does not."""
-    dark = next((day for day in days if day.dark), None)
-    removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
-    early = next((day for day in removing if day.serves_old), None)
     lit = safe = ""
-    if dark:
+    if dark := next((day for day in days if day.dark), None):
         lit = (f"{dark.at:%Y-%m-%d}: {named([*map(str, dark.dark)], 1)}. Begin earlier, or keep "
                f"the order: trust, switch, wait, remove")  # fmt: skip
-    if early:
+    removing = (day for day in days if any(visit.action == REMOVE for visit in day.visits))
+    if early := next((day for day in removing if day.serves_old), None):
         still = named(early.serves_old, 3)
         safe = f"{early.at:%Y-%m-%d}: {still} still present it. Switch them first"
     what = "the old root is removed only when no server presents anything of it"
@@ -263,29 +253,26 @@ def day_by_day(job: Job, a_day: int, waiting: int) -> Parts:
     yield Checks(proof(days))
     yield Rows(overlap_rows(days))
     yield overlap_picture(days, "The right order, day by day: clients before servers")
-    wrong = plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST)
-    days = simulate_days(overlap, wrong)
+    days = simulate_days(overlap, plan_overlap(overlap, job.at, a_day, waiting, SERVERS_FIRST))
     yield overlap_picture(days, "The wrong order, day by day: servers before clients")
 
 
 def overlap_rows(days: Iterable[Day]) -> list[dict[str, object]]:
     """Each day as a row: what is done, at which computers, and what is dark."""
-    rows = []
-    for day in days:
-        done = "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
-        old, new, on_old, on_new, _, dark = day.counts.values()
-        rows.append(
-            {
-                "date": f"{day.at:%Y-%m-%d}",
-                "what is done": done or "nothing",
-                "at": named([visit.host for visit in day.visits if visit.host], 3),
-                "trust old / new root": f"{old} / {new}",
-                "serve old / new CA's": f"{on_old} / {on_new}",
-                "dark links": dark,
-                "the first": str(day.dark[0]) if day.dark else "",
-            }
-        )
-    return rows
+    return [
+        {
+            "date": f"{day.at:%Y-%m-%d}",
+            "what is done": "; ".join(dict.fromkeys(_WORDS[visit.action] for visit in day.visits))
+            or "nothing",
+            "at": named([visit.host for visit in day.visits if visit.host], 3),
+            "trust old / new root": f"{old} / {new}",
+            "serve old / new CA's": f"{on_old} / {on_new}",
+            "dark links": dark,
+            "the first": str(day.dark[0]) if day.dark else "",
+        }
+        for day in days
+        for old, new, on_old, on_new, _, dark in [day.counts.values()]
+    ]
 
 
 def overlap_picture(days: Sequence[Day], title: str) -> Picture:
@@ -293,10 +280,10 @@ def overlap_picture(days: Sequence[Day], title: str) -> Picture:
     began: dict[str, datetime] = {}
     for visit in (visit for day in days for visit in day.visits):
         began.setdefault(visit.action, visit.at)
-    dark = [day.at for day in days if day.dark]
-    many = f"{len(dark)} of {len(days)} days with dark links, the first "
-    none = f"no dark link on any of {len(days)} days"
-    parts = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
-    told = "; ".join([*parts, f"{many}{dark[0]:%Y-%m-%d}" if dark else none])
+    told = [f"{action} from {at:%Y-%m-%d}" for action, at in began.items()]
+    if dark := [f"{day.at:%Y-%m-%d}" for day in days if day.dark]:
+        told.append(f"{len(dark)} of {len(days)} days with dark links, the first {dark[0]}")
+    else:
+        told.append(f"no dark link on any of {len(days)} days")
     counts = {what: [day.counts[what] for day in days] for what in days[0].counts}
-    return bands([day.at for day in days], counts, title, f"{title}: {told}")
+    return bands([day.at for day in days], counts, title, f"{title}: {'; '.join(told)}")

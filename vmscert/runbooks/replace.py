@@ -5,19 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from cryptography import x509
-
 from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
-from vmscert.checks.lacks import (
-    lacking_roots,
-    missing_encryption,
-    missing_imports,
-    missing_retirement,
-)
+from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
 from vmscert.findings import Check
@@ -40,8 +33,8 @@ _SHOWN = 3  # computers that a sentence names
 _ABOUT = ("case", "trusts", "source", "tag")  # columns that are no client's
 
 
-def create_next_ca(job: Job) -> x509.Certificate:
-    """Create the CA that will take over, unless it waits or signs already; return its certificate.
+def create_next_ca(job: Job) -> None:
+    """Create the CA that will take over, unless it waits or signs already.
 
     It signs nothing before `switch_ca`; until then computers learn to trust it.
     """
@@ -58,7 +51,6 @@ def create_next_ca(job: Job) -> x509.Certificate:
             name = next(one for one in (name, *more) if f"CN={one}" not in taken)
             authority = create_authority(name, job.at, ROOT)
             job.records.save_next(authority, job.secret("CA", new=True), job.at)
-    return job.records.next_ca or job.records.ca_certificate
 
 
 def switch_ca(job: Job) -> None:
@@ -92,7 +84,7 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
     return [name for name in missing_retirement(state) if name not in waiting]
 
 
-def _once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
+def once_seen(state: State, computers: Mapping[str, str], deed: str) -> Deeds:
     """Take something away; where a group does not say what it uses, a person looks first."""
     silent = {name: ", ".join(state.site[name].unsaid_groups) for name in computers}
     for groups in ("", *dict.fromkeys(filter(None, silent.values()))):
@@ -144,11 +136,11 @@ class Replacing(OnTheWire):
 
     def deeds(self, state: State) -> Deeds:
         """What a renewal does at these servers, and where an earlier one is not over."""
-        under_way = {**missing_imports(state), **missing_encryption(state)}
+        under_way = {**PHASES["import"].lacking(state), **PHASES["encrypt"].lacking(state)}
         new = dict.fromkeys(self.concerned(state), "")
         yield new, "a new certificate with a new key, import, encrypt"
         yield {name: why for name, why in under_way.items() if name not in new}, "go on"
-        yield from _once_seen(state, missing_retirement(state), "remove what was replaced")
+        yield from once_seen(state, missing_retirement(state), "remove what was replaced")
 
 
 class Renew(Replacing):
@@ -158,14 +150,13 @@ class Renew(Replacing):
 
     def ends(self, within_days: int) -> Parts:
         """What ends when: due is what ends within so many days."""
-        state, on = self.job.state(), self.job.at
+        job, state, on = self.job, self.job.state(), self.job.at
         ends = due_of(state, on)
-        if self.job.rehearsal:  # a month before the first ends
-            first = min(row.not_after for row in ends if row.label in self.job.site)
-            on = first - timedelta(days=30)
+        if job.rehearsal:  # a month before the first ends
+            on = min(row.not_after for row in ends if row.label in job.site) - timedelta(days=30)
             ends = due_of(state, on)
         soon = (row.label for row in ends if row.days_left <= within_days)
-        self.due = [name for name in soon if name in self.job.site]
+        self.due = [name for name in soon if name in job.site]
         yield timeline(ends, on)
         yield Rows(ends, columns=("label", "not_after", "days_left", "status", "renew_on"))
 
@@ -184,10 +175,8 @@ class Renew(Replacing):
         rows: list[dict[str, Any]] = dark_to_come(state)[:_MOST_DARK]
         for row in rows:
             servers, clients = ", ".join(row["servers"]), ", ".join(row["clients"])
-            yield (
-                f"if nobody acts, from {row['dark from']} on, since {row['because']}: "
-                f"{servers} for {clients}"
-            )
+            since = f"from {row['dark from']} on, since {row['because']}"
+            yield f"if nobody acts, {since}: {servers} for {clients}"
         yield from super().standing_still(state)
 
     def deadline(self, state: State, text: str) -> str:
@@ -222,15 +211,13 @@ class ReplaceTheCa(Replacing):
     def trust_next_ca(self) -> Parts:
         """Create the CA that takes over, and have it trusted everywhere beside the old one."""
         create_next_ca(self.job)
-        lacking = lacking_roots(self.job.state())
-        yield Rows(self.walked(hand_over(self.job, "trust", lacking)))
+        yield Rows(self.walked(hand_over(self.job, "trust", lacking_roots(self.job.state()))))
 
     def switch_ca(self) -> Parts:
         """Let the next CA sign from now on, and give each server a certificate of it."""
         switch_ca(self.job)
         issue_certificates(self.job, self.pfx_password())
-        asked = walk(self.job, hand_over(self.job, "request"))
-        yield Rows([*asked, *sign_requests(self.job)])
+        yield Rows([*walk(self.job, hand_over(self.job, "request")), *sign_requests(self.job)])
 
     def concerned(self, state: State) -> list[str]:
         """Every server."""
@@ -241,13 +228,10 @@ class ReplaceTheCa(Replacing):
         clients = {host.name: "" for host in state.site.clients}
         yield clients, "trust the new CA beside the old one"
         yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
-        yield from _once_seen(state, clients, "trust the old CA no longer")
+        yield from once_seen(state, clients, "trust the old CA no longer")
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
-        """What came of each visit, and which links of that computer are dark after it.
-
-        On a real site people walk: look at all links when they are back.
-        """
+        """What came of each visit; in a rehearsal also what is dark after it."""
         job, rows = self.job, []
         if not job.rehearsal:
             return [{"computer": e.host, "run": e.command, "result": e.result} for e in errands]

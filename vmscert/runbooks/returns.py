@@ -29,7 +29,10 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     an inventory that is older than the one that is there; one that is odd stops no other.
     """
     told = []
-    opened = [(name, data, None if _is_json(data) else read(data)) for name, data in files]
+    opened = []
+    for name, data in files:  # an inventory is a JSON object: in UTF-8 or UTF-16, maybe with a mark
+        is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
+        opened.append((name, data, None if is_json else read(data)))
     desk = _Desk(job, [document for *_, document in opened if document])
     try:
         for name, data, document in opened:
@@ -46,21 +49,13 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
 
 
 def take_dropped(job: Job) -> list[str]:
-    """Keep all that people put into the folder `drop` of the records; one sentence for each file.
-
-    What was kept goes to `drop/taken`; what was not stays.
-    """
+    """Keep what people put into `drop` of the records, a sentence for each; it goes to `taken`."""
     paths = job.records.dropped()
     told = take_each(job, ((path.name, path.read_bytes()) for path in paths))
     for path, (_, kept) in zip(paths, told, strict=True):
         if kept:
             job.records.put_away(path)
     return [sentence for sentence, _ in told]
-
-
-def _is_json(data: bytes) -> bool:
-    """Whether this is a JSON object, in UTF-8 or UTF-16, with a mark or without."""
-    return data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
 
 
 class _Desk:
@@ -149,8 +144,7 @@ class _Desk:
         found = [*mine, *(one for one in self._beside if not own or Reading(one).is_ca)]
         for key in (Reading(one).spki for one in own or found):
             if host := self._waiting.get(key):
-                csr = self._state.requests[host.name]
-                issued = receive(self.job, host.name, csr, found)
+                issued = receive(self.job, host.name, self._state.requests[host.name], found)
                 self.kept.append((host.name, name))
                 del self._waiting[key]
                 self._known.update(dict.fromkeys(issued.chain, host.name))

@@ -145,30 +145,27 @@ class Runbook:
         self.begun_with = plan_under_way(job, parameters)
         if self.begun_with is None:
             state, (lines, last) = job.state(), job.records.ledger.head()
+            told = {name: about[name] for name in ("why", "untouched", "back", "trigger")}
             plan = Plan(
                 runbook=job.runbook,
                 site=job.site.name,
-                why=about["why"],
                 parameters=parameters,
                 table=hashlib.sha256((job.table or job.records.table).read_bytes()).hexdigest(),
                 lines=lines,
                 ledger=last,
                 computers=tuple(self._computers(state)),
                 files=(about["files"],),
-                untouched=about["untouched"],
                 dark=tuple(self.standing_still(state)),
-                back=about["back"],
-                trigger=about["trigger"],
                 deadline=self.deadline(state, about["deadline"]),
+                **told,
             )
             self.begun_with = keep_plan(job, plan)
         yield self.begun_with
 
     def _computers(self, state: State) -> Iterator[dict[str, str]]:
         """What is to be done at each computer and why, what it uses now, what it will use."""
-        for name, why, deed in (
-            (name, why, deed) for found, deed in self.deeds(state) for name, why in found.items()
-        ):
+        todo = ((*one, deed) for found, deed in self.deeds(state) for one in found.items())
+        for name, why, deed in todo:
             held = state.inventories.get(name)
             then = "made in this change" if self.issues else state.thumbprints.get(name, "")
             yield {
@@ -184,12 +181,11 @@ class Runbook:
         if self.begun_with is None:
             raise ValueError("there is no plan yet: run the cell above")
         self.job = approve(self.job, self.begun_with, approved, carried_out_by, emergency)
-        yield Rows(progress(self.job))
+        yield Rows(progress(self.job), "Nothing is to be done at any computer.")
 
     def visit(self, *phases: str) -> Parts:
         """Prepare the folders of these phases; a rehearsal's computers follow them at once."""
-        rows = [row for phase in phases for row in self.walked(hand_over(self.job, phase))]
-        yield Rows(rows)
+        yield Rows([row for phase in phases for row in self.walked(hand_over(self.job, phase))])
 
     def verify(self) -> Parts:
         """What was to be achieved, read back; the runbook stops where it was not."""

@@ -17,18 +17,13 @@ from vmscert.changes.rehearsal import served_by
 from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings
 from vmscert.checks.live import Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
+from vmscert.files import whoami
 from vmscert.findings import Check, Finding
 from vmscert.network.looks import VERIFIED
 from vmscert.pictures.site_map import site_map
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import key_way
-from vmscert.runbooks.stages import (
-    Checks,
-    Findings,
-    Parts,
-    Rows,
-    Runbook,
-)
+from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook
 from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early
 from vmscert.site.site import PFX, Connection, Site
 from vmscert.windows.stores import Stores
@@ -54,12 +49,10 @@ def who_trusts_whom(site: Site) -> list[Row]:
 
 
 def plan_switching(site: Site, off: bool = False) -> list[Row]:
-    """Each step in which encryption is switched on, or off: what it costs, and why not earlier.
-
-    What happens to clients that do not trust the CA stands at the step of trust, once for all.
-    """
+    """Each step in which encryption is switched on, or off: what it costs, and why not earlier."""
     windows = {row["group"]: row["window"] for row in facts("xprotect/certificate-groups")}
     called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
+    # What happens to clients that do not trust the CA stands at the step of trust, once for all.
     trust = "it can't; whoever is left out goes dark with the first server that it calls"
     clustered = any(host.cluster for host in site)
     return [
@@ -115,8 +108,7 @@ class Trust(Runbook):
     def look(self) -> Parts:
         """Who trusts the CA for whose sake, and what no file can tell."""
         yield Rows(who_trusts_whom(self.job.site))
-        asked = self.job.site.questions
-        yield Rows([{"ask before encryption is switched on": question} for question in asked])
+        yield Rows([{"ask before encryption is switched on": q} for q in self.job.site.questions])
 
     def roll_out(self) -> Parts:
         """Prepare the folder that brings the CA to many computers at once."""
@@ -151,20 +143,13 @@ class Encrypt(Import):
 
         A server is ready when all that call it will accept its newest certificate.
         """
-        left = missing_groups(state)  # not bound to the newest certificates
-        to_do = [
-            step
-            for step in switch_on(state.site)
-            if step.number != TRUST and set(step.groups) & set(left.get(step.host, ()))
-        ]
-        checks = [
-            check
-            for step in to_do
-            if not (check := ready(state.site, step, lost_callers(state, step))).ok
-        ]
+        site, left = state.site, missing_groups(state)  # not bound to the newest certificates
+        later = (step for step in switch_on(site) if step.number != TRUST)
+        to_do = [step for step in later if {*step.groups} & {*left.get(step.host, ())}]
+        checks = (ready(site, step, lost_callers(state, step)) for step in to_do)
         servers = ", ".join(dict.fromkeys(step.host for step in to_do)) or "no server"
         good = Check(f"all that call {servers} accept its newest certificate", True)
-        yield Checks(checks or [good])
+        yield Checks([check for check in checks if not check.ok] or [good])
 
     def look(self) -> Parts:
         """What is switched where, in which order, and what stands still meanwhile."""
@@ -178,10 +163,7 @@ class OnTheWire(Runbook):
     connections: Sequence[Verification] = ()
 
     def call(self, most: int = 100) -> Parts:
-        """Make every connection of the site for real.
-
-        One row for each client, server and port; of what verified, `most` are shown.
-        """
+        """Make every connection of the site for real; of what verified, `most` rows are shown."""
         self.connections = verify_site(self.job)
         same: dict[tuple, list[Verification]] = defaultdict(list)
         for one in self.connections:
@@ -223,8 +205,7 @@ class OnTheWire(Runbook):
         }
         folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
         paths = [job.records.keep(folder, name, data) for name, data in files.items()]
-        good = sum(one.ok for one in self.connections)
-        told = f"{good} of {len(rows)} TLS connections verified"
+        told = f"{sum(one.ok for one in self.connections)} of {len(rows)} TLS connections verified"
         job.records.note(job.number, "verified", at=job.at, note=told)
         named = (path.relative_to(job.records.folder).as_posix() for path in paths)
         return ", ".join(["one line more in ledger.csv", *named])
@@ -251,7 +232,7 @@ class Verify(OnTheWire):
         for one in site.connections:
             callers[one.server, one.port].add(one.client)
         confirmed = {(one.server, one.port) for one in site.connections if one.confirmed}
-        rows = [
+        yield Rows([
             {
                 "server": host.name,
                 "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
@@ -263,14 +244,14 @@ class Verify(OnTheWire):
             for host in site.servers
             for port, group in host.ports
             for calling in [len(callers[host.name, port])]
-        ]
-        yield Rows(rows)
+        ])  # fmt: skip
 
     def plan(self, **parameters: object) -> Parts:
         """What is going to be looked at: nobody has to approve that."""
         yield from super().plan(**parameters)
         assert self.begun_with is not None
-        self.job = begin(self.job, self.begun_with)
+        me, nobody = whoami()["user"], "nobody: it only looks"
+        self.job = begin(self.job, self.begun_with, me, nobody, looks=True)
 
     def call(self, most: int = 100) -> Parts:
         """Make every connection of the site for real, and draw those that were refused."""
