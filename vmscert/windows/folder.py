@@ -226,12 +226,9 @@ def pem_page(load: Load, *, whole: bool = False) -> str:
 def _look_script(load: Load) -> bytes:
     """What looks at the files in their place, and writes an inventory in the form of any other."""
     host = load.host
-    inputs = {
-        "host": str(parse_name(host.name)),
-        "name": str(parse_name(host.fqdn)),
-        "made": load.made.isoformat(),
-        **{holds: name for name, holds in host.pem_files.items()},
-    }
+    names = {"host": str(parse_name(host.name)), "name": str(parse_name(host.fqdn))}
+    files = {holds: name for name, holds in host.pem_files.items()}
+    inputs = names | {"made": load.made.isoformat()} | files
     template = (DATA / "containers" / LOOK).read_text(encoding="utf-8")
     block = "".join(f"{key}={shlex.quote(value)}\n" for key, value in inputs.items())
     text = template.replace(_INPUTS, _INPUTS.replace("# inputs: end", f"{block}# inputs: end"))

@@ -2,7 +2,7 @@
 
 An inventory is one JSON file that inventory.ps1 writes. What is pasted is known by its structure,
 in any language: `netsh http show sslcert`, RecorderConfig.xml, ServiceEndpoints.xml, `certutil
--store`.
+-store`. Pydantic loads slowly: who reads no inventory goes without this module.
 """
 
 import base64
@@ -148,8 +148,9 @@ def _recorder(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
     port = (server.findtext(".//{*}port") or "").strip()
     number = int(port) if port.isdigit() and len(port) < 6 else 0
     encryption = server.find(".//{*}encryption")
-    shown = "" if encryption is None else encryption.get("certificateHash", "")
-    return _config_file("RecorderConfig.xml", shown, number)
+    labels = thumbprints("" if encryption is None else encryption.get("certificateHash", ""))
+    role, group, about = _config_file("RecorderConfig.xml")
+    return about, [Binding(role, number, next(iter(labels), ""), group)]
 
 
 def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
@@ -159,21 +160,16 @@ def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
         return None
     on = enabled.strip().casefold() in ("true", "1")
     attributes = (text for one in pasted.iter() for text in one.attrib.values())
-    if not on:
-        return _config_file("ServiceEndpoints.xml", "", what="encryption off")
-    return _config_file(
-        "ServiceEndpoints.xml", " ".join((*pasted.itertext(), *attributes)), what=""
-    )
+    labels = thumbprints(" ".join((*pasted.itertext(), *attributes))) if on else ()
+    role, _, about = _config_file("ServiceEndpoints.xml")
+    return about, [Binding(role, 0, next(iter(labels), ""), "" if on else "encryption off")]
 
 
-def _config_file(
-    name: str, shown: str, port: int = 0, what: str | None = None
-) -> tuple[str, list[Binding]]:
-    """Whose file this is, and which certificate it shows: that of its group if not told `what`."""
+def _config_file(name: str) -> tuple[str, str, str]:
+    """The role that writes such a file, the certificate group that it is about, and both told."""
     (row,) = (r for r in facts("xprotect/certificate-groups") if r["config"] == name)
-    role, label = row["switched_on"].split("|")[0], next(iter(thumbprints(shown)), "")
-    about = f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
-    return about, [Binding(role, port, label, row["group"] if what is None else what)]
+    role = row["switched_on"].split("|")[0]
+    return role, row["group"], f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
 _LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none

@@ -179,9 +179,8 @@ def _digest(ca: x509.Certificate) -> str:
 def _qr(ca: x509.Certificate) -> str:
     """The SHA-256 as a QR code: SVG that stands in a page, or in a file of its own."""
     text = BytesIO()
-    segno.make(_digest(ca), error="m").save(
-        text, kind="svg", scale=4, xmldecl=False, light="#fff", title="SHA-256 as a QR code"
-    )
+    code = segno.make(_digest(ca), error="m")
+    code.save(text, kind="svg", scale=4, xmldecl=False, light="#fff", title="SHA-256 as a QR code")
     return text.getvalue().decode().strip()
 
 

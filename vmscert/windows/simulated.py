@@ -69,10 +69,8 @@ class Run:
     @property
     def in_use(self) -> dict[str, str]:
         """What encrypts here → with which certificate; not what a person has looked at instead."""
-        used = {**self.stores.bindings, **self.stores.https}
-        return {
-            one: label for one, label in used.items() if label != UNKNOWN or one not in self.by_hand
-        }
+        used = {**self.stores.bindings, **self.stores.https}.items()
+        return {one: label for one, label in used if label != UNKNOWN or one not in self.by_hand}
 
 
 class Computer:
@@ -244,11 +242,8 @@ def enable_encryption(run: Run) -> None:
             raise ScriptError(f"{group} uses {used or 'no certificate'} and not {label}. Server "
                               f"Configurator answered 1: {row['meaning']}.")  # fmt: skip
         shown = UNKNOWN if group in run.computer.host.unsaid_groups else label
-        run.stores = replace(
-            run.stores,
-            bindings={**run.stores.bindings, group: shown},
-            given={**run.stores.given, group: label},
-        )
+        bindings, given = {**run.stores.bindings, group: shown}, {**run.stores.given, group: label}
+        run.stores = replace(run.stores, bindings=bindings, given=given)
 
 
 @deed

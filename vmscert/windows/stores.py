@@ -83,7 +83,7 @@ class Stores:
     https: Mapping[str, str] = field(default_factory=dict)  # "address:port" → thumbprint there
     registered: Mapping[str, str] = field(default_factory=dict)  # component → its management server
     services: tuple[Service, ...] = ()
-    tls: Mapping[str, str] = field(default_factory=dict)  # "TLS 1.2 Server" → "on", "off"; changes
+    tls: Mapping[str, str] = field(default_factory=dict)  # changed: "TLS 1.2 Server" → "off"
     request: str = ""  # for a certificate, in PEM, if one was made there
     given: Mapping[str, str] = field(default_factory=dict)  # group → thumbprint that we gave last
     told_by: Mapping[str, str] = field(default_factory=dict)  # group → file or program that said it
@@ -102,12 +102,8 @@ class Stores:
 
         UNKNOWN is left where nobody gave it one, or where the group could not be read.
         """
-        return {
-            group: self.given.get(group, label)
-            if label == UNKNOWN and group not in self.unread
-            else label
-            for group, label in self.bindings.items()
-        }
+        unsaid = {one for one, label in self.bindings.items() if label == UNKNOWN} - {*self.unread}
+        return {**self.bindings, **{one: self.given[one] for one in unsaid & {*self.given}}}
 
     def trusting(self, *roots: x509.Certificate) -> "Stores":
         """Return the stores with more roots."""
