@@ -90,6 +90,13 @@ def test_a_client_that_trusts_the_longer_of_two_roots_of_one_key_stays_lit(issue
     assert blackouts(SITE, both)[0].cause == "the certificate on rec-1"
 
 
+def test_the_cause_is_what_ends_that_second_and_not_a_root_that_never_worked(issue, ca, at):
+    short = remade(ca.certificate, ca.key, end=at + 50 * DAY)
+    no_ca = remade(ca.certificate, ca.key, having=x509.BasicConstraints(False, None), critical=True)
+    (found,) = blackouts(SITE, assumed(SITE, {}, replace(issue, roots=(no_ca, short)), at))
+    assert (found.since, found.thumbprint) == (short.not_valid_after_utc, thumbprint(short))
+
+
 def test_a_former_ca_darkens_only_the_server_that_still_uses_it(issue, ca, at, key):
     former = create_authority("Lyon VMS root 2016", at, replace(QUICK, days=60), key)
     old = former.issue(*REC.issued_names, at=at, key=key).certificate

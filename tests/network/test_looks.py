@@ -44,12 +44,10 @@ def test_a_survey_finds_what_a_look_finds_but_for_revocation(met, fault):
 @pytest.mark.parametrize("fault", SEEN)
 def test_a_connection_of_a_site_gets_the_verdict_of_a_look(met, fault):
     look, stand = met[fault].look, met[fault].stand
-    lab, place = stand.lab, (LOOPBACK, look.target.port)
-    client = replace(lab.stores[lab.client.name], root=stand.roots, third_party_root=())
-    (connection,) = lab.site.connections[:1]
-    seen = verify_connections(
-        lab.site, {lab.client.name: client}, {}, NOW, lambda _c, _name: place, [connection]
-    )
+    site, name, place = stand.site, stand.client.name, (LOOPBACK, look.target.port)
+    stores = {name: replace(stand.stores[name], root=stand.roots, third_party_root=())}
+    links = site.connections[:1]
+    seen = verify_connections(site, stores, {}, NOW, lambda _c, _name: place, links)
     (verdict,) = [one.verdict for one in seen if one.name == stand.name]
     without_lists = judged(look.handshake, stand.roots, NOW, target=look.target)
     assert verdict == without_lists.verdict

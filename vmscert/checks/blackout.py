@@ -8,16 +8,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import product
+from operator import itemgetter
 
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
 from vmscert.checks.acceptance import (
     DarkLink,
     Offer,
-    TrustStore,
     View,
     accepted,
     bad,
@@ -27,10 +27,10 @@ from vmscert.checks.acceptance import (
 )
 from vmscert.checks.expiry import lasts
 from vmscert.site.site import Connection, Host, Site
-from vmscert.windows.stores import Chain, Stores
+from vmscert.windows.stores import Stores
 
-_SECOND = timedelta(seconds=1)  # the last second still counts: RFC 5280, section 4.1.2.5
-End = tuple[datetime, str, str]  # the last second, what ends, and its thumbprint
+# The last second, which still counts (RFC 5280, section 4.1.2.5), what ends, and its thumbprint.
+End = tuple[datetime, str, str]
 
 
 @dataclass(frozen=True)
@@ -146,38 +146,24 @@ def dark_rows(found: Iterable[Blackout], links: Iterable[DarkLink] = ()) -> list
 def _ending(server: Host, offer: Offer, believed: View) -> End | None:
     """What ends the trust in a server for good; None if it is never trusted at all.
 
-    Time is the same for all of its names: the first that is ever trusted tells. Between the moments
-    at which something begins or ends nothing changes, and none is good after its own certificate.
+    Time is the same for all of its names: the first that is ever trusted tells. What is accepted
+    changes for the worse only when something ends, and nothing is good after its own certificate.
     """
     chain, faults = offer
-    if faults:
+    own = lasts(chain[0]) if chain and not faults else None
+    if not own:
         return None
-    near, ahead = towards(chain, believed.trust), believed.ahead
-    spans = [span for one in (*chain, *near.roots, *near.known) if (span := lasts(one))]
-    turns = {start for start, _ in spans} | {end + _SECOND for _, end in spans}
-    moments = sorted(turns | {turn - ahead for turn in turns}, reverse=True)
-    own = lasts(chain[0])
-    late = [one for one in moments if own and one > own[1]]
-    for name in server.names:
-        after = late[-1] if late else None
-        for moment in moments[len(late) :]:
-            if not bad(accepted(chain, [name], believed, moment)[name]):
-                return _what_ended(server, chain, near, ahead, name, after) if after else None
-            after = moment
-    return None
-
-
-def _what_ended(
-    server: Host, chain: Chain, near: TrustStore, ahead: timedelta, name: str, dark_from: datetime
-) -> End:
-    since, early = dark_from - _SECOND, max(ahead, timedelta(0))
+    near, early = towards(chain, believed.trust), max(believed.ahead, timedelta(0))
+    spans = ((one, lasts(one)) for one in (*chain, *near.roots, *near.known))
+    ends = [(span[1], one) for one, span in spans if span and span[1] <= own[1]]
+    ends.sort(key=itemgetter(0), reverse=True)  # of those that end together, the lowest first
     by_clock = f", by a clock {early.total_seconds() / 60:.0f} minutes ahead," if early else ""
-    own, last = lasts(chain[0]), chain[0]
-    if not own or own[1] != since + early:  # else nothing else can have ended later
-        seen = diagnose(chain, name, near.roots, dark_from + early, intermediates=near.known)
-        ended = [one for one in seen.path if (span := lasts(one)) and span[1] <= since + early]
-        last = max(ended or chain[:1], key=lambda one: (lasts(one) or (since, since))[1])
-    if last == chain[0]:
-        return since, f"the certificate on {server.name}{by_clock}", thumbprint(last)
-    kind = "CA" if Reading(last).self_signed else "intermediate CA"
-    return since, f"the {kind} {Reading(last).label}{by_clock}", thumbprint(last)
+    for name, (end, last) in product(server.names, ends):
+        since = end - early
+        if not bad(accepted(chain, [name], believed, since)[name]):
+            what = f"certificate on {server.name}"
+            if last != chain[0]:
+                kind = "CA" if Reading(last).self_signed else "intermediate CA"
+                what = f"{kind} {Reading(last).label}"
+            return since, f"the {what}{by_clock}", thumbprint(last)
+    return None

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.checks.acceptance import acceptance_of, service
@@ -55,10 +54,29 @@ def verify_connections(
     of the server may tell why. `expected` is server → thumbprint that should be served; by a
     cluster's name any node may answer. `endpoint` tells where a name leads. The site's order stays.
     """
+
+    def verify(link: Connection, name: str) -> Verification:
+        server, held = site[link.server], stores.get(link.server)
+        nodes = site.nodes(server) if name in server.cluster else (server,)
+        right = {expected[node.name] for node in nodes if node.name in expected}
+        client = stores.get(link.client) or Stores(link.client, at)
+        target = Target(*endpoint(link, name), name, link.server)
+        # OpenSSL builds paths with intermediates, and trusts none of them for itself.
+        seen = connect(target.address, target.port, client.trusted + client.intermediate, name)
+        reasons: Iterable[Finding] = ()
+        if seen.chain:
+            reasons = acceptance_of(server, seen.chain, name, client, at)
+        elif held and seen.problem == "closed":
+            reasons = (one for one in service(server, held, link.group)[1] if one.code in _MUTE)
+        look = judged(seen, (), at, target=target, expected=right, reasons=reasons)
+        label = thumbprint(seen.chain[0]) if seen.chain else ""
+        made = link.client, link.server, name, link.port, link.group
+        return Verification(*made, seen.version, label, look.verdict, look.detail)
+
     links = site.connections if connections is None else connections
     calls = [(link, name) for link in links for name in site[link.server].names]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        yield from threads.map(partial(_verify, site, stores, expected, at, endpoint), calls)
+        yield from threads.map(lambda call: verify(*call), calls)
 
 
 def verify_simulated(
@@ -81,30 +99,3 @@ def verify_simulated(
             yield from verify_connections(
                 site, stores, expected, at, lambda c, _, on=ports: (LOOPBACK, on[c.port]), mine
             )
-
-
-def _verify(
-    site: Site,
-    stores: Mapping[str, Stores],
-    expected: Mapping[str, str],
-    at: datetime,
-    endpoint: Endpoint,
-    call: tuple[Connection, str],
-) -> Verification:
-    link, name = call
-    server, held = site[link.server], stores.get(link.server)
-    nodes = site.nodes(server) if name in server.cluster else (server,)
-    right = {expected[node.name] for node in nodes if node.name in expected}
-    client = stores.get(link.client) or Stores(link.client, at)
-    target = Target(*endpoint(link, name), name, link.server)
-    # OpenSSL builds paths with intermediates, and trusts none of them for itself.
-    seen = connect(target.address, target.port, client.trusted + client.intermediate, name)
-    reasons: Iterable[Finding] = ()
-    if seen.chain:
-        reasons = acceptance_of(server, seen.chain, name, client, at)
-    elif held and seen.problem == "closed":
-        reasons = (one for one in service(server, held, link.group)[1] if one.code in _MUTE)
-    look = judged(seen, (), at, target=target, expected=right, reasons=reasons)
-    label = thumbprint(seen.chain[0]) if seen.chain else ""
-    made = link.client, link.server, name, link.port, link.group
-    return Verification(*made, seen.version, label, look.verdict, look.detail)

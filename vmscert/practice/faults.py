@@ -7,7 +7,7 @@ so that fault and finding are one word. Faults compose.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -69,12 +69,12 @@ class Lab:
         clients = self.site.clients
         return next((host for host in clients if not host.certified), clients[-1])
 
-    def holding(self, host: Host, **changes: Any) -> "Lab":
+    def holding(self, host: Host, **changes: Any) -> Self:
         """Return the lab with changed stores on one computer."""
         stores = replace(self.stores[host.name], **changes)
         return replace(self, stores={**self.stores, host.name: stores})
 
-    def serving(self, host: Host, issued: Issued) -> "Lab":
+    def serving(self, host: Host, issued: Issued) -> Self:
         """Return the lab in which a server was given this certificate and uses it."""
         bare = replace(self.stores[host.name], personal=(), bindings={})
         held = bare.serving(issued.certificate, host.groups, host.accounts)

@@ -4,7 +4,7 @@ Here are the faults that no inventory shows: what a server sends of issuing CAs,
 the revocation lists that the client holds. All are real TLS on loopback, looked at like real ones.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -34,10 +34,9 @@ _ROOT = "Example VMS root, teaching"
 
 
 @dataclass(frozen=True)
-class Stand:
-    """One server as one client meets it: the server of a lab, and what this client holds."""
+class Stand(Lab):
+    """A lab as its client meets its server: what this client holds, and how the server answers."""
 
-    lab: Lab
     others: tuple[x509.Certificate, ...] = ()  # further roots that the client trusts
     crls: tuple[x509.CertificateRevocationList, ...] = ()  # that the client looks into
     answers: str = "TLS"  # or "old TLS", or "nothing"
@@ -45,18 +44,17 @@ class Stand:
     @property
     def name(self) -> str:
         """The name that the client asks for."""
-        return self.lab.server.names[0]
+        return self.server.names[0]
 
     @property
-    def issued(self) -> Issued | None:
-        """What the server presents; None where encryption is off."""
-        server = self.lab.server.name
-        return self.lab.served[server] if self.lab.stores[server].bindings else None
+    def issued(self) -> Issued:
+        """What was issued to the server."""
+        return self.served[self.server.name]
 
     @property
     def roots(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates that the client trusts."""
-        return (*self.lab.stores[self.lab.client.name].trusted, *self.others)
+        return (*self.stores[self.client.name].trusted, *self.others)
 
 
 WireFault = Callable[[Stand], Stand]
@@ -76,15 +74,15 @@ def _wire_fault(make: WireFault) -> WireFault:
 def missing_intermediate(stand: Stand) -> Stand:
     """An issuing CA issued the certificate, and the server does not send that CA's certificate."""
     stand = _below(stand, 1)
-    return _presenting(stand, replace(_served(stand), issuers=()))
+    return stand.serving(stand.server, replace(stand.issued, issuers=()))
 
 
 @_wire_fault
 def chain_order(stand: Stand) -> Stand:
     """The server sends the certificates of two issuing CAs in the wrong order."""
     stand = _below(stand, 2)
-    lower, upper, _root = _served(stand).issuers
-    return _presenting(stand, replace(_served(stand), issuers=(upper, lower)))
+    lower, upper, _root = stand.issued.issuers
+    return stand.serving(stand.server, replace(stand.issued, issuers=(upper, lower)))
 
 
 @_wire_fault
@@ -99,24 +97,16 @@ def chain_too_long(stand: Stand) -> Stand:
     return _below(stand, 9)
 
 
-def _served(stand: Stand) -> Issued:
-    return stand.lab.served[stand.lab.server.name]
-
-
-def _presenting(stand: Stand, issued: Issued) -> Stand:
-    return replace(stand, lab=stand.lab.serving(stand.lab.server, issued))
-
-
 def _below(stand: Stand, count: int, limit: int | None = None) -> Stand:
     """Put issuing CAs between the server and the root; the topmost allows `limit` below itself."""
-    lab, key = stand.lab, new_key(SERVER.key_bits)  # one key for all: a lesson can't wait for nine
-    above = lab.authority.issued
+    key = new_key(SERVER.key_bits)  # one for all: a lesson can't wait for nine
+    above = stand.authority.issued
     for number in range(1, count + 1):
-        own = create_authority(f"Example VMS issuing CA {number}", lab.at, QUICK, key).issued
+        own = create_authority(f"Example VMS issuing CA {number}", stand.at, QUICK, key).issued
         limited = number == 1 and limit is not None
         having = x509.BasicConstraints(True, limit) if limited else None
         above = _reissued(own, above, having=having, critical=limited)
-    return _presenting(stand, _reissued(_served(stand), above))
+    return stand.serving(stand.server, _reissued(stand.issued, above))
 
 
 def _reissued(issued: Issued, above: Issued, **changes: Any) -> Issued:
@@ -145,7 +135,7 @@ def not_reachable(stand: Stand) -> Stand:
 @_wire_fault
 def revoked(stand: Stand) -> Stand:
     """The CA has revoked the certificate, and the client holds the revocation list."""
-    return _with_list(stand, 30, _served(stand).certificate.serial_number)
+    return _with_list(stand, 30, stand.issued.certificate.serial_number)
 
 
 @_wire_fault
@@ -156,16 +146,17 @@ def crl_unusable(stand: Stand) -> Stand:
 
 def _with_list(stand: Stand, days_left: int, *serials: int) -> Stand:
     """Give the client a revocation list of the CA that revokes these serial numbers."""
-    authority, day = stand.lab.authority, timedelta(days=1)
-    start, end = stand.lab.at - 30 * day, stand.lab.at + days_left * day
+    authority, day = stand.authority, timedelta(days=1)
+    start, end = stand.at - 30 * day, stand.at + days_left * day
     builder = x509.CertificateRevocationListBuilder(authority.certificate.subject, start, end)
     for serial in serials:
-        entry = x509.RevokedCertificateBuilder(serial, stand.lab.at - 35 * day)
+        entry = x509.RevokedCertificateBuilder(serial, stand.at - 35 * day)
         builder = builder.add_revoked_certificate(entry.build())
     builder = builder.add_extension(x509.CRLNumber(1), critical=False)
     return replace(stand, crls=(builder.sign(authority.key, hashes.SHA256()),))
 
 
+_FAULTS: Mapping[str, Callable[[Stand], Any]] = GALLERY | WIRE  # a stand stays one in each of them
 # What a TLS client can see; the other faults of GALLERY hide behind a perfect handshake.
 SEEN = (*(n for n in GALLERY if RULES[n].about == "path"), "not-encrypted", *WIRE)
 
@@ -177,7 +168,7 @@ def healthy_stand(at: datetime) -> Stand:
     site = replace(site, hosts=(site[_SERVER], site[_CLIENT]))
     authority = create_authority("Example VMS root", before, QUICK)
     other = create_authority("Example office root", before, QUICK)
-    return Stand(healthy(site, authority, at), (other.certificate,))
+    return Stand(**vars(healthy(site, authority, at)), others=(other.certificate,))
 
 
 def broken(stand: Stand, *names: str) -> Stand:
@@ -185,26 +176,18 @@ def broken(stand: Stand, *names: str) -> Stand:
 
     ValueError for what is no fault that a TLS client sees, and if one stand can't show all of them.
     """
-    wanted = {chosen(name, SEEN) for name in names}
-    for order in permutations(names):
-        if made := _applied(stand, order):
-            with Loopback(answer_of(made)) as port:
-                if call(made, port).codes == wanted:
-                    return made
-    raise ValueError(f"One stand can't show all of {', '.join(names)}: one hides another")
-
-
-def _applied(stand: Stand, names: Iterable[str]) -> Stand | None:
-    """The stand with these faults; None if one leaves nothing for the next to change."""
-    for name in names:
-        if name in WIRE:
-            stand = WIRE[name](stand)
-            continue
+    wanted = [chosen(name, SEEN) for name in names]
+    for order in permutations(wanted):
+        made = stand
         try:
-            stand = replace(stand, lab=GALLERY[name](stand.lab))
+            for name in order:
+                made = _FAULTS[name](made)
         except ValueError:  # pyca can't take apart what is malformed
-            return None
-    return stand
+            continue
+        with Loopback(answer_of(made)) as port:
+            if call(made, port).codes == set(wanted):
+                return made
+    raise ValueError(f"One stand can't show all of {', '.join(names)}: one hides another")
 
 
 def chosen(name: str, among: Iterable[str]) -> str:
@@ -220,14 +203,14 @@ def chosen(name: str, among: Iterable[str]) -> str:
 def call(stand: Stand, port: int) -> Look:
     """Call a stand whose server runs on this port, as its client does."""
     target = Target(LOOPBACK, port, stand.name)
-    return look_at(target, stand.roots, stand.lab.at, crls=stand.crls)
+    return look_at(target, stand.roots, stand.at, crls=stand.crls)
 
 
 def answer_of(stand: Stand) -> Answer | None:
     """Return how the server of a stand answers its callers; None where nobody listens."""
     if stand.answers == "nothing":
         return None
-    if stand.issued is None:
+    if not stand.stores[stand.server.name].bindings:
         return plain_http
     return greeting(server_context(stand.issued, careless=True, old=stand.answers == "old TLS"))
 
