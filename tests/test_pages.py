@@ -140,7 +140,10 @@ def plan_of(rows=(), text="x"):
 
 @given(foreign, foreign, foreign)
 def test_foreign_text_stays_text_in_a_table(heading, one, two):
-    rows = [{"computer": one or "1", f"x{heading}": two or "2"}, {"computer": "1", f"x{heading}": "2"}]
+    rows = [
+        {"computer": one or "1", f"x{heading}": two or "2"},
+        {"computer": "1", f"x{heading}": "2"},
+    ]
     seen = Seen(page(plan_of(rows), "t"))
     shown = [" ".join(text.split()) for text in ("computer", f"x{heading}", *rows[0].values())]
     assert seen.texts["th"][:2] == shown[:2]
