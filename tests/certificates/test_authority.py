@@ -334,6 +334,11 @@ def test_a_renewal_keeps_the_names_and_changes_key_life_and_serial(root, leaf, a
     assert renewed.not_valid_after_utc == later + timedelta(days=396)
 
 
+def test_a_renewal_keeps_the_size_of_a_larger_key(root, at):
+    old = root.issue("vms-rec-01", at=at, profile=replace(SERVER, key_bits=3072))
+    assert root.renew(old.certificate, at).certificate.public_key().key_size == 3072
+
+
 def test_an_authority_is_loaded_from_its_certificate_and_its_encrypted_key(root, key, at):
     der = root.certificate.public_bytes(Encoding.DER)
     loaded = load_authority(

@@ -178,8 +178,10 @@ class Authority:
         return Issued(certificate, None, self.issued.chain)
 
     def renew(self, certificate: x509.Certificate, at: datetime) -> Issued:
-        """Issue the same names again, with a new key."""
-        return self.issue(*subject_names(certificate), at=at)
+        """Issue the same names again, with a new key that is no smaller."""
+        bits = max(SERVER.key_bits, getattr(certificate.public_key(), "key_size", 0))
+        names = subject_names(certificate)
+        return self.issue(*names, at=at, profile=replace(SERVER, key_bits=bits))
 
     def encrypted_key(self, password: str) -> bytes:
         """Return the CA's private key as encrypted PKCS #8 PEM."""
