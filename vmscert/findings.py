@@ -1,15 +1,19 @@
 """What can be wrong, and how it is told: rules, findings, and the answer of a diagnosis.
 
-Where real clients differ, `data/clients.csv` decides: what at least half of those measured refuse
-is bad, what fewer refuse is dubious. A client that is not in the table stays unknown.
+Three answers: what no finding speaks against is accepted, "bad" is refused, and "unjudged" says
+what nobody looked at, and why. Where real clients differ, `data/clients.csv` decides: what at least
+half of those measured refuse is bad, what fewer refuse is dubious. A client that is not in the
+table stays unknown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from vmscert.facts import facts
 
+# "bad": clients refuse. "unjudged": nobody knows. "dubious": some refuse, or it will hurt later.
+SEVERITIES = ("bad", "unjudged", "dubious")
 # Findings about what the client trusts, not about what the server presents.
 OF_THE_CLIENT = frozenset({"untrusted-root", "root-recreated", "self-signed", "not-reachable"})
 
@@ -20,7 +24,7 @@ class Rule:
 
     code: str
     about: str  # "path": the certificates and who trusts them; "computer": what surrounds them
-    severity: str  # "bad": clients refuse; "dubious": some refuse, or it will hurt later
+    severity: str  # of SEVERITIES
     meaning: str
     impact: str
     diagnosis: str  # where to look to know that it is this
@@ -61,6 +65,11 @@ class Finding:
         """Return the finding with its rule's meaning and remedy, ready for JSON."""
         told = {key: getattr(self.rule, key) for key in ("meaning", "remedy", "remedy_text")}
         return {**asdict(self), "refused_by": list(self.refused_by), **told}
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings by their severity; those of one severity stay as they are."""
+    return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))
 
 
 def finding_of(code: str, where: str, detail: str, case: str = "", severity: str = "") -> Finding:

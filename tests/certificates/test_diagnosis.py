@@ -45,7 +45,7 @@ from vmscert.certificates.authority import Issued
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
 from vmscert.facts import NOTEBOOKS, facts
-from vmscert.findings import RULES, Finding
+from vmscert.findings import RULES, SEVERITIES, Finding
 from vmscert.network.tls import handshake
 
 CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -740,7 +740,7 @@ def test_every_rule_says_what_it_means_and_which_notebook_repairs_it():
     existing = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
     for rule in RULES.values():
         assert rule.about in {"path", "computer"}
-        assert rule.severity in {"bad", "dubious"}
+        assert rule.severity in SEVERITIES
         assert rule.meaning.endswith(".") and rule.remedy_text.endswith(".")
         assert rule.remedy in existing
         assert rule.source
@@ -764,3 +764,16 @@ def test_what_is_bad_stands_before_what_is_dubious():
     chain = FAULTS["expired"](FAULTS["profile"](FAULTS["leaf-is-ca"](Chain())))
     severities = [finding.severity for finding in chain.diagnose().findings]
     assert severities == ["bad", "dubious", "dubious"]
+
+
+def test_without_a_named_root_trust_is_not_judged_and_all_else_is():
+    """Nobody named a root: that is not a client that trusts nobody."""
+    sent, _ = Chain().parts()
+    told = diagnose(sent, NAME, None, AT)
+    assert [(f.code, f.where, f.severity) for f in told.findings] == [
+        ("not-judged", "root", "unjudged")
+    ]
+    assert "no root was named" in told.findings[0].detail and not told.trusted
+    assert "untrusted-root" in diagnose(sent, NAME, (), AT).codes
+    other = diagnose(sent, "other.example", None, AT)
+    assert [f.code for f in other.findings] == ["name-mismatch", "not-judged"]

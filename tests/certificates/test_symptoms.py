@@ -30,6 +30,7 @@ NOBODY_SAYS_IT = {
         "clock-off",
         "expires-soon",
         "name-not-portable",
+        "not-judged",
         "short-lived-root",
     ),
     *("root-twice", "superseded-left", "teaching-key"),

@@ -18,7 +18,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from vmscert.certificates.paths import Path, Question, points_at
 from vmscert.certificates.reading import Reading, allowing, folded, moment, quotable, spelled_out
 from vmscert.certificates.revocation import RevocationList, revocations
-from vmscert.findings import Finding, clients, finding_of
+from vmscert.findings import Finding, clients, finding_of, worst_first
 from vmscert.names import parse_name
 
 WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
@@ -58,7 +58,7 @@ class Diagnosis:
 def diagnose(
     presented: Iterable[x509.Certificate],
     name: str,
-    roots: Iterable[x509.Certificate],
+    roots: Iterable[x509.Certificate] | None,
     at: datetime,
     *,
     intermediates: Iterable[x509.Certificate] = (),
@@ -66,7 +66,8 @@ def diagnose(
 ) -> Diagnosis:
     """Judge what a server presented to a client that trusts `roots` and asks for `name`.
 
-    The client holds `intermediates` and `crls`, revocation lists, besides. Never raises for what a
+    Without any the client trusts nobody; None says that nobody told, so trust is not judged. The
+    client holds `intermediates` and `crls`, revocation lists, besides. Never raises for what a
     certificate or a list holds; ValueError for an `at` without time zone.
     """
     question = Question(name, at, presented, roots, intermediates, map(RevocationList, crls))
@@ -82,7 +83,7 @@ def diagnose(
         length = len(path.steps) if path.anchored else -len(path.steps)
         judged.append(((bad, len(found), length), path, found))
     (bad, *_), path, found = min(judged, key=lambda one: one[0])
-    findings = tuple(sorted(found, key=lambda finding: finding.severity != "bad"))
+    findings = worst_first(found)
     certificates = tuple(one.certificate for one in path.steps)
     return Diagnosis(path.anchored and not bad, certificates, findings)
 
@@ -118,6 +119,10 @@ def _ending(path: Path) -> Iterator[Finding]:
         return
     elif top is path.leaf and top.self_signed:
         yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
+    elif path.question.nobody_told:
+        issued = "" if top.self_signed else f", which issued {top.label}"
+        detail = f"whether clients trust {wanted}{issued}, is not known: no root was named"
+        yield Finding("not-judged", "root", detail)
     elif namesakes:
         held = ", ".join(one.key_id.hex().upper() for one in namesakes[:3])
         used = (top.issuer_key_id or (top.key_id if top.self_signed else b"")).hex().upper()

@@ -28,9 +28,10 @@ class Question:
 
     def __init__(self, name, at, presented, roots, intermediates, lists=()) -> None:
         self.name, self.at, self.lists = name, aware(at), tuple(lists)
+        self.nobody_told = roots is None
         once = cache(Reading)  # one object for equal certificates, however many there are
         self.roots, self.presented, more = (
-            list(dict.fromkeys(map(once, held))) for held in (roots, presented, intermediates)
+            list(dict.fromkeys(map(once, held))) for held in (roots or (), presented, intermediates)
         )
         self.anchors = set(self.roots)
         self._trusted_names = {root.subject for root in self.roots}

@@ -13,7 +13,7 @@ from cryptography import x509
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import Diagnosis, diagnose, ends_soon
 from vmscert.certificates.reading import Reading
-from vmscert.findings import Finding
+from vmscert.findings import Finding, worst_first
 from vmscert.names import check_port, parse_host, parse_name, spelled
 from vmscert.network.targets import NOWHERE, Target
 from vmscert.network.tls import Exchange, Handshake, Roots, client_context, reading_context
@@ -30,21 +30,23 @@ _BY_NAME = "Which certificate comes depends on the name asked for: without one, 
 
 
 def connect(
-    address: str, port: int, roots: Roots, name: str = "", timeout: float = TIMEOUT
+    address: str, port: int, roots: Roots | None, name: str = "", timeout: float = TIMEOUT
 ) -> Handshake:
     """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
 
     The chain is there even when the client refuses it, or when the server is too old to talk to.
-    `name` is the address if empty; `timeout` is in seconds. ValueError for a port or a name that
+    `name` is the address if empty; `timeout` is in seconds. Without any root OpenSSL refuses, with
+    None it only reads. ValueError for a port or a name that
     can't exist.
     """
     where = (parse_host(address), check_port(port))
     name = name or where[0]
-    seen = _shake(where, client_context(tuple(roots)), name, timeout)
+    reading = reading_context(legacy=False)
+    client = reading if roots is None else client_context(tuple(roots))
+    seen = _shake(where, client, name, timeout)
     if seen.problem in MAYBE_OLD:
         old = _shake(where, reading_context(legacy=True), name, timeout)
         return with_old_tls(seen, old, where)
-    reading = reading_context(legacy=False)
     if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
         bare = _shake(where, reading, name, timeout)
         seen = replace(seen, version=bare.version, cipher=bare.cipher)
@@ -138,12 +140,12 @@ class Look:
     def verdict(self) -> str:
         """The word "verified", or the code of what is worst; "profile" if only OpenSSL refuses."""
         accepted = "profile" if self.handshake.verify_code else VERIFIED
-        return next((one.code for one in self._bad), accepted)
+        return next((one.code for one in self._against), accepted)
 
     @property
     def detail(self) -> str:
-        """The evidence for all that is bad, or what OpenSSL says where it stands alone."""
-        return "; ".join(one.detail for one in self._bad) or self.handshake.error
+        """The evidence for all that is bad or not judged, or what OpenSSL says by itself."""
+        return "; ".join(one.detail for one in self._against) or self.handshake.error
 
     @property
     def trusted(self) -> bool:
@@ -165,22 +167,25 @@ class Look:
         return f"{told}: {seen.version or 'no TLS'}{hint}" if target != NOWHERE else told
 
     @property
-    def _bad(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "bad"]
+    def _against(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity != "dubious"]
 
 
 def look_at(
-    target: Target, roots: Roots, at: datetime, *, timeout: float = TIMEOUT, crls: Lists = ()
+    target: Target, roots: Roots | None, at: datetime, *, timeout: float = TIMEOUT, crls: Lists = ()
 ) -> Look:
-    """Call one server and judge what it shows, as a client that trusts `roots`."""
-    roots = tuple(roots)
+    """Call one server and judge what it shows, as a client that trusts `roots`.
+
+    None says that nobody named any: whom clients trust is not judged, all else is.
+    """
+    roots = roots if roots is None else tuple(roots)
     seen = connect(target.address, target.port, roots, target.name, timeout)
     return judged(seen, roots, at, target=target, crls=crls)
 
 
 def judged(
     seen: Handshake,
-    roots: Roots,
+    roots: Roots | None,
     at: datetime,
     *,
     target: Target = NOWHERE,
@@ -209,5 +214,4 @@ def judged(
             found.append(Finding("wrong-certificate-served", host, text))
         if validity := Reading(leaf).validity:
             found += ends_soon(host, validity[1], at)
-    found.sort(key=lambda finding: finding.severity != "bad")
-    return Look(seen, diagnosis, tuple(found), target)
+    return Look(seen, diagnosis, worst_first(found), target)
