@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from vmscert.certificates.keys import WORDS, decrypt_key, encrypt_key, is_teaching
-from vmscert.certificates.reading import Reading, aware
+from vmscert.certificates.reading import Reading, aware, made_by
 from vmscert.facts import facts
 from vmscert.names import parse_name
 
@@ -275,10 +275,9 @@ def subject_names(signed: x509.Certificate | x509.CertificateSigningRequest) -> 
 @lru_cache(maxsize=1 << 14)  # of few CAs and many computers the same is asked again and again
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Tell whether the issuer's key really signed this certificate."""
-    with suppress(InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
-        certificate.verify_directly_issued_by(issuer)
-        return True
-    return False
+    child, above = Reading(certificate), Reading(issuer)
+    named = child.issuer is not None and child.issuer == above.subject
+    return named and bool(made_by(above.key, certificate))
 
 
 @lru_cache(maxsize=8192)
@@ -341,9 +340,14 @@ def _signed(
 def _acceptable_key(csr: x509.CertificateSigningRequest, allowed: Iterable[str]) -> RSAPublicKey:
     """The key of a request; ValueError where its signature, its key or its names won't do."""
     try:
-        key, signed = csr.public_key(), csr.is_signature_valid
+        key = csr.public_key()
+        signed = made_by(key, csr)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise ValueError(f"The request can't be read: {error}. Make it again") from None
+    if signed is None:
+        how = csr.signature_algorithm_oid.dotted_string
+        told = f"The request's signature, of algorithm {how}, can't be checked: use SHA-256"
+        raise ValueError(f"{told}. Make it again")
     if not signed:
         raise ValueError(
             "The request's signature is wrong: it was changed on the way. Make it again"

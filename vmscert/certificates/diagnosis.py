@@ -4,19 +4,33 @@ RFC 5280 section 6 for TLS servers, with the verdicts of real clients where they
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from vmscert.certificates.paths import Path, Question, points_at
-from vmscert.certificates.reading import Reading, allowing, folded, moment, quotable, spelled_out
+from vmscert.certificates.paths import Path, Question
+from vmscert.certificates.profile import (
+    departures,
+    policies,
+    strength,
+    unreachable_lists,
+    unusual_key,
+)
+from vmscert.certificates.reading import (
+    Reading,
+    allowing,
+    called,
+    folded,
+    moments,
+    quotable,
+    spelled_out,
+)
 from vmscert.certificates.revocation import RevocationList, revocations
 from vmscert.findings import Finding, clients, finding_of, worst_first
 from vmscert.names import parse_name
@@ -30,8 +44,8 @@ _BELOW_A_ROOT = (
 )  # fmt: skip
 _LONGEST = 10  # certificates; cryptography's verifier follows eight CAs between leaf and root
 _HOUSE = (NameOID.ORGANIZATION_NAME, NameOID.DOMAIN_COMPONENT)
+_ODD = "odd extension that clients can do without"
 _MAILBOX = re.compile(r"[\w.+-]+@[\w.-]+", re.ASCII)
-_EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 
 
 @dataclass(frozen=True)
@@ -102,14 +116,17 @@ def _malformed(path: Path) -> Iterator[Finding]:
     for one in dict.fromkeys((*path.steps, *path.question.presented)):
         for part, trouble in one.trouble.items():
             text = f"can't be read in full, its {part} is odd: {trouble.why}"
-            case = "" if trouble.needed else "odd extension that clients can do without"
+            case = "" if trouble.needed else _ODD
             yield path.fault("malformed", one, text, case)
+        for part, what in one.odd.items():
+            text = f"has an odd {part}, which most clients read all the same: {what}"
+            yield path.fault("profile", one, text, _ODD)
 
 
 def _ending(path: Path) -> Iterator[Finding]:
     """The one reason why the way up ends where it does."""
     top, wanted = path.top, path.top.issuer_label
-    named, anchors = path.question.known[top.issuer], path.question.anchors
+    named, anchors = path.question.named(top.issuer), path.question.anchors
     namesakes = [one for one in named if one in anchors and one is not top]
     if path.anchored:
         if not top.self_signed:
@@ -131,22 +148,35 @@ def _ending(path: Path) -> Iterator[Finding]:
         case = "root of the same name with another key"
         yield finding_of("root-recreated", "root", detail, case)
     elif not top.self_signed and not path.question.issuers(top) and _stands_below_a_root(path):
-        detail = f"{top.label} was issued by {wanted}, whose certificate the server did not send"
-        yield finding_of("missing-intermediate", "intermediate", detail)
+        yield finding_of("missing-intermediate", "intermediate", _nobody_has(top, named))
     else:
-        circle = path.question.issuers(top)
-        why = "is in this chain already: a circle" if circle else "the client does not trust"
-        detail = f"{top.label} was issued by {wanted}, which {why}"
+        detail = _nobody_has(top, named)
         if top.self_signed:
             detail = f"the client does not trust the root {top.label}"
+        elif path.question.issuers(top):
+            detail = f"{top.label} was issued by {wanted}, which is in this chain already: a circle"
         yield finding_of("untrusted-root", "root", detail, "untrusted root")
+
+
+def _nobody_has(top: Reading, named: Sequence[Reading]) -> str:
+    """Say that the way up ends at a certificate whose issuer nobody holds, and what decides why."""
+    text = f"{top.label} was issued by {top.issuer_label}, and neither did the server send that "
+    text += "CA's certificate, nor does the client hold it"
+    others = [one for one in named if one is not top]
+    if others:
+        held = ", ".join(one.key_id.hex().upper() for one in others[:3])
+        used = top.issuer_key_id.hex().upper() or "another one"
+        text = f"{top.label} was issued by {top.issuer_label} with the key {used}, but the "
+        text += f"certificate of that name that is there has the key {held}"
+    return f"{text}. If that CA is its own issuer, clients must trust it, else the server sends it"
 
 
 def _stands_below_a_root(path: Path) -> bool:
     """Guess whether an issuer that nobody holds is an intermediate: its name or its kin say so."""
     question, top = path.question, path.top
     name = top.issuer_label.casefold()
-    if not question.roots or "root" in name:
+    trusted = question.trusted
+    if not trusted.named or "root" in name:
         return False
     access = top.get(x509.AuthorityInformationAccess) or ()
     # The certificate itself may say that its issuer's issuer is a trusted root.
@@ -157,10 +187,10 @@ def _stands_below_a_root(path: Path) -> bool:
     mine = {part for rdn in top.issuer or () for part in rdn if part[0] in _HOUSE}
     return (
         any(word in name for word in _BELOW_A_ROOT)
-        or any(not one.self_signed for one in question.known[top.issuer])
+        or any(not one.self_signed for one in question.named(top.issuer))
         or any(a.access_method == AuthorityInformationAccessOID.CA_ISSUERS for a in access)
-        or any(root.subject in named for root in question.roots)
-        or any(mine & rdn for root in question.roots for rdn in root.subject or ())
+        or not named.isdisjoint(trusted.named)
+        or not mine.isdisjoint(trusted.parts)
     )
 
 
@@ -187,11 +217,12 @@ def _validity(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         start, end = one.validity or (at, at)
         if at < start:
-            text = f"is valid from {moment(start)}, which is after {moment(at)}"
+            text = "is valid from {}, which is after {}".format(*moments(start, at))
             yield path.fault("not-yet-valid", one, text, "not yet valid")
         if at > end:
             case = "expired" if one is path.leaf else "root expired" if one is path.top else ""
-            yield path.fault("expired", one, f"ended on {moment(end)}, before {moment(at)}", case)
+            text = "ended on {}, before {}".format(*moments(end, at))
+            yield path.fault("expired", one, text, case)
 
 
 def _naming(path: Path) -> Iterator[Finding]:
@@ -239,7 +270,7 @@ def _purpose(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         purposes, place = one.get(x509.ExtendedKeyUsage), "" if one is path.leaf else " in a CA"
         if not one.serves:
-            text = f"is for {', '.join(each._name for each in purposes)}, not for serverAuth"
+            text = f"is for {', '.join(map(called, purposes))}, not for serverAuth"
             yield path.fault("wrong-eku", one, text, f"wrong EKU{place}")
         elif purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
             text = "is for any use, but not for serverAuth by name"
@@ -311,26 +342,6 @@ def _constrained(one: Reading, is_leaf: bool) -> Iterator[x509.GeneralName]:
         yield from (x509.DNSName(name) for name in one.common_names if name.isascii())
 
 
-def _strength(path: Path) -> Iterator[Finding]:
-    for one in path.steps:
-        key, text, case, severity = one.key, "", "", "bad"
-        if isinstance(key, rsa.RSAPublicKey):
-            exponent = key.public_numbers().e
-            if exponent < 3 or exponent % 2 == 0:
-                text = f"has an RSA key with the exponent {exponent}, which protects nothing"
-            elif key.key_size < 2048:
-                text = f"has an RSA key of {key.key_size} bits"
-                if key.key_size >= 1024:
-                    case, severity = "RSA 1024 leaf" if one is path.leaf else "", ""
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            if key.key_size < 224:
-                text, severity = f"has a key on {key.curve.name}, of {key.key_size} bits", ""
-        elif key is not None and not isinstance(key, _EDWARDS):
-            text = "has a key of a kind that current TLS does not use"
-        if text:
-            yield path.fault("weak-key", one, text, case, severity)
-
-
 def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         for name in one.unknown:
@@ -352,53 +363,8 @@ def _misplaced(path: Path) -> Iterator[Finding]:
         yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
 
 
-def _untidy(path: Path) -> Iterator[Finding]:
-    for one in path.steps:
-        for text, case in _departures(path, one):
-            yield path.fault("profile", one, text, case)
-    for child, issuer in pairwise(path.steps):
-        written = child.get(x509.AuthorityKeyIdentifier)
-        serial = written and written.authority_cert_serial_number
-        wrong_key = issuer.get(x509.SubjectKeyIdentifier) and points_at(child, issuer) is False
-        if wrong_key or serial not in (None, issuer.serial):
-            text = f"names another key or certificate of its issuer than {issuer.label} has"
-            yield path.fault("profile", child, text, "AKI names another key")
-
-
-def _departures(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
-    """Yield what a certificate does otherwise than RFC 5280 says, with the measured case."""
-    is_leaf, usage = one is path.leaf, one.get(x509.KeyUsage)
-    if not 0 < one.serial < 1 << 160:
-        yield "has a serial number that is not a positive number of up to 20 bytes", ""
-    if one.critical & {"authorityKeyIdentifier", "subjectKeyIdentifier"}:
-        yield "has a critical key identifier", "critical key identifier"
-    if one.certificate.version is not x509.Version.v3 and one.extensions:
-        yield "has extensions, though its version is not 3", "version 1 with extensions"
-    elif one.certificate.version is not x509.Version.v3 and is_leaf:
-        yield "is of version 1, which has no room for names", ""
-    if one.subject == () and one.is_ca:
-        yield "is a CA without a subject", "CA without a subject"
-    elif one.subject == () and one.names and "subjectAltName" not in one.critical:
-        yield "has no subject, and its names are not critical", "no subject, SAN not critical"
-    if one.is_ca and "basicConstraints" not in one.critical:
-        yield "says that it is a CA in an extension that is not critical", "CA not critical"
-    if is_leaf and usage and usage.key_cert_sign and usage.digital_signature and not one.is_ca:
-        yield "may sign certificates by its key usage, but is no CA", "no CA, but keyCertSign"
-    if is_leaf and one.get(x509.NameConstraints):
-        yield "has name constraints, which belong into a CA", "name constraints in a leaf"
-    if not one.readable or one.certificate.version is not x509.Version.v3:
-        return
-    root = one.self_signed or one in path.question.anchors
-    if not (root or one.get(x509.AuthorityKeyIdentifier)):
-        case = "leaf without AKI" if is_leaf else "intermediate without AKI"
-        yield "has no authority key identifier", case
-    if one.is_ca and not is_leaf and not one.get(x509.SubjectKeyIdentifier):
-        yield "has no subject key identifier", "CA without SKI"
-    if one.is_ca and not is_leaf and not usage:
-        yield "has no key usage", "root without keyUsage" if one is path.top else ""
-
-
 _PATH_RULES = (
     _malformed, _ending, _signatures, revocations, _validity, _naming, _purpose, _authority,
-    _lengths, _constraints, _strength, _criticals, _misplaced, _untidy,
+    _lengths, _constraints, strength, unusual_key, _criticals, policies, _misplaced, departures,
+    unreachable_lists,
 )  # fmt: skip

@@ -3,18 +3,16 @@
 Nothing here judges; nothing here raises for what a certificate holds, or takes long over a maze.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from heapq import heappop, heappush
 from itertools import count
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from vmscert.certificates.reading import Folded, Reading, allowing, aware
+from vmscert.certificates.reading import Folded, Reading, allowing, aware, made_by
 from vmscert.findings import Finding, finding_of
 
 # Bounds of the search, far above any honest set of certificates.
@@ -23,21 +21,49 @@ _MOST_VISITS = 3  # of one certificate, each by another way
 _MOST_CHECKS = 400  # signature checks, in units of one RSA 4096 check
 
 
+class Trusted:
+    """The roots that a client trusts, found by their subject and by the parts of it."""
+
+    def __init__(self, roots: tuple[x509.Certificate, ...]) -> None:
+        self.roots = roots
+        self.readings = {one: Reading(one) for one in roots}
+        self.anchors = frozenset(self.readings.values())
+        self.named: dict[Folded | None, list[Reading]] = defaultdict(list)
+        for one in self.readings.values():
+            self.named[one.subject].append(one)
+        self.parts = {part for name in self.named for rdn in name or () for part in rdn}
+
+
+_RECENT: deque[Trusted] = deque(maxlen=32)  # thousands of roots are read once, not for each server
+
+
+def trusted(roots: Iterable[x509.Certificate]) -> Trusted:
+    """Return roots ready to be found in, the same ones for equal roots."""
+    held = tuple(roots)
+    for one in tuple(_RECENT):
+        if one.roots == held:  # quick: each is compared with itself, or the first one differs
+            return one
+    made = Trusted(held)
+    _RECENT.append(made)
+    return made
+
+
 class Question:
     """What is asked, and all certificates at hand, each read once."""
 
     def __init__(self, name, at, presented, roots, intermediates, lists=()) -> None:
         self.name, self.at, self.lists = name, aware(at), tuple(lists)
-        self.nobody_told = roots is None
-        once = cache(Reading)  # one object for equal certificates, however many there are
-        self.roots, self.presented, more = (
-            list(dict.fromkeys(map(once, held))) for held in (roots or (), presented, intermediates)
+        self.nobody_told, self.trusted = roots is None, trusted(roots or ())
+        # One object for equal certificates, however many there are.
+        once = cache(lambda one: self.trusted.readings.get(one) or Reading(one))
+        self.presented, more = (
+            list(dict.fromkeys(map(once, held))) for held in (presented, intermediates)
         )
-        self.anchors = set(self.roots)
-        self._trusted_names = {root.subject for root in self.roots}
-        self.known: dict[Folded | None, list[Reading]] = defaultdict(list)
-        for one in dict.fromkeys((*self.roots, *self.presented, *more)):
-            self.known[one.subject].append(one)
+        self.anchors = self.trusted.anchors
+        self._known: dict[Folded | None, list[Reading]] = defaultdict(list)
+        for one in dict.fromkeys((*self.presented, *more)):
+            if one not in self.anchors:
+                self._known[one.subject].append(one)
         self._fits: dict[tuple[Reading, bytes], bool | None] = {}
         self._issuers: dict[Reading, list[Reading]] = {}
         self._handicaps: dict[Reading, int] = {}
@@ -51,6 +77,10 @@ class Question:
             if one.issuer == leaf.subject != one.subject:
                 leaf = one
         return leaf
+
+    def named(self, subject: Folded | None) -> list[Reading]:
+        """Return all certificates of one name, the trusted ones first."""
+        return [*self.trusted.named.get(subject, ()), *self._known.get(subject, ())]
 
     def paths(self) -> Iterator["Path"]:
         """Yield ways up from the leaf, the least faulty first, each to an anchor or a dead end.
@@ -86,11 +116,11 @@ class Question:
             return self._issuers[child]
 
         def unlikeliness(one: Reading) -> tuple:
-            stranger = one.issuer not in self._trusted_names
+            stranger = one.issuer not in self.trusted.named
             pointed = points_at(child, one) is True
             return not pointed, one not in self.anchors, self.handicap(one), stranger
 
-        likely = sorted([] if child.issuer is None else self.known[child.issuer], key=unlikeliness)
+        likely = sorted([] if child.issuer is None else self.named(child.issuer), key=unlikeliness)
         right = next((one.spki for one in likely if self.fits(child, one)), None)
         if right is not None:
             found = [one for one in likely if one.spki == right]
@@ -151,23 +181,7 @@ class Path:
 @lru_cache(maxsize=8192)  # under every name, on every day, the same signature
 def _fits(child: Reading, issuer: Reading) -> bool | None:
     """Tell whether a key made a certificate's signature; None if nobody here can check it."""
-    one, key, how = child.certificate, issuer.key, []
-    try:
-        if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-            how.append(one.signature_algorithm_parameters)
-        if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):
-            how.append(one.signature_hash_algorithm)
-    except Exception:  # an algorithm, or its parameters, that pyca does not know
-        return None
-    if not (how or isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)):
-        return None  # a key that can't verify
-    try:
-        key.verify(one.signature, one.tbs_certificate_bytes, *how)
-    except UnsupportedAlgorithm:
-        return None
-    except (InvalidSignature, TypeError, ValueError):
-        return False
-    return True
+    return made_by(issuer.key, child.certificate)
 
 
 def points_at(child: Reading, issuer: Reading) -> bool | None:

@@ -1,7 +1,7 @@
 """A certificate read part by part, so that one bad part does not hide the rest.
 
-pyca reads all extensions or raises. Where it raises, each is put alone into a fresh certificate.
-Names are compared as RFC 5280 does; `allowing` tells which a name constraint permits.
+What pyca does not read is read from a stand-in, whose odd parts were mended. Names are compared as
+RFC 5280 does; `allowing` tells which a name constraint permits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,20 +9,23 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, lru_cache
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat import asn1
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from vmscert.certificates import foreign
+from vmscert.certificates.foreign import reason
+from vmscert.facts import doubt, facts
 from vmscert.names import printable
 
+Signed = x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList
 Extensions = Mapping[x509.ObjectIdentifier, x509.Extension]
 
 # Without these, nobody can tell whom a certificate is for and what it may be used for.
@@ -31,19 +34,20 @@ _NEEDED = {
     "nameConstraints", "subjectAltName", "subjectKeyIdentifier",
 }  # fmt: skip
 _MOST = 100  # extensions read one by one; honest certificates have ten or so
-_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # it protects nothing
-_YEARS = datetime(2000, 1, 1), datetime(2001, 1, 1)
-_NOBODY = (x509.Name([]), x509.Name([]), _KEY.public_key(), 1, *_YEARS)
 Folded = tuple[frozenset, ...]  # a directory name as comparing sees it
 _DEEPEST = 64  # parts of a directory name
 _LONGEST_TEXT = 64  # letters of a name in a sentence
 _SERVER = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-_FORGEABLE = (hashes.MD5, hashes.SHA1)
+FORGEABLE = (hashes.MD5, hashes.SHA1)
 # Extensions that clients process, so that they may be critical (RFC 5280 section 4.2).
 _KNOWN = _NEEDED | {
     "cRLDistributionPoints", "certificatePolicies", "inhibitAnyPolicy", "policyConstraints",
     "policyMappings",
 }  # fmt: skip
+
+
+# What a certificate may be used for, where pyca has no name for it.
+_PURPOSES = {row["oid"]: row["purpose"] + doubt(row["tag"]) for row in facts("purposes")}
 
 
 class Unreadable(NamedTuple):
@@ -53,56 +57,41 @@ class Unreadable(NamedTuple):
     needed: bool = True
 
 
-@asn1.sequence
-class _Extension:
-    oid: x509.ObjectIdentifier
-    critical: Annotated[bool, asn1.Default(False)]
-    value: bytes
-
-
-@asn1.sequence
-class _ToBeSigned:
-    version: Annotated[int | None, asn1.Explicit(0)]
-    serial: asn1.TLV
-    signature: asn1.TLV
-    issuer: asn1.TLV
-    validity: asn1.TLV
-    subject: asn1.TLV
-    public_key: asn1.TLV
-    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
-    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
-    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
-
-
-def _one_by_one(certificate: x509.Certificate) -> tuple[Extensions, dict[str, Unreadable]]:
-    """The extensions that can be read, and the others' troubles; raises for what is no list."""
-    written = asn1.decode_der(_ToBeSigned, certificate.tbs_certificate_bytes).extensions or []
-    found: dict[x509.ObjectIdentifier, x509.Extension] = {}
-    trouble = {} if len(written) <= _MOST else {"extensions": Unreadable(f"{len(written)} of them")}
-    for one in written[:_MOST]:
-        name = called(one.oid)
-        if one.oid in found:
-            trouble[f"extension {name}"] = Unreadable("it stands there twice")
-            continue
-        try:
-            alone = x509.UnrecognizedExtension(one.oid, one.value)
-            builder = x509.CertificateBuilder(*_NOBODY).add_extension(alone, one.critical)
-            (found[one.oid],) = builder.sign(_KEY, None).extensions
-        except Exception as error:
-            needed = one.critical or name in _NEEDED
-            trouble[f"extension {name}"] = Unreadable(reason(error), needed)
-    return found, trouble
-
-
 def called(oid: x509.ObjectIdentifier) -> str:
-    """Return the name of an extension in RFC 5280, its number if it has none there."""
-    return oid.dotted_string if oid._name == "Unknown OID" else oid._name
+    """Return the name of an extension or a purpose, its number if nobody here knows it."""
+    known = oid._name if oid._name != "Unknown OID" else _PURPOSES.get(oid.dotted_string)
+    return known or oid.dotted_string
 
 
-def reason(error: Exception) -> str:
-    """Return why something can't be read, in a few words."""
-    text = str(error).partition("\n")[0][:100]
-    return "it is not valid DER" if "ParseError" in text else text or type(error).__name__
+def made_by(key: Any, signed: Signed) -> bool | None:
+    """Tell whether a key made a signature; None if nobody here can check it.
+
+    By arithmetic alone: whether somebody else could have made it, too, is another question.
+    """
+    how = []
+    try:
+        if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            how.append(_parameters(key, signed))
+        if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):
+            how.append(signed.signature_hash_algorithm)
+    except Exception:  # an algorithm, or its parameters, that pyca does not know
+        return None
+    if not (how or isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)):
+        return None  # a key that can't verify
+    try:
+        key.verify(signed.signature, foreign.signed_part(signed), *how)
+    except UnsupportedAlgorithm:
+        return None
+    except (InvalidSignature, TypeError, ValueError):
+        return False
+    return True
+
+
+def _parameters(key: Any, signed: Signed) -> Any:
+    found = signed.signature_algorithm_parameters
+    if found is None and isinstance(key, rsa.RSAPublicKey) and signed.signature_hash_algorithm:
+        return padding.PKCS1v15()  # pyca does not say it of MD5
+    return found
 
 
 def folded(name: x509.Name) -> Folded:
@@ -180,7 +169,8 @@ class Reading:
     """One certificate's parts, each read when first asked for, None if it can't be read."""
 
     certificate: x509.Certificate
-    broken: dict[str, Unreadable]  # which part raised in pyca, and why
+    broken: dict[str, Unreadable]  # which part can't be read, and why
+    odd: dict[str, str]  # which part clients read all the same, and what is odd about it
     subject: Folded | None = _part("subject", lambda one: folded(one.subject))
     issuer: Folded | None = _part("issuer", lambda one: folded(one.issuer))
     validity: tuple[datetime, datetime] | None = _part(
@@ -192,15 +182,34 @@ class Reading:
     def __new__(cls, certificate: x509.Certificate) -> "Reading":
         made = super().__new__(cls)
         made.certificate, made.broken = certificate, {}
+        made.odd = {}
+        if isinstance(certificate, foreign.StandIn):
+            made._take(certificate)
         return made
 
+    def _take(self, stand_in: foreign.StandIn) -> None:
+        self.odd |= stand_in.odd
+        self.broken |= {part: Unreadable(why) for part, why in stand_in.broken.items()}
+
     def read(self, part: str, read: Callable[[x509.Certificate], Any]) -> Any:
-        """Return what `read` makes of the certificate, None if it raises."""
+        """Return what `read` makes of the certificate, None if this part can't be read."""
+        if part in self.broken:
+            return None
         try:
             return read(self.certificate)
         except Exception as error:
-            self.broken[part] = Unreadable(reason(error))
-            return None
+            why = reason(error)
+        mended = self._mended
+        if mended is not None and part in mended.odd:
+            with suppress(Exception):
+                self.odd[part] = mended.odd[part]
+                return read(mended)
+        self.broken[part] = Unreadable(why)
+        return None
+
+    @cached_property
+    def _mended(self) -> Any:
+        return foreign.stand_in(self.certificate.public_bytes(Encoding.DER))
 
     @cached_property
     def serial(self) -> int:
@@ -213,6 +222,11 @@ class Reading:
         """The subjectPublicKeyInfo, which tells two keys apart."""
         public = PublicFormat.SubjectPublicKeyInfo
         return self.key.public_bytes(Encoding.DER, public) if self.key else b""
+
+    @cached_property
+    def explicit_curve(self) -> bool:
+        """Whether its key spells out the parameters of its curve (RFC 5480 forbids it)."""
+        return foreign.names_no_curve(self.certificate)
 
     @cached_property
     def signature_hash(self) -> Any:
@@ -228,12 +242,29 @@ class Reading:
 
     @cached_property
     def extensions(self) -> Extensions:
-        with catch_warnings():
-            simplefilter("ignore")  # pyca warns of an issuer's serial number that is not positive
-            with suppress(Exception):  # pyca raises many kinds
-                return {one.oid: one for one in self.certificate.extensions}
-            found, trouble = self.read("extensions", _one_by_one) or ({}, {})
-        self.broken.update(trouble)
+        if not isinstance(self.certificate, foreign.StandIn):
+            found = foreign.loaded(lambda: self.certificate.extensions)
+            if found is not None:
+                return {one.oid: one for one in found}
+        return self.read("extensions", self._one_by_one) or {}
+
+    def _one_by_one(self, certificate: x509.Certificate) -> Extensions:
+        """The extensions that can be read; those that are odd, and the others' troubles, noted."""
+        found: dict[x509.ObjectIdentifier, x509.Extension] = {}
+        for number, one in enumerate(foreign.extensions(certificate)):
+            name = called(one.oid)
+            part = f"extension {name}"
+            if number >= _MOST:
+                self.broken["extensions"] = Unreadable(f"there are more than {_MOST} of them")
+                break
+            if one.oid in found:
+                self.broken[part] = Unreadable("it stands there twice")
+            elif one.value is None:
+                self.broken[part] = Unreadable(one.why, one.critical or name in _NEEDED)
+            else:
+                found[one.oid] = one.value
+                if one.odd:
+                    self.odd[part] = one.odd
         return found
 
     def get(self, kind: Any) -> Any:
@@ -243,7 +274,7 @@ class Reading:
 
     @cached_property
     def trouble(self) -> Mapping[str, Unreadable]:
-        """Every part that can't be read, and why."""
+        """Every part that can't be read, and why; then `odd` is complete, too."""
         _ = self.subject, self.issuer, self.validity, self.key, self.signature_hash, self.extensions
         return self.broken
 
@@ -272,7 +303,7 @@ class Reading:
     @cached_property
     def forgeable(self) -> bool:
         """Whether somebody else could have made the signature."""
-        return isinstance(self.signature_hash, _FORGEABLE)
+        return isinstance(self.signature_hash, FORGEABLE)
 
     @cached_property
     def critical(self) -> set[str]:
@@ -351,6 +382,13 @@ def aware(at: datetime) -> datetime:
 def moment(when: datetime) -> str:
     """Return how a sentence tells a time."""
     return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def moments(*times: datetime) -> list[str]:
+    """Return how a sentence tells times that differ: to the second where they do so by seconds."""
+    told = list(map(moment, times))
+    exact = [f"{when:%Y-%m-%d %H:%M:%S} UTC" for when in times]
+    return told if len(set(told)) == len(set(times)) else exact
 
 
 def quotable(text: str, longest: int = _LONGEST_TEXT) -> str:

@@ -12,7 +12,15 @@ from typing import Any
 from cryptography import x509
 
 from vmscert.certificates.paths import Path
-from vmscert.certificates.reading import Folded, Reading, called, folded, moment
+from vmscert.certificates.reading import (
+    FORGEABLE,
+    Folded,
+    Reading,
+    called,
+    folded,
+    made_by,
+    moments,
+)
 from vmscert.findings import Finding
 
 _MOST_SIGNERS = 8  # certificates of one name that are tried on a list
@@ -78,6 +86,11 @@ def revocations(path: Path) -> Iterator[Finding]:
         for one in sorted(usable, key=lambda one: one.base is not None):
             if found := one.entry(child):
                 entry = None if _reason(found) is _TAKEN_BACK else found
+        for one in usable:
+            if isinstance(one.crl.signature_hash_algorithm, FORGEABLE):
+                name = one.crl.signature_hash_algorithm.name.upper()
+                text = f"signed its revocation list with {name}"
+                yield path.fault("weak-signature", issuer, text, severity="dubious")
         if entry:
             why = f" ({reason.value})" if (reason := _reason(entry)) else ""
             text = f"was revoked on {entry.revocation_date_utc:%Y-%m-%d}{why}"
@@ -100,9 +113,9 @@ def _why_not(path: Path, child: Reading, issuer: Reading, one: RevocationList) -
 def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) -> Iterator[str]:
     start, end, at = one.crl.last_update_utc, one.crl.next_update_utc, path.question.at
     if at < start:
-        yield f"it is valid from {moment(start)}, which is after {moment(at)}"
+        yield "it is valid from {}, which is after {}".format(*moments(start, at))
     elif end and at > end:
-        yield f"it ended on {moment(end)}, before {moment(at)}"
+        yield "it ended on {}, before {}".format(*moments(end, at))
     yield _unsigned(path, issuer, one)
     unknown = [e.oid for e in one.crl.extensions if e.critical and called(e.oid) not in _KNOWN]
     yield f"it has the critical extension {unknown[0].dotted_string}" if unknown else ""
@@ -117,12 +130,11 @@ def _faults(path: Path, child: Reading, issuer: Reading, one: RevocationList) ->
 def _unsigned(path: Path, issuer: Reading, one: RevocationList) -> str:
     # The list's issuer: part of the path, trusted, or issued by what is.
     above, question, right = {*path.steps, *path.question.anchors}, path.question, []
-    known = question.known[one.issuer]
+    known = question.named(one.issuer)
     named = [it for it in known if it in above or not above.isdisjoint(question.issuers(it))]
     for signer in list(dict.fromkeys([issuer, *named]))[:_MOST_SIGNERS]:
-        with suppress(Exception):  # a key or an algorithm of another kind
-            if signer.subject == one.issuer and one.crl.is_signature_valid(signer.key):
-                right.append(signer)
+        if signer.subject == one.issuer and made_by(signer.key, one.crl):
+            right.append(signer)
     if not right:
         return "it does not carry the signature of that CA"
     allowed = (getattr(signer.get(x509.KeyUsage), "crl_sign", True) for signer in right)

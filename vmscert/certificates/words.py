@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
+from vmscert.certificates import foreign
 from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.foreign import loaded
 from vmscert.certificates.reading import Reading, called, moment, quotable, spelled_out
 
 Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
@@ -37,6 +38,7 @@ _CIPHERS = {
     bytes.fromhex("060960864801650304012a"): "AES-256",
     bytes.fromhex("060a2a864886f70d010c0103"): "3DES",
 }
+_SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # RFC 5652 section 5.1
 _text = partial(quotable, longest=400)  # letters of one field
 _MOST = 20  # names listed in short
 _USAGES = {
@@ -71,17 +73,18 @@ def read_der(data: bytes, ask: Ask) -> Found | None:
         return None
     if found := _pfx(data, ask) or _certificate(data):
         return found
-    if (request := _loaded(x509.load_der_x509_csr, data)) is not None:
+    if (request := loaded(x509.load_der_x509_csr, data)) is not None:
         return Found(["a certificate request (CSR)"], requests=[request])
-    if (crl := _loaded(x509.load_der_x509_crl, data)) is not None:
+    if (crl := loaded(x509.load_der_x509_crl, data)) is not None:
         return Found(["a revocation list (CRL)"], crls=[crl])
-    if (several := _loaded(pkcs7.load_der_pkcs7_certificates, data)) is not None:
+    several = loaded(pkcs7.load_der_pkcs7_certificates, data) or loaded(_in_p7b, data)
+    if several is not None:
         return Found([f"a P7B with {counted(several)}"], certificates=list(several))
-    if (private := _loaded(serialization.load_der_private_key, data, None)) is not None:
+    if (private := loaded(serialization.load_der_private_key, data, None)) is not None:
         return _key_found(private, "private key, not encrypted")
     if any(scheme in data[:64] for scheme in _ENCRYPTED):
         return Found(["an encrypted private key"], keys=["private key, encrypted"])
-    key = _loaded(serialization.load_der_public_key, data)
+    key = loaded(serialization.load_der_public_key, data)
     return key and Found(["a public key"], keys=[f"{described(key)} public key"])
 
 
@@ -97,7 +100,7 @@ def read_pem(text: str, ask: Ask) -> Found | None:
 def _block(number: int, block: re.Match[str], ask: Ask) -> Found:
     label, body = block.groups()
     if label == "OPENSSH PRIVATE KEY":
-        if key := _loaded(serialization.load_ssh_private_key, block[0].encode(), None):
+        if key := loaded(serialization.load_ssh_private_key, block[0].encode(), None):
             return _key_found(key, "private key, OpenSSH, not encrypted")
         text = "private key, OpenSSH, encrypted or damaged"
         return Found(["an OpenSSH private key"], keys=[text])
@@ -130,19 +133,21 @@ def _length(data: bytes) -> int:
     return 2 + size + int.from_bytes(data[2 : 2 + size], "big")
 
 
-def _loaded(load: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a loader of pyca returns, None if it refuses; it refuses in many ways."""
-    with catch_warnings():
-        simplefilter("ignore")
-        try:
-            return load(*arguments)
-        except Exception:
-            return None
-
-
 def _certificate(data: bytes) -> Found | None:
-    one = _loaded(x509.load_der_x509_certificate, data)
+    one = foreign.certificate(data)
     return one and Found(["a certificate"], certificates=[one])
+
+
+def _in_p7b(data: bytes) -> list[x509.Certificate]:
+    """The certificates of SignedData (RFC 5652 section 5.1), odd ones, too."""
+    (content,) = foreign.values(data)
+    kind, wrapped = foreign.values(content.content)
+    (signed,) = foreign.values(wrapped.content)
+    if kind.content != _SIGNED_DATA:
+        raise ValueError("it is no P7B")
+    held = [one for one in foreign.values(signed.content) if one.head == b"\xa0"]
+    found = (foreign.certificate(one.whole) for one in foreign.values(held[0].content))
+    return [one for one in found if one is not None]
 
 
 def _key_found(key: Any, text: str) -> Found:
@@ -166,7 +171,7 @@ def described(key: Any) -> str:
 
 def spki(key: Any) -> bytes:
     """Return the SubjectPublicKeyInfo, empty for a kind of key that has none."""
-    return _loaded(lambda: key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) or b""
+    return loaded(lambda: key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) or b""
 
 
 def _pfx(data: bytes, ask: Ask) -> Found | None:
@@ -177,9 +182,9 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
     if _length(data) > len(data):
         text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
         return Found([kind], problems=[text])
-    bag, text = _loaded(pkcs12.load_pkcs12, data, None), "its password is needed to look into it"
+    bag, text = loaded(pkcs12.load_pkcs12, data, None), "its password is needed to look into it"
     if not bag and (password := ask()):
-        bag = _loaded(pkcs12.load_pkcs12, data, password.encode())
+        bag = loaded(pkcs12.load_pkcs12, data, password.encode())
         text = "the password does not open it: type it again, or the file was changed"
     if not bag:
         return Found([kind], problems=[text])
@@ -190,7 +195,7 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
         return found
     found.keys.append(f"{described(bag.key)} private key")
     public = spki(bag.key.public_key())
-    if not bag.cert or spki(_loaded(bag.cert.certificate.public_key)) != public:
+    if not bag.cert or spki(loaded(bag.cert.certificate.public_key)) != public:
         found.problems.append("its private key belongs to another certificate: export it again")
     return found
 
