@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
+import cryptography_vectors
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -185,3 +187,20 @@ def put(**changes):
 
 def only(suffix):
     return x509.NameConstraints([x509.DNSName(suffix)], None)
+
+
+def vectors():
+    """Every certificate among the odd ones that cryptography collects for its own tests."""
+    folder = Path(cryptography_vectors.__file__).parent / "x509"
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".pem", ".der", ".crt", ".cer"):
+            yield from loaded(path.read_bytes())
+
+
+def loaded(data):
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except (ValueError, x509.InvalidVersion):
+        return []  # not a certificate at all: nothing to diagnose

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -20,6 +21,24 @@ _PRIVATE = (".key", ".pfx")
 is_file = os.path.isfile  # of any text: unlike Path.is_file it never raises
 _MOST_FAULTS = 5  # told at once
 _SAID = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
+
+
+LARGEST = 64 << 20  # bytes of one file that others made; the largest log of a server
+
+
+def read_foreign(path: Path) -> bytes:
+    """Return what a file that others made holds; ValueError in one sentence where nobody can."""
+    try:
+        if not S_ISREG(path.stat().st_mode):  # to open a pipe waits for ever
+            raise ValueError(f"{path} is no file, but a pipe, a device or a folder: name a file")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+    if len(data) > LARGEST:
+        told = f"{path} is larger than {LARGEST >> 20} MB"
+        raise ValueError(f"{told}: nothing of ours is, name a smaller one")
+    return data
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -33,6 +33,7 @@ from chains import (
     server,
     signed,
     usage,
+    vectors,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -634,23 +635,6 @@ def test_keys_of_16384_bits_are_quick():
 
 
 # Odd certificates
-
-
-def vectors():
-    """Every certificate among the odd ones that cryptography collects for its own tests."""
-    folder = Path(cryptography_vectors.__file__).parent / "x509"
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".pem", ".der", ".crt", ".cer"):
-            yield from loaded(path.read_bytes())
-
-
-def loaded(data):
-    try:
-        if b"-----BEGIN CERTIFICATE-----" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
-    except (ValueError, x509.InvalidVersion):
-        return []  # not a certificate at all: nothing to diagnose
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -417,14 +417,14 @@ def test_foreign_text_stays_text():
 def test_a_file_that_is_locked_does_not_hide_the_others_of_its_folder(tmp_path, monkeypatch):
     for name in ("a.cer", "b.cer"):
         (tmp_path / name).write_bytes(LEAF.public_bytes(Encoding.DER))
-    opened = Path.read_bytes
+    opened = Path.open
 
-    def locked(path):
+    def locked(path, *how):
         if path.name == "a.cer":
             raise PermissionError(13, "Permission denied")
-        return opened(path)
+        return opened(path, *how)
 
-    monkeypatch.setattr(Path, "read_bytes", locked)
+    monkeypatch.setattr(Path, "open", locked)
     document = read(tmp_path)
     assert document.certificates == (LEAF,)
     (problem,) = document.problems

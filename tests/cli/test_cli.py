@@ -183,7 +183,7 @@ def test_roll_out_writes_a_folder_whole_and_never_into_another(site_folder, tmp_
     assert below.returncode == 2
     assert below.stderr.endswith("Check the path and who may use it\n")
     absent = vmscert("roll-out", "absent.csv", "--to", "other", folder=tmp_path)
-    assert (absent.returncode, absent.stderr.split(":")[0]) == (2, "absent.csv")
+    assert (absent.returncode, absent.stderr.split(":")[0]) == (2, "absent.csv can't be read")
 
 
 def test_check_finds_in_a_site_folder_what_only_the_inventories_tell(site_folder, tmp_path):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from cryptography import x509
 
@@ -15,7 +15,7 @@ from vmscert.certificates.reading import Reading
 from vmscert.changes.job import records_folder
 from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
 from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read
-from vmscert.checks.expiry import Due, Sight, due, fingerprint, kind_of, lasts
+from vmscert.checks.expiry import Due, Sight, Signed, due, fingerprint, issuer_of, kind_of, lasts
 from vmscert.checks.site import told_at_once
 from vmscert.facts import facts
 from vmscert.names import spelled
@@ -127,11 +127,11 @@ def _rows(sights: Iterable[Sight], outlooks: Iterable[Outlook], at: datetime) ->
         for one in sights
     ]
     signed = {fingerprint(one.signed): one.signed for one in met}
-    certificates = _only(x509.Certificate, signed.values())
+    certificates = [one for one in signed.values() if _is_certificate(one)]
     cas = [one for one in certificates if kind_of(one) == "CA"]
     for row in due(met, at):
         one, found = signed[row.fingerprint], []
-        if isinstance(one, x509.Certificate) and row.status != "replaced":
+        if _is_certificate(one) and row.status != "replaced":
             found = told_at_once(one, cas, hosts.get(row.label))
         yield replace(row, findings=tuple(replace(each, where=row.label) for each in found))
 
@@ -147,14 +147,22 @@ def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> Iterabl
         return _of_state(read_state(records, site, at))
     if not path.is_dir():
         return _of_file(path, ask)
-    found = [told for one in files_below(path) for told in _of_file(one, None, passing=True)]
+    found = [told for one in files_below(path) for told in _in_passing(one)]
     if not _only(Sight, found) and not _only(Unknown, found):
         raise ValueError(f"{path} holds nothing that ends: name a folder with certificates")
     return found
 
 
+def _in_passing(path: Path) -> list[Told]:
+    """What a file of a folder tells; what is nothing of ours tells nothing."""
+    try:
+        return list(_of_file(path, None, passing=True))
+    except ValueError as error:  # one locked file must not hide the others
+        return [Unknown(path.name, str(path), str(error))]
+
+
 def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> Iterator[Told]:
-    """What one file tells; in passing, through a folder, what is nothing of ours tells nothing."""
+    """What one file tells; in passing, what is nothing of ours tells nothing."""
     if path.suffix.lower() == ".json":
         with suppress(ValueError):  # some other JSON: it is read as what it is
             held = read_inventory(path)
@@ -238,8 +246,11 @@ def _served(targets: Sequence[Target], at: datetime, timeout: float) -> Iterator
     yield from (Unknown(one.computer, where[one], why[one]) for one in targets if why[one])
 
 
+def _is_certificate(signed: Signed) -> TypeGuard[x509.Certificate]:
+    return not isinstance(signed, x509.CertificateRevocationList)
+
+
 def _label(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
     if isinstance(signed, x509.CertificateRevocationList):
-        names = signed.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return f"CRL of {names[0].value if names else signed.issuer.rfc4514_string()}"
+        return f"CRL of {issuer_of(signed)}"
     return Reading(signed).label.strip("'")

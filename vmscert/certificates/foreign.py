@@ -5,7 +5,6 @@ put into a sound certificate part by part. A part that is refused there, too, is
 says the same, else left out. The stand-in answers; bytes, hash and signature stay the original's.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -16,7 +15,8 @@ from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.hashes import Hash, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
-_DEEPEST = 40  # values within values
+from vmscert.ber import READABLE_TEXTS, Told, Value, as_der, tlv, values
+
 _LARGEST = 1 << 20  # bytes; honest certificates have a thousand or two
 _SEQUENCE, _SET, _TEXT, _BITS = b"\x30", b"\x31", b"\x0c", b"\x03"
 # A certificate in which each part can be exchanged: RFC 5280 section 4.1, Ed25519 (RFC 8410).
@@ -45,22 +45,6 @@ _READ: Mapping[str, Callable[[x509.Certificate], Any]] = {
     "validity": lambda one: (one.not_valid_before_utc, one.not_valid_after_utc),
     "subject": lambda one: one.subject,
 }
-# Tags of texts: how they are encoded, and which letters they may hold (ITU-T X.680 section 41).
-_TEXTS = {
-    0x0C: ("utf-8", None),
-    0x12: ("latin-1", rb"[0-9 ]*"),
-    0x13: ("latin-1", rb"[A-Za-z0-9 '()+,./:=?-]*"),
-    0x14: ("latin-1", None),
-    0x15: ("latin-1", None),
-    0x16: ("latin-1", rb"[\0-\x7f]*"),
-    0x19: ("latin-1", None),
-    0x1A: ("latin-1", rb"[ -~]*"),
-    0x1B: ("latin-1", None),
-    0x1C: ("utf-32-be", None),
-    0x1E: ("utf-16-be", None),
-}
-_NAMES = {0x12: "NumericString", 0x13: "PrintableString", 0x16: "IA5String", 0x1A: "VisibleString"}
-_READABLE_TEXTS = {0x0C, 0x13, 0x16, 0x1A, 0x1C, 0x1E}  # by cryptography, in a directory name
 _ODD_VALUES = [bytes([tag]) for tag in (3, *range(7, 12), *range(13, 16), 29, 0x30)]  # OpenSSL's
 _FALSE = b"\x01\x01\x00"
 _KEY_AGREEMENT = 0x08  # a bit of the first byte of a key usage, RFC 5280 section 4.2.1.3
@@ -68,16 +52,6 @@ _KEY_AGREEMENT = 0x08  # a bit of the first byte of a key usage, RFC 5280 sectio
 _KINDS = ("otherName", "rfc822Name", "dNSName", "x400Address", "directoryName", "ediPartyName",
           "uniformResourceIdentifier", "iPAddress", "registeredID")  # fmt: skip
 _NO_NAMES = bytes.fromhex("a104a4023000")  # [1] with one empty directory name
-
-Told = dict[str, None]  # what is odd, in the words of a sentence, each once
-
-
-class Value(NamedTuple):
-    """One value of BER (ITU-T X.690): identifier, content, and both as written."""
-
-    head: bytes
-    content: bytes
-    whole: bytes
 
 
 class Extension(NamedTuple):
@@ -199,45 +173,6 @@ def names_no_curve(certificate: x509.Certificate) -> bool:
     return [one.head for one in values(algorithm.content)] == [b"\x06", _SEQUENCE]
 
 
-def values(data: bytes, depth: int = 0) -> Iterator[Value]:
-    """Yield the values that follow each other in BER; raises for what is cut off or none."""
-    place = 0
-    while place < len(data):
-        one = _value(data, place, depth)
-        place += len(one.whole)
-        yield one
-
-
-def _value(data: bytes, place: int, depth: int) -> Value:
-    at = place + 1
-    if data[place] & 0x1F == 0x1F:  # a tag of several bytes
-        while data[at] & 0x80:
-            at += 1
-        at += 1
-    head, first, begin = data[place:at], data[at], at + 1
-    if first == 0x80:  # its end is marked instead
-        end = begin
-        while data[end : end + 2] != b"\0\0":
-            if depth > _DEEPEST:
-                raise ValueError("it is nested too deep")
-            end += len(_value(data, end, depth + 1).whole)
-        return Value(head, data[begin:end], data[place : end + 2])
-    size = first
-    if first > 0x80:
-        begin += first & 0x7F
-        size = int.from_bytes(data[at + 1 : begin])
-    if begin + size > len(data):
-        raise ValueError("it ends within a value")
-    return Value(head, data[begin : begin + size], data[place : begin + size])
-
-
-def tlv(head: bytes, content: bytes) -> bytes:
-    """Return a value in DER: its length in the fewest bytes."""
-    size = len(content)
-    length = size.to_bytes((size.bit_length() + 7) // 8)
-    return head + (bytes([size]) if size < 0x80 else bytes([0x80 | len(length)]) + length) + content
-
-
 def _parts(signed: bytes) -> Iterator[tuple[str, Value]]:
     """The parts of TBSCertificate by name; ValueError where their order is another."""
     held = list(values(signed))
@@ -273,55 +208,13 @@ def _mended(name: str, der: bytes, told: Told) -> Iterator[bytes]:
         told[f"version {number}" if number != 1 else "its version, 1, is spelled out"] = None
         yield _SOUND["version"]
         return
-    yield _der(der, told)
+    yield as_der(der, told)
     if name == "signature algorithm":
         told["parameters that this algorithm does not have"] = None
         (algorithm,) = values(der)
         yield tlv(_SEQUENCE, next(values(algorithm.content)).whole)
     if name in ("issuer", "subject"):
-        yield _texts_only(_der(der, told), told)
-
-
-def _der(data: bytes, told: Told, depth: int = 0) -> bytes:
-    """BER as DER, where that says the same; `told` takes what was changed."""
-    if depth > _DEEPEST:
-        raise ValueError("it is nested too deep")
-    return b"".join(_one(value, told, depth) for value in values(data))
-
-
-def _one(value: Value, told: Told, depth: int) -> bytes:
-    head, content, whole = value
-    tag = head[0]
-    if tag == 0x24:  # a byte string in pieces
-        head, content = b"\x04", b"".join(one.content for one in values(content))
-    elif tag & 0x20:
-        content = _der(content, told, depth + 1)
-    if head == _SET:
-        held = [one.whole for one in values(content)]
-        content = b"".join(sorted(held))
-        if held != sorted(held):
-            told["a SET that is not in order"] = None
-    elif tag == 0x01 and content not in (b"\0", b"\xff") and len(content) == 1:
-        content = b"\xff"
-        told["a BOOLEAN that is neither 00 nor FF"] = None
-    elif tag == 0x03 and content and 0 < content[0] < 8 and len(content) > 1:
-        content = content[:-1] + bytes([content[-1] >> content[0] << content[0]])
-    elif tag in _TEXTS:
-        head, content = _text(tag, content, told)
-    made = tlv(head, content)
-    if made != whole and not told:
-        told["BER that is not DER"] = None
-    return made
-
-
-def _text(tag: int, content: bytes, told: Told) -> tuple[bytes, bytes]:
-    """A text as it is, or in UTF-8 if it holds letters that it may not hold; raises for no text."""
-    encoding, allowed = _TEXTS[tag]
-    text = content.decode(encoding)
-    if tag in _READABLE_TEXTS and (allowed is None or re.fullmatch(allowed, content)):
-        return bytes([tag]), content
-    told[f"a {_NAMES.get(tag, 'text')} with letters that it may not hold"] = None
-    return _TEXT, text.encode("utf-8", "replace")
+        yield _texts_only(as_der(der, told), told)
 
 
 def _texts_only(name: bytes, told: Told) -> bytes:
@@ -333,7 +226,7 @@ def _texts_only(name: bytes, told: Told) -> bytes:
         for pair in values(rdn.content):
             kind, value = values(pair.content)
             _expect([pair, kind], _SEQUENCE + b"\x06")
-            if value.head[0] not in _READABLE_TEXTS:
+            if value.head[0] not in READABLE_TEXTS:
                 if value.head not in _ODD_VALUES:
                     raise ValueError("its value is no text")
                 told["a value that is no text"] = None
@@ -386,7 +279,7 @@ def _ways(oid: x509.ObjectIdentifier, value: bytes, told: Told) -> Iterator[byte
     """The value of an extension as written, in DER, and in the form that pyca insists on."""
     yield value
     try:
-        der = _der(value, told)
+        der = as_der(value, told)
         yield der
         if oid in _MENDERS:
             (outer,) = values(der)

@@ -39,7 +39,7 @@ class RevocationList:
 
     @cached_property
     def issuer(self) -> Folded | None:
-        with suppress(ValueError):
+        with suppress(Exception):  # pyca raises many kinds
             return folded(self.crl.issuer)
         return None  # it speaks of nobody
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7, pkcs12
 
+from vmscert.ber import rounds, values
 from vmscert.certificates import foreign
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.foreign import loaded
@@ -39,6 +40,9 @@ _CIPHERS = {
     bytes.fromhex("060a2a864886f70d010c0103"): "3DES",
 }
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")  # RFC 5652 section 5.1
+_MOST_ROUNDS = (
+    4_000_000  # hashes of a password, some seconds; Windows takes 2,000, this kit 600,000
+)
 _text = partial(quotable, longest=400)  # letters of one field
 _MOST = 20  # names listed in short
 _USAGES = {
@@ -63,8 +67,8 @@ class Found:
 
     def add(self, other: "Found") -> None:
         """Take over what another piece holds."""
-        for name, values in vars(other).items():
-            getattr(self, name).extend(values)
+        for name, held in vars(other).items():
+            getattr(self, name).extend(held)
 
 
 def read_der(data: bytes, ask: Ask) -> Found | None:
@@ -116,6 +120,13 @@ def _block(number: int, block: re.Match[str], ask: Ask) -> Found:
     return Found([f"a damaged {label.lower()}"], problems=[text])
 
 
+def bearable(data: bytes) -> bool:
+    """Whether a password for this PFX or PEM is tried within seconds, and not within hours."""
+    blocks = _PEM.findall(data.decode("latin-1"))
+    within = (unbase64(_HEADER.sub("", body)) for label, body in blocks if "ENCRYPTED" in label)
+    return max(map(rounds, (data, *within))) <= _MOST_ROUNDS
+
+
 def unbase64(text: str) -> bytes:
     """Return what base64 stands for, whatever stands between its letters; nothing if it is none."""
     letters = _NO_BASE64.sub("", text)
@@ -140,13 +151,13 @@ def _certificate(data: bytes) -> Found | None:
 
 def _in_p7b(data: bytes) -> list[x509.Certificate]:
     """The certificates of SignedData (RFC 5652 section 5.1), odd ones, too."""
-    (content,) = foreign.values(data)
-    kind, wrapped = foreign.values(content.content)
-    (signed,) = foreign.values(wrapped.content)
+    (content,) = values(data)
+    kind, wrapped = values(content.content)
+    (signed,) = values(wrapped.content)
     if kind.content != _SIGNED_DATA:
         raise ValueError("it is no P7B")
-    held = [one for one in foreign.values(signed.content) if one.head == b"\xa0"]
-    found = (foreign.certificate(one.whole) for one in foreign.values(held[0].content))
+    held = [one for one in values(signed.content) if one.head == b"\xa0"]
+    found = (foreign.certificate(one.whole) for one in values(held[0].content))
     return [one for one in found if one is not None]
 
 
@@ -181,6 +192,9 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
     kind = f"a PFX ({how})"
     if _length(data) > len(data):
         text = f"it is cut off: {len(data)} of {_length(data)} bytes are there; copy it again"
+        return Found([kind], problems=[text])
+    if not bearable(data):
+        text = f"its password is to be hashed {rounds(data)} times, which takes hours: make it anew"
         return Found([kind], problems=[text])
     bag, text = loaded(pkcs12.load_pkcs12, data, None), "its password is needed to look into it"
     if not bag and (password := ask()):

@@ -18,7 +18,7 @@ from vmscert.certificates.reading import Reading
 from vmscert.certificates.words import Found, counted, read_der, read_pem, unbase64
 from vmscert.checks.site import check_ca, check_site, told_at_once
 from vmscert.facts import doubt
-from vmscert.files import is_file
+from vmscert.files import is_file, read_foreign
 from vmscert.findings import Finding
 from vmscert.network.looks import Look, judged
 from vmscert.network.tls import Handshake
@@ -28,7 +28,6 @@ from vmscert.site.table import read_site
 from vmscert.windows.inventory import Binding, parse_inventory, read_pasted, thumbprints
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
-_LARGEST = 64 << 20  # bytes; the largest log of a server
 _MOST_FILES = 1000  # in a folder
 _DEEPEST = 3  # base64 within base64
 # A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
@@ -65,12 +64,7 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
     if path.is_dir():
         return _folder(path)
-    try:
-        if path.stat().st_size > _LARGEST:
-            return Document("a very large file", problems=(f"{path.name} is too large to be one",))
-        return _of_bytes(path.read_bytes(), path.name, ask)
-    except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+    return _of_bytes(read_foreign(path), path.name, ask)
 
 
 def _existing(text: str) -> Path | None:

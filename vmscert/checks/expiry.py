@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from vmscert.certificates.authority import SERVER, thumbprint
 from vmscert.certificates.diagnosis import WARNING
+from vmscert.certificates.foreign import loaded
 from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
 
@@ -93,10 +94,10 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
 
 def lasts(signed: Signed) -> tuple[datetime, datetime] | None:
     """Return from when to when something holds; a CRL until its nextUpdate, if it names one."""
-    if isinstance(signed, x509.Certificate):
+    if not isinstance(signed, x509.CertificateRevocationList):
         return Reading(signed).validity
-    end = signed.next_update_utc
-    return (signed.last_update_utc, end) if end else None
+    span = loaded(lambda: (signed.last_update_utc, signed.next_update_utc))
+    return span if span and span[1] else None
 
 
 def fingerprint(signed: Signed) -> str:
@@ -116,7 +117,8 @@ def kind_of(certificate: x509.Certificate) -> str:
 def _due(sights: Sequence[Sight], at: datetime) -> Due:
     """One certificate with all its places, and the first word on everything else."""
     signed = sights[0].signed
-    told = _of_certificate(signed) if isinstance(signed, x509.Certificate) else _of_crl(signed)
+    is_list = isinstance(signed, x509.CertificateRevocationList)
+    told = _of_crl(signed) if is_list else _of_certificate(signed)
     start, end = lasts(signed) or (at, at)
     plan, warning, critical = _thresholds(end - start)
     # Time for approval, weeks to spare. No certificate outlives its CA: the next CA signs before
@@ -155,10 +157,17 @@ def _of_certificate(certificate: x509.Certificate) -> dict[str, Any]:
 
 
 def _of_crl(crl: x509.CertificateRevocationList) -> dict[str, Any]:
-    named = crl.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    numbers = [one.value.crl_number for one in crl.extensions if one.oid == x509.CRLNumber.oid]
-    issuer = str(named[0].value) if named else crl.issuer.rfc4514_string()
-    return {"kind": "CRL", "issuer": issuer, "serial": "".join(f"{one:X}" for one in numbers)}
+    found = loaded(lambda: crl.extensions) or ()
+    numbers = [one.value.crl_number for one in found if one.oid == x509.CRLNumber.oid]
+    serial = "".join(f"{one:X}" for one in numbers)
+    return {"kind": "CRL", "issuer": issuer_of(crl), "serial": serial}
+
+
+def issuer_of(crl: x509.CertificateRevocationList) -> str:
+    """Return the common name of a list's issuer, else all of its name."""
+    name = loaded(lambda: crl.issuer)
+    named = loaded(name.get_attributes_for_oid, x509.NameOID.COMMON_NAME) if name else ()
+    return str(named[0].value) if named else (name.rfc4514_string() if name else "nobody")
 
 
 def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:

@@ -147,12 +147,12 @@ def board(
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.changes.errands import SETTLED, board
-    from vmscert.runbooks.returns import take_dropped, take_each
+    from vmscert.runbooks.returns import take_dropped, take_files
     from vmscert.runbooks.stages import open_job
 
     # The site as the last runbook sees it, opened as the first, which catches up on nothing.
     job = replace(open_job(_REHEARSED[0], site, folder), runbook=_REHEARSED[-1])
-    given = take_each(job, [(path.name, path.read_bytes()) for path in files or []])
+    given = take_files(job, files or [])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
     standings = board(job)

@@ -10,7 +10,7 @@ import typer
 from vmscert.changes.job import records_folder
 from vmscert.cli import printing
 from vmscert.cli.printing import ended, err, print_json, read_roots, say
-from vmscert.files import is_file, write_atomic
+from vmscert.files import is_file, read_foreign, write_atomic
 from vmscert.findings import Finding
 from vmscert.names import endpoint
 from vmscert.network.looks import AT_ONCE, TIMEOUT, look_at
@@ -155,7 +155,7 @@ def explain(
             err.print("Paste the error, then press Ctrl-D (Windows: Ctrl-Z and Enter).")
         given = sys.stdin.read()
     elif len(texts or []) == 1 and is_file(given):
-        given = Path(given).read_bytes().decode("utf-8", "replace")
+        given = read_foreign(Path(given)).decode("utf-8", "replace")
     answer = explain(given)
     if as_json:
         print_json(answer.as_dict())

@@ -5,6 +5,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from vmscert.certificates import foreign
 from vmscert.certificates.authority import Authority, load_authority
 from vmscert.files import write_atomic, write_once
 from vmscert.records.ledger import RUNBOOK_OF
@@ -12,10 +13,9 @@ from vmscert.records.ledger import RUNBOOK_OF
 
 def read_certificate(path: Path) -> x509.Certificate:
     """Read a certificate of the records; ValueError in a sentence where it is none any more."""
-    try:
-        return x509.load_der_x509_certificate(path.read_bytes())
-    except ValueError:
-        raise ValueError(f"{path} is damaged: restore it from the backup") from None
+    if (found := foreign.certificate(path.read_bytes())) is None:
+        raise ValueError(f"{path} is damaged: restore it from the backup")
+    return found
 
 
 class CaFiles:

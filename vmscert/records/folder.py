@@ -272,7 +272,7 @@ class Records:
         """Return the files that people put into the folder `drop`; make it if it is missing."""
         place = self.folder / "drop"
         place.mkdir(parents=True, exist_ok=True)
-        return sorted(path for path in place.iterdir() if path.is_file())
+        return sorted(path for path in place.iterdir() if not path.is_dir())
 
     def put_away(self, path: Path) -> None:
         """Move a dropped file that was taken in to `drop/taken`; nothing there is overwritten."""

@@ -27,12 +27,14 @@ from vmscert.certificates.authority import (
     thumbprint,
 )
 from vmscert.certificates.diagnosis import diagnose
+from vmscert.certificates.foreign import StandIn
 from vmscert.certificates.reading import Reading
+from vmscert.certificates.words import bearable
 from vmscert.changes.job import Job, Stop
 from vmscert.checks.documents import files_below, read
 from vmscert.checks.expiry import PLAN
 from vmscert.facts import doubt, facts
-from vmscert.files import write_once
+from vmscert.files import read_foreign, write_once
 from vmscert.findings import Check
 from vmscert.practice.faults import remade
 from vmscert.runbooks.stages import Checks, Parts, Rows, Runbook, unbroken
@@ -82,12 +84,15 @@ def read_inheritance(job: Job, place: Path) -> Inheritance:
         found = read(path, lambda _: password).certificates
         every |= dict.fromkeys(found)
         keys.append(key := _opened(path, password))
-        sealed = kind in _KEYS and b"ENCRYPTED" in path.read_bytes() and key is None
+        sealed = kind in _KEYS and b"ENCRYPTED" in read_foreign(path) and key is None
         if sealed or (kind in _PFX and not found):
             locked.append(path.name)
         if _opened(path, "") is not None:
             bare.append(path.name)
     ca = _the_ca(place, [*every], locked)
+    if isinstance(ca, StandIn):
+        odd = "; ".join(ca.odd.values()) or "it is no DER"
+        raise ValueError(f"The CA in {place} can't be used to sign: {odd}. Create a CA anew")
     mine = (one for one in keys if isinstance(one, RSAPrivateKey))
     key = next((one for one in mine if one.public_key() == ca.public_key()), None)
     issued = (one for one in every if one != ca and is_signed_by(one, ca))
@@ -115,7 +120,9 @@ def _the_ca(
 
 def _opened(path: Path, password: str) -> PrivateKeyTypes | None:
     """The private key in a file, with this password, or without one if the file has none."""
-    data, kind = path.read_bytes(), path.suffix.casefold()
+    data, kind = read_foreign(path), path.suffix.casefold()
+    if not bearable(data):
+        return None
     for secret in dict.fromkeys((password.encode() or None, None)):
         with suppress(ValueError, TypeError, UnsupportedAlgorithm):
             if kind in _PFX:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -11,6 +12,7 @@ from vmscert.certificates.authority import subject_names
 from vmscert.certificates.reading import Reading
 from vmscert.changes.job import Job
 from vmscert.checks.documents import Document, read
+from vmscert.files import read_foreign
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
@@ -48,10 +50,25 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     return told
 
 
+def take_files(job: Job, paths: Iterable[Path]) -> list[tuple[str, bool]]:
+    """Keep files as `take_each` does; one that can't be read is told, and stops no other."""
+    paths = list(paths)
+    held: dict[Path, bytes] = {}
+    told: dict[Path, tuple[str, bool]] = {}
+    for path in paths:
+        try:
+            held[path] = read_foreign(path)
+        except ValueError as error:
+            told[path] = f"not kept: {error}", False
+    taken = take_each(job, ((path.name, data) for path, data in held.items()))
+    told |= zip(held, taken, strict=True)
+    return [told[path] for path in paths]
+
+
 def take_dropped(job: Job) -> list[str]:
     """Keep what people put into `drop` of the records, a sentence for each; it goes to `taken`."""
     paths = job.records.dropped()
-    told = take_each(job, ((path.name, path.read_bytes()) for path in paths))
+    told = take_files(job, paths)
     for path, (_, kept) in zip(paths, told, strict=True):
         if kept:
             job.records.put_away(path)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vmscert.facts import HOME, facts, release
+from vmscert.files import read_foreign
 from vmscert.names import is_address, parse_name
 from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role
 
@@ -57,9 +58,9 @@ def read_site(path: str | Path) -> Site:
     """
     path = find_table(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SiteError([f"{path}: can't be read: {error.strerror}. Check the path"]) from None
+        data = read_foreign(path)
+    except ValueError as error:
+        raise SiteError([str(error)]) from None
     reader = _Reader(path.name)
     hosts: list[tuple[int, Host]] = []
     absent: set[str] = set()

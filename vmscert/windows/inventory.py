@@ -21,8 +21,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StrictBool, TypeAdapter
 
+from vmscert.certificates import foreign
 from vmscert.facts import facts
-from vmscert.files import fitting, read_json
+from vmscert.files import fitting, read_foreign, read_json
 from vmscert.windows.scripts import refuse_hiding
 from vmscert.windows.stores import UNKNOWN, LogLine, Personal, Service, Stores
 
@@ -40,7 +41,7 @@ def write_inventory(stores: Stores) -> bytes:
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, x509.Certificate):
+    if isinstance(value, x509.Certificate | foreign.StandIn):
         return base64.b64encode(value.public_bytes(Encoding.DER)).decode("ascii")
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -53,10 +54,9 @@ def read_inventory(path: str | PathLike[str]) -> Stores:
     ValueError for anything but an inventory of this version: all that is wrong, in one sentence.
     """
     path = Path(path)
+    data = read_foreign(path)
     try:
-        return parse_inventory(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path}: can't be read: {error.strerror}. Check the path") from None
+        return parse_inventory(data)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}. Run inventory.ps1 there again") from None
 
@@ -192,10 +192,12 @@ def _list(found: Any) -> Any:
 
 
 def _certificate(text: str) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-    except ValueError:
-        raise ValueError(f"{text[:20]!r} is no certificate that can be read") from None
+    found = None
+    with suppress(ValueError):
+        found = foreign.certificate(base64.b64decode(text, validate=True))
+    if found is None:
+        raise ValueError(f"{text[:20]!r} is no certificate that can be read")
+    return found
 
 
 def _readable(texts: tuple[str, ...]) -> tuple[x509.Certificate, ...]:
