@@ -314,7 +314,7 @@ def differences(clients, cases=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("client", nargs="*", help="a column of the table; all if none is named")
     parser.add_argument("--case", default="", help="only cases with this text in their name")
     parser.add_argument("--all", action="store_true", help="print every verdict")
