@@ -10,6 +10,7 @@ from functools import cache
 from chains import (
     AT,
     DAY,
+    FAULTS,
     MIDDLE,
     NAME,
     ROOT,
@@ -32,38 +33,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
-FAULTS = {
-    "expired": of("leaf", lambda p: replace(p, start=AT - 9 * DAY, end=AT - DAY)),
-    "expired, middle": of("middle", lambda p: replace(p, end=AT - DAY)),
-    "expired, root": of("root", lambda p: replace(p, end=AT - DAY)),
-    "not-yet-valid": of("leaf", lambda p: replace(p, start=AT + DAY)),
-    "not-yet-valid, middle": of("middle", lambda p: replace(p, start=AT + DAY)),
-    "name-mismatch": put(asks="vms-rec-02.example.local"),
-    "no-san": of("leaf", lambda p: p.without(x509.SubjectAlternativeName)),
-    "untrusted-root": put(trusts="nobody"),
-    "root-recreated": put(trusts="namesake"),
-    "self-signed": lambda chain: replace(
-        chain, alone=True, leaf=chain.leaf.having(key_ids("leaf", "leaf")[1])
-    ),
-    "missing-intermediate": put(sends_middle=False),
-    "chain-order": put(leaf_first=False),
-    "bad-signature": put(tampered=True),
-    "wrong-eku": of("leaf", lambda p: p.having(CLIENT)),
-    "wrong-eku, middle": of("middle", lambda p: p.having(CLIENT)),
-    "issuer-not-ca": of(
-        "middle", lambda p: p.having(x509.BasicConstraints(False, None), critical=True)
-    ),
-    "issuer-key-usage": of("middle", lambda p: p.having(usage("crl_sign"), critical=True)),
-    "path-length": of("root", lambda p: p.having(x509.BasicConstraints(True, 0), critical=True)),
-    "name-constraint": of("root", lambda p: p.having(only("example.org"), critical=True)),
-    "unknown-critical-extension": of("leaf", lambda p: p.having(ODD, critical=True)),
-    "unknown-critical-extension, middle": of("middle", lambda p: p.having(ODD, critical=True)),
-    "leaf-is-ca": of("leaf", lambda p: p.having(x509.BasicConstraints(True, None), critical=True)),
-    "profile": of("leaf", lambda p: p.without(x509.AuthorityKeyIdentifier)),
-    "profile, root": of("root", lambda p: p.without(x509.KeyUsage)),
-}
 KEY_CERT_SIGN = usage("key_cert_sign")
 ANY = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
 BROKEN = x509.UnrecognizedExtension(x509.AuthorityInformationAccess.oid, b"not DER")
@@ -146,11 +115,7 @@ def signed_again(certificate, edit, issuer_key, digest=None, oid=SHA256_RSA):
     return written([[0x30, [body, algorithm, [0x03, b"\0" + signature]]]])
 
 
-def nothing(_body):
-    pass
-
-
-def edited(edit=nothing, private=None, plan=lambda p: p, **how):
+def edited(edit=lambda body: None, private=None, plan=lambda p: p, **how):
     """A healthy chain whose leaf is changed in its DER; `private` is another key of the server."""
     chain = of("leaf", plan)(whole())
     _, middle, root = chain.certificates()
@@ -292,6 +257,14 @@ def two_issuing(in_order=True, limit=None):
     return Served(der(*sent), der(signed(root, root)))
 
 
+def older_sent():
+    """The leaf was issued with a new key of the issuing CA; sent is the CA's older certificate."""
+    newer = replace(ca(MIDDLE), key="newer")
+    leaf = signed(server("newer", NAME), newer)
+    _, middle, root = whole().certificates()
+    return Served(der(leaf, middle), der(root))
+
+
 def other_serial(serial=4713):
     """A root whose own key identifier names another certificate of itself."""
     above = [x509.DirectoryName(named(ROOT))]
@@ -376,6 +349,7 @@ MADE = {
     "SHA-1 signature": weak_hash(hashes.SHA1(), "2a864886f70d010105"),
     "MD5 signature": weak_hash(hashes.MD5(), "2a864886f70d010104"),
     "issuing CAs out of order": lambda: two_issuing(in_order=False),
+    "issuing CA's older certificate, of another key": older_sent,
     "more CAs than an issuing CA allows": lambda: two_issuing(limit=0),
     "nine issuing CAs": long_chain,
     "key on secp256k1": on_curve(ec.SECP256K1),
@@ -404,10 +378,7 @@ MADE = {
     ),
     "IP address of five bytes in SAN": general_name(0x87, b"\x0a\x0a\x00\x15\x00"),
     "X.400 name in SAN": general_name(0xA3, [[0x30, []]]),
-    "& in a PrintableString": organization("Meyer & Co"),
-    "* in a PrintableString": organization("Meyer*"),
-    "@ in a PrintableString": organization("it@example.local"),
-    "_ in a PrintableString": organization("Meyer_Co"),
+    **{f"{odd} in a PrintableString": organization(f"Meyer {odd} Co") for odd in "&*@_"},
     "version 4": version(4),
     "version 66": version(66),
     "negative serial number": lambda: edited(lambda body: body.__setitem__(1, [0x02, b"\xf2\x67"])),

@@ -14,7 +14,9 @@ import cryptography_vectors
 import pytest
 from chains import (
     AT,
+    CLIENT,
     DAY,
+    FAULTS,
     MIDDLE,
     NAME,
     ROOT,
@@ -38,7 +40,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
-from served import BROKEN, CLIENT, FAULTS, MADE, PLANS, served
+from served import BROKEN, MADE, PLANS, served
 
 from vmscert.certificates.authority import Issued
 from vmscert.certificates.diagnosis import diagnose
@@ -197,6 +199,7 @@ UNTOLD = {
     "name with an underscore",
     "self-signed",
     "issuing CA not sent",
+    "issuing CA's older certificate, of another key",
     "nine issuing CAs",
     "signature that does not fit",
     "root that says it is no CA",

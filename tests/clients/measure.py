@@ -93,6 +93,12 @@ def serve(listener, context):
                 tls.sendall(ANSWER)
 
 
+def stop(listener):
+    """Wake the thread that waits for callers, where closing alone does not."""
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def serving(cases):
     """Serve cases on loopback while the block runs; gives a job for each."""
@@ -107,7 +113,7 @@ def serving(cases):
                 text = b"".join(each.public_bytes(Encoding.PEM) for each in lists)
                 (folder / "lists.pem").write_bytes(text)
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+            stack.callback(stop, listener)
             context = None if one.plain else settings(one, folder)
             threading.Thread(target=serve, args=(listener, context), daemon=True).start()
             jobs.append(Job(case, one, listener.getsockname()[1], folder))
