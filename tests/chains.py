@@ -204,3 +204,37 @@ def loaded(data):
         return [x509.load_der_x509_certificate(data)]
     except (ValueError, x509.InvalidVersion):
         return []  # not a certificate at all: nothing to diagnose
+
+
+CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+FAULTS = {
+    "expired": of("leaf", lambda p: replace(p, start=AT - 9 * DAY, end=AT - DAY)),
+    "expired, middle": of("middle", lambda p: replace(p, end=AT - DAY)),
+    "expired, root": of("root", lambda p: replace(p, end=AT - DAY)),
+    "not-yet-valid": of("leaf", lambda p: replace(p, start=AT + DAY)),
+    "not-yet-valid, middle": of("middle", lambda p: replace(p, start=AT + DAY)),
+    "name-mismatch": put(asks="vms-rec-02.example.local"),
+    "no-san": of("leaf", lambda p: p.without(x509.SubjectAlternativeName)),
+    "untrusted-root": put(trusts="nobody"),
+    "root-recreated": put(trusts="namesake"),
+    "self-signed": lambda chain: replace(
+        chain, alone=True, leaf=chain.leaf.having(key_ids("leaf", "leaf")[1])
+    ),
+    "missing-intermediate": put(sends_middle=False),
+    "chain-order": put(leaf_first=False),
+    "bad-signature": put(tampered=True),
+    "wrong-eku": of("leaf", lambda p: p.having(CLIENT)),
+    "wrong-eku, middle": of("middle", lambda p: p.having(CLIENT)),
+    "issuer-not-ca": of(
+        "middle", lambda p: p.having(x509.BasicConstraints(False, None), critical=True)
+    ),
+    "issuer-key-usage": of("middle", lambda p: p.having(usage("crl_sign"), critical=True)),
+    "path-length": of("root", lambda p: p.having(x509.BasicConstraints(True, 0), critical=True)),
+    "name-constraint": of("root", lambda p: p.having(only("example.org"), critical=True)),
+    "unknown-critical-extension": of("leaf", lambda p: p.having(ODD, critical=True)),
+    "unknown-critical-extension, middle": of("middle", lambda p: p.having(ODD, critical=True)),
+    "leaf-is-ca": of("leaf", lambda p: p.having(x509.BasicConstraints(True, None), critical=True)),
+    "profile": of("leaf", lambda p: p.without(x509.AuthorityKeyIdentifier)),
+    "profile, root": of("root", lambda p: p.without(x509.KeyUsage)),
+}

@@ -117,7 +117,7 @@ def _one(value: Value, told: Told, depth: int) -> bytes:
             told["a SET that is not in order"] = None
     elif tag == 0x01 and content not in (b"\0", b"\xff") and len(content) == 1:
         content = b"\xff"
-        told["a BOOLEAN that is neither 00 nor FF"] = None
+        told["TRUE written as 01"] = None
     elif tag == 0x03 and content and 0 < content[0] < 8 and len(content) > 1:
         content = content[:-1] + bytes([content[-1] >> content[0] << content[0]])
     elif tag in _TEXTS:
@@ -134,5 +134,8 @@ def _text(tag: int, content: bytes, told: Told) -> tuple[bytes, bytes]:
     text = content.decode(encoding)
     if tag in READABLE_TEXTS and (allowed is None or re.fullmatch(allowed, content)):
         return bytes([tag]), content
-    told[f"a {_NAMES.get(tag, 'text')} with letters that it may not hold"] = None
+    wrong = next(
+        (letter for letter in text if not re.fullmatch(allowed or b"", letter.encode())), ""
+    )
+    told[f"{wrong} in a {_NAMES.get(tag, 'text')}"] = None
     return b"\x0c", text.encode("utf-8", "replace")

@@ -2,12 +2,16 @@
 
 Three answers: what no finding speaks against is accepted, "bad" is refused, and "unjudged" says
 what nobody looked at, and why. Where real clients differ, `data/clients.csv` decides: what at least
-half of those measured refuse is bad, what fewer refuse is dubious. A client that is not in the
-table stays unknown.
+half of those measured refuse is bad, what fewer refuse is dubious. Programs on the library of one
+family share one voice in that, so that many programs on OpenSSL do not outvote all others
+(`data/programs.csv`). A client that is not in the table stays unknown.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
+from statistics import fmean
 from typing import Any
 
 from vmscert.facts import facts
@@ -37,6 +41,7 @@ class Rule:
 
 RULES: Mapping[str, Rule] = {row["code"]: Rule(**row) for row in facts("rules")}
 _CASES = {row["case"]: row for row in facts("clients")}
+_FAMILIES = {row["client"]: row["family"] for row in facts("programs")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +79,24 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def finding_of(code: str, where: str, detail: str, case: str = "", severity: str = "") -> Finding:
     """Return a finding; a case that was measured brings its severity and who refuses."""
-    refusers = clients(case, "refuses")
     if case and not severity:
-        severity = "bad" if len(refusers) >= len(clients(case, "accepts")) else "dubious"
-    return Finding(code, where, detail, severity, refusers)
+        severity = "bad" if _refused(case) >= 0.5 else "dubious"
+    return Finding(code, where, detail, severity, clients(case, "refuses"))
+
+
+@cache
+def _refused(case: str) -> float:
+    """Return the share of families that refuse; a family is divided as its programs are."""
+    voices = defaultdict(list)
+    for client, found in _CASES[case].items():
+        if client in _FAMILIES and found:
+            voices[_FAMILIES[client]].append(found == "refuses")
+    return fmean(map(fmean, voices.values()))
+
+
+def is_measured(case: str) -> bool:
+    """Whether real clients were asked about a case."""
+    return case in _CASES
 
 
 def clients(case: str, verdict: str) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ import cryptography_vectors
 import pytest
 from chains import (
     AT,
+    CLIENT,
     DAY,
+    FAULTS,
     MIDDLE,
     NAME,
     ROOT,
@@ -27,8 +29,6 @@ from chains import (
     named,
     of,
     only,
-    put,
-    revocation_list,
     san,
     server,
     signed,
@@ -37,50 +37,19 @@ from chains import (
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from served import BROKEN, MADE, PLANS, served
 
+from vmscert.certificates import foreign
 from vmscert.certificates.authority import Issued
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.reading import Reading
 from vmscert.facts import NOTEBOOKS, facts
-from vmscert.findings import RULES, SEVERITIES, Finding
+from vmscert.findings import RULES, SEVERITIES, Finding, finding_of
 from vmscert.network.tls import handshake
-
-CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
-FAULTS = {
-    "expired": of("leaf", lambda p: replace(p, start=AT - 9 * DAY, end=AT - DAY)),
-    "expired, middle": of("middle", lambda p: replace(p, end=AT - DAY)),
-    "expired, root": of("root", lambda p: replace(p, end=AT - DAY)),
-    "not-yet-valid": of("leaf", lambda p: replace(p, start=AT + DAY)),
-    "not-yet-valid, middle": of("middle", lambda p: replace(p, start=AT + DAY)),
-    "name-mismatch": put(asks="vms-rec-02.example.local"),
-    "no-san": of("leaf", lambda p: p.without(x509.SubjectAlternativeName)),
-    "untrusted-root": put(trusts="nobody"),
-    "root-recreated": put(trusts="namesake"),
-    "self-signed": lambda chain: replace(
-        chain, alone=True, leaf=chain.leaf.having(key_ids("leaf", "leaf")[1])
-    ),
-    "missing-intermediate": put(sends_middle=False),
-    "chain-order": put(leaf_first=False),
-    "bad-signature": put(tampered=True),
-    "wrong-eku": of("leaf", lambda p: p.having(CLIENT)),
-    "wrong-eku, middle": of("middle", lambda p: p.having(CLIENT)),
-    "issuer-not-ca": of(
-        "middle", lambda p: p.having(x509.BasicConstraints(False, None), critical=True)
-    ),
-    "issuer-key-usage": of("middle", lambda p: p.having(usage("crl_sign"), critical=True)),
-    "path-length": of("root", lambda p: p.having(x509.BasicConstraints(True, 0), critical=True)),
-    "name-constraint": of("root", lambda p: p.having(only("example.org"), critical=True)),
-    "unknown-critical-extension": of("leaf", lambda p: p.having(ODD, critical=True)),
-    "unknown-critical-extension, middle": of("middle", lambda p: p.having(ODD, critical=True)),
-    "leaf-is-ca": of("leaf", lambda p: p.having(x509.BasicConstraints(True, None), critical=True)),
-    "profile": of("leaf", lambda p: p.without(x509.AuthorityKeyIdentifier)),
-    "profile, root": of("root", lambda p: p.without(x509.KeyUsage)),
-}
 
 
 def code_of(fault):
@@ -226,92 +195,33 @@ def test_names_are_those_of_the_subject_alternative_name():
 # What real clients were seen to do
 
 
-KEY_CERT_SIGN = usage("key_cert_sign")
-ANY = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
-BROKEN = x509.UnrecognizedExtension(x509.AuthorityInformationAccess.oid, b"not DER")
-AS_DNS = x509.SubjectAlternativeName([x509.DNSName("10.10.0.21")])
-CASES = {
-    "expired": FAULTS["expired"],
-    "root expired": FAULTS["expired, root"],
-    "not yet valid": FAULTS["not-yet-valid"],
-    "wrong host or IP address": put(asks="10.10.0.22"),
-    "IP address only as dNSName": lambda chain: replace(
-        chain, asks="10.10.0.21", leaf=chain.leaf.having(AS_DNS)
-    ),
-    "CN only": FAULTS["no-san"],
-    "untrusted root": FAULTS["untrusted-root"],
-    "root of the same name with another key": FAULTS["root-recreated"],
-    "wrong EKU": FAULTS["wrong-eku"],
-    "leaf keyUsage only keyCertSign": of("leaf", lambda p: p.having(KEY_CERT_SIGN, critical=True)),
-    "root without basicConstraints": of("root", lambda p: p.without(x509.BasicConstraints)),
-    "name outside the root's nameConstraints": FAULTS["name-constraint"],
-    "RSA 1024 leaf": None,
-    "SHA-1 signature": None,
-    "root without keyUsage": FAULTS["profile, root"],
-    "leaf without AKI": FAULTS["profile"],
-    "AKI names another key": of("leaf", lambda p: p.having(key_ids("leaf", "other")[1])),
-    "on the revocation list": put(lists=(revocation_list(MIDDLE, 4711),)),
-    "revocation list unusable": put(lists=(revocation_list(MIDDLE, end=AT - DAY),)),
-    "wrong EKU in a CA": FAULTS["wrong-eku, middle"],
-    "EKU any": of("leaf", lambda p: p.having(ANY)),
-    "EKU any in a CA": of("middle", lambda p: p.having(ANY)),
-    "trusted CA that is no root": put(trusts="middle"),
-    "critical key identifier": of(
-        "leaf", lambda p: p.having(key_ids("leaf", MIDDLE)[1], critical=True)
-    ),
-    "version 1 with extensions": of("leaf", lambda p: replace(p, version=x509.Version.v1)),
-    "CA without a subject": lambda chain: replace(
-        chain, middle=replace(chain.middle, subject="", key=MIDDLE)
-    ),
-    "no subject, SAN not critical": of("leaf", lambda p: replace(p, subject="")),
-    "CA not critical": of("middle", lambda p: p.having(x509.BasicConstraints(True, None))),
-    "no CA, but keyCertSign": of(
-        "leaf", lambda p: p.having(usage("digital_signature", "key_cert_sign"))
-    ),
-    "name constraints in a leaf": of("leaf", lambda p: p.having(only("example.local"))),
-    "CA without SKI": of("middle", lambda p: p.without(x509.SubjectKeyIdentifier)),
-    "intermediate without AKI": of("middle", lambda p: p.without(x509.AuthorityKeyIdentifier)),
-    "odd extension that clients can do without": of("leaf", lambda p: p.having(BROKEN)),
+# What clients do there, no finding of a diagnosis says yet: nothing is found, or it names no case.
+UNTOLD = {
+    "name with an underscore",  # told of a file or of a site, not of a handshake
+    "RSA exponent 1",  # its key can not be read here: malformed, and as bad
+    "RSA exponent 3",  # everybody accepts it
 }
+CHAINS = [row for row in facts("clients") if row["rule"] not in ("tls-too-old", "not-encrypted")]
 
 
-def weak(case):
-    """A chain whose leaf has a short key, or a signature that says SHA-1."""
-    leaf, middle, root = Chain().certificates()
-    if case == "RSA 1024 leaf":
-        short = rsa.generate_private_key(65537, 1024).public_key()
-        leaf = signed(server(MIDDLE, NAME), ca(MIDDLE), public=short)
-    else:
-        leaf = sha1_signed(leaf, key(MIDDLE))
-    return diagnose([leaf, middle], NAME, [root], AT)
+def test_every_measured_case_is_served_here():
+    assert {row["case"] for row in facts("clients")} == {*PLANS, *MADE}
 
 
-def sha1_signed(certificate, issuer_key):
-    """Sign again with SHA-1, which pyca's builder refuses: write the OID and sign by hand."""
-    sha256, sha1 = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
-    old = certificate.tbs_certificate_bytes
-    body = old.replace(sha256, sha1)
-    signature = issuer_key.sign(body, padding.PKCS1v15(), hashes.SHA1())
-    der = certificate.public_bytes(Encoding.DER)
-    der = der.replace(old, body).replace(sha256, sha1).replace(certificate.signature, signature)
-    return x509.load_der_x509_certificate(der)
+@pytest.mark.parametrize("row", CHAINS, ids=lambda row: row["case"])
+def test_a_measured_case_is_told_with_its_rule_and_those_who_refuse(row, request):
+    if row["case"] in UNTOLD:
+        request.applymarker(pytest.mark.xfail(reason="not told yet", strict=True))
+    one = served(row["case"])
+    sent, roots = map(certificates, (one.sent, one.roots))
+    (found,) = diagnose(sent, one.asks, roots, AT, crls=one.crls).findings
+    told = finding_of(row["rule"], found.where, found.detail, row["case"])
+    assert found == told
+    assert set(told.refused_by) == {client for client in row if row[client] == "refuses"}
 
 
-def test_every_measured_case_is_tried_here():
-    assert {row["case"] for row in facts("clients")} == set(CASES)
-
-
-@pytest.mark.parametrize("row", facts("clients"), ids=lambda row: row["case"])
-def test_what_half_of_the_clients_refuse_is_bad_what_fewer_refuse_is_dubious(row):
-    change = CASES[row["case"]]
-    diagnosis = change(Chain()).diagnose() if change else weak(row["case"])
-    (finding,) = diagnosis.findings
-    verdicts = [verdict for verdict in row.values() if verdict in ("accepts", "refuses")]
-    refused = verdicts.count("refuses")
-    assert finding.code == row["rule"]
-    assert len(finding.refused_by) == refused
-    assert finding.severity == ("bad" if refused * 2 >= len(verdicts) else "dubious")
-    assert all(row[client] == "refuses" for client in finding.refused_by)
+def certificates(ders):
+    return list(map(foreign.certificate, ders))
 
 
 # Other judges. They stop at the first fault they meet, so only their verdicts are compared.
@@ -349,12 +259,12 @@ def openssl_accepts(sent, roots, name, folder):
 JUDGES = {"pyca": pyca_accepts, "handshake": handshake_accepts, "openssl": openssl_accepts}
 # All that judges refuse though we call it dubious. What we call bad, all of them refuse.
 DISAGREEMENTS = {
-    ("no-san", "pyca"): "it does not read the common name; eight of ten clients do",
+    ("no-san", "pyca"): "it does not read the common name; most clients do",
     ("no-san", "handshake"): "our client is told not to read the common name, as browsers do",
     ("leaf-is-ca", "pyca"): "it follows the CA/Browser Forum; OpenSSL does not mind",
-    ("profile", "pyca"): "it wants an authority key identifier; eight of ten clients do not",
+    ("profile", "pyca"): "it wants an authority key identifier; most clients do not",
     ("profile", "openssl"): "as strict, it wants one too",
-    ("profile, root", "pyca"): "it wants a key usage in a root; eight of ten clients do not",
+    ("profile, root", "pyca"): "it wants a key usage in a root; most clients do not",
     ("profile, root", "openssl"): "as strict, it wants one too",
 }
 # A server can't start with the private key of another certificate than the one it sends first.

@@ -33,7 +33,7 @@ NOBODY_SAYS_IT = {
         "not-judged",
         "short-lived-root",
     ),
-    *("root-twice", "superseded-left", "teaching-key"),
+    *("root-twice", "superseded-left", "teaching-key", "unusual-key"),
 }
 
 

@@ -32,7 +32,7 @@ from vmscert.certificates.reading import (
     spelled_out,
 )
 from vmscert.certificates.revocation import RevocationList, revocations
-from vmscert.findings import Finding, clients, finding_of, worst_first
+from vmscert.findings import Finding, clients, finding_of, is_measured, worst_first
 from vmscert.names import parse_name
 
 WARNING = 30  # days before the end of a certificate: a renewal is to be carried out
@@ -120,7 +120,8 @@ def _malformed(path: Path) -> Iterator[Finding]:
             yield path.fault("malformed", one, text, case)
         for part, what in one.odd.items():
             text = f"has an odd {part}, which most clients read all the same: {what}"
-            yield path.fault("profile", one, text, _ODD)
+            case = next((each for each in what.split(", ") if is_measured(each)), _ODD)
+            yield path.fault("profile", one, text, case)
 
 
 def _ending(path: Path) -> Iterator[Finding]:
@@ -135,7 +136,8 @@ def _ending(path: Path) -> Iterator[Finding]:
     elif top.issuer is None:
         return
     elif top is path.leaf and top.self_signed:
-        yield path.fault("self-signed", top, "is signed with its own key; no CA stands behind it")
+        text = "is signed with its own key; no CA stands behind it"
+        yield path.fault("self-signed", top, text, "self-signed")
     elif path.question.nobody_told:
         issued = "" if top.self_signed else f", which issued {top.label}"
         detail = f"whether clients trust {wanted}{issued}, is not known: no root was named"
@@ -148,7 +150,8 @@ def _ending(path: Path) -> Iterator[Finding]:
         case = "root of the same name with another key"
         yield finding_of("root-recreated", "root", detail, case)
     elif not top.self_signed and not path.question.issuers(top) and _stands_below_a_root(path):
-        yield finding_of("missing-intermediate", "intermediate", _nobody_has(top, named))
+        case = "issuing CA's older certificate, of another key" if named else "issuing CA not sent"
+        yield finding_of("missing-intermediate", "intermediate", _nobody_has(top, named), case)
     else:
         detail = _nobody_has(top, named)
         if top.self_signed:
@@ -203,12 +206,12 @@ def _signatures(path: Path) -> Iterator[Finding]:
             yield path.fault("weak-signature", child, text)
         elif fits is False:
             text = f"does not carry the signature of {issuer.label}, which it names as its issuer"
-            yield path.fault("bad-signature", child, text)
+            yield path.fault("bad-signature", child, text, "signature that does not fit")
     for one in path.steps:
         # A root is trusted for itself: nobody checks the signature on it.
         if one.forgeable and one not in path.question.anchors and not one.self_signed:
             name = one.signature_hash.name
-            case = "SHA-1 signature" if name == "sha1" else ""
+            case = "SHA-1 signature" if name == "sha1" else "MD5 signature"
             yield path.fault("weak-signature", one, f"is signed with {name.upper()}", case)
 
 
@@ -218,7 +221,8 @@ def _validity(path: Path) -> Iterator[Finding]:
         start, end = one.validity or (at, at)
         if at < start:
             text = "is valid from {}, which is after {}".format(*moments(start, at))
-            yield path.fault("not-yet-valid", one, text, "not yet valid")
+            case = "not yet valid" + " for more than a day" * (start - at > timedelta(days=1))
+            yield path.fault("not-yet-valid", one, text, case)
         if at > end:
             case = "expired" if one is path.leaf else "root expired" if one is path.top else ""
             text = "ended on {}, before {}".format(*moments(end, at))
@@ -244,8 +248,8 @@ def _naming(path: Path) -> Iterator[Finding]:
         if not fitting.isdisjoint(leaf.names):
             return
         if not leaf.names and not fitting.isdisjoint(map(str.lower, leaf.common_names)):
-            who = ", ".join(clients("CN only", "accepts"))
-            text = f"has {quotable(name)} only as common name, which {who} still read"
+            who = " and ".join(clients("CN only", "refuses"))
+            text = f"has {quotable(name)} only as common name, where {who} do not look"
             yield path.fault("no-san", leaf, text, "CN only")
             return
     elif x509.IPAddress(asked) in leaf.general_names:
@@ -287,18 +291,25 @@ def _purpose(path: Path) -> Iterator[Finding]:
         yield path.fault("wrong-eku", path.leaf, text, case)
 
 
+def _what(path: Path, issuer: Reading) -> str:
+    """How the cases that were measured call an issuer."""
+    return "root" if issuer in path.question.anchors else "issuing CA"
+
+
 def _authority(path: Path) -> Iterator[Finding]:
     for child, issuer in pairwise(path.steps):
         if not issuer.get(x509.BasicConstraints) and not issuer.readable:
             continue
         old_root = issuer in path.question.anchors and issuer.get(x509.BasicConstraints) is None
         if not issuer.is_ca:
-            case = "root without basicConstraints" if old_root else ""
+            case = f"{_what(path, issuer)} that says it is no CA"
+            case = "root without basicConstraints" if old_root else case
             text = f"issued {child.label}, but does not say that it is a CA"
             yield path.fault("issuer-not-ca", issuer, text, case)
         if (issuer.is_ca or old_root) and not issuer.signs:
             text = f"issued {child.label}, but its key usage has no keyCertSign"
-            yield path.fault("issuer-key-usage", issuer, text)
+            case = f"{_what(path, issuer)} without keyCertSign"
+            yield path.fault("issuer-key-usage", issuer, text, case)
 
 
 def _lengths(path: Path) -> Iterator[Finding]:
@@ -307,11 +318,13 @@ def _lengths(path: Path) -> Iterator[Finding]:
         limit = getattr(issuer.get(x509.BasicConstraints), "path_length", None)
         if limit is not None and below > limit:
             text = f"allows {limit} CAs below it, and there are {below}"
-            yield path.fault("path-length", issuer, text)
+            case = _what(path, issuer)
+            case = f"more CAs than {'the root' if case == 'root' else 'an issuing CA'} allows"
+            yield path.fault("path-length", issuer, text, case)
         below += issuer.subject != issuer.issuer
     if len(path.steps) > _LONGEST:
         text = f"stands {len(path.steps) - 1} certificates below the root"
-        yield path.fault("chain-too-long", path.leaf, text)
+        yield path.fault("chain-too-long", path.leaf, text, "nine issuing CAs")
 
 
 def _constraints(path: Path) -> Iterator[Finding]:
@@ -346,7 +359,7 @@ def _criticals(path: Path) -> Iterator[Finding]:
     for one in path.steps:
         for name in one.unknown:
             text = f"has the critical extension {name}, which clients do not know"
-            yield path.fault("unknown-critical-extension", one, text)
+            yield path.fault("unknown-critical-extension", one, text, "unknown critical extension")
 
 
 def _misplaced(path: Path) -> Iterator[Finding]:
@@ -358,9 +371,10 @@ def _misplaced(path: Path) -> Iterator[Finding]:
     elif places != sorted(places):
         order = ", ".join(str(place + 1) for place in places)
         text = f"is followed by its issuers out of order: they came as {order}"
-        yield path.fault("chain-order", path.leaf, text)
+        yield path.fault("chain-order", path.leaf, text, "issuing CAs out of order")
     if path.leaf.is_ca:
-        yield path.fault("leaf-is-ca", path.leaf, "is a CA certificate, used as a server's own")
+        text = "is a CA certificate, used as a server's own"
+        yield path.fault("leaf-is-ca", path.leaf, text, "leaf that is a CA")
 
 
 _PATH_RULES = (

@@ -254,7 +254,7 @@ def _extension(written: Value) -> Extension:
     critical = bool(between) and any(between[0].content)
     told: Told = {}
     if between and between[0].content != b"\xff":
-        told["whether it is critical is not written as DER has it"] = None
+        told["TRUE written as 01" if critical else "explicit FALSE in critical"] = None
     number, why = asn1.decode_der(x509.ObjectIdentifier, oid.whole), "it is not valid DER"
     for der in _ways(number, held.content, told):
         try:
@@ -291,9 +291,9 @@ def _ways(oid: x509.ObjectIdentifier, value: bytes, told: Told) -> Iterator[byte
 def _basic_constraints(outer: Value, told: Told) -> bytes:
     held = [one for one in values(outer.content) if one.whole != _FALSE]
     if len(held) < len(list(values(outer.content))):
-        told["FALSE is spelled out"] = None
+        told["explicit FALSE in basicConstraints"] = None
     if held and held[0].head == b"\x02":
-        told["a path length, though it is no CA"] = None
+        told["pathLenConstraint without CA"] = None
         held = []
     return tlv(_SEQUENCE, b"".join(one.whole for one in held))
 
@@ -301,7 +301,7 @@ def _basic_constraints(outer: Value, told: Told) -> bytes:
 def _key_usage(outer: Value, told: Told) -> bytes:
     first, second = (*outer.content[1:3], 0, 0)[:2]
     if not first & _KEY_AGREEMENT:
-        told["encipherOnly or decipherOnly without keyAgreement"] = None
+        told["decipherOnly without keyAgreement"] = None
         first, second = first & 0xFE, 0
     bits = bytes([first, second & 0x80]).rstrip(b"\0")
     unused = (bits[-1] & -bits[-1]).bit_length() - 1 if bits else 0
@@ -311,10 +311,11 @@ def _key_usage(outer: Value, told: Told) -> bytes:
 def _authority_key_identifier(outer: Value, told: Told) -> bytes:
     held = {one.head: one.whole for one in values(outer.content)}
     if (b"\xa1" in held) != (b"\x82" in held):
-        told["issuer and serial number do not stand there together"] = None
         if b"\xa1" in held:
+            told["AKI of issuer only"] = None
             del held[b"\xa1"]
         else:  # the number counts for clients by itself
+            told["AKI of serial only"] = None
             held[b"\xa1"] = _NO_NAMES
     return tlv(_SEQUENCE, b"".join(held[head] for head in sorted(held, key=_tag)))
 
@@ -327,7 +328,7 @@ def _general_names(outer: Value, told: Told) -> bytes:
             kept.append(one.whole)
         else:
             kind = _KINDS[_tag(one.head)] if _tag(one.head) < len(_KINDS) else "name"
-            told[f"a {kind} that can't be read"] = None
+            told[f"unreadable {kind} in SAN"] = None
     return tlv(_SEQUENCE, b"".join(kept))
 
 

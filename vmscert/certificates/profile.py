@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from vmscert.certificates.paths import Path, points_at
 from vmscert.certificates.reading import Reading, quotable
-from vmscert.findings import Finding, clients
+from vmscert.certificates.words import described
+from vmscert.findings import Finding, clients, is_measured
 
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 _ANY_POLICY = "2.5.29.32.0"
@@ -31,6 +33,7 @@ def strength(path: Path) -> Iterator[Finding]:
             exponent = key.public_numbers().e
             if exponent < 3 or exponent % 2 == 0:
                 text = f"has an RSA key with the exponent {exponent}, which protects nothing"
+                case = "RSA exponent 1" if exponent == 1 else ""
             elif key.key_size < 2048:
                 text = f"has an RSA key of {key.key_size} bits"
                 if key.key_size >= 1024:
@@ -38,8 +41,8 @@ def strength(path: Path) -> Iterator[Finding]:
         elif isinstance(key, ec.EllipticCurvePublicKey):
             if one.explicit_curve:
                 text = f"spells out the parameters of {key.curve.name} instead of its name"
-                case, severity = "explicit EC parameters", ""
-            elif key.key_size < 224:
+                case, severity = "key with explicit EC parameters", ""
+            elif key.key_size < 224 and not is_measured(f"{described(key)} key"):
                 text, severity = f"has a key on {key.curve.name}, of {key.key_size} bits", ""
         elif key is not None and not isinstance(key, _EDWARDS):
             text = "has a key of a kind that current TLS does not use"
@@ -49,18 +52,13 @@ def strength(path: Path) -> Iterator[Finding]:
 
 def unusual_key(path: Path) -> Iterator[Finding]:
     """A sound key of a kind that not every client offers or takes; told of the server's own."""
-    kind = kind_of_key(path.leaf)
-    if kind and not path.leaf.explicit_curve and any(clients(f"key on {kind}", "refuses")):
-        who = ", ".join(clients(f"key on {kind}", "refuses"))
-        text = f"has a key on {kind}, which {who} do not take"
-        yield path.fault("unusual-key", path.leaf, text, f"key on {kind}")
-
-
-def kind_of_key(one: Reading) -> str:
-    """The curve of a key, by its name; empty for RSA and what is none."""
-    if isinstance(one.key, ec.EllipticCurvePublicKey):
-        return one.key.curve.name
-    return type(one.key).__name__.removesuffix("PublicKey") if isinstance(one.key, _EDWARDS) else ""
+    one, kind = path.leaf, described(path.leaf.key) if path.leaf.key else ""
+    case = "brainpoolP256r1 key" if kind.startswith("brainpool") else f"{kind} key"
+    if one.certificate.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
+        kind, case = "RSA-PSS", "RSA-PSS key"
+    if who := clients(case, "refuses"):
+        text = f"has a key of the kind {kind}, which {', '.join(who)} do not take"
+        yield path.fault("unusual-key", one, text, case)
 
 
 def policies(path: Path) -> Iterator[Finding]:
@@ -83,7 +81,7 @@ def policies(path: Path) -> Iterator[Finding]:
             needed = 0 if asked == 0 else needed - 1
         if left == set() and needed <= 0:
             text = "has no policy that the CAs above it have, and one of them asks for that"
-            yield path.fault("profile", one, text, "policy missing that a CA asks for")
+            yield path.fault("profile", one, text, "explicit policy required by a CA")
             return
         if one.subject != one.issuer:
             needed -= 1
@@ -128,14 +126,16 @@ def departures(path: Path) -> Iterator[Finding]:
     own = top.get(x509.AuthorityKeyIdentifier)
     if top.self_signed and own and own.authority_cert_serial_number not in (None, top.serial):
         text = "names another certificate than itself as its issuer, by the serial number"
-        yield path.fault("profile", top, text, "root whose own AKI names another serial")
+        yield path.fault("profile", top, text, "root's AKI names another serial")
 
 
 def _of_one(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
     """Yield what a certificate does otherwise than RFC 5280 says, with the measured case."""
     is_leaf, usage = one is path.leaf, one.get(x509.KeyUsage)
     if not 0 < one.serial < 1 << 160:
-        yield "has a serial number that is not a positive number of up to 20 bytes", ""
+        case = "serial number 0" if not one.serial else "negative serial number"
+        text = "has a serial number that is not a positive number of up to 20 bytes"
+        yield text, case if one.serial <= 0 else ""
     if one.critical & {"authorityKeyIdentifier", "subjectKeyIdentifier"}:
         yield "has a critical key identifier", "critical key identifier"
     if one.certificate.version is not x509.Version.v3 and one.extensions:
@@ -153,7 +153,10 @@ def _of_one(path: Path, one: Reading) -> Iterator[tuple[str, str]]:
     if is_leaf and one.get(x509.NameConstraints):
         yield "has name constraints, which belong into a CA", "name constraints in a leaf"
     if is_leaf and one.get(x509.TLSFeature):
-        yield "asks for an OCSP answer from the server, which XProtect's do not give", "must-staple"
+        yield (
+            "asks for an OCSP answer from the server, which XProtect's do not give",
+            "must-staple without a stapled answer",
+        )
     if not one.readable or one.certificate.version is not x509.Version.v3:
         return
     root = one.self_signed or one in path.question.anchors
