@@ -326,6 +326,8 @@ def main():
     parser.add_argument("--all", action="store_true", help="print every verdict")
     asked = parser.parse_args()
     wanted = asked.client or list(CLIENTS)
+    if unknown := set(wanted) - set(CLIENTS):
+        parser.error(f"{', '.join(unknown)} is no column here. There are {', '.join(CLIENTS)}")
     clients = [client for client in wanted if found_here(client)]
     cases = [case for case in (*PLANS, *MADE) if asked.case in case]
     if missing := set(wanted) - set(clients):
