@@ -105,6 +105,11 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def shown(text: str) -> str:
+    """Return a text of several lines as a table or a terminal may show it: nothing in it steers."""
+    return "\n".join(map(printable, text.expandtabs().splitlines()))
+
+
 def printable(text: str) -> str:
     """Return a text without the letters that only steer, and that XML does not allow."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

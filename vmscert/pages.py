@@ -4,15 +4,18 @@ The wording stands in the templates, and what is put into them stays text: a nam
 can't become markup. The HTML opens offline and prints as it looks.
 """
 
+import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from vmscert.facts import DATA, doubt
+from vmscert.names import shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -70,6 +73,27 @@ def literal(text: object) -> Markup:
     """Return Markdown that shows this text as code, or as plain text where code can't hold it."""
     line = " ".join(str(text).split())
     return Markup(f"`{line}`") if line and not set(line) & set("`|") else plain(line)
+
+
+def sheet(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> bytes:
+    """Return a table as CSV that Excel opens: UTF-8 with a mark, one line for each row.
+
+    What foreign texts hold becomes no formula there, and steers nothing. Without `columns` they are
+    those of the first row.
+    """
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns or tuple(rows[0] if rows else ()))
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode("utf-8-sig", "replace")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int | float):
+        return str(value)
+    told = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+    text = shown(told)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 @cache

@@ -3,8 +3,6 @@
 Nothing is written or sent here. The last ones let computers watch by themselves.
 """
 
-import csv
-import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -24,7 +22,7 @@ from vmscert.checks.blackout import Blackout
 from vmscert.checks.expiry import CRITICAL, Due
 from vmscert.facts import facts
 from vmscert.names import iso
-from vmscert.pages import page, render
+from vmscert.pages import page, render, sheet
 from vmscert.pictures.bands import timeline
 from vmscert.pictures.site_map import site_map
 from vmscert.site.site import named
@@ -71,21 +69,8 @@ def as_json(agenda: Agenda) -> str:
 
 
 def as_csv(agenda: Agenda) -> bytes:
-    """Return the records as CSV that Excel opens: UTF-8 with a mark, one line each."""
-    text = io.StringIO(newline="")
-    found = [{key: _cell(value) for key, value in one.items()} for one in records(agenda)]
-    writer = csv.DictWriter(text, found[0] if found else ())
-    writer.writeheader()
-    writer.writerows(found)
-    return text.getvalue().encode("utf-8-sig", "replace")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, int | float):
-        return str(value)
-    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
-    # What a foreign certificate holds is not to become a formula in Excel.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Return the records as CSV that Excel opens."""
+    return sheet(records(agenda))
 
 
 def calendar(agenda: Agenda, made: datetime) -> bytes:

@@ -1,7 +1,5 @@
 """The end of a change: what it made, with what, what it proves; signed with the record key."""
 
-import csv
-import io
 import json
 import platform
 import ssl
@@ -22,7 +20,7 @@ from vmscert.changes.change import (
 )  # fmt: skip
 from vmscert.changes.job import Job
 from vmscert.files import write_atomic
-from vmscert.pages import faces, render
+from vmscert.pages import faces, render, sheet
 from vmscert.records.folder import Records
 from vmscert.records.ledger import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, read_rows, seal
 
@@ -39,11 +37,10 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
         for name, data in (files or {}).items():
             records.keep(folder, name, data)
         records.note(number, _CLOSED, at=at, note=note)
-        made, text = _made(job, change), io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([_FILES, *(one.values() for one in made)])
+        made = _made(job, change)
         kept = {
             STEPS: records.ledger.since(change.plan.lines).encode(),
-            "files.csv": text.getvalue().encode("utf-8-sig"),
+            "files.csv": sheet(made, _FILES),
             "versions.json": json.dumps(versions(), indent=1).encode(),
             **faces("record", record_markdown(job, made), f"{folder.name}: {job.site.name}"),
         }

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmscert.findings import Check, Finding
-from vmscert.names import iso, spelled
+from vmscert.names import iso, shown, spelled
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -66,13 +66,13 @@ def ended(well: bool) -> typer.Exit:
 def say(*lines: str) -> None:
     """Print lines that may hold anything, each whole."""
     for line in lines:
-        out.print(line, soft_wrap=True, markup=False, highlight=False)
+        out.print(shown(line), soft_wrap=True, markup=False, highlight=False)
 
 
 def warn(*lines: str) -> None:
     """Print what is wrong, in red, where errors go."""
     for line in lines:
-        err.print(line, style="red", soft_wrap=True, markup=False)
+        err.print(shown(line), style="red", soft_wrap=True, markup=False)
 
 
 def show_plan(rows: list[dict[str, Any]]) -> None:
@@ -198,7 +198,8 @@ def show_table(
     for column in columns:
         table.add_column(column, no_wrap=column not in wrapped)
     for cells in (*rows[: _MOST_ROWS if more else None], *last):
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
+        told = (cell if isinstance(cell, Text) else Text(shown(str(cell))) for cell in cells)
+        table.add_row(*told)
     out.print(table)
     if more and len(rows) > _MOST_ROWS:
         out.print(f"… and {len(rows) - _MOST_ROWS} more{more}")

@@ -15,6 +15,7 @@ from vmscert.findings import Finding
 from vmscert.names import endpoint
 from vmscert.network.looks import AT_ONCE, TIMEOUT, look_at
 from vmscert.network.targets import Target, read_targets, site_targets
+from vmscert.pages import sheet
 from vmscert.records.folder import Records
 from vmscert.records.state import read_state
 from vmscert.site.table import find_table, read_site
@@ -132,7 +133,7 @@ def survey(
             progress=lambda done, of: status.update(f"{done} of {of} servers"),
         )  # fmt: skip
     if table:
-        write_atomic(table, found.frame().to_csv(index=False).encode("utf-8-sig"))
+        write_atomic(table, sheet(found.rows()))
     if as_json:
         print_json({"interrupted": found.interrupted, "endpoints": found.rows()})
     else:

@@ -15,6 +15,7 @@ from typing import Any
 from vmscert.changes.job import Stop
 from vmscert.facts import DATA, facts
 from vmscert.findings import Finding
+from vmscert.names import shown
 from vmscert.pictures.site_map import site_map
 from vmscert.site.site import Site
 
@@ -102,10 +103,10 @@ def _written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
     if isinstance(value, set | frozenset):
-        return ", ".join(sorted(map(str, value)))  # else each kernel would order it differently
+        value = sorted(map(str, value))  # else each kernel would order it differently
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+        return shown(", ".join(map(str, value)))
+    return "" if value is None else shown(str(value))
 
 
 def findings_table(findings: Iterable[Finding]) -> Shown:

@@ -3,8 +3,6 @@
 Trust in the CA, the import of certificates, encryption; and every connection made for real.
 """
 
-import csv
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +18,7 @@ from vmscert.facts import facts
 from vmscert.files import whoami
 from vmscert.findings import Check, Finding
 from vmscert.network.looks import VERIFIED
+from vmscert.pages import sheet
 from vmscert.pictures.site_map import site_map
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import key_way
@@ -194,13 +193,9 @@ class OnTheWire(Runbook):
 
     def kept(self) -> str:
         """Keep every handshake with the change, as CSV for people and JSON for programs."""
-        job, rows, sheet = self.job, [asdict(one) for one in self.connections], io.StringIO()
-        columns = [one.name for one in fields(Verification)]
-        writer = csv.DictWriter(sheet, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        job, rows = self.job, [asdict(one) for one in self.connections]
         files = {
-            "verification.csv": sheet.getvalue().encode("utf-8-sig"),
+            "verification.csv": sheet(rows, [one.name for one in fields(Verification)]),
             "verification.json": json.dumps(rows, indent=1).encode(),
         }
         folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
