@@ -29,6 +29,7 @@ NOBODY_SAYS_IT = {
         "chain-order",
         "clock-off",
         "expires-soon",
+        "invisible-character",
         "name-not-portable",
         "not-judged",
         "short-lived-root",

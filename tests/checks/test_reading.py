@@ -29,7 +29,8 @@ from hypothesis import strategies as st
 
 from vmscert import anatomy, read
 from vmscert.certificates.authority import thumbprint
-from vmscert.checks.documents import in_use, judge_document
+from vmscert.checks.documents import in_use
+from vmscert.checks.judging import judge
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.stores import Personal, Stores
 
@@ -332,7 +333,7 @@ def test_a_thousand_odd_files_are_told_without_a_traceback():
         warnings.simplefilter("error")
         for path in files:
             document = read(path, lambda _name: "cryptography")
-            judge_document(document, [ROOT], NAME, at)
+            judge(document, [ROOT], NAME, at)
             assert all(map(str.isprintable, told(document))), path.name
             for certificate in document.certificates[:1]:
                 assert all(text.isprintable() for _, text in anatomy(certificate).fields)
@@ -368,7 +369,7 @@ def test_no_mutation_brings_a_traceback(seed):
         warnings.simplefilter("error")
         for _ in range(60):
             document = read(mutated(chance.choice(SEEDS), chance), lambda _name: "secret")
-            judge_document(document, [ROOT], NAME, at)
+            judge(document, [ROOT], NAME, at)
             assert all(map(str.isprintable, told(document)))
             for certificate in document.certificates:
                 assert str(anatomy(certificate))
@@ -427,8 +428,9 @@ def test_a_file_that_is_locked_does_not_hide_the_others_of_its_folder(tmp_path, 
     monkeypatch.setattr(Path, "read_bytes", locked)
     document = read(tmp_path)
     assert document.certificates == (LEAF,)
-    (problem,) = document.problems
-    assert "a.cer can't be read: Permission denied" in problem
+    (told,) = judge(document, None, "", datetime(2026, 11, 23, tzinfo=UTC)).findings
+    assert (told.code, told.where) == ("not-judged", "a.cer")
+    assert "a.cer can't be read: Permission denied" in told.detail
 
 
 def test_a_key_of_openpgp_is_nothing_of_ours():
