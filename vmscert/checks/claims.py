@@ -60,6 +60,9 @@ def hidden_signs(text: str) -> Iterator[Finding]:
 def judge_entry(one: Listed, name: str, at: datetime) -> Iterator[Finding]:
     """Tell what is wrong with a certificate as a program listed it."""
     where = quotable(one.label)
+    if one.muddled:
+        text = "the dates of several certificates stand here without a line that parts them"
+        yield Finding("not-judged", where, text)
     yield from _dates(one, where, at)
     yield from _stored(one, where)
     yield from odd_names(one.names, where)

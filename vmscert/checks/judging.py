@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from vmscert.certificates.diagnosis import ends_soon
 from vmscert.certificates.reading import Reading
 from vmscert.certificates.words import counted
 from vmscert.checks.claims import (
@@ -114,7 +115,8 @@ def judge(
             text = f"which Windows can open it: nobody knows of {pfx.unknown or 'its encryption'}"
             found.append(Finding("not-judged", "pfx", text))
     judged = {
-        "dates, signatures, names, key": bool(free),
+        "dates, names, key": bool(free),
+        "signatures": bool(free and (roots or len(free) > 1)),
         "whom clients trust": bool(free and roots),
         f"the name {name}": bool(free and name),
         "revocation": bool(free and lists),
@@ -241,7 +243,7 @@ def _certificates(
         look = _look((leaf, *cas), roots, asked, at, crls)
         met.update(look.diagnosis.path if look.diagnosis else ())
         several = f" of {read.label}" if len(leaves) > 1 else ""
-        for one in (*look.findings, *_of_a_server(leaf)):
+        for one in (*look.findings, *_of_a_server(leaf, at)):
             nobody_asked = not roots and one.code == "not-judged" and one.where == "root"
             if not nobody_asked and not (unordered and one.code == "chain-order"):
                 yield replace(one, where=f"{one.where}{several}")
@@ -258,9 +260,11 @@ def _certificates(
                     yield replace(one, where=f"{one.where}{several}")
 
 
-def _of_a_server(leaf: x509.Certificate) -> Iterator[Finding]:
-    """What some clients refuse of a certificate, whoever serves it: its length, its names."""
+def _of_a_server(leaf: x509.Certificate, at: datetime) -> Iterator[Finding]:
+    """What will hurt, or what some clients refuse, whoever serves it: its end, length, names."""
     read = Reading(leaf)
+    if read.validity:
+        yield from ends_soon("leaf", read.validity[1], at)
     if (
         read.validity
         and read.serves

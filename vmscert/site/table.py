@@ -209,17 +209,16 @@ class _Reader:
         return host
 
     def check_signs(self, line: int, row: dict[str, str]) -> None:
-        """Complain about what no script and no page could hold later."""
+        """Complain about what no script takes; owner and notes may have several lines."""
         for column in _FREE_TEXT:
-            odd = [c for c in row[column] if unicodedata.category(c) in _HIDING]
-            for sign in dict.fromkeys(odd):
+            text, allowed = row[column], "" if column == "account" else "\r\n\t"
+            for sign in dict.fromkeys(c for c in text if c not in allowed):
                 code = f"U+{ord(sign):04X}"
-                fault = "line-break" if sign in "\r\n" else "hidden-sign"
-                self.say(line, fault, column=column, sign=code, text=printable(row[column]))
-        for sign in dict.fromkeys(c for c in row["account"] if c in _CURLY):
-            self.say(
-                line, "curly-quote", column="account", sign=sign, text=printable(row["account"])
-            )
+                if unicodedata.category(sign) in _HIDING:
+                    fault = "line-break" if sign in "\r\n" else "hidden-sign"
+                    self.say(line, fault, column=column, sign=code, text=printable(text))
+                elif column == "account" and sign in _CURLY:
+                    self.say(line, "curly-quote", column=column, sign=sign, text=printable(text))
 
     def roles(self, line: int, row: dict[str, str]) -> list[str]:
         roles = _list(row["roles"].lower())

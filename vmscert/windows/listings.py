@@ -73,6 +73,7 @@ class Listed:
     unknown: tuple[str, ...] = ()  # sentences about the key that no table knows
     bits: int = 0  # of an RSA key
     weak_hash: str = ""
+    muddled: bool = False  # whether several ran into one another
     whole: bool = False  # whether the extensions were printed, so that missing names are missing
 
     @property
@@ -96,8 +97,26 @@ class _Line:
 def read_listing(text: str) -> list[Listed]:
     """Return the certificates that a text lists, none if it is no listing."""
     lines = _lines(_cleaned(text))
-    blocks = _blocks(lines)
-    return [entry for start, block in blocks if (entry := _entry(block, lines[:start]))]
+    places = _places(lines)
+    return (
+        []
+        if not lines
+        else [entry for n, block in _blocks(lines) if (entry := _entry(block, *places[n]))]
+    )
+
+
+def _places(lines: Sequence[_Line]) -> list[tuple[str, str]]:
+    """Location and store, as far as the lines down to each one tell them."""
+    found, location, store = [], "", ""
+    for line in lines:
+        if place := _PLACE.findall(line.text):
+            location, store = place[-1]
+        elif named := _STORE.match(line.text):
+            store = named[1]
+        elif re.search(r"certutil.* -user ", line.text):
+            location = "CurrentUser"
+        found.append((location, store))
+    return found
 
 
 def _cleaned(text: str) -> str:
@@ -192,8 +211,8 @@ def _moment(match: re.Match[str], months_first: bool | None) -> Moment | None:
             at = datetime(year, month, day, *clock, tzinfo=UTC)
             if zone[:1] in ("+", "-"):
                 at -= timedelta(hours=int(zone[:3]), minutes=int(zone[0] + zone[3:]))
-            times += [at] if zone else [at - _ZONES, at + _ZONES]
-            times += [] if told["hour"] else [at + timedelta(days=1)]
+            end = at if told["hour"] else at + timedelta(days=1)
+            times += [at, end] if zone else [at - _ZONES, end + _ZONES]
     return (min(times), max(times)) if times else None
 
 
@@ -237,18 +256,23 @@ def _pairs(lines: Sequence[_Line]) -> list[int]:
     return found
 
 
+def _lone_ends(lines: Sequence[_Line]) -> int:
+    return sum(bool(one.dates and _means(one.label, "end")) for one in lines)
+
+
 def _blocks(lines: list[_Line]) -> list[tuple[int, list[_Line]]]:
     """Each certificate's lines, and where they begin."""
     cuts = [n for n, one in enumerate(lines) if _BEGINS.match(one.text)]
     if not cuts:
-        many = max(len(_pairs(lines)), sum(bool(_SHA1.search(one.value)) for one in lines), 1)
+        hashes = sum(bool(_SHA1.fullmatch(one.value)) for one in lines)
+        many = max(len(_pairs(lines)), hashes, _lone_ends(lines))
         labels = [one.label for one in lines if one.label and one.text.startswith(one.label)]
         first = next((one for one in labels if labels.count(one) == many > 1), "")
         cuts = [n for n, one in enumerate(lines) if first and one.label == first] or [0]
     return [(a, lines[a:b]) for a, b in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
 
 
-def _entry(block: list[_Line], above: list[_Line]) -> Listed | None:
+def _entry(block: list[_Line], location: str, store: str) -> Listed | None:
     text = "\n".join(line.text for line in block)
     properties = {one[1]: one[2] or "" for line in block if (one := _PROPERTY.match(line.text))}
     labels = [line for line in block if _SHA1.fullmatch(line.value)]
@@ -258,12 +282,8 @@ def _entry(block: list[_Line], above: list[_Line]) -> Listed | None:
     subject, issuer = _parties(block, numbered)
     if not (hashes or "Thumbprint" in properties or (ends and (subject or issuer))):
         return None
-    before = "\n".join(line.text for line in above)
-    places = _PLACE.findall(text) or _PLACE.findall(before)[-1:]
-    named = [one[1] for line in above if (one := _STORE.match(line.text))]
-    location, store = places[-1] if places else ("", named[-1] if named else "")
-    if not location and re.search(r"certutil.* -user ", before):
-        location = "CurrentUser"
+    if places := _PLACE.findall(text):
+        location, store = places[-1]
     key, said, unknown = _key(block, properties, hashes)
     bits = next((int(one[1]) for one in _BITS.finditer(text)), 0)
     weak = next((one for line in block if (one := _WEAK.search(line.value))), None)
@@ -283,6 +303,7 @@ def _entry(block: list[_Line], above: list[_Line]) -> Listed | None:
         unknown=unknown,
         bits=bits if 500 < bits != 521 and "rsa" in text.casefold() else 0,
         weak_hash=next(filter(None, weak.groups())).upper() if weak and subject != issuer else "",
+        muddled=max(len(_pairs(block)), _lone_ends(block)) > 1,
         whole="X509v3" in text or "ObjectId: 2.5.29." in text,
     )
 

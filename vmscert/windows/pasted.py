@@ -15,7 +15,10 @@ from vmscert.facts import facts
 _ENDPOINT = re.compile(r"(?<![\w.])((?:[0-9.]{7,15}|\[[0-9a-fA-F:]+\]|[\w.-]+)):(\d{1,5})\s*$")
 _GUID = re.compile(r"[:=]\s*\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}\s*$", re.M)
 # 40 hexadecimal digits, in one piece or in pairs, as certutil, netsh and the dialog write them.
-_SHA1 = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}(?![ :]?[0-9a-fA-F])")
+_SHA1 = re.compile(
+    r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}"
+    r"(?![0-9a-fA-F]|[ :][0-9a-fA-F]{2}(?![0-9A-Za-z]))"  # no pair follows
+)
 _LONGEST_LINE = 500  # letters; netsh writes less than a hundred
 _STORE = re.compile(r"[:=]\s*(my|root|ca|authroot|webhosting)\s*$", re.IGNORECASE)
 _USED_STORES = {"", "MY", "WEBHOSTING"}
