@@ -28,9 +28,8 @@ _SERVERS = {"", "MY", "WEBHOSTING"}  # stores in which a certificate needs its k
 _ROOTS = {"ROOT", "AUTHROOT"}
 # A thumbprint with whatever was copied along: signs that nobody sees stand in it or beside it.
 _UNSEEN = r"[\u00a0\u00ad\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]"
-_COPIED = re.compile(
-    rf"{_UNSEEN}*(?<![0-9a-fA-F])(?:[0-9a-fA-F](?:[ :]|{_UNSEEN})*){{40}}(?![0-9a-fA-F])"
-)
+_DIGIT = rf"[0-9a-fA-F](?:[ :]|{_UNSEEN}){{0,9}}"
+_COPIED = re.compile(rf"{_UNSEEN}{{0,9}}(?<![0-9a-fA-F])(?:{_DIGIT}){{40}}(?![0-9a-fA-F])")
 _SUCCESS = "00000000"
 _OTHER_USES = {"wrong-eku", "name-mismatch", "no-san"}
 _SECTION = re.compile(r"^\s*\[(\w+)\]\s*$", re.MULTILINE)
@@ -43,7 +42,7 @@ _SIGNS = 0x80  # digitalSignature
 
 def hidden_signs(text: str) -> Iterator[Finding]:
     """Tell of each sign in or beside a thumbprint that nobody sees."""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate([] if text.isascii() else text.split("\n"), 1):
         for copied in _COPIED.finditer(line):
             if odd := unseen(copied[0]):
                 clean = re.sub("[^0-9A-F]", "", copied[0].upper())
@@ -134,7 +133,7 @@ def judge_binding(one: Binding, known: Collection[str]) -> Iterator[Finding]:
 
 def judge_event(one: Event) -> Iterator[Finding]:
     """Tell what an event of Windows means."""
-    about = f"{one.provider} {one.number}: {quotable(one.text, 200) or f'result {one.code}'}"
+    about = quotable(f"{one.provider} {one.number}: {one.text or f'result {one.code}'}", 200)
     about += f"; subject {quotable(one.subject)}" if one.subject else ""
     about += f"; asked for {quotable(one.server)}" if one.server else ""
     if one.code == _SUCCESS:
@@ -220,7 +219,11 @@ class Wanted:
         """What is asked for, in a line."""
         names = ", ".join(map(quotable, self.names[:20])) or "no subject alternative name"
         common = ", ".join(map(quotable, self.common_names)) or "nobody by name"
-        told = [f"{self.kind} for {common}", f"names: {names}", f"key: {self.key or 'not said'}"]
+        told = [
+            f"{self.kind} for {common}",
+            f"names: {names}",
+            f"key: {quotable(self.key) or 'not said'}",
+        ]
         if self.exportable is not None:
             told.append(f"the key can{'' if self.exportable else 'not'} be exported")
         return "; ".join(told)
@@ -305,7 +308,9 @@ def judge_wanted(one: Wanted) -> Iterator[Finding]:
         yield Finding("no-san", where, "asks for no subject alternative name")
     yield from odd_names((*one.names, *(one.common_names if not one.names else ())), where)
     if one.purposes is not None and _SERVER_AUTH.isdisjoint(one.purposes):
-        yield Finding("wrong-eku", where, f"asks for {', '.join(one.purposes)}, not for serverAuth")
+        yield Finding(
+            "wrong-eku", where, f"asks for {quotable(', '.join(one.purposes))}, not for serverAuth"
+        )
     if one.usage is not None and not one.usage & _SIGNS:
         yield Finding(
             "wrong-eku", where, "asks for a key usage without digitalSignature", "dubious"

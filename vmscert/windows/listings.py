@@ -6,7 +6,6 @@ holds the words that some source confirms. What is printed in other words stays 
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import cache
 from itertools import pairwise
 
 from vmscert.facts import facts
+from vmscert.windows.pasted import SHA1, visible
 
 _MOST_LINES = 100_000  # of one text; a store lists some thousand
 _LONGEST_LINE = 2000  # letters that are looked at
@@ -28,7 +28,6 @@ _STORE = re.compile(r"^(\w+) \"[^\"]+\"$")  # certutil names the store, and what
 _PLACE = re.compile(r"(LocalMachine|CurrentUser)[\\/](\w+)", re.IGNORECASE)
 _PROPERTY = re.compile(r"^([A-Z]\w+)\s*:(?:\s(.*))?$")  # PowerShell's Format-List
 _DASHES = re.compile(r"^\s*-+(?:\s+-+)+\s*$")
-_SHA1 = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}(?![ :]?[0-9a-fA-F])")
 _DIRECTORY = re.compile(r"(?:^|[,/+\s])(?:CN|OU?|DC|C|ST|L|E)\s?=\s?\S")
 _NAME = re.compile(
     r"\b(?:DNS|IP)\b[^:=\n\d]{0,12}[:=]\s*([\w.*:-]+)|\b(?:DNSName|IPAddress): (\S+)"
@@ -121,8 +120,7 @@ def _places(lines: Sequence[_Line]) -> list[tuple[str, str]]:
 
 def _cleaned(text: str) -> str:
     """A text without colours and invisible signs, its odd spaces as spaces, its tables unfolded."""
-    seen = (c for c in _COLOUR.sub("", text) if unicodedata.category(c) != "Cf")
-    spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in seen)
+    spaced = visible(_COLOUR.sub("", text))
     return "\n".join(_unfolded(spaced.splitlines()[:_MOST_LINES]))
 
 
@@ -264,7 +262,7 @@ def _blocks(lines: list[_Line]) -> list[tuple[int, list[_Line]]]:
     """Each certificate's lines, and where they begin."""
     cuts = [n for n, one in enumerate(lines) if _BEGINS.match(one.text)]
     if not cuts:
-        hashes = sum(bool(_SHA1.fullmatch(one.value)) for one in lines)
+        hashes = sum(bool(SHA1.fullmatch(one.value)) for one in lines)
         many = max(len(_pairs(lines)), hashes, _lone_ends(lines))
         labels = [one.label for one in lines if one.label and one.text.startswith(one.label)]
         first = next((one for one in labels if labels.count(one) == many > 1), "")
@@ -275,7 +273,7 @@ def _blocks(lines: list[_Line]) -> list[tuple[int, list[_Line]]]:
 def _entry(block: list[_Line], location: str, store: str) -> Listed | None:
     text = "\n".join(line.text for line in block)
     properties = {one[1]: one[2] or "" for line in block if (one := _PROPERTY.match(line.text))}
-    labels = [line for line in block if _SHA1.fullmatch(line.value)]
+    labels = [line for line in block if SHA1.fullmatch(line.value)]
     hashes = [one for one in labels if re.search("sha-?\\s?1|thumbprint", one.label, re.IGNORECASE)]
     starts, ends, printed = _validity(block)
     numbered = bool(_NUMBERED.match(block[0].text))

@@ -15,7 +15,7 @@ from vmscert.facts import facts
 _ENDPOINT = re.compile(r"(?<![\w.])((?:[0-9.]{7,15}|\[[0-9a-fA-F:]+\]|[\w.-]+)):(\d{1,5})\s*$")
 _GUID = re.compile(r"[:=]\s*\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}\s*$", re.M)
 # 40 hexadecimal digits, in one piece or in pairs, as certutil, netsh and the dialog write them.
-_SHA1 = re.compile(
+SHA1 = re.compile(
     r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}"
     r"(?![0-9a-fA-F]|[ :][0-9a-fA-F]{2}(?![0-9A-Za-z]))"  # no pair follows
 )
@@ -60,13 +60,15 @@ class Event:
 
 def visible(text: str) -> str:
     """Return a text without the characters that nobody sees, its odd spaces as spaces."""
+    if text.isascii():
+        return text
     kept = (c for c in text if unicodedata.category(c) != "Cf")
     return "".join(" " if unicodedata.category(c) == "Zs" else c for c in kept)
 
 
 def thumbprints(text: str) -> list[str]:
     """Return every SHA-1 thumbprint in a text, in capitals and without what was copied along."""
-    found = _SHA1.findall(visible(text))
+    found = SHA1.findall(visible(text))
     return list(dict.fromkeys(re.sub(r"[ :]", "", one).upper() for one in found))
 
 
