@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = door(
             "QUICK ROOT SERVER Authority Issued Profile create_authority request thumbprint"
         ),
         "certificates.diagnosis": "Diagnosis diagnose",
-        "certificates.symptoms": "Explanation explain",
+        "symptoms": "Explanation explain",
         "certificates.words": "anatomy",
         "checks.acceptance": "acceptance dark_links",
         "checks.documents": "Document read read_roots",

@@ -21,8 +21,8 @@ from lyon import (
 from vmscert.agenda.gather import gather
 from vmscert.changes.errands import board, loads
 from vmscert.changes.job import Job
-from vmscert.checks.documents import check_path
 from vmscert.checks.expiry import due
+from vmscert.checks.judging import check_path
 from vmscert.cli import main as cli
 from vmscert.runbooks.handbook import due_of, handbook
 from vmscert.runbooks.replace import retirable

@@ -29,7 +29,8 @@ from hypothesis import strategies as st
 
 from vmscert import anatomy, read
 from vmscert.certificates.authority import thumbprint
-from vmscert.checks.documents import in_use, judge_document
+from vmscert.checks.documents import in_use
+from vmscert.checks.judging import judge
 from vmscert.windows.inventory import write_inventory
 from vmscert.windows.stores import Personal, Stores
 
@@ -58,7 +59,7 @@ def pfx(password, key=KEY):
 
 def told(document):
     """What a person is told, in lines."""
-    return [document.about, *document.problems, *document.keys, *map(str, document.bindings)]
+    return [document.about, *document.problems, *document.holds, *map(str, document.bindings)]
 
 
 # What it is
@@ -308,8 +309,11 @@ def test_what_can_not_be_read_is_told_in_one_sentence(data, why):
         b"{4dc3e181-e14b-4a21-b022-59fc669b0914} a-",
         b"<a>",
         b"MII",
+        "\u200b".encode(),
+        b"CN=a 1/1/2026 ",
+        b"a: 1/1/2026\n",
     ],
-    ids=["beginnings", "endless line", "nested", "base64"],
+    ids=["beginnings", "endless line", "nested", "base64", "unseen", "dates", "lines of dates"],
 )
 def test_what_repeats_without_an_end_is_read_in_a_moment(unit):
     data = LABEL.encode() + b"\n" + unit * (300_000 // len(unit))
@@ -332,13 +336,25 @@ def test_a_thousand_odd_files_are_told_without_a_traceback():
         warnings.simplefilter("error")
         for path in files:
             document = read(path, lambda _name: "cryptography")
-            judge_document(document, [ROOT], NAME, at)
+            judge(document, [ROOT], NAME, at)
             assert all(map(str.isprintable, told(document))), path.name
             for certificate in document.certificates[:1]:
                 assert all(text.isprintable() for _, text in anatomy(certificate).fields)
 
 
-SEEDS = [*(data for _, data in KINDS), *WRAPPED.values(), pfx("secret"), pfx("")]
+LISTED = f"""my "Personal"
+== Certificate 0 ==
+Issuer: CN=a
+ NotBefore: 6/1/2026 12:00 AM
+ NotAfter: 6/1/2027 12:00 AM
+Subject: CN=b
+Cert Hash(sha1): {LABEL}
+Missing stored keyset
+"""
+ASKED = '[NewRequest]\nSubject="CN=a"\nKeyLength=2048\n[EnhancedKeyUsageExtension]\nOID=1.3.6.1\n'
+EVENT = "<Event><System><Provider Name='Schannel'/><EventID>36887</EventID></System></Event>"
+PASTED = [text.encode() for text in (LISTED, ASKED, EVENT)]
+SEEDS = [*(data for _, data in KINDS), *WRAPPED.values(), pfx("secret"), pfx(""), *PASTED]
 
 
 def mutated(data, chance):
@@ -368,7 +384,9 @@ def test_no_mutation_brings_a_traceback(seed):
         warnings.simplefilter("error")
         for _ in range(60):
             document = read(mutated(chance.choice(SEEDS), chance), lambda _name: "secret")
-            judge_document(document, [ROOT], NAME, at)
+            found = judge(document, [ROOT], NAME, at)
+            assert found.findings or found.judged or document.problems
+            assert all(one.detail.isprintable() for one in found.findings)
             assert all(map(str.isprintable, told(document)))
             for certificate in document.certificates:
                 assert str(anatomy(certificate))
@@ -427,8 +445,9 @@ def test_a_file_that_is_locked_does_not_hide_the_others_of_its_folder(tmp_path, 
     monkeypatch.setattr(Path, "open", locked)
     document = read(tmp_path)
     assert document.certificates == (LEAF,)
-    (problem,) = document.problems
-    assert "a.cer can't be read: Permission denied" in problem
+    (told,) = judge(document, None, "", datetime(2026, 11, 23, tzinfo=UTC)).findings
+    assert (told.code, told.where) == ("not-judged", "a.cer")
+    assert "a.cer can't be read: Permission denied" in told.detail
 
 
 def test_a_key_of_openpgp_is_nothing_of_ours():

@@ -14,10 +14,12 @@ from unittest import mock
 
 import pytest
 from command import vmscert, vmscert_process
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert import QUICK, create_authority
 from vmscert.agenda.channels import notification_script
+from vmscert.certificates.authority import thumbprint
 from vmscert.cli import main as cli
 from vmscert.cli import printing as terminal
 from vmscert.facts import DATA
@@ -99,6 +101,23 @@ def test_check_finds_nothing_wrong_with_a_good_certificate(files):
         "check", "good.pem", "--root", "ca.cer", "--name", "vms-rec-01", folder=files
     )
     assert (ran.returncode, "nothing found" in ran.stdout) == (0, True), ran.stdout + ran.stderr
+
+
+def test_check_says_what_was_judged_and_is_never_fine_where_something_was_not(files, tmp_path):
+    ran = vmscert("check", "good.pem", folder=files)
+    assert ran.returncode == 0, ran.stdout
+    assert "  judged: dates, names, key" in ran.stdout
+    assert "not judged here: whom clients trust (name the CA with --root)" in ran.stdout
+    netsh = tmp_path / "netsh.txt"
+    label = thumbprint(x509.load_der_x509_certificate((files / "ca.cer").read_bytes()))
+    app = "{4dc3e181-e14b-4a21-b022-59fc669b0914}"
+    netsh.write_text(f"IP:Port : 0.0.0.0:9000\nHash : {label}\nId : {app}\n", "utf-8")
+    alone = vmscert("check", netsh, "--json", folder=files)
+    assert alone.returncode == 1
+    (answer,) = json.loads(alone.stdout).values()
+    assert [one["code"] for one in answer["findings"]] == ["not-judged"]
+    assert answer["judged"] == ["what is in use where"]
+    assert "not-judged" not in vmscert("check", netsh, "ca.cer", folder=files).stdout
 
 
 def test_check_names_the_rule_that_a_wrong_name_breaks(files):

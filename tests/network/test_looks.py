@@ -7,7 +7,8 @@ import pytest
 from chains import AT, Chain
 
 from vmscert.certificates.authority import SERVER, thumbprint
-from vmscert.checks.documents import Document, look_into
+from vmscert.checks.documents import Document
+from vmscert.checks.judging import look_into
 from vmscert.checks.live import verify_connections
 from vmscert.network.looks import judged, look_at
 from vmscert.network.servers import LOOPBACK, on_loopback

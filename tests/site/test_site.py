@@ -584,6 +584,21 @@ def test_a_fault_after_text_with_line_breaks_is_told_with_the_line_on_which_it_b
     assert sentence.startswith("lyon.csv, line 9: 'r 9'")
 
 
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("rec-8,,,,recording server,EX\\svc\u2019,,,,", "'account' holds the curly quote \u2019"),
+        ('rec-8,,,,recording server,"EX\\a\nb",,,,', "'account' has a line break"),
+        ("rec-8,,,,recording server,EX\\a\u202eb,,,,", "'account' holds the sign U+202E"),
+        ("con,,,,recording server,,,,,", "'con' is a name that Windows keeps"),
+    ],
+)
+def test_what_no_script_and_no_windows_takes_is_told_of_the_table(faults, cells, told):
+    (sentence,) = faults(table(cells))
+    assert told in sentence
+    assert sentence.startswith("lyon.csv, line ")
+
+
 def test_every_sentence_about_a_table_is_said_somewhere():
     code = Path(table_module.__file__).read_text(encoding="utf-8")
     assert [row["fault"] for row in facts("table-faults") if f'"{row["fault"]}"' not in code] == []

@@ -1,4 +1,4 @@
-"""Reads whatever a technician has at hand, says what it is, and then what is wrong with it."""
+"""Reads whatever a technician has at hand, and says what it is; `judging` says what is wrong."""
 
 import binascii
 import os
@@ -6,34 +6,60 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import islice
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.reading import Reading
+from vmscert.certificates.reading import Reading, quotable
 from vmscert.certificates.words import Found, counted, read_der, read_pem, unbase64
-from vmscert.checks.site import check_ca, check_site, told_at_once
-from vmscert.facts import doubt
+from vmscert.checks.claims import Wanted, hidden_signs, of_inf, of_request
 from vmscert.files import is_file, read_foreign
 from vmscert.findings import Finding
-from vmscert.network.looks import Look, judged
-from vmscert.network.tls import Handshake
 from vmscert.records.folder import Records
-from vmscert.records.state import read_state
-from vmscert.site.table import read_site
-from vmscert.windows.inventory import Binding, parse_inventory, read_pasted, thumbprints
+from vmscert.windows.inventory import parse_inventory
+from vmscert.windows.listings import Listed, read_listing
+from vmscert.windows.pasted import (
+    Binding,
+    Event,
+    entangled,
+    read_bindings,
+    read_events,
+    thumbprints,
+)
+from vmscert.windows.pfx import Pfx, pfx_schemes
+from vmscert.windows.stores import Stores
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
-_MOST_FILES = 1000  # in a folder
+_MOST_FILES = 100_000  # in a folder; where there are more, that is told
+_SHORT = 80  # letters that a thumbprint by itself may have around it
 _DEEPEST = 3  # base64 within base64
 # A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
 _HEX = re.compile(r"\s*(?:[0-9a-fA-F]{4,8}[ \t:]+)?((?:[0-9a-fA-F]{2}[ ,-]*)+)(?:\s\s.*)?")
-# What can't be judged of a certificate alone, when nobody says which CA the clients trust.
-_NEEDS_A_ROOT = {"untrusted-root", "missing-intermediate"}
+# Files of other programs that hold certificates or tell of them, by their first bytes.
+_OTHERS = {
+    b"\xfe\xed\xfe\xed": ("a Java keystore (JKS)", "give what keytool -list -v prints of it"),
+    b"\xce\xce\xce\xce": ("a Java keystore (JCEKS)", "give what keytool -list -v prints of it"),
+    b"ElfFile\0": (
+        "an event log of Windows (.evtx)",
+        "open it in Event Viewer, copy its events as XML",
+    ),
+}
+_OURS = (
+    ".cer",
+    ".crt",
+    ".der",
+    ".pem",
+    ".pfx",
+    ".p12",
+    ".p7b",
+    ".p7c",
+    ".key",
+    ".csr",
+    ".crl",
+    ".jks",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,25 @@ class Document:
     problems: tuple[str, ...] = ()  # sentences
     questions: tuple[str, ...] = ()  # of a site's table: what a person has to ask
     outside: tuple[str, ...] = ()  # of a site's table: what others make certificates for
+    entries: tuple[Listed, ...] = ()  # certificates that a program listed
+    events: tuple[Event, ...] = ()
+    wanted: tuple[Wanted, ...] = ()  # by a certreq .inf
+    pfx: tuple[Pfx, ...] = ()
+    inventories: tuple[Stores, ...] = ()
+    told: tuple[Finding, ...] = ()  # while it was read
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """What is in it besides certificates, each in a line."""
+        asked = (one.about for one in (*map(of_request, self.requests), *self.wanted))
+        pfx = (f"{one.about}; {one.opened_by}".rstrip("; ") for one in self.pfx)
+        return (*self.keys, *asked, *pfx)
+
+    @property
+    def thumbprints(self) -> set[str]:
+        """Of all certificates that are told in it."""
+        listed = {one.thumbprint for one in self.entries if one.thumbprint}
+        return listed | {thumbprint(one) for one in self.certificates}
 
 
 def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
@@ -84,85 +129,49 @@ def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certific
     return [one for one in found.certificates if Reading(one).is_ca or Reading(one).self_signed]
 
 
-def check_path(
-    path: Path,
-    roots: Iterable[x509.Certificate],
-    name: str,
-    at: datetime,
-    ask: AskPassword,
-    crls: Iterable[x509.CertificateRevocationList] = (),
-) -> tuple[Document, list[Finding]]:
-    """Return what a path is, and the findings about it."""
-    if is_site_folder(path):  # its CA, and what computers reported against its table
-        records = Records(path)
-        state = read_state(records, read_site(records.table), at)
-        found = check_ca(state.signing_ca, at)
-        found += check_site(state.site, state.inventories, at, state.pfx_encryptions)
-        about = f"a site's folder: {len(state.site)} computers, {counted(state.current)}"
-        return Document(about), list(dict.fromkeys(found))
-    if path.suffix.lower() == ".csv":
-        site = read_site(path)
-        about = f"a site of {len(site)} computers, {len(site.connections)} connections"
-        outside = (f"{r['what']}: {r['why']}{doubt(r['tag'])}. {r['ask']}" for r in site.outside)
-        return Document(about, questions=site.questions, outside=tuple(outside)), []
-    document = read(path, ask)
-    return document, judge_document(document, roots, name, at, crls)
-
-
-def look_into(
-    found: Document,
-    roots: Iterable[x509.Certificate],
-    name: str,
-    at: datetime,
-    crls: Iterable[x509.CertificateRevocationList] = (),
-) -> Look:
-    """Look at the certificates of a document as if a server had sent them, or at a CA alone.
-
-    Without a name, the first one in its certificate is asked for.
-    """
-    if not found.certificates:
-        return Look(Handshake("", False), place="; ".join((found.about, *found.problems)))
-    leaf, roots = found.certificates[0], list(roots)
-    one = Reading(leaf)
-    seen = Handshake(name or next(iter(one.names), _label(leaf)), True, chain=found.certificates)
-    if one.self_signed and len(found.certificates) == 1 and not (one.names or one.trouble):
-        return Look(seen, None, tuple(check_ca(leaf, at)), place=found.about)
-    look = judged(seen, roots, at, crls=[*found.crls, *crls])
-    later = told_at_once(leaf, (*found.certificates[1:], *roots))
-    return replace(look, findings=(*look.findings, *later), place=found.about)
-
-
-def judge_document(
-    found: Document,
-    roots: Iterable[x509.Certificate],
-    name: str,
-    at: datetime,
-    crls: Iterable[x509.CertificateRevocationList] = (),
-) -> list[Finding]:
-    """Return the findings about a document; without roots, those that need none."""
-    roots = list(roots)
-    findings = look_into(found, roots, name, at, crls).findings
-    return [finding for finding in findings if roots or finding.code not in _NEEDS_A_ROOT]
-
-
 def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
     def password() -> str:
         return ask(name) if ask else ""
 
     if not data.strip():
         return Document("empty", problems=(f"{name} is empty",))
-    found = read_der(data, password)
-    return _document(found, name) if found else _of_text(_decoded(data), name, password)
+    for begin, (about, instead) in _OTHERS.items():
+        if data.startswith(begin):
+            why = f"it is {about}, which is not read here: {instead}"
+            return Document(about, told=(Finding("not-judged", name, why),))
+    if found := read_der(data, password):
+        schemes = pfx_schemes(data) if found.kinds[0].startswith("a PFX") else None
+        return replace(_document(found, name), pfx=(schemes,) if schemes else ())
+    text = _decoded(data)
+    signs = tuple(hidden_signs(f"\ufeff{text}" if data[:3] == b"\xef\xbb\xbf" else text))
+    document = _of_text(text, name, password)
+    return replace(document, told=(*document.told, *signs))
 
 
 def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) -> Document:
     """What a text is: PEM, a list from Windows, an inventory, or one of them wrapped again."""
     if found := read_pem(text, password):
         return _document(found, name)
-    if pasted := read_pasted(text):
+    if entangled(text):
+        why = "it defines entities of its own, so it is not read: nothing in it is known"
+        told = (Finding("not-judged", name, why),)
+        return Document("an XML file that is not read: it defines entities of its own", told=told)
+    if events := read_events(text):
+        kinds = dict.fromkeys(f"{one.provider} {one.number}" for one in events)
+        about = f"{len(events)} event{'s' * (len(events) > 1)} of Windows: {', '.join(kinds)}"
+        return Document(quotable(about, 200), events=tuple(events))
+    if pasted := read_bindings(text):
         return Document(pasted[0], bindings=tuple(pasted[1]))
+    if wanted := of_inf(text):
+        return Document("a request file for certreq (.inf)", wanted=(wanted,))
+    if entries := read_listing(text):
+        kind = "a certificate store as certutil lists it" if entries[0].numbered else "a listing"
+        return Document(f"{kind}: {len(entries)} entries", entries=tuple(entries))
     if text.lstrip().startswith("{"):
         return _inventory(text, name)
+    labels = thumbprints(text)
+    if len(labels) == 1 and len(text.strip()) < _SHORT:
+        return Document(f"the thumbprint {labels[0]}", told=(_only_named(),))
     for inner in (_unhex(text), unbase64(text)):
         if found := read_der(inner, password):
             return _document(found, name)
@@ -172,10 +181,16 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
     if re.search("-----BEGIN (?!PGP )", text):
         why = "a PEM block begins but does not end: copy it with its last line"
         return Document("a damaged PEM file", problems=(f"{name}: {why}",))
-    if labels := thumbprints(text):
-        return Document(f"text that names {len(labels)} thumbprints")
+    if labels:
+        return Document(f"text that names {len(labels)} thumbprints", told=(_only_named(),))
     why = "it is no certificate, key, PFX, request, list or inventory that is known here"
     return Document("something else", problems=(f"{name}: {why}",))
+
+
+def _only_named() -> Finding:
+    why = "a thumbprint says nothing about its certificate: give the .cer file, or what "
+    why += "certutil -store My prints on the computer that holds it"
+    return Finding("not-judged", "the thumbprint", why)
 
 
 def _document(found: Found, name: str) -> Document:
@@ -200,7 +215,8 @@ def _inventory(text: str, name: str) -> Document:
     held = (*(one.certificate for one in stores.personal), *stores.trusted)
     uses = tuple(Binding(stores.host, 0, label, group) for group, label in stores.bindings.items())
     about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
-    return Document(f"{about}{counted(stores.trusted)} in its trusted roots", held, bindings=uses)
+    about += f"{counted(stores.trusted)} in its trusted roots"
+    return Document(about, held, bindings=uses, inventories=(stores,))
 
 
 def _decoded(data: bytes) -> str:
@@ -223,29 +239,34 @@ def _unhex(text: str) -> bytes:
 def _folder(path: Path) -> Document:
     """All files of a folder together, without asking; what is nothing of ours is passed over."""
     ours: list[tuple[str, Document]] = []
-    for one in files_below(path):
+    told: list[Finding] = []
+    for number, one in enumerate(files_below(path)):
+        if number == _MOST_FILES:
+            why = f"only the first {_MOST_FILES} files were looked at: check its folders one by one"
+            told.append(Finding("not-judged", path.name, why))
+            break
         try:
             document = read(one)
         except ValueError as error:  # one locked file must not hide the others
-            document = Document("a file that can't be read", problems=(str(error),))
+            told.append(Finding("not-judged", one.name, str(error)))
+            continue
         if document.about != "something else":
             ours.append((one.name, document))
-    if not ours:
+        if document.problems and (document.about != "something else" or one.suffix in _OURS):
+            told += (Finding("not-judged", one.name, why) for why in document.problems)
+    if not ours and not told:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
     kinds = "; ".join(f"{name}: {document.about}" for name, document in ours[:10])
     more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
-    parts = ("certificates", "requests", "crls", "keys", "bindings", "problems")
+    parts = [one.name for one in fields(Document) if one.name not in ("about", "problems", "told")]
     together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
-    return Document(f"a folder with {kinds}{more}", **together)
+    told += (one for _, document in ours for one in document.told)
+    return Document(f"a folder with {kinds}{more}", told=tuple(told), **together)
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yield what lies in a folder and below it, in order, up to a thousand files."""
-    return islice(_files(path), _MOST_FILES)
-
-
-def _files(path: Path) -> Iterator[Path]:
+    """Yield every file that lies in a folder or below it, in order."""
     for folder, below, names in os.walk(path):  # what nobody may enter is passed over
         below.sort()
         yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
@@ -259,11 +280,11 @@ def is_site_folder(path: Path) -> bool:
 def in_use(documents: Iterable[Document]) -> Iterator[str]:
     """Tie what is in use according to some documents to the certificates of all of them."""
     documents = list(documents)
-    known = {thumbprint(one): _label(one) for d in documents for one in d.certificates}
+    known = {thumbprint(one): label_of(one) for d in documents for one in d.certificates}
     for binding in (binding for d in documents for binding in d.bindings):
         named = known.get(binding.thumbprint, "no certificate that was given here")
         yield f"{binding}: {named}" if binding.thumbprint and known else str(binding)
 
 
-def _label(certificate: x509.Certificate) -> str:
+def label_of(certificate: x509.Certificate) -> str:
     return Reading(certificate).label.strip("'")

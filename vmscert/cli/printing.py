@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from vmscert.agenda.gather import Agenda
-    from vmscert.checks.documents import Document
+    from vmscert.checks.judging import Judgement
     from vmscert.network.survey import Survey
 
 NOTHING, FOUND, UNUSABLE = 0, 1, 2  # exit codes
@@ -50,7 +50,7 @@ _LONG = ("stands still", "if it came too early", "besides")  # too long for a ta
 _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
             "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
-            "unknown": "magenta"}  # fmt: skip
+            "unknown": "magenta", "unjudged": "magenta"}  # fmt: skip
 
 
 def print_json(told: object) -> None:
@@ -174,16 +174,19 @@ def show_survey(found: "Survey") -> None:
     out.print(f"{good} of {len(found.seen)} endpoints verified{ended}.", style="bold")
 
 
-def show_document(path: str, document: "Document", findings: list[Finding], full: bool) -> None:
-    """Show a document, its findings, and its first certificate; all of them if wanted."""
+def show_document(path: str, answer: "Judgement", full: bool) -> None:
+    """Show a document, what was judged, its findings, and its first certificate; or all of them."""
     from vmscert.certificates.words import anatomy
 
-    show_findings(path, document.about, findings, bool(document.problems))
+    document = answer.document
+    show_findings(path, document.about, answer.findings, bool(document.problems))
     warn(*document.problems)
+    say(*(f"  judged: {', '.join(answer.judged)}" for _ in answer.judged[:1]))
+    say(*(f"  not judged here: {'; '.join(answer.besides)}" for _ in answer.besides[:1]))
     say(
         *(f"  ask: {question}" for question in document.questions),
         *(f"  not made here: {other}" for other in document.outside),
-        *(f"  holds: {key}" for key in document.keys),
+        *(f"  holds: {one}" for one in document.holds),
     )
     for certificate in document.certificates[: None if full else 1]:
         shown = anatomy(certificate)

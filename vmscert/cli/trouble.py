@@ -11,7 +11,6 @@ from vmscert.changes.job import records_folder
 from vmscert.cli import printing
 from vmscert.cli.printing import ended, err, print_json, read_roots, say
 from vmscert.files import is_file, read_foreign, write_atomic
-from vmscert.findings import Finding
 from vmscert.names import endpoint
 from vmscert.network.looks import AT_ONCE, TIMEOUT, look_at
 from vmscert.network.targets import Target, read_targets, site_targets
@@ -21,7 +20,7 @@ from vmscert.records.state import read_state
 from vmscert.site.table import find_table, read_site
 
 if TYPE_CHECKING:
-    from vmscert.checks.documents import Document
+    from vmscert.checks.judging import Judgement
 
 
 def check(
@@ -37,35 +36,50 @@ def check(
     """Say what something is, and everything that is wrong with it.
 
     Certificates in any wrapping, PFX, P7B, requests, keys, revocation lists, inventories, a site's
-    folder or table, and what netsh, certutil or XProtect's configuration files say.
+    folder or table, and what netsh, certutil, PowerShell, openssl, keytool, browsers, events or
+    XProtect's configuration files say. What could not be judged is told, and is never fine.
     """
-    from vmscert.checks.documents import check_path, in_use, judge_document, read
+    from vmscert.checks.documents import in_use, is_site_folder, read
+    from vmscert.checks.judging import check_path, judge
 
-    trusted, day = read_roots(roots), printing.at(on)
-    pasted = {"-": read(sys.stdin.buffer.read())} if Path("-") in paths else {}
-    crls = [crl for path in paths if path.is_file() for crl in read(path).crls]
+    trusted, day = read_roots(roots) or None, printing.at(on)
+    pasted = read(sys.stdin.buffer.read()) if Path("-") in paths else None
+    # What several of them tell together: lists that revoke, certificates that are in use.
+    files = [path for path in paths if path.is_file() and path.suffix.lower() != ".csv"]
+    beside = [*map(read, files), *([pasted] if pasted else [])]
+    beside += [
+        read(path)
+        for path in paths
+        if len(paths) > 1 and path.is_dir() and not is_site_folder(path)
+    ]
+    crls = [crl for document in beside for crl in document.crls]
     answers = {
-        str(path): (pasted["-"], judge_document(pasted["-"], trusted, name, day, crls))
-        if str(path) == "-"
-        else check_path(path, trusted, name, day, printing.ask_pfx, crls)
+        str(path): judge(pasted, trusted, name, day, crls, beside)
+        if pasted and str(path) == "-"
+        else check_path(path, trusted, name, day, printing.ask_pfx, crls, beside)
         for path in paths
     }
     if as_json:
-        print_json({path: _as_dict(*answer) for path, answer in answers.items()})
+        print_json({path: _as_dict(answer) for path, answer in answers.items()})
     else:
-        for path, (document, findings) in answers.items():
-            printing.show_document(path, document, findings, everything)
-        say(*in_use(document for document, _ in answers.values()))
-    if any(document.problems and not document.certificates for document, _ in answers.values()):
+        for path, answer in answers.items():
+            printing.show_document(path, answer, everything)
+        say(*in_use(answer.document for answer in answers.values()))
+    documents = [answer.document for answer in answers.values()]
+    if any(one.problems and not one.certificates for one in documents):
         raise typer.Exit(printing.UNUSABLE)
-    raise ended(not any(findings or document.problems for document, findings in answers.values()))
+    judged = all(answer.judged for answer in answers.values())
+    raise ended(judged and not any(a.findings or a.document.problems for a in answers.values()))
 
 
-def _as_dict(document: "Document", findings: list[Finding]) -> dict[str, Any]:
+def _as_dict(answer: "Judgement") -> dict[str, Any]:
+    document = answer.document
     told: dict[str, Any] = {"about": document.about, "problems": list(document.problems)}
     if document.questions:
         told |= {"ask": list(document.questions), "outside": list(document.outside)}
-    return told | {"findings": [finding.as_dict() for finding in findings]}
+    told |= {"judged": list(answer.judged), "not judged here": list(answer.besides)}
+    told |= {"holds": list(document.holds)}
+    return told | {"findings": [finding.as_dict() for finding in answer.findings]}
 
 
 def connect(
@@ -148,7 +162,7 @@ def explain(
     as_json: printing.JsonOption = False,
 ) -> None:
     """Tell what a pasted error means, and which check decides. Exit 1 if the text is unknown."""
-    from vmscert.certificates.symptoms import explain
+    from vmscert.symptoms import explain
 
     given = " ".join(texts or [])
     if given in ("", "-"):

@@ -12,7 +12,6 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
-from vmscert.certificates.symptoms import explain
 from vmscert.changes.job import NOBODY, Job
 from vmscert.checks.lacks import missing_certificates
 from vmscert.network.looks import Look
@@ -28,6 +27,7 @@ from vmscert.notebook.tables import (
 from vmscert.pictures.path import path_picture
 from vmscert.practice.servers import look
 from vmscert.site.site import PFX
+from vmscert.symptoms import explain
 
 _COLUMNS = ("host", "address", "port", "findings", "days_left", "issued_by")
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import QUICK, SERVER, Issued, create_authority, new_key
-from vmscert.checks.documents import look_into, read, read_roots
+from vmscert.checks.documents import read, read_roots
+from vmscert.checks.judging import look_into
 from vmscert.findings import RULES
 from vmscert.names import endpoint
 from vmscert.network.looks import Look, look_at

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from vmscert.facts import HOME, facts, release
 from vmscert.files import read_foreign
-from vmscert.names import is_address, parse_name
+from vmscert.names import is_address, parse_name, printable
 from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role
 
 COLUMNS = (
@@ -26,6 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 _REQUIRED = ("name", "roles")
 _FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells are read kindly
+_HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what hides text, by Unicode's category
+_CURLY = "\u2018\u2019\u201a\u201b"  # PowerShell takes them for the straight quote
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
 _LONGEST_SENTENCE = 1000  # letters, when a cell holds a whole file
 _ABSENT = "none"  # the name of the row that declares client kinds this site does not have
@@ -184,6 +186,7 @@ class _Reader:
 
     def host(self, line: int, row: dict[str, str]) -> Host:
         roles = self.roles(line, row)
+        self.check_signs(line, row)
         words = list(filter(None, [" ".join(row["enrolment"].lower().split())]))
         host = Host(
             name=self.name(line, row["name"], roles),
@@ -206,6 +209,18 @@ class _Reader:
             self.say(line, "key-as-file", host=host.name, key=key)
         return host
 
+    def check_signs(self, line: int, row: dict[str, str]) -> None:
+        """Complain about what no script takes; owner and notes may have several lines."""
+        for column in _FREE_TEXT:
+            text, allowed = row[column], "" if column == "account" else "\r\n\t"
+            for sign in dict.fromkeys(c for c in text if c not in allowed):
+                code = f"U+{ord(sign):04X}"
+                if unicodedata.category(sign) in _HIDING:
+                    fault = "line-break" if sign in "\r\n" else "hidden-sign"
+                    self.say(line, fault, column=column, sign=code, text=printable(text))
+                elif column == "account" and sign in _CURLY:
+                    self.say(line, "curly-quote", column=column, sign=sign, text=printable(text))
+
     def roles(self, line: int, row: dict[str, str]) -> list[str]:
         roles = _list(row["roles"].lower())
         if not roles:
@@ -219,6 +234,9 @@ class _Reader:
             self.say(line, fault, address=text, role=central_role())
             return text
         name = self.parsed(line, text)
+        reserved = {row["name"]: row for row in facts("windows/reserved-names")}
+        if name.partition(".")[0] in reserved:
+            self.say(line, "reserved-name", name=name)
         short, _, domain = name.partition(".")
         if domain and _is_name(name):
             self.say(line, "full-name", name=name, short=short, domain=domain)

@@ -1,28 +1,24 @@
-"""What a Windows computer answers: its inventory, and what a technician can paste from it.
+"""What a Windows computer answers: its inventory, one JSON file that inventory.ps1 writes.
 
-An inventory is one JSON file that inventory.ps1 writes. What is pasted is known by its structure,
-in any language: `netsh http show sslcert`, RecorderConfig.xml, ServiceEndpoints.xml, `certutil
--store`. Pydantic loads slowly: who reads no inventory goes without this module.
+Pydantic loads slowly: who reads no inventory goes without this module.
 """
 
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
-from xml.etree import ElementTree
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StrictBool, TypeAdapter
 
 from vmscert.certificates import foreign
-from vmscert.facts import facts
 from vmscert.files import fitting, read_foreign, read_json
 from vmscert.windows.scripts import refuse_hiding
 from vmscert.windows.stores import UNKNOWN, LogLine, Personal, Service, Stores
@@ -72,104 +68,6 @@ def parse_inventory(data: bytes) -> Stores:
     elif version != VERSION:
         raise ValueError(f"is an inventory of version {version}, not {VERSION}")
     return Stores(**dict(fitting(told, ANSWER)))
-
-
-_ENDPOINT = re.compile(r"(?<![\w.])((?:[0-9.]{7,15}|\[[0-9a-fA-F:]+\]|[\w.-]+)):(\d{1,5})\s*$")
-_GUID = re.compile(r"\{[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}")
-# 40 hexadecimal digits, in one piece or in pairs, as certutil, netsh and the dialog write them.
-_SHA1 = re.compile(r"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :]?){19}[0-9a-fA-F]{2}(?![ :]?[0-9a-fA-F])")
-_NUMBERED = re.compile(r"^=+ \w[^=]* \d+ =+\s*$", re.MULTILINE)  # certutil, in each language
-_LONGEST_LINE = 500  # letters; netsh writes less than a hundred
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
-
-
-@dataclass(frozen=True)
-class Binding:
-    """One place where a certificate is in use; `what` says which component listens there."""
-
-    address: str
-    port: int
-    thumbprint: str
-    what: str = ""
-
-    def __str__(self) -> str:
-        place = f"{self.address}:{self.port}" if self.port else self.address
-        used = f"uses certificate {self.thumbprint}" if self.thumbprint else "uses no certificate"
-        return f"{place} {used}" + (f" ({self.what})" if self.what else "")
-
-
-def thumbprints(text: str) -> list[str]:
-    """Return every SHA-1 thumbprint in a text, in capitals and without what was copied along."""
-    found = _SHA1.findall(_INVISIBLE.sub("", text))
-    return list(dict.fromkeys(re.sub(r"[ :]", "", one).upper() for one in found))
-
-
-def read_pasted(text: str) -> tuple[str, list[Binding]] | None:
-    """Return what a text is and which certificates are in use according to it; None if unknown."""
-    text = _INVISIBLE.sub("", text)
-    if text.lstrip().startswith("<"):
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            return "an XML file that is not read: it defines entities of its own", []
-        pasted = ElementTree.Element("pasted")  # a root of ours: what is looked for may be theirs
-        try:
-            pasted.append(ElementTree.fromstring(text.lstrip()))
-        except ElementTree.ParseError:
-            return None
-        return _recorder(pasted) or _endpoints(pasted)
-    if _GUID.search(text) and thumbprints(text):
-        return "what netsh says of TLS bindings", list(_netsh(text))
-    if _NUMBERED.search(text) and thumbprints(text):
-        return f"a certificate store as certutil lists it: {len(thumbprints(text))} entries", []
-    if len(thumbprints(text)) == 1 and len(text.strip()) < 80:
-        return f"the thumbprint {thumbprints(text)[0]}", []
-    return None
-
-
-def _netsh(text: str) -> Iterator[Binding]:
-    """Each endpoint line begins a binding; the first thumbprint after it belongs to it."""
-    place = None
-    for line in text.splitlines():
-        found = _ENDPOINT.search(line[:_LONGEST_LINE])
-        hashes = thumbprints(line)
-        if found:
-            place = found
-        elif hashes and place:
-            rows = facts("xprotect/connections")
-            servers = dict.fromkeys(row["server"] for row in rows if row["port"] == place[2])
-            yield Binding(place[1], int(place[2]), hashes[0], " or ".join(servers))
-            place = None
-
-
-def _recorder(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
-    """RecorderConfig.xml: recorderconfig/webserver with port and encryption/@certificateHash."""
-    server = pasted.find(".//{*}webserver")
-    if server is None:
-        return None
-    port = (server.findtext(".//{*}port") or "").strip()
-    number = int(port) if port.isdigit() and len(port) < 6 else 0
-    encryption = server.find(".//{*}encryption")
-    labels = thumbprints("" if encryption is None else encryption.get("certificateHash", ""))
-    role, group, about = _config_file("RecorderConfig.xml")
-    return about, [Binding(role, number, next(iter(labels), ""), group)]
-
-
-def _endpoints(pasted: ElementTree.Element) -> tuple[str, list[Binding]] | None:
-    """ServiceEndpoints.xml of an event server, with CertificateEnabled."""
-    enabled = pasted.findtext(".//{*}CertificateEnabled")
-    if enabled is None:
-        return None
-    on = enabled.strip().casefold() in ("true", "1")
-    attributes = (text for one in pasted.iter() for text in one.attrib.values())
-    labels = thumbprints(" ".join((*pasted.itertext(), *attributes))) if on else ()
-    role, _, about = _config_file("ServiceEndpoints.xml")
-    return about, [Binding(role, 0, next(iter(labels), ""), "" if on else "encryption off")]
-
-
-def _config_file(name: str) -> tuple[str, str, str]:
-    """The role that writes such a file, the certificate group that it is about, and both told."""
-    (row,) = (r for r in facts("xprotect/certificate-groups") if r["config"] == name)
-    role = row["switched_on"].split("|")[0]
-    return role, row["group"], f"{name} of {'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
 _LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none

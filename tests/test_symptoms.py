@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmscert.certificates.authority import Issued
-from vmscert.certificates.symptoms import QUESTIONS, explain
 from vmscert.facts import facts
 from vmscert.findings import RULES
 from vmscert.network.servers import on_loopback
+from vmscert.symptoms import QUESTIONS, explain
 
 ROWS = facts("symptoms")
 NOBODY_SAYS_IT = {
@@ -29,6 +29,7 @@ NOBODY_SAYS_IT = {
         "chain-order",
         "clock-off",
         "expires-soon",
+        "invisible-character",
         "name-not-portable",
         "not-judged",
         "short-lived-root",
