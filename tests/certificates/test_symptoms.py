@@ -25,6 +25,7 @@ from vmscert.network.servers import on_loopback
 ROWS = facts("symptoms")
 NOBODY_SAYS_IT = {
     *(
+        "addresses-differ",
         "ca-ends-first",
         "chain-order",
         "clock-off",
@@ -32,6 +33,8 @@ NOBODY_SAYS_IT = {
         "name-not-portable",
         "not-judged",
         "short-lived-root",
+        "signed-again",
+        "weak-cipher",
     ),
     *("root-twice", "superseded-left", "teaching-key"),
 }
