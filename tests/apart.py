@@ -20,9 +20,9 @@ REPORTS = "VMSCERT_REPORTS"  # where the other process writes how each of its te
 HERE = {
     f"test_{name}.py"
     for name in (
-        "a_new_release", "browser", "calls", "carrying", "cli", "cluster", "exam", "execute", "faults",
-        "looks", "notebooks", "on_the_wire", "pemfiles", "reach", "records", "runbook", "show",
-        "succession", "survey", "symptoms", "tls", "troubles",
+        "a_new_release", "browser", "calls", "carrying", "cli", "cluster", "exam", "execute",
+        "faults", "looks", "notebooks", "on_the_wire", "pemfiles", "reach", "records", "runbook",
+        "show", "succession", "survey", "symptoms", "tls", "troubles",
     )
 }  # fmt: skip
 

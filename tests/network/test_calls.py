@@ -61,6 +61,7 @@ def test_a_demanded_client_certificate_is_seen_by_every_look(look, issued, ca, v
     assert (seen.verdict, seen.trusted) == ("client-certificate", False)
     assert seen.presented[0] == issued.certificate
     assert "wants a certificate from the client (" in seen.detail
+    assert seen.handshake.version == {TLS12: "TLSv1.2", TLS13: "TLSv1.3"}[version]
 
 
 @pytest.mark.parametrize("version", [TLS12, TLS13])
@@ -83,7 +84,7 @@ def test_the_cas_whose_client_certificates_a_server_takes_are_told(
     server.write_bytes(issued.certificate.public_bytes(Encoding.PEM) + key)
     both = ca.certificate, stranger.certificate
     cas.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in both))
-    call = ["openssl", "s_server", "-accept", f"{LOOPBACK}:0", "-verify", "1", "-CAfile", cas]
+    call = ["openssl", "s_server", "-accept", f"{LOOPBACK}:0", "-Verify", "1", "-CAfile", cas]
     with subprocess.Popen([*call, "-cert", server, version], stdin=PIPE, stdout=PIPE) as process:
         try:
             lines = iter(process.stdout.readline, b"")
@@ -92,7 +93,7 @@ def test_the_cas_whose_client_certificates_a_server_takes_are_told(
         finally:
             process.kill()
     told = [one.subject.rfc4514_string() for one in both]
-    assert seen.trusted
+    assert seen.verdict == "client-certificate"
     assert all(one.rpartition("=")[2] in seen.findings[0].detail for one in told), told
 
 

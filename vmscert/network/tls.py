@@ -27,6 +27,8 @@ _RECORDS = range(20, 25)  # first byte of what speaks TLS, RFC 8446 section 5.1
 _MOST = 1 << 19  # bytes heard in one handshake: OpenSSL takes 100 kB of certificates
 _ALERT, _HANDSHAKE, _CERTIFICATE_REQUEST, _FATAL = 21, 22, 13, 2  # RFC 8446 sections 4, 5.1 and 6
 _CAS_OF_A_REQUEST = 47  # the extension certificate_authorities, RFC 8446 section 4.2.4
+_TLS13 = 0x0304
+_VERSIONS = {0x0303: "TLSv1.2", _TLS13: "TLSv1.3"}
 _TEXTS = (12, 19, 20, 22)  # the tags of strings in a directory name, X.680 section 8.4
 # What OpenSSL, curl, Node and Java offer by default, measured; Python alone would offer less.
 _OFFERED = "DEFAULT:@SECLEVEL=2"
@@ -89,7 +91,7 @@ class Exchange:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._begin, self._many = b"", 0  # the first bytes that came, and how many came
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
-        self._told: dict[int, bytes] = {}  # content type → the message that counts
+        self._told: dict[int, tuple[int, bytes]] = {}  # content type → version, and what counts
         self.tls.told = self._told  # type: ignore[attr-defined]
 
     def step(self) -> bool:
@@ -119,7 +121,7 @@ class Exchange:
     def asked(self) -> tuple[str, ...] | None:
         """The CAs whose client certificates the server takes; None if it asked for none."""
         request = self._told.get(_HANDSHAKE)
-        return None if request is None else _cas(request, self.tls.version() == "TLSv1.3")
+        return _cas(*request) if request else None
 
     def greeted(self) -> bool:
         """Whether the server has sent something of its own, after the handshake; else SSLError."""
@@ -135,8 +137,10 @@ class Exchange:
             text = f"A certificate that the server sent can't be read: {reason}"
             return Handshake(name, False, self.tls.version() or "").stopped("unreadable", text)
         cipher = (self.tls.cipher() or [""])[0]
-        version, asked = self.tls.version() or "", self.asked
-        seen = Handshake(name, not error, version, cipher, chain, asked=asked)
+        # After an alert OpenSSL forgets the version; who asked for a certificate had one.
+        asked_in, _ = self._told.get(_HANDSHAKE, (0, b""))
+        version = self.tls.version() or _VERSIONS.get(asked_in, "")
+        seen = Handshake(name, not error, version, cipher, chain, asked=self.asked)
         if error is None:
             return seen
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -155,10 +159,11 @@ class Exchange:
         if isinstance(error, _EndlessError):
             return "endless", f"more than {_MOST >> 10} kB came"
         reason = getattr(error, "reason", "") or ""
-        word, said = _PROBLEM_OF.get(reason, "broken"), reason or str(error)
+        word, said = _PROBLEM_OF.get(reason, "broken"), reason or error.strerror or str(error)
         if alert := self._told.get(_ALERT):
-            row = _ALERTS.get(alert[1], {"name": "unknown", "problem": "alert"})
-            word, said = row["problem"], f"{alert[1]}, {row['name']}"
+            number = alert[1][1]
+            row = _ALERTS.get(number, {"name": "unknown", "problem": "alert"})
+            word, said = row["problem"], f"{number}, {row['name']}"
         elif not isinstance(error, ssl.SSLError) or isinstance(error, _HUNG_UP):
             word = "closed"
         if self.asked is not None and word in ("alert", "closed"):
@@ -166,7 +171,7 @@ class Exchange:
         if word == "client-certificate":
             said = f"alert {said}" if alert else "it asked for one, then hung up"
             said += f"; it takes those of {', '.join(self.asked)}" if self.asked else ""
-        return word, said.replace("_", " ").lower() if word == "broken" else said
+        return word, said if alert else said.replace("_", " ").lower()
 
 
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -176,20 +181,20 @@ class _EndlessError(OSError):
     """More came than any handshake needs."""
 
 
-def _listen(tls: Any, direction: str, _version: int, content: int, kind: int, data: bytes) -> None:
+def _listen(tls: Any, direction: str, version: int, content: int, kind: int, data: bytes) -> None:
     """Keep of all that comes what OpenSSL tells nobody: alerts, and what a request asks for."""
     if direction == "read" and (
         (content == _ALERT and data[0] == _FATAL)
         or (content == _HANDSHAKE and kind == _CERTIFICATE_REQUEST)
     ):
-        tls.told[int(content)] = data
+        tls.told[int(content)] = int(version), data
 
 
-def _cas(request: bytes, tls13: bool) -> tuple[str, ...]:
+def _cas(version: int, request: bytes) -> tuple[str, ...]:
     """The names of CAs in a CertificateRequest: RFC 8446 section 4.3.2, RFC 5246 section 7.4.4."""
     body, names = request[4:], b""
     _, body = _vector(body, 1)  # a context, or the kinds of certificates
-    if tls13:
+    if version == _TLS13:
         extensions, _ = _vector(body, 2)
         while extensions:
             number = int.from_bytes(extensions[:2], "big")
