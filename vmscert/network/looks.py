@@ -206,7 +206,7 @@ def _worst(look: Look) -> int:
 
 def _signed_again(finding: Finding) -> Finding:
     """A chain of a CA that nobody named, where the site's own had issued, may be a device's."""
-    if finding.code not in _NOBODY_KNOWS:
+    if finding.code not in _NOBODY_KNOWS or finding.where not in ("root", "intermediate"):
         return finding
     text = f"{finding.detail}; the site's CA has issued for this computer, but did not issue this"
     return Finding("signed-again", finding.where, text)
