@@ -10,6 +10,7 @@ import pytest
 from chains import AT, DAY, NAME, Chain, ca, only, signed
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from IPython.display import DisplayHandle
 
 from vmscert import read_site
 from vmscert.certificates.diagnosis import diagnose
@@ -149,14 +150,19 @@ def test_what_stands_below_the_form_follows_it(tmp_path, monkeypatch):
     for name, some in (("one.pem", [leaf]), ("two.pem", [leaf, middle])):
         paths.append(tmp_path / name)
         paths[-1].write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in some))
-    form, told = look_form(AT, file=str(paths[0])), []
-    form.followers.append(lambda: told.append(len(form.look().presented)))
-    (press,) = form.acts.values()
-    assert len(form.look().presented) == 1
+    form = look_form(AT, file=str(paths[0]))
+    below = form.then(lambda seen: f"{len(seen.presented)} sent")
+    told = []
+    monkeypatch.setattr(DisplayHandle, "display", lambda _, what, **_more: None)
+    monkeypatch.setattr(DisplayHandle, "update", lambda _, what, **_more: told.append(what))
+    form._ipython_display_()
+    below._ipython_display_()
+    assert below.shown()["text/plain"] == "1 sent"
     form.form.children[3].value = str(paths[1])
-    assert len(form.look().presented) == 1  # until somebody presses
-    form.after(press)
-    assert (told, len(form.look().presented)) == ([2], 2)
+    assert below.shown()["text/plain"] == "1 sent"  # until somebody presses
+    (button,) = form.acts
+    button.click()
+    assert [one["text/plain"] == "2 sent" for one in told] == [False, True]
     keep = form.keep(AT)
     (write,) = keep.acts.values()
     assert "Nothing is kept yet" in keep.shown()["text/plain"]

@@ -138,25 +138,35 @@ class _Call:
         """Shake hands once, asking for a name, or for none, until the end of the whole look."""
         begun, ended = monotonic(), None
         exchange = Exchange(context, str(parse_name(name)) if name else "")
-        family, address = self.place
-        with socket.socket(family, socket.SOCK_STREAM) as plain:
-            plain.setblocking(False)
-            try:
-                async with asyncio.timeout_at(end):
-                    await asyncio.get_running_loop().sock_connect(plain, address)
-            except OSError as error:
-                seen = not_connected(self.name, error)
-            else:
+        try:
+            plain = await self._taken(end)
+        except OSError as error:
+            seen = not_connected(self.name, error)
+        else:
+            with plain:
                 try:
                     async with asyncio.timeout_at(end):
-                        await _exchange(plain, exchange)
+                        await _exchange(plain, exchange, end)
                 except OSError as error:
                     ended = error
-                seen = exchange.ended(self.name, ended)
+            seen = exchange.ended(self.name, ended)
         return self._told(seen, monotonic() - begun)
 
+    async def _taken(self, end: float) -> socket.socket:
+        """The socket of a call that was taken."""
+        family, address = self.place
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            plain.setblocking(False)
+            async with asyncio.timeout_at(end):
+                await asyncio.get_running_loop().sock_connect(plain, address)
+        except BaseException:  # cancelled, too
+            plain.close()
+            raise
+        return plain
 
-async def _exchange(plain: socket.socket, exchange: Exchange) -> None:
+
+async def _exchange(plain: socket.socket, exchange: Exchange, end: float) -> None:
     loop, begun, done = asyncio.get_running_loop(), monotonic(), False
     while not done:
         try:
@@ -172,8 +182,9 @@ async def _exchange(plain: socket.socket, exchange: Exchange) -> None:
         return
     # It may want what it asked for: in TLS 1.3 it says so after the client's end of the handshake,
     # and some shake hands first and hang up then.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(max(_PATIENCE, 2 * (monotonic() - begun))):
+    patience = max(_PATIENCE, 2 * (monotonic() - begun))
+    with suppress(TimeoutError):  # the end of it comes before that of the look
+        async with asyncio.timeout(min(patience, 0.9 * (end - loop.time()))):
             while not exchange.greeted():
                 exchange.hear(await loop.sock_recv(plain, _CHUNK))
                 await asyncio.sleep(0)

@@ -56,11 +56,10 @@ class LookForm(Form):
     """Server, name, roots, or a file; `look()` is what was seen when Look was pressed last."""
 
     look: Callable[[], Look] = field(kw_only=True)
-    followers: list[Callable[[], None]] = field(default_factory=list)
 
-    def then(self, tell: Callable[[Look], Any]) -> "Following":
+    def then(self, tell: Callable[[Look], Any]) -> Form:
         """Return what is told of the look, anew whenever somebody presses Look."""
-        return Following(self, tell)
+        return Form(None, lambda: tell(self.look()), dict.fromkeys(self.acts or (), lambda: None))
 
     def keep(self, at: datetime) -> Form:
         """Return a button that writes the whole answer to a file, among a site's own records."""
@@ -79,21 +78,6 @@ class LookForm(Form):
             return f"Written to {kept[0]}" if kept else "Nothing is kept yet: press Keep."
 
         return Form(button, told, {button: write})
-
-
-@dataclass(frozen=True)
-class Following:
-    """What a cell shows of the look of a form above it."""
-
-    form: LookForm
-    tell: Callable[[Look], Any]
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import DisplayHandle
-
-        said, shown = DisplayHandle(), Form(None, lambda: self.tell(self.form.look()), {})
-        said.display(shown.after(), raw=True)
-        self.form.followers.append(lambda: said.update(shown.after(), raw=True))
 
 
 def look_form(
@@ -117,7 +101,6 @@ def look_form(
     button = widgets.Button(description="Look", button_style="primary")
 
     seen: list[Look] = []
-    followers: list[Callable[[], None]] = []
 
     def taken() -> Look:
         where, called, trusted, path = (one.value for one in texts)
@@ -129,16 +112,8 @@ def look_form(
             seen.append(taken())
         return seen[0]
 
-    def press() -> None:
-        seen.clear()
-        try:
-            last()
-        finally:
-            for one in followers:
-                one()
-
-    box, acts = widgets.VBox([*texts, dropped, button]), {button: press}
-    return LookForm(box, lambda: show_look(last()), acts, look=last, followers=followers)
+    box, acts = widgets.VBox([*texts, dropped, button]), {button: seen.clear}
+    return LookForm(box, lambda: show_look(last()), acts, look=last)
 
 
 def sieve(survey: Survey) -> Form:
