@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -237,8 +237,8 @@ def test_ipv6_is_reached(ca, key, now):
 
         def answer():
             caller, _ = listener.accept()
-            with server_context(issued).wrap_socket(caller, server_side=True) as tls:
-                tls.recv(1)
+            with suppress(OSError):  # a client that saw enough hangs up without a word
+                greeting(server_context(issued))(caller)
 
         thread = threading.Thread(target=answer)
         thread.start()
