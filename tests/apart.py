@@ -20,7 +20,8 @@ REPORTS = "VMSCERT_REPORTS"  # where the other process writes how each of its te
 HERE = {
     f"test_{name}.py"
     for name in (
-        "a_new_release", "browser", "carrying", "cli", "clients", "cluster", "exam", "execute",
+        "a_new_release", "browser", "calls", "carrying", "cli", "clients", "cluster", "exam",
+        "execute",
         "faults", "looks", "notebooks", "on_the_wire", "pemfiles", "reach", "records", "runbook",
         "show", "succession", "survey", "symptoms", "tls", "troubles",
     )

@@ -23,9 +23,8 @@ CLOCK = {
     "runbooks.stages",
 }
 NETWORK = {
-    "network.looks",
+    "network.calls",
     "network.servers",
-    "network.survey",
 }
 PROCESSES = {
     "cli.main",

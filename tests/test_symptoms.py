@@ -25,6 +25,7 @@ from vmscert.symptoms import QUESTIONS, explain
 ROWS = facts("symptoms")
 NOBODY_SAYS_IT = {
     *(
+        "addresses-differ",
         "ca-ends-first",
         "chain-order",
         "clock-off",
@@ -33,6 +34,8 @@ NOBODY_SAYS_IT = {
         "name-not-portable",
         "not-judged",
         "short-lived-root",
+        "signed-again",
+        "weak-cipher",
     ),
     *("root-twice", "superseded-left", "teaching-key", "unusual-key"),
 }

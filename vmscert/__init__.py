@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = door(
         "network.targets": "read_targets site_targets",
         "network.tls": "Handshake handshake",
         "records.folder": "Records",
-        "records.state": "State",
+        "records.state": "State read_state",
         "runbooks.stages": "open_job",
         "site.site": "Connection Host Site",
         "site.table": "SiteError read_site",

@@ -451,6 +451,8 @@ def test_connect_shows_one_server(looked_at, tmp_path):
     assert [finding["code"] for finding in told["findings"]] == ["name-mismatch"]
     plain = vmscert("connect", f"127.0.0.1:{ports[3]}", folder=tmp_path)
     assert (plain.returncode, "bad not-encrypted" in plain.stdout) == (1, True)
+    unknown = vmscert("connect", f"127.0.0.1:{ports[1]}", folder=tmp_path)
+    assert (unknown.returncode, "unjudged not-judged" in unknown.stdout) == (1, True)
 
 
 def test_survey_shows_all_servers_and_writes_the_table(looked_at, tmp_path):

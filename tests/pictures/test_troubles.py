@@ -1,5 +1,6 @@
 """What troubleshooting notebooks show: pictures, forms, and servers to practise on."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,10 +10,13 @@ import pytest
 from chains import AT, DAY, NAME, Chain, ca, only, signed
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from IPython.display import DisplayHandle
 
 from vmscert import read_site
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.facts import DATA
+from vmscert.network.looks import judged
+from vmscert.network.tls import Handshake
 from vmscert.notebook import (
     bars,
     error_box,
@@ -20,6 +24,7 @@ from vmscert.notebook import (
     lifetimes,
     look_form,
     path_picture,
+    show_look,
     sieve,
     site_map,
 )
@@ -28,6 +33,7 @@ from vmscert.practice.servers import practice_survey
 from vmscert.site.site import Host, Site
 
 NOW = datetime.now(UTC)
+GOOD = "ECDHE-RSA-AES256-GCM-SHA384"
 
 
 def words(picture):
@@ -119,6 +125,52 @@ def test_the_form_shows_picture_findings_and_what_to_do():
     assert "data:image/svg+xml;base64," in shown["text/html"]
     assert "13-trust-the-ca-on-clients" in shown["text/html"]
     assert "root-recreated" in shown["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("roots", "ended", "verdict"),
+    [
+        ("all", {}, "trusted"),
+        ("all", {"rule": "tls-too-old", "error": "TLS 1.0"}, "refused; tls-too-old"),
+        ("all", {"rule": "client-certificate", "error": "wanted"}, "refused; client-certificate"),
+        ("nobody's", {}, "not judged"),
+    ],
+)
+def test_the_verdict_above_the_picture_is_that_of_the_whole_look(roots, ended, verdict):
+    sent, trusted = Chain().parts()
+    seen = Handshake(Chain().asks, not ended, "TLSv1.2", "", tuple(sent), **ended)
+    told = judged(replace(seen, cipher=GOOD), None if roots != "all" else trusted, AT)
+    assert f" certificates, {verdict}" in show_look(told)["text/plain"]
+
+
+def test_what_stands_below_the_form_follows_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMSCERT_RECORDS", str(tmp_path))
+    leaf, middle, _root = Chain().certificates()
+    paths = []
+    for name, some in (("one.pem", [leaf]), ("two.pem", [leaf, middle])):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in some))
+    form = look_form(AT, file=str(paths[0]))
+    below = form.then(lambda seen: f"{len(seen.presented)} sent")
+    told = []
+    monkeypatch.setattr(DisplayHandle, "display", lambda _, what, **_more: None)
+    monkeypatch.setattr(DisplayHandle, "update", lambda _, what, **_more: told.append(what))
+    form._ipython_display_()
+    below._ipython_display_()
+    assert below.shown()["text/plain"] == "1 sent"
+    form.form.children[3].value = str(paths[1])
+    assert below.shown()["text/plain"] == "1 sent"  # until somebody presses
+    (button,) = form.acts
+    button.click()
+    assert [one["text/plain"] == "2 sent" for one in told] == [False, True]
+    keep = form.keep(AT)
+    (write,) = keep.acts.values()
+    assert "Nothing is kept yet" in keep.shown()["text/plain"]
+    assert "Written to" in keep.after(write)["text/plain"]
+    (kept,) = tmp_path.glob("looks/*.json")
+    answer = json.loads(kept.read_text("utf-8"))
+    assert len(answer["presented"]) == 2
+    assert [one["code"] for one in answer["findings"]] == [f.code for f in form.look().findings]
 
 
 def test_a_mistake_in_the_form_is_one_sentence():

@@ -237,8 +237,10 @@ def _above(
 def _served(targets: Sequence[Target], at: datetime, timeout: float) -> Iterator[Told]:
     where = {one: f"served at {spelled((one.computer, one.port))}" for one in targets}
     why = dict.fromkeys(targets, "nobody asked: interrupted")
-    for look in survey(targets, (), at, timeout=timeout).seen:
-        why[look.target] = "" if look.presented else look.detail
+    for look in survey(targets, None, at, timeout=timeout).seen:
+        # A certificate may be seen where clients get no further: that is never calm either.
+        refused = look.handshake.rule or not look.presented
+        why[look.target] = (look.handshake.error or look.detail) if refused else ""
         for number, shown in enumerate(look.presented):
             if lasts(shown):  # not one whose dates can't be read
                 label = _label(shown) if number else look.target.computer

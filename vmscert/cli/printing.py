@@ -35,7 +35,7 @@ RootsOption = Annotated[
     list[Path] | None, typer.Option("--root", help="A CA certificate that clients trust.")
 ]
 NameOption = Annotated[str, typer.Option(help="The name that clients use for the server.")]
-TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each step.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds for one server.")]
 OnOption = Annotated[
     str, typer.Option("--on", help="Seen from this day, YYYY-MM-DD; today if empty.")
 ]
@@ -48,9 +48,9 @@ out, err = Console(), Console(stderr=True)
 _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
 _LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
 _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
-_COLOURS = {"bad": "red", "dubious": "yellow", "expired": "red", "critical": "red",
-            "warning": "yellow", "plan": "cyan", "ok": "green", "replaced": "dim",
-            "unknown": "magenta", "unjudged": "magenta"}  # fmt: skip
+_COLOURS = {"bad": "red", "unjudged": "magenta", "dubious": "yellow", "expired": "red",
+            "critical": "red", "warning": "yellow", "plan": "cyan", "ok": "green",
+            "replaced": "dim", "unknown": "magenta"}  # fmt: skip
 
 
 def print_json(told: object) -> None:
@@ -226,12 +226,14 @@ def at(text: str) -> datetime:
         raise ValueError(f"--on {text}: write the day as YYYY-MM-DD") from None
 
 
-def read_roots(paths: list[Path] | None) -> "list[Certificate]":
-    """Return the CA certificates that --root names."""
+def read_roots(paths: list[Path] | None) -> "list[Certificate] | None":
+    """Return the CA certificates that --root names; None where it names none."""
     from vmscert.checks import documents
 
-    found = [one for path in paths or () for one in documents.read_roots(path, ask_pfx)]
-    if paths and not found:
+    if not paths:
+        return None
+    found = [one for path in paths for one in documents.read_roots(path, ask_pfx)]
+    if not found:
         raise ValueError(f"{paths[0]} holds no CA certificate: name a .cer, .pem, .p7b or folder")
     return found
 

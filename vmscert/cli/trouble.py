@@ -42,7 +42,7 @@ def check(
     from vmscert.checks.documents import in_use, is_site_folder, read
     from vmscert.checks.judging import check_path, judge
 
-    trusted, day = read_roots(roots) or None, printing.at(on)
+    trusted, day = read_roots(roots), printing.at(on)
     pasted = read(sys.stdin.buffer.read()) if Path("-") in paths else None
     # What several of them tell together: lists that revoke, certificates that are in use.
     files = [path for path in paths if path.is_file() and path.suffix.lower() != ".csv"]
@@ -97,17 +97,14 @@ def connect(
     look = look_at(target, read_roots(roots), datetime.now(UTC), timeout=timeout)
     seen = look.handshake
     if as_json:
-        told = {"server": server, "trusted": look.trusted, "tls": seen.version}
-        told |= {key: getattr(seen, key) for key in ("cipher", "problem", "hint", "seconds")}
-        told["path"] = look.diagnosis.as_dict()["path"] if look.diagnosis else []
-        print_json(told | {"findings": [finding.as_dict() for finding in look.findings]})
+        print_json({"server": server, **look.as_dict()})
     else:
         shown = f"{seen.version}, {counted(look.presented)}, asked for {seen.name}"
         about = shown if look.presented else "no certificate was seen"
         printing.show_findings(f"{address}:{port}", about, look.findings)
         if seen.hint:
             say(f"  {seen.hint}.")
-    raise ended(not look.findings)
+    raise ended(look.trusted and not look.findings)
 
 
 def survey(
@@ -138,7 +135,7 @@ def survey(
         wanted += site_targets(described)
         state = read_state(Records(folder or records_folder(path)), described, now)
         if state.has_authority:
-            trusted, expected = [*trusted, state.signing_ca], state.thumbprints
+            trusted, expected = [*(trusted or ()), state.signing_ca], state.thumbprints
     if not wanted:
         raise ValueError("Nothing to look at: name servers, or a site's table with --site")
     with err.status("") as status:
@@ -152,7 +149,8 @@ def survey(
         print_json({"interrupted": found.interrupted, "endpoints": found.rows()})
     else:
         printing.show_survey(found)
-    raise ended(not any(one.findings for one in found.seen))
+    well = not found.interrupted and all(one.trusted and not one.findings for one in found.seen)
+    raise ended(well)
 
 
 def explain(

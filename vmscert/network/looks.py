@@ -1,32 +1,32 @@
 """One look at a server or a file: what it shows, all that is wrong with it, and the verdict."""
 
-import socket
-import ssl
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+import asyncio
+import re
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from time import monotonic
+from functools import partial
+from typing import Any
 
 from cryptography import x509
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import Diagnosis, diagnose, ends_soon
 from vmscert.certificates.reading import Reading
-from vmscert.findings import Finding, worst_first
+from vmscert.findings import SEVERITIES, Finding, worst_first
 from vmscert.names import check_port, parse_host, parse_name, spelled
+from vmscert.network.calls import called, looked_up
 from vmscert.network.targets import NOWHERE, Target
-from vmscert.network.tls import Exchange, Handshake, Roots, client_context, reading_context
+from vmscert.network.tls import Handshake, Roots, client_context, reading_context
 
 Lists = Iterable[x509.CertificateRevocationList]
 
-TIMEOUT = 5.0  # seconds for each step; a recorder under load answers within one
+TIMEOUT = 5.0  # seconds for the whole look at one endpoint; a recorder under load answers within
 AT_ONCE = 800  # endpoints of a survey; more are quicker where many never answer, but take memory
-_PATIENCE = 0.3  # seconds to wait for a server that refuses after the handshake, as TLS 1.3 does
-# What an old server may answer to a client that offers TLS 1.2 and 1.3 only.
-MAYBE_OLD = ("too-old", "alert", "closed")
-_NAME_FAULTS = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_BY_NAME = "Which certificate comes depends on the name asked for: without one, it is another"
+_SOUND = re.compile("ECDHE.*(GCM|CHACHA20|CCM)")  # what all current clients prefer in TLS 1.2
+_AT_ONE_NAME = 64  # addresses of one name that are called together
+_NOBODY_KNOWS = {"untrusted-root", "missing-intermediate", "not-judged"}  # how a strange chain ends
 
 
 def connect(
@@ -35,82 +35,24 @@ def connect(
     """Connect to `address`:`port`, ask for `name`, and tell how it ended; never raises for that.
 
     The chain is there even when the client refuses it, or when the server is too old to talk to.
-    `name` is the address if empty; `timeout` is in seconds. Without any root OpenSSL refuses, with
-    None it only reads. ValueError for a port or a name that
-    can't exist.
+    `name` is the address if empty; `timeout` is in seconds, for all of it. Without any root OpenSSL
+    refuses, with None it only reads. ValueError for a port or a name that can't exist.
     """
     where = (parse_host(address), check_port(port))
     name = name or where[0]
-    reading = reading_context(legacy=False)
-    client = reading if roots is None else client_context(tuple(roots))
-    seen = _shake(where, client, name, timeout)
-    if seen.problem in MAYBE_OLD:
-        old = _shake(where, reading_context(legacy=True), name, timeout)
-        return with_old_tls(seen, old, where)
-    if seen.verify_code:  # OpenSSL stops before protocol and cipher are settled
-        bare = _shake(where, reading, name, timeout)
-        seen = replace(seen, version=bare.version, cipher=bare.cipher)
-    if seen.problem == "name-unknown" or seen.verify_code in _NAME_FAULTS:
-        bare = _shake(where, reading, "", timeout)  # without a name (SNI, RFC 6066)
-        if bare.chain and bare.chain[:1] != seen.chain[:1]:
-            seen = replace(seen, hint=_BY_NAME, chain=seen.chain or bare.chain)
-    return seen
+    parse_name(name)
+    client = reading_context(False) if roots is None else client_context(tuple(roots))
+    resolvers = ThreadPoolExecutor(1)
 
+    async def call() -> Handshake:
+        room = asyncio.Semaphore(_AT_ONE_NAME)
+        return await called(where, name, client, timeout, partial(looked_up, resolvers), room)
 
-def not_connected(name: str, error: Exception) -> Handshake:
-    """Return the handshake that never began, with what the network said in `error`."""
-    word = "timeout" if isinstance(error, TimeoutError) else "unreachable"
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        word = "dns"
-    elif isinstance(error, ConnectionRefusedError):
-        word = "refused"
-    return Handshake(name, False).stopped(word, getattr(error, "strerror", None) or str(error))
-
-
-def _shake(where: tuple[str, int], context: ssl.SSLContext, name: str, timeout: float) -> Handshake:
-    """Shake hands once, asking for a name, or for none."""
-    begun, ended = monotonic(), None
-    exchange = Exchange(context, str(parse_name(name)) if name else "")
     try:
-        plain = socket.create_connection(where, timeout)
-    except (OSError, UnicodeError) as error:
-        seen = not_connected(name, error)
-    else:
-        with plain:
-            try:
-                _exchange(plain, exchange)
-            except OSError as error:
-                ended = error
-        seen = exchange.ended(name, ended)
-    return seen.told(where, timeout, monotonic() - begun)
-
-
-def _exchange(plain: socket.socket, exchange: Exchange) -> None:
-    done = False
-    while not done:
-        try:
-            done = exchange.step()
-        finally:  # the server is told even why it is refused
-            with suppress(ConnectionError):  # what it said before it hung up counts more
-                plain.sendall(exchange.out())
-        if not done:
-            exchange.hear(plain.recv(1 << 16))
-    if exchange.tls.version() == "TLSv1.3":
-        # The client ends first; a server that wants its certificate says so afterwards. Nothing,
-        # or one of these, is what a healthy session begins or ends with.
-        plain.settimeout(_PATIENCE)
-        with suppress(TimeoutError, ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            exchange.hear(plain.recv(1 << 16))
-            exchange.tls.read(1)
-
-
-def with_old_tls(seen: Handshake, old: Handshake, where: tuple[str, int]) -> Handshake:
-    """Say what an older client would have been served, if that came further."""
-    if not old.chain:
-        return seen
-    stopped = seen.stopped("too-old", f"{old.version}, {old.cipher}")
-    seen = stopped.told(where, TIMEOUT, seen.seconds)
-    return replace(seen, chain=old.chain, version=old.version, cipher=old.cipher)
+        with ThreadPoolExecutor(1) as thread:  # in a notebook a loop runs here already
+            return thread.submit(lambda: asyncio.run(call())).result()
+    finally:
+        resolvers.shutdown(wait=False)  # a dead name server is left to itself
 
 
 VERIFIED = "verified"
@@ -140,6 +82,8 @@ class Look:
     def verdict(self) -> str:
         """The word "verified", or the code of what is worst; "profile" if only OpenSSL refuses."""
         accepted = "profile" if self.handshake.verify_code else VERIFIED
+        if not (self.findings or self.presented):
+            accepted = "not-judged"
         return next((one.code for one in self._against), accepted)
 
     @property
@@ -163,8 +107,28 @@ class Look:
         seen, target = self.handshake, self.target
         asked = f", asked for {seen.name}" if seen.name else ""
         told = f"{self.place or spelled((target.address, target.port))}{asked}"
+        told += f" at {seen.address}" if seen.address else ""
         hint = f". {seen.hint}" if seen.hint else ""
         return f"{told}: {seen.version or 'no TLS'}{hint}" if target != NOWHERE else told
+
+    @property
+    def whole(self) -> Diagnosis | None:
+        """The diagnosis with all that the look found besides, and the verdict of all."""
+        if self.diagnosis:
+            return replace(self.diagnosis, trusted=self.trusted, findings=self.findings)
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it ready for JSON."""
+        seen = self.handshake
+        told: dict[str, Any] = {"about": self.about, "trusted": self.trusted}
+        told |= {"verdict": self.verdict, "tls": seen.version}
+        told |= {key: getattr(seen, key) for key in ("cipher", "problem", "hint", "seconds")}
+        told["asks_for_a_certificate_of"] = seen.asked
+        told["addresses"] = [one.address for one in (seen, *seen.others) if one.address]
+        told["presented"] = [thumbprint(one) for one in seen.chain]
+        told["path"] = self.diagnosis.as_dict()["path"] if self.diagnosis else []
+        return told | {"findings": [finding.as_dict() for finding in self.findings]}
 
     @property
     def _against(self) -> list[Finding]:
@@ -192,16 +156,33 @@ def judged(
     expected: Collection[str] = (),
     crls: Lists = (),
     reasons: Iterable[Finding] | None = None,
+    diagnosed: Diagnosis | None = None,
 ) -> Look:
     """Say all that is wrong with what was shown; `expected` are thumbprints, one of them right.
 
     `reasons` stand in place of a diagnosis, where more of the client is known than its roots.
+    One that was made of the same certificates before, `diagnosed`, is not made again.
     """
+    if seen.others and reasons is None:
+        each = [replace(seen, others=()), *seen.others]
+        reached = [one for one in each if one.rule != "not-reachable"] or each[:1]
+        told = partial(judged, target=target, expected=expected, crls=crls)
+        look = min((told(one, roots, at) for one in reached), key=_worst)
+        others = tuple(one for one in each if one is not look.handshake)
+        found = worst_first([*look.findings, *_differing(seen)])
+        return replace(look, handshake=replace(look.handshake, others=others), findings=found)
     found, diagnosis = list(reasons or ()), None
     if seen.rule:
-        found.append(Finding(seen.rule, seen.name, seen.error))
+        found.append(Finding(seen.rule, seen.name, seen.error, "bad"))
+    elif seen.asked is not None:
+        of = f"; it takes those of {', '.join(seen.asked)}" if seen.asked else ""
+        text = f"the server asks for a client certificate, but goes on without one{of}"
+        found.append(Finding("client-certificate", seen.name, text, "dubious"))
+    if seen.ok and seen.version == "TLSv1.2" and not _SOUND.match(seen.cipher):
+        text = f"the server chose {seen.cipher} in TLS 1.2, which clients still take"
+        found.append(Finding("weak-cipher", seen.name, text, "dubious"))
     if reasons is None and (seen.chain or not seen.rule):
-        diagnosis = diagnose(seen.chain, seen.name, roots, at, crls=crls)
+        diagnosis = diagnosed or diagnose(seen.chain, seen.name, roots, at, crls=crls)
         found += diagnosis.findings
     if seen.verify_code and not found:
         found.append(Finding("profile", "leaf", seen.error, "bad"))
@@ -211,7 +192,35 @@ def judged(
         if expected and thumbprint(leaf) not in expected:
             issued = " or ".join(sorted(expected))
             text = f"{host} presents {thumbprint(leaf)}, issued to it was {issued}"
+            found = [_signed_again(one) for one in found]
             found.append(Finding("wrong-certificate-served", host, text))
         if validity := Reading(leaf).validity:
             found += ends_soon(host, validity[1], at)
+    found += _differing(seen)
     return Look(seen, diagnosis, worst_first(found), target)
+
+
+def _worst(look: Look) -> int:
+    return min((SEVERITIES.index(one.severity) for one in look.findings), default=len(SEVERITIES))
+
+
+def _signed_again(finding: Finding) -> Finding:
+    """A chain of a CA that nobody named, where the site's own had issued, may be a device's."""
+    if finding.code not in _NOBODY_KNOWS or finding.where not in ("root", "intermediate"):
+        return finding
+    text = f"{finding.detail}; the site's CA has issued for this computer, but did not issue this"
+    return Finding("signed-again", finding.where, text)
+
+
+def _differing(seen: Handshake) -> Iterator[Finding]:
+    """Tell if the addresses of one name give different answers."""
+    each = sorted((seen, *seen.others), key=lambda one: one.address)
+    answers = {one.address: _answer(one) for one in each}
+    if len(set(answers.values())) > 1:
+        text = "; ".join(f"{address}: {answer}" for address, answer in answers.items())
+        yield Finding("addresses-differ", seen.name, f"{seen.name} leads to {text}")
+
+
+def _answer(seen: Handshake) -> str:
+    certificate = f"certificate {thumbprint(seen.chain[0])}" if seen.chain else ""
+    return ", ".join(filter(None, [seen.problem, certificate])) or "no certificate"

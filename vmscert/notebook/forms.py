@@ -3,17 +3,21 @@
 The password of new PFX files is made here, shown once, written down by a person, kept nowhere.
 """
 
+import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from vmscert.changes.job import NOBODY, Job
+from vmscert.changes.job import NOBODY, Job, records_folder
 from vmscert.checks.lacks import missing_certificates
+from vmscert.files import write_atomic
 from vmscert.network.looks import Look
 from vmscert.network.survey import Survey
 from vmscert.notebook.tables import (
@@ -34,7 +38,7 @@ _COLUMNS = ("host", "address", "port", "findings", "days_left", "issued_by")
 
 def show_look(seen: Look) -> Shown:
     """Show one server or file: the path with its faults, the findings, and what to do."""
-    drawn = [path_picture(seen.diagnosis, seen.presented)] if seen.diagnosis else []
+    drawn = [path_picture(seen.whole, seen.presented)] if seen.whole else []
     return stack(seen.about, *drawn, findings_table(seen.findings))
 
 
@@ -49,9 +53,31 @@ def error_box(text: str = "") -> Form:
 
 @dataclass(frozen=True)
 class LookForm(Form):
-    """Server, name, roots, or a file; `look()` takes a look at what is filled in."""
+    """Server, name, roots, or a file; `look()` is what was seen when Look was pressed last."""
 
     look: Callable[[], Look] = field(kw_only=True)
+
+    def then(self, tell: Callable[[Look], Any]) -> Form:
+        """Return what is told of the look, anew whenever somebody presses Look."""
+        return Form(None, lambda: tell(self.look()), dict.fromkeys(self.acts or (), lambda: None))
+
+    def keep(self, at: datetime) -> Form:
+        """Return a button that writes the whole answer to a file, among a site's own records."""
+        import ipywidgets as widgets
+
+        button, kept = widgets.Button(description="Keep"), []
+
+        def write() -> None:
+            seen = self.look()
+            name = re.sub(r"[^\w.-]+", "_", seen.handshake.name or "file")
+            path = records_folder(Path("looks")) / f"{name}-{at:%Y%m%d-%H%M%S}.json"
+            write_atomic(path, json.dumps(seen.as_dict(), indent=1, default=str).encode())
+            kept[:] = [path]
+
+        def told() -> str:
+            return f"Written to {kept[0]}" if kept else "Nothing is kept yet: press Keep."
+
+        return Form(button, told, {button: write})
 
 
 def look_form(
@@ -74,13 +100,20 @@ def look_form(
     dropped = widgets.FileUpload(description="Choose a file", multiple=False)
     button = widgets.Button(description="Look", button_style="primary")
 
+    seen: list[Look] = []
+
     def taken() -> Look:
         where, called, trusted, path = (one.value for one in texts)
         given = bytes(dropped.value[0]["content"]) if dropped.value else path
         return look(at, server=where, name=called, roots=trusted, file=given)
 
-    box = widgets.VBox([*texts, dropped, button])
-    return LookForm(box, lambda: show_look(taken()), {button: lambda: None}, look=taken)
+    def last() -> Look:
+        if not seen:
+            seen.append(taken())
+        return seen[0]
+
+    box, acts = widgets.VBox([*texts, dropped, button]), {button: seen.clear}
+    return LookForm(box, lambda: show_look(last()), acts, look=last)
 
 
 def sieve(survey: Survey) -> Form:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from html import escape
 from xml.etree import ElementTree
 
+from vmscert.findings import SEVERITIES
 from vmscert.names import printable
 
 COLOURS = {"ink": "#1f2933", "quiet": "#66727f", "line": "#d8dee4", "paper": "#ffffff"}
-COLOURS |= {"bad": "#c62828", "dubious": "#a06000", "good": "#2e7d5b", "blue": "#0072b2"}
+COLOURS |= {"bad": "#c62828", "unjudged": "#6a4c93", "dubious": "#a06000"}
+COLOURS |= {"good": "#2e7d5b", "blue": "#0072b2"}
 _FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _TYPEWRITER = "ui-monospace, Consolas, 'DejaVu Sans Mono', monospace"
 WIDTH = 900  # pixels, of a notebook's column in JupyterLab
@@ -99,9 +101,9 @@ def _em(letter: str) -> float:
 
 
 def worst(severities: Iterable[str]) -> str:
-    """Return "bad", "dubious", or nothing where nothing is wrong."""
-    known = set(severities) - {""}
-    return "bad" if "bad" in known else "dubious" if known else ""
+    """Return the first of SEVERITIES that is there, or nothing where nothing is wrong."""
+    known = set(severities)
+    return next((one for one in SEVERITIES if one in known), "")
 
 
 def count(things: Sequence[object], word: str) -> str:

@@ -34,8 +34,9 @@ def path_picture(
 ) -> Picture:
     """Draw the path from root to leaf, with each finding beside the certificate that it is about.
 
-    `presented` is what the server sent; what is not in the path stands below it. With the roots
-    that the client has `trusted`, it is the way up as the client finds it, and judges nothing.
+    The verdict is that of the diagnosis. `presented` is what the server sent; what is not in the
+    path stands below it. With the roots that the client has `trusted`, it is the way up as the
+    client finds it, and judges nothing.
     """
     path, judged = diagnosis.path, trusted is None
     steps = _steps(diagnosis, trusted)
@@ -44,7 +45,9 @@ def path_picture(
     besides = [f"{why}: {Reading(one).label}" for one in others if one not in path]
     height = 62 + sum(_height(step) + _BETWEEN for step in steps) + 22 * len(besides)
     canvas = Canvas("The path from the server's certificate to a root", height)
-    verdict = "trusted" if diagnosis.trusted else "refused"
+    worst_of_all = worst(one.severity for one in diagnosis.findings)
+    refused = "not judged" if worst_of_all == "unjudged" else "refused"
+    verdict = "trusted" if diagnosis.trusted else refused
     heading = f"This server is {verdict}" if judged else "The way up from the server"
     canvas.text(_LEFT, 32, heading, size=16, bold=True)
     y = 52.0

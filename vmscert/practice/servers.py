@@ -231,9 +231,10 @@ def look(
 ) -> Look:
     """Look at a server (`host:port`) or a file, as a client that trusts `roots`, a file or folder.
 
+    Without `roots` nobody named any, and whom clients trust is not judged.
     With neither of both, a broken server on loopback is made and looked at, for practice.
     """
-    trusted = read_roots(Path(roots)) if roots else []
+    trusted = read_roots(Path(roots)) if roots else None
     if file:
         return look_into(read(file), trusted, name, at)
     if server:
