@@ -1,12 +1,17 @@
 """`data/clients.csv` is true of the clients that are quick to ask; each family has one voice."""
 
 import ssl
+from datetime import UTC, datetime
 
 import pytest
-from measure import CLIENTS, differences, found_here
+from measure import CLIENTS, differences, found_here, serving
 
+from vmscert.certificates import foreign
 from vmscert.facts import facts
 from vmscert.findings import finding_of
+from vmscert.network.looks import look_at
+from vmscert.network.survey import survey
+from vmscert.network.targets import Target
 
 QUICK = "OpenSSL 3", "Python 3.11", "Python 3.13 (strict)", "pyca/cryptography"
 
@@ -37,6 +42,20 @@ def test_every_program_of_the_table_has_a_family_and_can_be_asked_or_says_where_
     assert list(programs) == columns
     here = {name for name, source in programs.items() if source == "tests/clients/measure.py"}
     assert here == set(CLIENTS)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_kit_says_of_each_server_what_most_families_of_clients_do():
+    now, cases = datetime.now(UTC), ["", *(row["case"] for row in facts("clients"))]
+    accepted = {case: finding_of("profile", "", "", case).severity == "dubious" for case in cases}
+    with serving(cases) as jobs:
+        for job in jobs:
+            roots = [foreign.certificate(der) for der in job.served.roots]
+            target = Target("127.0.0.1", job.port, job.served.asks)
+            one = look_at(target, roots, now, crls=job.served.crls)
+            assert one.trusted == accepted[job.case], (job.case, one.detail)
+            if not job.served.crls:  # a survey looks into no list
+                assert survey([target], roots, now).seen[0].trusted == one.trusted, job.case
 
 
 @pytest.mark.parametrize(

@@ -159,9 +159,7 @@ def test_a_certificate_that_only_openssl_can_read_is_told_not_thrown(meet, issue
     monkeypatch.setattr(x509, "load_der_x509_certificate", unreadable)
     seen = meet(issued, [ca.certificate], NAME)
     assert (seen.ok, seen.rule, seen.chain) == (False, "malformed", ())
-    assert seen.error == (
-        "A certificate that the server sent can't be read: 4 is not a valid X509 version"
-    )
+    assert seen.error.startswith("A certificate that the server sent can't be read: ")
 
 
 # Settings

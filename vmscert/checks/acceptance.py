@@ -329,7 +329,7 @@ def _placed(one: Finding, server: Host, client: str, chain: Chain) -> Finding:
             f"the certificate on {server.name} has no subjectAltName: some clients still read "
             f"the one name in its subject, none finds {', '.join(server.names[1:])}"
         )
-        return Finding("no-san", server.name, text, one.severity)
+        return Finding("no-san", server.name, text, one.severity, one.refused_by)
     if one.where == "client":
         return replace(one, where=client, detail=one.detail.replace("{}", client))
     return replace(one, where=client if one.code in OF_THE_CLIENT else server.name)

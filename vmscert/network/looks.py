@@ -80,15 +80,13 @@ class Look:
 
     @property
     def verdict(self) -> str:
-        """The word "verified", or the code of what is worst; "profile" if only OpenSSL refuses."""
-        accepted = "profile" if self.handshake.verify_code else VERIFIED
-        if not (self.findings or self.presented):
-            accepted = "not-judged"
+        """The word "verified", or the code of what is worst."""
+        accepted = VERIFIED if self.findings or self.presented else "not-judged"
         return next((one.code for one in self._against), accepted)
 
     @property
     def detail(self) -> str:
-        """The evidence for all that is bad or not judged, or what OpenSSL says by itself."""
+        """The evidence for all that is bad or not judged, or what OpenSSL says."""
         return "; ".join(one.detail for one in self._against) or self.handshake.error
 
     @property
@@ -184,7 +182,8 @@ def judged(
     if reasons is None and (seen.chain or not seen.rule):
         diagnosis = diagnosed or diagnose(seen.chain, seen.name, roots, at, crls=crls)
         found += diagnosis.findings
-    if seen.verify_code and not found:
+    # OpenSSL is one voice of several: what it refuses alone is as bad as the clients that do so.
+    if seen.verify_code and not any(one.refused_by or one.severity == "bad" for one in found):
         found.append(Finding("profile", "leaf", seen.error, "bad"))
     # What no client minds: another certificate than planned, and an end that is near.
     for leaf in seen.chain[:1] if target != NOWHERE else ():
