@@ -29,16 +29,16 @@ LARGEST = 64 << 20  # bytes of one file that others made; the largest log of a s
 def read_foreign(path: Path) -> bytes:
     """Return what a file that others made holds; ValueError in one sentence where nobody can."""
     try:
-        if not S_ISREG(path.stat().st_mode):  # to open a pipe waits for ever
+        about = path.stat()
+        if not S_ISREG(about.st_mode):  # to open a pipe waits for ever
             raise ValueError(f"{path} is no file, but a pipe, a device or a folder: name a file")
+        if about.st_size > LARGEST:
+            told = f"{path} is larger than {LARGEST >> 20} MB"
+            raise ValueError(f"{told}: nothing of ours is, name a smaller one")
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            return file.read()
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
-    if len(data) > LARGEST:
-        told = f"{path} is larger than {LARGEST >> 20} MB"
-        raise ValueError(f"{told}: nothing of ours is, name a smaller one")
-    return data
 
 
 def write_atomic(path: Path, data: bytes) -> None:

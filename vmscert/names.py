@@ -112,4 +112,6 @@ def shown(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text without the letters that only steer, and that XML does not allow."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -133,7 +133,8 @@ def _rows(sights: Iterable[Sight], outlooks: Iterable[Outlook], at: datetime) ->
         one, found = signed[row.fingerprint], []
         if _is_certificate(one) and row.status != "replaced":
             found = told_at_once(one, cas, hosts.get(row.label))
-        yield replace(row, findings=tuple(replace(each, where=row.label) for each in found))
+        told = tuple(replace(each, where=row.label) for each in found)
+        yield replace(row, findings=told) if told else row
 
 
 def _of_path(path: Path, at: datetime, ask: AskPassword, folder: str) -> Iterable[Told]:

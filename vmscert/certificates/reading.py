@@ -96,8 +96,12 @@ def _parameters(key: Any, signed: Signed) -> Any:
 
 def folded(name: x509.Name) -> Folded:
     """Return a name without what comparing ignores: case and spaces (RFC 5280 section 7.1)."""
-    texts = {part: " ".join(str(part.value).casefold().split()) for part in name}
-    return tuple(frozenset((part.oid, texts[part]) for part in rdn) for rdn in name.rdns)
+    return tuple(frozenset((one.oid, _folded(one.value)) for one in rdn) for rdn in name.rdns)
+
+
+@lru_cache(maxsize=1 << 12)  # the same organisation stands in every name
+def _folded(text: str | bytes) -> str:
+    return " ".join(str(text).casefold().split())
 
 
 def allowing(constraints: x509.NameConstraints) -> Callable[[x509.GeneralName], bool]:
@@ -178,7 +182,7 @@ class Reading:
     )
     key: Any = _part("public key", lambda one: one.public_key())
 
-    @lru_cache(maxsize=4096)  # read once for all who ask: a site asks for the same ones again
+    @lru_cache(maxsize=1 << 14)  # read once for all who ask: a site asks for the same ones again
     def __new__(cls, certificate: x509.Certificate) -> "Reading":
         made = super().__new__(cls)
         made.certificate, made.broken = certificate, {}
@@ -343,7 +347,8 @@ class Reading:
     @cached_property
     def issuer_label(self) -> str:
         """How a sentence calls the issuer: its common name, else the last part of its name."""
-        parts = self.read("issuer", lambda one: list(one.issuer)) or ()
+        rdns = self.read("issuer", lambda one: one.issuer.rdns) or ()
+        parts = [part for rdn in rdns for part in rdn]
         common = [part for part in parts if part.oid == NameOID.COMMON_NAME] or parts
         return repr(quotable(str(common[-1].value) if common else "nobody"))
 
@@ -363,8 +368,8 @@ class Reading:
     @cached_property
     def self_signed(self) -> bool:
         """Whether it names itself as its issuer: subject and, where written, key identifier."""
-        own = self.issuer_key_id in (b"", self.key_id)
-        return own and self.subject is not None and self.subject == self.issuer
+        named = self.subject is not None and self.subject == self.issuer
+        return named and self.issuer_key_id in (b"", self.key_id)
 
 
 def spelled_out(name: x509.GeneralName) -> str:

@@ -198,7 +198,7 @@ def _document(found: Found, name: str) -> Document:
         kind if n == 1 else f"{n} times {kind.removeprefix('an ').removeprefix('a ')}"
         for kind, n in Counter(found.kinds).items()
     ]
-    own = {Reading(one).spki for one in found.certificates}
+    own = {Reading(one).spki for one in found.certificates if found.public_keys}
     why = "the private key belongs to none of the certificates beside it"
     strange = [why for public in found.public_keys if own and public not in own]
     problems = tuple(f"{name}: {text}" for text in (*found.problems, *strange))

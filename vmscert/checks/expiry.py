@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -77,7 +78,7 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
     for one in met:
         sight = one if isinstance(one, Sight) else Sight(*one)
         seen[fingerprint(sight.signed)].append(sight)
-    told = [_due(same, at) for same in seen.values() if lasts(same[0].signed)]
+    told = [_due(same, key, at) for key, same in seen.items() if lasts(same[0].signed)]
     by_name: dict[str, list[Due]] = defaultdict(list)
     for row in told:
         for name in row.names if row.kind == "server" else ():
@@ -105,16 +106,17 @@ def fingerprint(signed: Signed) -> str:
     return signed.fingerprint(SHA256()).hex().upper()
 
 
+@lru_cache(maxsize=1 << 14)
 def kind_of(certificate: x509.Certificate) -> str:
     """Return "CA", "server" or "certificate": what it says of itself that it is for."""
     read = Reading(certificate)
     # A root that an old script made may not say that it is one; it has a name, and signs itself.
-    if read.is_ca or (read.self_signed and read.common_names and not read.names):
+    if read.is_ca or (not read.names and read.common_names and read.self_signed):
         return "CA"
     return "server" if read.serves else "certificate"
 
 
-def _due(sights: Sequence[Sight], at: datetime) -> Due:
+def _due(sights: Sequence[Sight], sha256: str, at: datetime) -> Due:
     """One certificate with all its places, and the first word on everything else."""
     signed = sights[0].signed
     is_list = isinstance(signed, x509.CertificateRevocationList)
@@ -136,7 +138,7 @@ def _due(sights: Sequence[Sight], at: datetime) -> Due:
         share_left=max(0.0, min(1.0, (end - at) / (end - start))) if end > start else 0.0,
         status=next((status for status, limit in limits if end - at <= limit), early),
         renew_on=renew_on,
-        fingerprint=fingerprint(signed),
+        fingerprint=sha256,
         owner=next((one.owner for one in sights if one.owner), ""),
         note=next((one.note for one in sights if one.note), ""),
         where=tuple(dict.fromkeys(one.where for one in sights if one.where)),

@@ -1,5 +1,6 @@
 """The command `vmscert`: lab, rehearse, run, plan, check, connect, survey, roll-out, due, …"""
 
+import gc
 import io
 import json
 import os
@@ -65,6 +66,7 @@ for command in (change.verify, change.drill):
 
 def main() -> None:
     """Run the command; what a person did wrong ends in sentences, not in a traceback."""
+    gc.set_threshold(1 << 16)  # a run is short: to look for garbage often costs a fifth of it
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow must not stop a redirected Windows run
