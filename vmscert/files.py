@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def read_foreign(path: Path) -> bytes:
     """Return what a file that others made holds; ValueError in one sentence where nobody can."""
     try:
         about = path.stat()
+        if S_ISDIR(about.st_mode):
+            raise ValueError(f"{path} is a folder that can't be looked into: mind its rights")
         if not S_ISREG(about.st_mode):  # to open a pipe waits for ever
-            raise ValueError(f"{path} is no file, but a pipe, a device or a folder: name a file")
+            raise ValueError(f"{path} is no file, but a pipe or a device: name a file")
         if about.st_size > LARGEST:
             told = f"{path} is larger than {LARGEST >> 20} MB"
             raise ValueError(f"{told}: nothing of ours is, name a smaller one")

@@ -245,7 +245,7 @@ def test_a_store_as_certutil_lists_it_is_read():
 Seriennummer: 4d2f9a
 Zertifikathash(sha1): {spaced}
 CertUtil: -store-Befehl wurde erfolgreich ausgeführt."""
-    assert read(text).about == "a certificate store as certutil lists it: 1 entries"
+    assert read(text).about == "a certificate store as certutil lists it: 1 entry"
 
 
 @pytest.mark.parametrize(

@@ -641,7 +641,7 @@ def test_an_excel_workbook_is_told_how_to_be_saved(tmp_path):
 def test_a_path_that_leads_nowhere_is_told(tmp_path):
     with pytest.raises(SiteError, match=r"nowhere\.csv can't be read: .*\. Check the path"):
         read_site(tmp_path / "nowhere.csv")
-    with pytest.raises(SiteError, match="is no file, but a pipe, a device or a folder"):
+    with pytest.raises(SiteError, match=r"is a folder that can't be looked into"):
         read_site(tmp_path)
 
 

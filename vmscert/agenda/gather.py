@@ -14,7 +14,15 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.reading import Reading
 from vmscert.changes.job import records_folder
 from vmscert.checks.blackout import Blackout, Issue, Outlook, assumed, blackouts, dark_rows
-from vmscert.checks.documents import AskPassword, files_below, is_site_folder, read
+from vmscert.checks.documents import (
+    SOMETHING_ELSE,
+    AskPassword,
+    files_below,
+    is_ours,
+    is_site_folder,
+    read,
+    read_file,
+)
 from vmscert.checks.expiry import Due, Sight, Signed, due, fingerprint, issuer_of, kind_of, lasts
 from vmscert.checks.site import told_at_once
 from vmscert.facts import facts
@@ -30,7 +38,6 @@ from vmscert.windows.inventory import read_inventory
 from vmscert.windows.stores import UNKNOWN, Stores
 
 _ENDPOINT = re.compile(r"\S+:\d+(-\d+)?|https?://\S+")
-_NOTHING_OF_OURS = "something else"
 
 
 @dataclass(frozen=True)
@@ -169,12 +176,15 @@ def _of_file(path: Path, ask: AskPassword | None, *, passing: bool = False) -> I
             held = read_inventory(path)
             yield from (held, *_of_computers([held], []))
             return
-    found = read(path, ask)
+    found = read_file(path, ask)
     signed = [one for one in (*found.certificates, *found.crls) if lasts(one)]
     yield from (Sight(_label(one), one, path.name) for one in signed)
-    ours = found.problems and found.about != _NOTHING_OF_OURS
+    unread = [*found.problems, *(one.detail for one in found.told if one.code == "not-judged")]
+    if found.entries:
+        unread.append(f"it is {found.about}: vmscert check judges it, give the certificates here")
+    ours = unread and (found.about != SOMETHING_ELSE or is_ours(path))
     if not signed and (ours or not passing):
-        why = "; ".join(found.problems) or f"it is {found.about}: nothing that ends"
+        why = "; ".join(unread) or f"it is {found.about}: nothing that ends"
         yield Unknown(path.name, str(path), why)
 
 

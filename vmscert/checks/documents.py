@@ -33,6 +33,7 @@ from vmscert.windows.stores import Stores
 
 AskPassword = Callable[[str], str]  # name of the file → its password, empty if nobody knows it
 _MOST_FILES = 100_000  # in a folder; where there are more, that is told
+SOMETHING_ELSE = "something else"  # what a file is that is none of ours
 _SHORT = 80  # letters that a thumbprint by itself may have around it
 _DEEPEST = 3  # base64 within base64
 # A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
@@ -46,20 +47,9 @@ _OTHERS = {
         "open it in Event Viewer, copy its events as XML",
     ),
 }
-_OURS = (
-    ".cer",
-    ".crt",
-    ".der",
-    ".pem",
-    ".pfx",
-    ".p12",
-    ".p7b",
-    ".p7c",
-    ".key",
-    ".csr",
-    ".crl",
-    ".jks",
-)
+# Endings of files that are certificates, or should be: one that can't be read is told.
+_OURS = {".cer", ".crt", ".der", ".pem", ".pfx", ".p12", ".p7b", ".p7c", ".key", ".csr", ".crl",
+         ".jks"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,8 +97,11 @@ def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document
     path = source if isinstance(source, Path) else _existing(source)
     if path is None:
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
-    if path.is_dir():
-        return _folder(path)
+    return _folder(path) if path.is_dir() else read_file(path, ask)
+
+
+def read_file(path: Path, ask: AskPassword | None = None) -> Document:
+    """Return what a file is; ValueError for one that can't be read, or is a folder or a pipe."""
     return _of_bytes(read_foreign(path), path.name, ask)
 
 
@@ -166,7 +159,8 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
         return Document("a request file for certreq (.inf)", wanted=(wanted,))
     if entries := read_listing(text):
         kind = "a certificate store as certutil lists it" if entries[0].numbered else "a listing"
-        return Document(f"{kind}: {len(entries)} entries", entries=tuple(entries))
+        many = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+        return Document(f"{kind}: {many}", entries=tuple(entries))
     if text.lstrip().startswith("{"):
         return _inventory(text, name)
     labels = thumbprints(text)
@@ -184,7 +178,7 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
     if labels:
         return Document(f"text that names {len(labels)} thumbprints", told=(_only_named(),))
     why = "it is no certificate, key, PFX, request, list or inventory that is known here"
-    return Document("something else", problems=(f"{name}: {why}",))
+    return Document(SOMETHING_ELSE, problems=(f"{name}: {why}",))
 
 
 def _only_named() -> Finding:
@@ -246,13 +240,13 @@ def _folder(path: Path) -> Document:
             told.append(Finding("not-judged", path.name, why))
             break
         try:
-            document = read(one)
+            document = read_file(one)
         except ValueError as error:  # one locked file must not hide the others
             told.append(Finding("not-judged", one.name, str(error)))
             continue
-        if document.about != "something else":
+        if document.about != SOMETHING_ELSE:
             ours.append((one.name, document))
-        if document.problems and (document.about != "something else" or one.suffix in _OURS):
+        if document.problems and (document.about != SOMETHING_ELSE or is_ours(one)):
             told += (Finding("not-judged", one.name, why) for why in document.problems)
     if not ours and not told:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
@@ -266,10 +260,21 @@ def _folder(path: Path) -> Document:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yield every file that lies in a folder or below it, in order."""
-    for folder, below, names in os.walk(path):  # what nobody may enter is passed over
+    """Yield every file that lies in a folder or below it, in order; then folders that are locked.
+
+    What is no file, such as a pipe, is passed over, unless it is called like one of ours.
+    """
+    locked: list[Path] = []
+    for folder, below, names in os.walk(path, onerror=lambda e: locked.append(Path(e.filename))):
         below.sort()
-        yield from filter(is_file, (Path(folder, name) for name in sorted(names)))
+        every = (Path(folder, name) for name in sorted(names))
+        yield from (one for one in every if is_file(one) or is_ours(one))
+    yield from locked
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is called like one that holds certificates, lists or keys."""
+    return path.suffix.lower() in _OURS
 
 
 def is_site_folder(path: Path) -> bool:

@@ -189,7 +189,9 @@ def _look(
 ) -> Look:
     seen = Handshake(name or _asked(chain[0]), True, chain=tuple(chain))
     look = judged(seen, roots, at, crls=crls)
+    # It stands for a server's: that a root should live longer is said of roots.
     later = told_at_once(chain[0], (*chain[1:], *(roots or ())))
+    later = (one for one in later if one.code != "short-lived-root")
     return replace(look, findings=(*look.findings, *later))
 
 

@@ -309,13 +309,11 @@ def _entry(block: list[_Line], location: str, store: str) -> Listed | None:
 def _validity(block: list[_Line]) -> tuple[Moment | None, Moment | None, str]:
     """The dates of one certificate, and what was printed; a date by itself by its label."""
     for place in _pairs(block)[:1]:
-        dates = [moment for line in block[place : place + _NEAR + 1] for moment in line.dates][:2]
-        texts = [line.value for line in block[place : place + _NEAR + 1] if line.dates][:2]
-        return (
-            min(dates),
-            max(dates),
-            " to ".join(texts[: 1 if len(block[place].dates) == 2 else 2]),
-        )
+        lines = [line for line in block[place : place + _NEAR + 1] if line.dates]
+        if len(lines[0].dates) == 2:
+            return min(lines[0].dates), max(lines[0].dates), lines[0].value
+        first, last = sorted(lines[:2], key=lambda line: line.dates[0])  # NotAfter may come first
+        return first.dates[0], last.dates[0], f"{first.value} to {last.value}"
     told: dict[str, tuple[Moment, str]] = {}
     for line in block:
         if line.dates and (means := _means(line.label, "start", "end")):
