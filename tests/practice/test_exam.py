@@ -24,7 +24,7 @@ SEED = 24
 # What OpenSSL's command line prints for a fault; where it is content, others are not.
 SAID = {
     "expired": "10 (certificate has expired)",
-    "not-yet-valid": "9 (certificate is not yet valid)",
+    "not-yet-valid": "9 (certificate is not yet valid",
     "name-mismatch": "62 (hostname mismatch)",
     "wrong-eku": "26 (",
     "weak-key": "66 (EE certificate key too weak)",

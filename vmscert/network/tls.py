@@ -37,6 +37,7 @@ _OFFERED = "DEFAULT:@SECLEVEL=2"
 # What keeps a handshake from its end, and which reason of OpenSSL's or alert means it.
 PROBLEMS = {row["problem"]: row for row in facts("tls/problems")}
 _PROBLEM_OF = {row["reason"]: row["problem"] for row in facts("tls/reasons")}
+_SAYS = {int(row["number"]): row["says"] for row in facts("tls/verify-codes")}
 _ALERTS = {int(row["number"]): row for row in facts("tls/alerts")}
 
 
@@ -145,7 +146,8 @@ class Exchange:
         if error is None:
             return seen
         if isinstance(error, ssl.SSLCertVerificationError):
-            text = error.verify_message or str(error)
+            said = error.verify_message or str(error)
+            text = _SAYS.get(error.verify_code, said)  # in the same words from every OpenSSL
             return replace(seen, cipher="", error=text, verify_code=error.verify_code)
         return seen.stopped(*self._why(error))
 
