@@ -4,7 +4,7 @@ import ssl
 from datetime import UTC, datetime
 
 import pytest
-from measure import CLIENTS, differences, found_here, serving
+from measured import CLIENTS, differences, found_here, serving
 
 from vmscert.certificates import foreign
 from vmscert.facts import facts
@@ -40,7 +40,7 @@ def test_every_program_of_the_table_has_a_family_and_can_be_asked_or_says_where_
     ]
     programs = {row["client"]: row["source"] for row in facts("programs")}
     assert list(programs) == columns
-    here = {name for name, source in programs.items() if source == "tests/clients/measure.py"}
+    here = {name for name, source in programs.items() if source == "tests/clients/measured.py"}
     assert here == set(CLIENTS)
 
 

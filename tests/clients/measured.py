@@ -1,6 +1,6 @@
 """What the TLS clients of this computer do, beside what `data/clients.csv` says that they do.
 
-    python tests/clients/measure.py [CLIENT ...] [--case TEXT] [--all]
+    python tests/clients/measured.py [CLIENT ...] [--case TEXT] [--all]
 
 serves every case on loopback, lets each client that is found call it, and prints where they and the
 table differ; with --all each verdict, with what the client said. Clients that are not there, and
