@@ -23,7 +23,7 @@ _MOST_FAULTS = 5  # told at once
 _SAID = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
 
 
-LARGEST = 64 << 20  # bytes of one file that others made; the largest log of a server
+LARGEST = 16 << 20  # bytes of one file that others made: certificates, lists, a piece of a log
 
 
 def read_foreign(path: Path) -> bytes:
@@ -36,7 +36,7 @@ def read_foreign(path: Path) -> bytes:
             raise ValueError(f"{path} is no file, but a pipe or a device: name a file")
         if about.st_size > LARGEST:
             told = f"{path} is larger than {LARGEST >> 20} MB"
-            raise ValueError(f"{told}: nothing of ours is, name a smaller one")
+            raise ValueError(f"{told}: give the part that matters")
         with path.open("rb") as file:
             return file.read()
     except OSError as error:

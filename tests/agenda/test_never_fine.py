@@ -75,7 +75,7 @@ def test_a_file_of_gigabytes_is_one_sentence_at_once(folder):
     with (folder / "dump.pem").open("wb") as file:
         file.truncate(3 << 30)
     assert code(folder) == 3
-    with pytest.raises(ValueError, match=r"dump\.pem is larger than 64 MB"):
+    with pytest.raises(ValueError, match=r"dump\.pem is larger than 16 MB"):
         read_foreign(folder / "dump.pem")
 
 

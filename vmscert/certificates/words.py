@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from vmscert.ber import rounds, values
 from vmscert.certificates import foreign
 from vmscert.certificates.authority import thumbprint
-from vmscert.certificates.foreign import loaded
+from vmscert.certificates.foreign import loaded, reason
 from vmscert.certificates.reading import Reading, called, moment, quotable, spelled_out
 
 Ask = Callable[[], str]  # → the password of what is being read; empty if nobody knows it
@@ -198,8 +198,12 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
         return Found([kind], problems=[text])
     bag, text = loaded(pkcs12.load_pkcs12, data, None), "its password is needed to look into it"
     if not bag and (password := ask()):
-        bag = loaded(pkcs12.load_pkcs12, data, password.encode())
-        text = "the password does not open it: type it again, or the file was changed"
+        try:
+            bag = pkcs12.load_pkcs12(data, password.encode())
+        except Exception as error:  # pyca raises many kinds
+            text = "the password does not open it: type it again, or the file was changed"
+            if "password" not in str(error):
+                text = f"the password opens it, but it can't be read: {reason(error)}"
     if not bag:
         return Found([kind], problems=[text])
     held = [one.certificate for one in (bag.cert, *bag.additional_certs) if one]
@@ -209,7 +213,11 @@ def _pfx(data: bytes, ask: Ask) -> Found | None:
         return found
     found.keys.append(f"{described(bag.key)} private key")
     public = spki(bag.key.public_key())
-    if not bag.cert or spki(loaded(bag.cert.certificate.public_key)) != public:
+    if not held:
+        found.problems.append(
+            "no certificate stands beside its key: export it with its certificate"
+        )
+    elif not bag.cert or spki(loaded(bag.cert.certificate.public_key)) != public:
         found.problems.append("its private key belongs to another certificate: export it again")
     return found
 

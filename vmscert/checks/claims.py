@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.diagnosis import diagnose, ends_soon
-from vmscert.certificates.reading import Reading, moment, quotable, reason
+from vmscert.certificates.foreign import loaded
+from vmscert.certificates.reading import Reading, made_by, moment, quotable, reason
 from vmscert.certificates.words import described
 from vmscert.checks.expiry import kind_of
 from vmscert.findings import Finding
@@ -263,6 +264,16 @@ def of_request(request: x509.CertificateSigningRequest) -> Wanted:
         except Exception as error:  # pyca raises many kinds
             unread.append(f"its {part} can't be read: {reason(error)}")
     return Wanted("a request", unread=tuple(unread), **told)  # type: ignore[arg-type]
+
+
+def judge_signature(request: x509.CertificateSigningRequest) -> Iterator[Finding]:
+    """Tell of a request that was changed after it was signed."""
+    fits = loaded(lambda: made_by(request.public_key(), request))
+    if fits is False:
+        text = "the request does not carry the signature of its own key: it was changed on the way"
+        yield Finding("bad-signature", "leaf", text)
+    elif fits is None:
+        yield Finding("not-judged", "leaf", "its signature is of a kind that is not known here")
 
 
 def of_inf(text: str) -> Wanted | None:

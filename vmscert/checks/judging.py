@@ -20,6 +20,7 @@ from vmscert.checks.claims import (
     judge_event,
     judge_inventory,
     judge_list,
+    judge_signature,
     judge_wanted,
     odd_names,
     of_request,
@@ -108,6 +109,8 @@ def judge(
         found += judge_event(event)
     for one in wanted:
         found += judge_wanted(one)
+    for request in document.requests:
+        found += judge_signature(request)
     for crl in document.crls:
         found += judge_list(crl, at)
     for pfx in document.pfx:

@@ -146,7 +146,13 @@ def check_ca(certificate: x509.Certificate, at: datetime) -> list[Finding]:
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     read, told = Reading(certificate), []
     if not read.is_ca:
-        told.append(("issuer-not-ca", "the certificate does not say that it is a CA"))
+        told.append(
+            (
+                "issuer-not-ca",
+                "the certificate does not say that it is a CA; phones "
+                "may not install it as one (unconfirmed)",
+            )
+        )
     if at < start:
         told.append(("not-yet-valid", f"the CA is valid from {start:%Y-%m-%d %H:%M} UTC"))
     if at > end:

@@ -6,6 +6,7 @@ holds the words that some source confirms. What is printed in other words stays 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -265,7 +266,8 @@ def _blocks(lines: list[_Line]) -> list[tuple[int, list[_Line]]]:
         hashes = sum(bool(SHA1.fullmatch(one.value)) for one in lines)
         many = max(len(_pairs(lines)), hashes, _lone_ends(lines))
         labels = [one.label for one in lines if one.label and one.text.startswith(one.label)]
-        first = next((one for one in labels if labels.count(one) == many > 1), "")
+        often = Counter(labels)
+        first = next((one for one in labels if often[one] == many > 1), "")
         cuts = [n for n, one in enumerate(lines) if first and one.label == first] or [0]
     return [(a, lines[a:b]) for a, b in zip(cuts, [*cuts[1:], len(lines)], strict=True)]
 
