@@ -445,10 +445,10 @@ def test_a_file_that_is_locked_does_not_hide_the_others_of_its_folder(tmp_path, 
         (tmp_path / name).write_bytes(LEAF.public_bytes(Encoding.DER))
     opened = Path.open
 
-    def locked(path, *how):
+    def locked(path, *how, **more):
         if path.name == "a.cer":
             raise PermissionError(13, "Permission denied")
-        return opened(path, *how)
+        return opened(path, *how, **more)
 
     monkeypatch.setattr(Path, "open", locked)
     document = read(tmp_path)
