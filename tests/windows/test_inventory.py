@@ -96,7 +96,6 @@ class TestInventory:
             ({"root": "*"}, r"'root\[0\]': '\*' is no certificate that can be read"),
             ({"root": ["*"]}, r"'root\[0\]': '\*' is no certificate that can be read"),
             ({"root": [7]}, r"'root\[0\]' has the wrong value '7'"),
-            ({"root": [base64.b64encode(b"0").decode()]}, "no certificate that can be read"),
             ({"personal": ["x"]}, r"'personal\[0\]' has the wrong value 'x'"),
             ({"personal": [{"has_key": True, "readers": [7]}]}, r"\[0\].certificate' is missing"),
             ({"personal": [{"certificate": "", "has_key": True, "readers": []}]}, "no cert"),
@@ -249,3 +248,13 @@ def keys_written_by(function: str) -> list[str]:
     """The keys of the one ordered table that a function of the script returns."""
     body = SCRIPT.split(f"function {function} ")[1].split("\r\n}")[0]
     return re.findall(r"^ +(\w+) = ", body.split("[ordered]@{")[1], re.MULTILINE)
+
+
+def test_a_certificate_that_nobody_can_read_hides_no_other():
+    told = json.loads(write_inventory(stores()))
+    garbage = base64.b64encode(b"no certificate").decode()
+    told["personal"].append({"certificate": garbage, "has_key": True, "readers": []})
+    told["root"].append(garbage)
+    found = parse_inventory(json.dumps(told).encode())
+    assert (found.personal, found.root) == (stores().personal, stores().root)
+    assert set(found.unread) == {"LocalMachine\\My", "LocalMachine\\Root"}

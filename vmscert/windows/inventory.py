@@ -67,7 +67,28 @@ def parse_inventory(data: bytes) -> Stores:
         told = json.loads(write_inventory(Stores("", datetime.fromtimestamp(0, UTC)))) | told
     elif version != VERSION:
         raise ValueError(f"is an inventory of version {version}, not {VERSION}")
-    return Stores(**dict(fitting(told, ANSWER)))
+    return Stores(**dict(fitting(_readable_ones(told), ANSWER)))
+
+
+def _readable_ones(told: dict[str, Any]) -> dict[str, Any]:
+    """The same without certificates that nobody can read, which are noted as unread."""
+    places = {"root": "LocalMachine\\Root", "user_root": "CurrentUser\\Root"}
+    places |= {"personal": "LocalMachine\\My", "user_personal": "CurrentUser\\My"}
+    for key, place in places.items():
+        if isinstance(told.get(key), list) and any(map(_is_riddle, told[key])):
+            kept = [one for one in told[key] if not _is_riddle(one)]
+            unread = {**(told.get("unread") or {}), place: "a certificate there can't be read"}
+            told = {**told, key: kept, "unread": unread}
+    return told
+
+
+def _is_riddle(held: Any) -> bool:
+    """Whether an entry of a store holds bytes, and these are no certificate."""
+    text = held.get("certificate") if isinstance(held, dict) else held
+    with suppress(ValueError, TypeError):
+        der = base64.b64decode(text or "", validate=True)
+        return bool(der) and foreign.certificate(der) is None
+    return False
 
 
 _LONGEST = 1e11  # seconds between two clocks: thousands of years, and no number that is none
