@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import typer
 from command import vmscert, vmscert_process
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from vmscert import QUICK, create_authority
 from vmscert.agenda.channels import notification_script
 from vmscert.certificates.authority import thumbprint
+from vmscert.cli import change
 from vmscert.cli import main as cli
 from vmscert.cli import printing as terminal
 from vmscert.facts import DATA
@@ -489,3 +491,14 @@ def test_explain_takes_a_text_a_file_or_what_is_piped(tmp_path):
     assert vmscert("explain", "-2146762487", folder=tmp_path).returncode == 0
     unknown = vmscert("explain", "nothing", "known", folder=tmp_path)
     assert (unknown.returncode, unknown.stdout.count("•")) == (1, 3)
+
+
+def test_a_rehearsal_tells_of_names_that_some_clients_refuse(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "lyon.csv"
+    table.write_text((DATA / "sites" / "example.csv").read_text("utf-8"), "utf-8")
+    text = table.read_text("utf-8").replace("vms-rec-03", "vms_rec_03")
+    table.write_text(text, "utf-8")
+    monkeypatch.setattr(change, "_carry_out", lambda path, records: False)
+    with pytest.raises(typer.Exit):
+        change.rehearse(str(table), str(tmp_path / "records"), True)
+    assert "vms_rec_03 contains an underscore" in " ".join(capsys.readouterr().err.split())

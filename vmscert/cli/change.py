@@ -40,6 +40,8 @@ def rehearse(
     as_json: printing.JsonOption = False,
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
+    from vmscert.checks.claims import odd_names
+
     path = find_table(site)
     described = read_site(path)
     begun = datetime.now(UTC)
@@ -50,6 +52,8 @@ def rehearse(
     about = f"{len(described)} computers, {len(described.servers)} servers"
     about += f", {len(described.connections)} connections"
     err.print(f"Rehearsing [b]{escape(described.name)}[/b]: {about}")
+    for host in described.servers:  # a rehearsal has no such client, the site may have
+        warn(*(f"  {one.where}: {one.detail}" for one in odd_names(tuple(host.names), host.name)))
     finished = _carry_out(path, records)
     # Every handshake of the last verification; none if no runbook came that far.
     kept = (records.folder / "changes").glob("*/verification*.json")
