@@ -5,6 +5,7 @@ OpenSSL and most clients read BER where DER is asked for; cryptography does not.
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 _DEEPEST = 40  # values within values
@@ -83,16 +84,14 @@ def rounds(data: bytes) -> int:
     """
     found, parts = 0, [data]
     while parts:
-        last = None
         try:
-            for one in values(parts.pop()):
-                if last == b"\x04" and one.head == b"\x02":
-                    found += int.from_bytes(one.content)
-                elif one.head[0] & 0x20 or one.head == b"\x04":
-                    parts.append(one.content)
-                last = one.head
+            held = list(values(parts.pop()))
         except (ValueError, IndexError):
-            continue  # a byte string that holds no values
+            continue  # a byte string that holds no values, such as what is encrypted
+        for salt, number in pairwise(held):
+            if (salt.head, number.head) == (b"\x04", b"\x02"):
+                found += int.from_bytes(number.content)
+        parts += (one.content for one in held if one.head[0] & 0x20 or one.content[:1] == b"\x30")
     return found
 
 

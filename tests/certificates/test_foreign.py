@@ -223,3 +223,9 @@ def test_rounds_of_a_password_are_counted_before_anybody_waits_for_them():
     (problem,) = read_der(bomb, lambda: "Test1234").problems
     assert "2147483647 times" in problem
     assert (datetime.now(UTC) - begun).total_seconds() < 2
+
+
+def test_what_is_encrypted_is_never_taken_for_a_number_of_rounds():
+    """Bytes that look like a salt and a number by chance are no bomb."""
+    chance = tlv(b"\x04", b"salt") + tlv(b"\x02", b"\x7f" * 8) + b"and what follows is no value"
+    assert rounds(tlv(b"\x30", tlv(b"\x04", chance))) == 0

@@ -3,6 +3,7 @@
 The password of new PFX files is made here, shown once, written down by a person, kept nowhere.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from vmscert.changes.job import NOBODY, Job, records_folder
 from vmscert.checks.lacks import missing_certificates
-from vmscert.files import write_atomic
+from vmscert.files import write_once
 from vmscert.network.looks import Look
 from vmscert.network.survey import Survey
 from vmscert.notebook.tables import (
@@ -70,8 +71,10 @@ class LookForm(Form):
         def write() -> None:
             seen = self.look()
             name = re.sub(r"[^\w.-]+", "_", seen.handshake.name or "file")
-            path = records_folder(Path("looks")) / f"{name}-{at:%Y%m%d-%H%M%S}.json"
-            write_atomic(path, json.dumps(seen.as_dict(), indent=1, default=str).encode())
+            data = json.dumps(seen.as_dict(), indent=1, default=str).encode()
+            digest = hashlib.sha256(data).hexdigest()[:8]  # another answer is another file
+            path = records_folder(Path("looks")) / f"{name}-{at:%Y%m%d-%H%M%S}-{digest}.json"
+            write_once(path, data)
             kept[:] = [path]
 
         def told() -> str:

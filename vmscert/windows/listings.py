@@ -98,11 +98,8 @@ def read_listing(text: str) -> list[Listed]:
     """Return the certificates that a text lists, none if it is no listing."""
     lines = _lines(_cleaned(text))
     places = _places(lines)
-    return (
-        []
-        if not lines
-        else [entry for n, block in _blocks(lines) if (entry := _entry(block, *places[n]))]
-    )
+    blocks = _blocks(lines) if lines else []
+    return [entry for n, block in blocks if (entry := _entry(block, *places[n]))]
 
 
 def _places(lines: Sequence[_Line]) -> list[tuple[str, str]]:
