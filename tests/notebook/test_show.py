@@ -1,6 +1,7 @@
 """What notebooks show: whole words, true pictures, and one line where they stop."""
 
 import csv
+import json
 import re
 import shutil
 import unicodedata
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import nbformat
 import pandas as pd
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
@@ -21,6 +23,7 @@ from vmscert.changes.job import Stop
 from vmscert.checks.expiry import Due
 from vmscert.facts import DATA, facts
 from vmscert.findings import Check
+from vmscert.notebook.forms import look_form
 from vmscert.notebook.tables import choose_site, encryption_switches, findings_table, require, table
 from vmscert.pictures.bands import timeline
 from vmscert.pictures.canvas import COLOURS
@@ -401,3 +404,26 @@ class TestForms:
         shown = HTMLExporter().from_notebook_node(notebook)[0]
         assert "records in: D:/vault" in shown
         assert "Nothing is encrypted" in shown
+
+
+def test_the_whole_answer_of_a_look_is_kept_in_a_file_and_the_next_one_in_another(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VMSCERT_RECORDS", str(tmp_path))
+    file, at = tmp_path / "note.txt", datetime(2026, 12, 1, tzinfo=UTC)
+    file.write_text("nothing of ours")
+    form = look_form(at, file=str(file))
+    kept = form.keep(at)
+    assert "Nothing is kept yet" in kept.shown()["text/plain"]
+    (write,) = kept.acts.values()
+    first = kept.after(write)["text/plain"]
+    assert kept.after(write)["text/plain"] == first  # the same answer once
+    (path,) = tmp_path.rglob("*.json")
+    assert path.name in first
+    told = json.loads(path.read_text("utf-8"))
+    assert (told["verdict"], told["trusted"]) == ("not-judged", False)
+    (look_again,) = form.acts.values()
+    look_again()  # as pressing Look does
+    file.write_bytes(create_authority("Lyon", at, QUICK).certificate.public_bytes(Encoding.PEM))
+    kept.after(write)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
