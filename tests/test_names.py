@@ -144,3 +144,8 @@ def test_an_endpoint_is_spelled_as_people_read_it():
     assert spelled(("rec-01", 443)) == "rec-01:443"
     assert spelled(("::1", 443)) == "[::1]:443"
     assert parse_host("[FE80::1%eth0]") == "fe80::1%eth0"
+
+
+def test_port_0_is_no_other_port():
+    with pytest.raises(ValueError, match="Port 0 does not exist"):
+        endpoint("localhost:0")

@@ -89,7 +89,8 @@ def endpoint(text: str, port: int = 443) -> tuple[str, int]:
     try:
         parts = urlsplit(given if "//" in given else f"//{given}")
         default = 80 if parts.scheme == "http" else port
-        return parse_host(parts.hostname or ""), check_port(parts.port or default)
+        asked = default if parts.port is None else parts.port
+        return parse_host(parts.hostname or ""), check_port(asked)
     except ValueError as error:
         raise ValueError(f"{text!r} is no address: {error}. Write HOST:PORT") from None
 
