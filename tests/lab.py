@@ -166,7 +166,7 @@ class Lab:
     """A page of JupyterLab, the notebooks that are open in it, and the folder of its kit."""
 
     def __init__(self, page, address, folder):
-        self.page, self.folder = page, folder
+        self.page, self.address, self.folder = page, address, folder
         self.watch = Watch().over(page)
         self._ran = set()
         page.goto(address)
@@ -192,7 +192,7 @@ class Lab:
         """Save a notebook; return its file as it lies on the disk then."""
         self.open(name)
         self.do("docmanager:save")
-        return self.folder / "notebooks" / f"{name}.ipynb"
+        return self.folder / "VMSCERT_RECORDS/example/notebooks" / f"{name}.ipynb"
 
     def ran(self, name):
         """Open a notebook, or come back to it; when it is new, run all its cells."""

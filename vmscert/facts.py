@@ -23,9 +23,14 @@ def facts(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
+def runbook_row(key: str, column: str = "name") -> dict[str, str]:
+    """Return the row of the first runbook with this name, or this text in another column."""
+    return next(row for row in facts("change/runbooks") if row[column] == key)
+
+
 def runbook_name(key: str, column: str = "runbook") -> str:
     """Return the whole name of the first runbook with this number, or this text in a column."""
-    return next(row["name"] for row in facts("change/runbooks") if row[column] == key)
+    return runbook_row(key, column)["name"]
 
 
 def sureness(*tags: str) -> str:

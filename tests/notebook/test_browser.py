@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
-from lab import Lab, Watch, jupyterlab, pictures, start_browser
+from lab import AT_REST, Lab, Watch, jupyterlab, pictures, start_browser
 from lyon import plan_change
 
 from vmscert.changes.job import EXAMPLE
@@ -30,6 +30,7 @@ CREATE_CA, CREATE, TRUST, IMPORT = (
     "13-trust-the-ca-on-clients",
     "14-import-server-certificates",
 )
+ENCRYPT = "15-enable-encryption"
 WHOLE = [*LESSONS, CREATE, TRUST, IMPORT]
 # notebook, what a reader moves in it, and how many of them there are
 MOVED = [
@@ -236,6 +237,45 @@ def test_what_comes_back_is_chosen_on_the_board_and_changes_it_or_is_refused_in_
     api.expect(board).to_contain_text("not kept: vms-pc-01.json: is not JSON. Run inventory.ps1")
     api.expect(row).to_contain_text("✓ verified")
     api.expect(board).not_to_contain_text("Traceback")
+
+
+def test_a_stop_is_brought_into_view_and_what_another_run_showed_below_it_is_gone(lab, api, lyon):
+    notebook = lab.ran(ENCRYPT)  # of the example, to its end
+    cells = notebook.cells()
+    (number,) = [n for n, cell in enumerate(cells) if is_tagged(cell, "parameters")]
+    (stop,) = [n for n, cell in enumerate(cells) if is_tagged(cell, "precheck")]
+    assert all(cell["outputs"] for cell in cells[stop:] if cell["cell_type"] == "code")
+    source = "".join(cells[number]["source"])
+    notebook.write(number, source.replace("data/sites/example.csv", lyon.as_posix()))
+    lab.do("notebook:run-all-cells")
+    lab.within(AT_REST)
+    end = notebook.panel.get_by_role("alert")
+    api.expect(end).to_contain_text("Stopped in the cell in view; nothing below it was done: not ")
+    api.expect(notebook.cell(stop).locator(".jp-OutputArea").first).to_be_in_viewport()
+    below = [cell for cell in notebook.cells()[stop + 1 :] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in below)
+    end.click()
+    api.expect(end).to_have_count(0)
+
+
+def test_who_leaves_the_page_at_a_password_leaves_a_kernel_that_answers(lab, api):
+    notebook = lab.open(TRUST)
+    notebook.write(1, "import getpass\ngetpass.getpass('Password: ')")
+    lab.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
+    api.expect(notebook.panel.locator(".jp-Stdin-input")).to_be_visible()
+    asked = lab.within("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
+    lab.page.goto("about:blank")
+    lab.page.goto(lab.address)
+    lab.page.wait_for_function("() => window.jupyterapp")
+    lab.within("() => jupyterapp.restored")
+    lab.open(TRUST)
+    lab.within(AT_REST)
+    here = lab.within("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
+    assert here == asked
+
+
+def is_tagged(cell, tag):
+    return tag in cell["metadata"].get("tags", [])
 
 
 # Fonts and browsers differ: a page has to keep to its sheets where all is larger by so much.

@@ -8,6 +8,7 @@ in every certificate and request that carries it, where `authority` and `check` 
 
 import hashlib
 import os
+import secrets
 from base64 import b64encode
 from functools import cache
 from itertools import count
@@ -65,6 +66,18 @@ class _Pbes2Parameters:
 class _EncryptedPrivateKeyInfo:
     algorithm: _Algorithm
     data: bytes
+
+
+# Letters that lie at the same place on English, French and German keyboards, and that nobody takes
+# for another one when they are read aloud.
+_CONSONANTS, _VOWELS = "bdfghjklnprstv", "eiou"
+
+
+def new_password() -> str:
+    """Return a password of 87 random bits in ASCII: five words of three syllables to read aloud."""
+    any_of = secrets.choice
+    words = [[any_of(_CONSONANTS) + any_of(_VOWELS) for _ in range(3)] for _ in range(5)]
+    return " ".join(map("".join, words))
 
 
 def check_password(password: str) -> str:

@@ -14,13 +14,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vmscert.certificates.keys import encrypt_key, open_key
-from vmscert.changes.job import Job, Stop
+from vmscert.changes.job import RECORD_KEY, Job, Stop, Unapproved
 from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
 from vmscert.pages import faces, render
 from vmscert.records.folder import Records
@@ -91,10 +92,17 @@ def read_plan(data: bytes) -> Plan:
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 _ABANDONED = "abandoned"
-_NOT_OF_THE_CHANGE = ("changes", "simulated", "drop", ".lock", ".lock.json", ".ledger.next")
+_NOT_OF_THE_CHANGE = (
+    "changes",
+    "notebooks",
+    "simulated",
+    "drop",
+    ".lock",
+    ".lock.json",
+    ".ledger.next",
+)
 BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
-_KEY = "record.key"
 _MADE = "create record key"
 
 
@@ -149,30 +157,37 @@ def approve(
 
     `approved` is the hash of the plan and a name, "3f9a1c7e55d0 Anna Berg". `carried_out_by` is
     you; your user name if empty. `emergency` is a written reason, and then the names may be the
-    same. A rehearsal needs no approval. Stop in one sentence otherwise.
+    same. A rehearsal needs no approval. Unapproved in one sentence otherwise.
     """
     me, emergency = carried_out_by.strip() or whoami()["user"], emergency.strip()
     if job.rehearsal:
         return begin(job, plan, me, "nobody: this is a rehearsal")
-    place = f"{job.folder}/{_folder_of(job, plan).relative_to(job.records.folder).as_posix()}"
+    page = _folder_of(job, plan).relative_to(job.records.folder).as_posix() + "/plan.html"
     given, _, name = approved.strip().partition(" ")
     name = re.sub(r"^by\b", "", name.strip()).strip()
+    if why := _unapproved(plan, f"{job.folder}/{page}", given, name, me, emergency):
+        raise Unapproved(why)
+    return begin(job, plan, me, name, emergency)
+
+
+def _unapproved(plan: Plan, page: str, given: str, name: str, me: str, emergency: str) -> str:
+    """Why an approval does not count, in a sentence; nothing where it does."""
     if not given:
-        raise Stop(f"plan {plan.hash} is not approved. Let somebody else read {place}/plan.html, "
-                   f"then write APPROVED = '{plan.hash} <name>' into the parameters")  # fmt: skip
+        return (f"plan {plan.hash} is not approved. Let somebody else read {page}, "
+                f"then write APPROVED = '{plan.hash} <name>' into the parameters")  # fmt: skip
     if given.casefold() != plan.hash:
-        raise Stop(f"{given} was approved, but the plan is {plan.hash} now: the table, the ledger "
-                   f"or a parameter is another one. Let {place}/plan.html be read")  # fmt: skip
+        return (f"{given} was approved, but the plan is {plan.hash} now: the table, the ledger "
+                f"or a parameter is another one. Let {page} be read")  # fmt: skip
     if not name:
-        raise Stop(f"APPROVED does not say who approved plan {given}: write '{given} <name>'")
+        return f"APPROVED does not say who approved plan {given}: write '{given} <name>'"
     if emergency and len(emergency.split()) < 3:  # words
-        raise Stop("EMERGENCY is not a reason: write in a sentence why nobody else could approve")
+        return "EMERGENCY is not a reason: write in a sentence why nobody else could approve"
     # One person may have two names: all words of the shorter stand in the longer.
     words, others = (set(re.findall(r"\w+", one.casefold())) for one in (name, me))
     if not emergency and words and (words <= others or others <= words):
-        raise Stop(f"{name} both approves and carries out plan {given}. Let somebody else approve, "
-                   f"or write into EMERGENCY why that can't wait")  # fmt: skip
-    return begin(job, plan, me, name, emergency)
+        return (f"{name} both approves and carries out plan {given}. Let somebody else approve, "
+                f"or write into EMERGENCY why that can't wait")  # fmt: skip
+    return ""
 
 
 def begin(
@@ -269,8 +284,10 @@ def _is_begun(records: Records, folder: Path) -> bool:
 
 def record_key(job: Job) -> Ed25519PrivateKey:
     """Return this site's record key, made and noted in the ledger when first needed."""
-    path = job.records.folder / _KEY
-    password = job.secret("RECORD", new=not path.exists())
+    path = job.records.folder / RECORD_KEY
+    there = path.exists()
+    opens = partial(open_record_key, job.records) if there else None
+    password = job.secret("RECORD", new=not there, opens=opens)
     with job.records.lock():
         if not path.exists():
             key = Ed25519PrivateKey.generate()
@@ -283,7 +300,7 @@ def record_key(job: Job) -> Ed25519PrivateKey:
 
 def open_record_key(records: Records, password: str) -> Ed25519PrivateKey:
     """Open the record key; ValueError in one sentence where it does not open."""
-    path = records.folder / _KEY
+    path = records.folder / RECORD_KEY
     try:
         key = open_key(path.read_bytes(), password)
     except ValueError as error:

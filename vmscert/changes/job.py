@@ -19,18 +19,16 @@ NOBODY = (
     "Nobody is there to type the password for {label}: open the notebook in JupyterLab, or set "
     "VMSCERT_{what}_PASSWORD for this run"
 )
-_LABELS = {
-    "CA": "the CA's private key",
-    "PFX": "the PFX files",
-    "RECORD": "the key that signs change records",
-    "INHERITED": "the files of the other tool",
-}
+_PASSWORDS = {row["what"]: row for row in facts("change/passwords")}
+_TRIES = 3
+_TYPED: list[str] = []  # in this process, by a person, for keys of the site
 # What ends → the name of the runbook for it.
 RUNBOOK_FOR = {
     kind: row["name"]
     for row in facts("change/runbooks")
     for kind in filter(None, row["ends"].split("|"))
 }
+RECORD_KEY = "record.key"  # of a site's folder
 # Everybody may know it: a rehearsal's CA says in its name that it is one.
 _TEACHING_PASSWORD = "for rehearsals only"
 
@@ -40,6 +38,10 @@ class Stop(Exception):  # noqa: N818 - what people read in red is this name
 
     def _render_traceback_(self) -> list[str]:
         return [f"Stop: {self}"]
+
+
+class Unapproved(Stop):
+    """Nothing was done yet, for want of an approval."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,29 @@ class Job:
                        "above, from the top")  # fmt: skip
         self.change.demand(self)
 
-    def secret(self, what: str, new: bool = False) -> str:
+    def secret(
+        self, what: str, new: bool = False, opens: Callable[[str], object] | None = None
+    ) -> str:
         """Return the password of the "CA", the "PFX" files or the "RECORD" key, as `secret`."""
-        return secret(what, self.rehearsal, new)
+        return secret(what, self.rehearsal, new, opens)
 
 
-def secret(what: str, rehearsal: bool, new: bool = False) -> str:
+def secret(
+    what: str,
+    rehearsal: bool,
+    new: bool = False,
+    opens: Callable[[str], object] | None = None,
+) -> str:
     """Return a password; a person is asked for it, twice for a new one.
 
-    A run with nobody to ask takes it from the environment (VMSCERT_CA_PASSWORD and so on; the
-    record key has the CA's if it has none of its own); a rehearsal without that uses one that
-    everybody may know. One that another tool asked for ("INHERITED") may be short.
+    `opens` raises ValueError for a wrong one, and then it is asked for again; one that was typed
+    for another key of the site, and opens this one, too, is not. A run with nobody to ask takes it
+    from the environment (VMSCERT_CA_PASSWORD and so on; the record key has the CA's if it has none
+    of its own); a rehearsal without that uses one that everybody may know. One that another tool
+    asked for ("INHERITED") may be short.
     """
+    if what == "INHERITED" and (found := os.environ.get("VMSCERT_INHERITED_PASSWORD")) is not None:
+        return found  # also nothing, where its files have none
     check = str if what == "INHERITED" else check_password
     names = (what, "CA") if what == "RECORD" else (what,)
     given = [os.environ.get(f"VMSCERT_{name}_PASSWORD") for name in names]
@@ -102,14 +115,40 @@ def secret(what: str, rehearsal: bool, new: bool = False) -> str:
         return check(found)
     if rehearsal:
         return _TEACHING_PASSWORD
-    label = _LABELS[what]
+    of_the_site = what in ("CA", "RECORD")
+    if of_the_site and (known := [one for one in _TYPED if new or _opened(opens, one)]):
+        return known[-1]
+    label, why = _PASSWORDS[what]["label"], _PASSWORDS[what]["why_new" if new else "why"]
+    print(why)
     try:
-        password = check(getpass.getpass(f"Password for {label}: "))
+        password = _asked(f"Password for {label}", check, opens)
         if new and getpass.getpass(f"Password for {label}, once more: ") != password:
             raise ValueError("The two passwords differ: run the cell again")
     except (EOFError, NotImplementedError, RuntimeError):
         raise RuntimeError(NOBODY.format(what=what, label=label)) from None
+    if of_the_site:
+        _TYPED.append(password)
     return password
+
+
+def _asked(label: str, check: Callable[[str], str], opens: Callable[[str], object] | None) -> str:
+    """A password that a person typed, and that opens what it is for; a wrong one is told twice."""
+    for _ in range(_TRIES - 1):
+        password = check(getpass.getpass(f"{label}: "))
+        if opens is None or _opened(opens, password):
+            return password
+        print("That is not the password.")
+    password = check(getpass.getpass(f"{label}: "))
+    if opens:
+        opens(password)  # and says why
+    return password
+
+
+def _opened(opens: Callable[[str], object] | None, password: str) -> bool:
+    try:
+        return bool(opens and opens(password))
+    except ValueError:
+        return False
 
 
 def folder_of(runbook: str, site: Path) -> Path:

@@ -13,11 +13,13 @@ import typer
 from rich.markup import escape
 
 from vmscert.changes.execute import NotebookError, execute, find_runbook
-from vmscert.changes.job import folder_of, records_folder, secret
+from vmscert.changes.job import Unapproved, folder_of, records_folder, secret
+from vmscert.changes.parameters import parameters, read_settings
 from vmscert.changes.record import record_problems
 from vmscert.cli import printing
+from vmscert.cli.asking import ask_approval, ask_passwords, somebody_is_there
 from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
-from vmscert.facts import facts
+from vmscert.facts import facts, runbook_row
 from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
 from vmscert.records.folder import Records
@@ -87,36 +89,42 @@ def run(
     site: printing.SiteOption = EXAMPLE,
     folder: printing.FolderOption = "",
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE for another parameter (JSON).")
+        list[str] | None, typer.Option("--set", help="NAME=VALUE for another parameter.")
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what stops it.")] = False,
 ) -> None:
     """Carry out one runbook without a browser and keep it, as it ran, with the records.
 
-    Passwords come from VMSCERT_CA_PASSWORD and VMSCERT_PFX_PASSWORD in the environment.
+    Passwords and who approved the plan are asked for. With nobody to ask, passwords come from
+    VMSCERT_CA_PASSWORD, VMSCERT_PFX_PASSWORD and VMSCERT_RECORD_PASSWORD in the environment, and
+    the approval from --set "APPROVED=3f9a1c7e55d0 Anna Berg".
     """
     runbook = find_runbook(number)
-    path = find_table(site)
-    read_site(path)
-    records = Records(folder or folder_of(runbook, path))
-    kept = _execute(runbook, path, records, **dict(map(_setting, setting or [])))
-    out.print(f"[green]✔[/green] {runbook}", *map(str, kept), sep="\n  ", soft_wrap=True)
+    given, path = read_settings(runbook, setting or []), find_table(site)
+    described, records = read_site(path), Records(folder or folder_of(runbook, path))
+    while True:
+        approved = "APPROVED" not in parameters(runbook) or bool(given.get("APPROVED"))
+        ask_passwords(runbook, described, records, approved)
+        try:
+            kept = _execute(runbook, path, records, **given)
+            break
+        except Unapproved as error:
+            if not (answer := ask_approval(str(error))):
+                again = 'Nothing was done. When it is approved: --set "APPROVED=<hash> <name>"'
+                raise NotebookError(again if somebody_is_there() else f"{error}. {again}") from None
+            given["APPROVED"] = answer
+    if not quiet:
+        makes = {"create CA", "promote CA"} & {*runbook_row(runbook)["deeds"].split("|")}
+        keys = not records.rehearsal and "CA" in runbook_row(runbook)["passwords"].split("|")
+        ca = records.ca_certificate if keys and makes else None
+        printing.show_run(runbook, kept, ca, str(records.folder) if keys else "")
 
 
 def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:
     """Run a runbook for a site's table, and return where it is kept as it ran."""
-    parameters = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
+    given = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
     with err.status(runbook):
-        return execute(runbook, parameters, records, datetime.now(UTC))
-
-
-def _setting(text: str) -> tuple[str, object]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"--set {text}: write NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+        return execute(runbook, given, records, datetime.now(UTC))
 
 
 def plan(

@@ -2,20 +2,19 @@
 
 import gc
 import io
-import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
 from vmscert.changes.execute import NotebookError
-from vmscert.cli import change, due, trouble
+from vmscert.changes.job import Stop
+from vmscert.cli import change, due, lab, trouble
 from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
-from vmscert.facts import HOME, NOTEBOOKS
+
+_INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 app = typer.Typer(
     help="TLS certificates for an XProtect site: learn, change, troubleshoot.",
@@ -27,41 +26,29 @@ records_app = typer.Typer(help="The folder of one site.", no_args_is_help=True)
 app.add_typer(records_app, name="records")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def lab(context: typer.Context) -> None:
-    """Open JupyterLab at the start notebook; further arguments go to `jupyter lab`."""
-    notebooks = NOTEBOOKS
-    if not (HOME / "pyproject.toml").exists():  # the kit is installed, and is not written to
-        notebooks = Path.cwd() / "notebooks"
-        if not notebooks.exists():
-            shutil.copytree(NOTEBOOKS, notebooks)
-    command = [
-        *(sys.executable, "-m", "jupyterlab"),
-        f"--ServerApp.root_dir={notebooks.parent}",  # the tables of sites are in reach, too
-        f"--LabApp.default_url=/lab/tree/{notebooks.name}/00-start-here.ipynb",
-        # Sites are often offline, and nobody is asked for news or updates.
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--MappingKernelManager.transport_encryption=auto",
-        *context.args,
-    ]
-    with tempfile.TemporaryDirectory() as folder:  # JupyterLab shall not even ask for that
-        page = Path(folder) / "labconfig" / "page_config.json"
-        page.parent.mkdir()
-        disabled = {"@jupyterlab/apputils-extension:announcements": True}
-        page.write_text(json.dumps({"disabledExtensions": disabled}), encoding="utf-8")
-        places = filter(None, [os.environ.get("JUPYTER_CONFIG_PATH"), folder])
-        surroundings = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(places)}
-        raise typer.Exit(subprocess.call(command, env=surroundings))
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """Let Ctrl-C end a command in a sentence."""
+
+    @wraps(command)
+    def run(*values: Any, **named: Any) -> None:
+        try:
+            command(*values, **named)
+        except (KeyboardInterrupt, typer.Abort):  # the latter at a prompt
+            warn("Ended by you: what was done stays done, nothing is half. Run it again to go on.")
+            raise typer.Exit(_INTERRUPTED) from None
+
+    return run
 
 
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab.lab)
 for command in (change.rehearse, change.run, change.plan, change.board,
                 trouble.check, trouble.connect, trouble.survey, trouble.explain,
                 change.roll_out, due.due):  # fmt: skip
     # An error that is pasted may begin with a dash.
-    app.command(context_settings={"ignore_unknown_options": command is trouble.explain})(command)
+    options = {"ignore_unknown_options": command is trouble.explain}
+    app.command(context_settings=options)(_interruptible(command))
 for command in (change.verify, change.drill):
-    records_app.command()(command)
+    records_app.command()(_interruptible(command))
 
 
 def main() -> None:
@@ -74,7 +61,7 @@ def main() -> None:
         sys.exit(_watched())
     try:
         app()
-    except NotebookError as error:
+    except (NotebookError, Stop) as error:
         warn(str(error))
         sys.exit(FOUND)
     except (ValueError, OSError, RuntimeError) as error:

@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from cryptography.hazmat.primitives.hashes import SHA256
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -84,6 +86,18 @@ def show_plan(rows: list[dict[str, Any]]) -> None:
         lines.append(f"[b]Step {row['step']}[/b]")
         lines += (escape(f"  {name}: {row[name]}.") for name in _LONG if row.get(name))
     out.print("\n".join(lines), soft_wrap=True, highlight=False)  # at once: a call takes a while
+
+
+def show_run(runbook: str, kept: Iterable[Path], ca: "Certificate | None", folder: str) -> None:
+    """Show what a person needs who has carried out a runbook; of a real site, what was made."""
+    say(f"✔ {runbook}", *(f"  {path}" for path in kept))
+    if ca is not None:
+        say("SHA-256 of the CA certificate, to read out when somebody installs it:")
+        say(*wrap(ca.fingerprint(SHA256()).hex(" ", 2).upper(), 40, initial_indent="  ",
+                  subsequent_indent="  "))  # fmt: skip
+    if folder:
+        say(f"Copy {folder} to a second place now: without ca.key nothing can be renewed. "
+            f"Try the copy with: vmscert records drill COPY --folder {folder}")  # fmt: skip
 
 
 def show_verification(rows: list[dict], folder: Path) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vmscert.certificates.keys import new_password
 from vmscert.changes.job import NOBODY, Job, records_folder
 from vmscert.checks.lacks import missing_certificates
 from vmscert.files import write_once
@@ -142,11 +142,6 @@ def sieve(survey: Survey) -> Form:
     return Form(widgets.HBox([finding, words, order]), told)
 
 
-# Letters that lie at the same place on English, French and German keyboards, and that nobody takes
-# for another one when they are read aloud.
-_CONSONANTS, _VOWELS = "bdfghjklnprstv", "eiou"
-
-
 @dataclass(frozen=True)
 class Password:
     """A password that no text of this object says; `about` is what is said instead.
@@ -180,13 +175,6 @@ class Password:
 
     def _ipython_display_(self) -> None:
         self.form._ipython_display_()
-
-
-def new_password() -> str:
-    """Return a password of 87 random bits in ASCII: five words of three syllables to read aloud."""
-    any_of = secrets.choice
-    words = [[any_of(_CONSONANTS) + any_of(_VOWELS) for _ in range(3)] for _ in range(5)]
-    return " ".join(map("".join, words))
 
 
 def pfx_password(job: Job, hosts: Iterable[str] | None = None) -> Password:

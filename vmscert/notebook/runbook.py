@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from vmscert.changes.execute import ask_page, opened_notebook
+from vmscert.changes.job import Stop
+from vmscert.facts import NOTEBOOKS
 from vmscert.notebook.board import board_form, time_machine
 from vmscert.notebook.forms import Password, pfx_password
-from vmscert.notebook.tables import findings_table, require, table
+from vmscert.notebook.tables import Shown, findings_table, require, table
 from vmscert.runbooks import stages
 from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook, runbook_of
 
@@ -20,6 +24,7 @@ class OpenRunbook:
 
     def __init__(self, runbook: Runbook) -> None:
         self._runbook, self._passwords = runbook, list[Password]()
+        self._cell = 0  # the last one that said whose its outputs are
         runbook.pfx_password = self._shown_password
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -31,6 +36,7 @@ class OpenRunbook:
 
         @wraps(method)
         def shown(*values: Any, **named: Any) -> None:
+            self._say_whose()
             for part in method(*values, **named):
                 _show(part)
 
@@ -45,11 +51,27 @@ class OpenRunbook:
 
     def board(self) -> None:
         """Where each computer stands, who sets out, and a place for what came back."""
+        self._say_whose()
         _show(board_form(self._runbook.job))
 
     def time_machine(self) -> None:
         """What goes dark on which day if nobody acts."""
+        self._say_whose()
         _show(time_machine(self._runbook.job))
+
+    def _say_whose(self) -> None:
+        """Say above a cell's outputs of which site, run and plan they are."""
+        from IPython.core.getipython import get_ipython
+
+        cell = getattr(get_ipython(), "execution_count", 0)
+        if self._cell == cell:
+            return
+        self._cell, job, plan = cell, self._runbook.job, self._runbook.begun_with
+        told = (
+            f"{job.site.name}{' (a rehearsal)' * job.rehearsal}, run of {job.at:%Y-%m-%d %H:%M} UTC"
+        )
+        told += f", plan {plan.hash}" if plan else ""
+        _show(Shown({"text/html": f"<small>{escape(told)}</small>", "text/plain": told}))
 
     def _shown_password(self, hosts: Iterable[str] | None = None) -> str:
         """The password of new PFX files, shown first; the same one as long as this run lasts."""
@@ -65,8 +87,14 @@ def open_runbook(runbook: str, site: str | Path, folder: str | Path = "") -> Ope
     """Open a runbook for a site's table and the folder of its records, for the cells of a notebook.
 
     The teaching site is always a rehearsal; what comes before this runbook is carried out on it.
+    What the cells below show of another run goes. Stop for a real site in the kit's own notebook.
     """
-    return OpenRunbook(runbook_of(stages.open_job(runbook, site, folder)))
+    job, opened = stages.open_job(runbook, site, folder), opened_notebook()
+    if opened and opened.resolve().parent == NOTEBOOKS.resolve() and not job.rehearsal:
+        raise Stop(f"{opened.name} is the kit's own, and stays as it is: work in the site's copy, "
+                   f"which vmscert lab --site {job.table} opens")  # fmt: skip
+    ask_page("begin")
+    return OpenRunbook(runbook_of(job))
 
 
 def _show(part: object) -> None:

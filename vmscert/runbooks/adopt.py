@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -58,6 +59,7 @@ class Inheritance:
     certificates: tuple[x509.Certificate, ...]
     locked: tuple[str, ...] = ()  # the names of files that did not open
     bare: tuple[str, ...] = ()  # of files with a key that no password protects
+    in_pem: bool = False  # the CA's key: where OpenSSL keeps it, and no Windows store does
 
     def of(self, host: Host) -> list[x509.Certificate]:
         """Return the certificates that carry a name of this server, oldest first."""
@@ -95,8 +97,11 @@ def read_inheritance(job: Job, place: Path) -> Inheritance:
         raise ValueError(f"The CA in {place} can't be used to sign: {odd}. Create a CA anew")
     mine = (one for one in keys if isinstance(one, RSAPrivateKey))
     key = next((one for one in mine if one.public_key() == ca.public_key()), None)
+    of_it = (path for path, one in zip(paths, keys, strict=True) if one is not None and key
+             and one.public_key() == key.public_key())  # fmt: skip
+    in_pem = any(paths[path] not in _PFX for path in of_it)
     issued = (one for one in every if one != ca and is_signed_by(one, ca))
-    return Inheritance(ca, key, tuple(issued), tuple(locked), tuple(bare))
+    return Inheritance(ca, key, tuple(issued), tuple(locked), tuple(bare), in_pem)
 
 
 def _the_ca(
@@ -239,15 +244,21 @@ class Adopt(Runbook):
         name, number = self.found.ca.subject.rfc4514_string(), len(self.found.certificates)
         yield f"{name} and {number} certificates"
 
-    def audit(self, key_in_user_store: bool) -> Parts:
+    def said(self, name: str, value: Any) -> Any:
+        """As in any runbook; but a key that OpenSSL kept lies in nobody's store."""
+        known = name == "key_in_user_store" and self.found.in_pem
+        return value if known else super().said(name, value)
+
+    def audit(self, key_in_user_store: bool | None = None) -> Parts:
         """All that is wrong with it, the most urgent first, and what to do.
 
         `key_in_user_store` is what no file tells: whether the key lies in somebody's
         CurrentUser\\My; an inventory of that computer shows it, too.
         """
+        in_store = bool(self.said("key_in_user_store", key_in_user_store))
         job, found, rows = self.job, self.found, {row["check"]: row for row in facts("inherited")}
         stores = job.records.inventories().values()
-        wrong = [("the CA", check) for check in _of_the_ca(found, key_in_user_store, stores)]
+        wrong = [("the CA", check) for check in _of_the_ca(found, in_store, stores)]
         wrong += [(name, "bare-key") for name in found.bare]
         wrong += [(name, "locked") for name in found.locked]
         for host in job.site.servers:

@@ -73,7 +73,7 @@ def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
         waiting = {host.name: host for host in own if host.name in state.requests}
         if not waiting:
             return []
-        authority = job.records.authority(job.secret("CA"))
+        authority = job.records.authority(job.secret("CA", opens=job.records.authority))
         _note_abandoned(job)
         for name, host in waiting.items():
             profile = _as_before(state, name, days)
@@ -164,7 +164,7 @@ def _issue(
         return
     for profile in profiles.values():
         _one_of("A server's RSA key", profile.key_bits, SERVER_KEY_BITS)
-    authority = job.records.authority(job.secret("CA"))
+    authority = job.records.authority(job.secret("CA", opens=job.records.authority))
     password = password or job.secret("PFX", new=True)
     _note_abandoned(job)
     for name, issued in _made(job, authority, profiles, keys):

@@ -15,7 +15,8 @@ from typing import Any
 from vmscert.changes.change import Plan, approve, keep_plan, plan_under_way, progress, under_way
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.execute import close_change
-from vmscert.changes.job import EXAMPLE, Job, folder_of
+from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of
+from vmscert.changes.parameters import example, parameters
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
 from vmscert.facts import facts
@@ -136,12 +137,26 @@ class Runbook:
         """Who talks to whom."""
         yield site_map(self.job.site)
 
+    def said(self, name: str, value: Any) -> Any:
+        """A parameter that says something about the world: only a person can, the plan asks for it.
+
+        A rehearsal takes the example's. Stop where nobody has said it.
+        """
+        asks = parameters(self.job.runbook)[name.upper()]["asks"]
+        if not asks or value not in ("", None):
+            return value
+        if not self.job.rehearsal:
+            where = "in the parameters and run from there, or with --set on the command line"
+            raise Stop(f"say {asks}: set {name.upper()} {where}")
+        return example(self.job.runbook, name.upper())
+
     def plan(self, **parameters: Any) -> Parts:
         """What is going to happen, kept in `changes/` for somebody else to approve.
 
         Deeds keep to these parameters. A change that has begun keeps its plan.
         """
-        self.parameters, job, about = parameters, self.job, RUNBOOKS[self.job.number]
+        job, about = self.job, RUNBOOKS[self.job.number]
+        self.parameters = parameters = {n: self.said(n, it) for n, it in parameters.items()}
         self.begun_with = plan_under_way(job, parameters)
         if self.begun_with is None:
             state, (lines, last) = job.state(), job.records.ledger.head()
