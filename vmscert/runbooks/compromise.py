@@ -157,7 +157,9 @@ class AnswerCompromise(Replacing):
     def said(self, name: str, value: Any) -> Any:
         """As in any runbook; where a rehearsal has not the example's server, its first."""
         found = super().said(name, value)
-        strange = name == "stolen" and self.job.rehearsal and found not in (CA, *self.job.site)
+        strange = (
+            name == "stolen" and self.job.rehearsal and found != CA and found not in self.job.site
+        )
         return self.job.site.servers[0].name if strange and not value else found
 
     def measures(self, stolen: str = "", at_work: bool | None = None) -> Parts:

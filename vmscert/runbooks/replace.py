@@ -140,7 +140,8 @@ class Replacing(OnTheWire):
         new = dict.fromkeys(self.concerned(state), "")
         yield new, "a new certificate with a new key, import, encrypt"
         yield {name: why for name, why in under_way.items() if name not in new}, "go on"
-        yield from once_seen(state, missing_retirement(state), "remove what was replaced")
+        goes = {**new, **missing_retirement(state)}
+        yield from once_seen(state, goes, "remove what was replaced, when all links serve the new")
 
 
 class Renew(Replacing):

@@ -27,6 +27,7 @@ from vmscert.records.state import State
 from vmscert.runbooks.handbook import write_handbook
 from vmscert.site.order import switch_on
 from vmscert.site.table import find_table, read_site
+from vmscert.windows.stores import UNKNOWN, Stores
 
 RUNBOOKS = {row["runbook"]: row for row in facts("change/runbooks")}
 # Those that leave a state behind, which the later ones wait for.
@@ -79,6 +80,13 @@ def _stage_check(number: str, state: State, todo: str) -> Check:
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     achieved = STAGES[number]["achieved"]
     return Check(achieved, not missing, f"{named}{more}. {todo}" if missing else "")
+
+
+def _used(held: Stores) -> list[str]:
+    """What a computer's certificate groups use, as far as they say it."""
+    labels = sorted({*held.bindings.values()} - {UNKNOWN})
+    silent = [group for group, label in held.bindings.items() if label == UNKNOWN]
+    return [*labels, *(f"{group} does not say" for group in silent)]
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,7 @@ class Runbook:
                 "computer": name,
                 "who": state.site[name].owner,
                 "to do": deed + (f": {why}" if why else ""),
-                "old certificate": ", ".join(sorted({*held.bindings.values()})) if held else "",
+                "old certificate": ", ".join(_used(held)) if held else "",
                 "new certificate": then if "certificate" in deed else "",
             }
 
