@@ -59,7 +59,7 @@ def unpacked(data: bytes) -> list[tuple[str, bytes]]:
     from zipfile import ZipFile
 
     found, left = [], LARGEST
-    why = "it is a damaged ZIP archive: copy it again, or unpack it"
+    why = "it is damaged: copy it again, or unpack it"
     with suppress(Exception), ZipFile(BytesIO(data)) as archive:  # zipfile raises many kinds
         named = ((one.filename.replace("\\", "/"), one) for one in archive.infolist())
         members = [(n, one) for n, one in named if not (n.endswith("/") or _JUNK.search(n))]

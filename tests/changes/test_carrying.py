@@ -25,7 +25,6 @@ from vmscert.checks.lacks import (
     reported_findings,
 )
 from vmscert.lessons.exercises import lesson_ca
-from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
 from vmscert.runbooks.visits import Import, verify_site
@@ -347,7 +346,7 @@ class TestAnotherCa:
         [
             ({"names": ("mob.lyon.local", "mob")}, r"refused as video\.example\.com: .*issued to"),
             ({"end": lyon.AT - lyon.DAY / 2}, r"refused as video\.example\.com: .*ended on"),
-            ({"issuer": lyon.other_ca()[0].certificate.subject}, "would be refused"),
+            ({"issuer": lyon.other_ca()[0].certificate.subject}, "lacks .*'Other issuing CA'"),
         ],
         ids=["a missing name", "expired", "a wrong issuer"],
     )
@@ -364,7 +363,7 @@ class TestAnotherCa:
 
     def test_has_to_show_its_root(self, job):
         ask(job, "mob")
-        with pytest.raises(ValueError, match="answer for mob lacks the root"):
+        with pytest.raises(ValueError, match="mob lacks the certificate of 'Other root'"):
             receive(job, "mob", lyon.answer_to(job)[:2])
 
     def test_has_its_way_to_the_root_kept_nearest_first_and_nothing_besides(self, job):
@@ -474,10 +473,9 @@ def test_a_site_with_every_way_to_a_key_is_verified_over_real_connections(tmp_pa
     issue_certificates(job)
     walk(job, hand_over(job, "request"))
     sign_requests(job)
-    root, between = lyon.other_ca(now)
-    leaf = root.sign(job.state().requests["mob"], job.site["mob"].issued_names, now).certificate
-    leaf = remade(leaf, lyon.key("issuing"), issuer=between.subject)
-    receive(job, "mob", (leaf, between, root.certificate))
+    leaf, (other,) = job.state().current["mob"], job.state().issuers["mob"]
+    assert "rehearsal" in other.subject.rfc4514_string() and other != own.certificate
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 199
     for phase in ("trust", "import", "encrypt"):
         assert {one.result for one in walk(job, hand_over(job, phase))} == {"done"}
     assert [missing(job.state()) for missing in MISSING.values()] == [{}] * 5

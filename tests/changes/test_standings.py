@@ -132,7 +132,8 @@ def test_a_request_that_came_back_waits_for_its_ca_and_nobody_walks(job):
     for host in (lyon.REC, lyon.MOB):
         take_back(job, f"{host.name}.req", lyon.csr_of(host))
     assert of(job, "rec-1").next == "sign requests/rec-1.req"
-    assert of(job, "mob").next == "send requests/mob.req to its CA"
+    asked = "send requests/mob.req to its CA, for video.example.com: it waits since 2026-11-23"
+    assert of(job, "mob").next == asked
     sign_requests(job)
     take_back(job, "mob.pem", lyon.pem(*lyon.answer_to(job)))
     assert {one.state for one in board(job)} == {"verified"}

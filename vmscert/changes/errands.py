@@ -22,7 +22,7 @@ from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import by_host, switch_off, turns
-from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order
+from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order, named
 from vmscert.windows.folder import LOOK, Load, made_at, pack
 from vmscert.windows.rollout import roll_out_files
 
@@ -253,8 +253,10 @@ def _under_way(
 
 def _next(state: State, host: Host, stands: str, command: str) -> str:
     if stands == REPORTED and host.name in state.requests:
-        asked = f"requests/{host.name}.req"
-        return f"send {asked} to its CA" if host.enrolment == THIRD_PARTY else f"sign {asked}"
+        asked, since = f"requests/{host.name}.req", state.asked_since.get(host.name, state.at)
+        waits = f"{named(host.issued_names)}: it waits since {since:%Y-%m-%d}"
+        third = host.enrolment == THIRD_PARTY
+        return f"send {asked} to its CA, for {waits}" if third else f"sign {asked}"
     folder, stores = state.handed_over.get(host.name), state.inventories.get(host.name)
     if not command or folder is None:
         return "prepare its folder"

@@ -78,14 +78,16 @@ class Document:
         return listed | {thumbprint(one) for one in self.certificates}
 
 
-def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
+def read(
+    source: Path | str | bytes, ask: AskPassword | None = None, *, within: bool = False
+) -> Document:
     """Return what a file, a folder, or pasted text or bytes is; never raises for what it holds.
 
     A text that names no file is taken as pasted. `ask` is called for a password that is needed.
-    ValueError only for a path that can't be read.
+    Bytes out of an archive (`within`) may be none. ValueError only for a path that can't be read.
     """
     if isinstance(source, bytes):
-        return _of_bytes(source, "the pasted data", ask)
+        return _of_bytes(source, "the pasted data", ask, within)
     path = source if isinstance(source, Path) else _existing(source)
     if path is None:
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
