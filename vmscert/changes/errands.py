@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from vmscert.changes.job import Job
 from vmscert.checks.lacks import (
     PHASES,
     missing_groups,
     missing_retirement,
     needed_roots,
+    of_public_ca,
+    roots_of,
     stopping_findings,
     surplus_roots,
     unbarred,
@@ -144,12 +148,34 @@ def roll_out(job: Job) -> str:
     """Prepare the folder that brings the CA to many computers at once; return where it is."""
     job.permit()
     state = job.state()
-    needed = {root for roots in needed_roots(state).values() for root in roots}
-    also = [state.next_ca] if state.next_ca else []
-    old_roots = [one for one in state.former_cas if one not in needed]
-    barred = [one for one, _ in state.barred if one not in needed]
-    files = roll_out_files(state.signing_ca, job.site, job.at, also, old_roots, barred)
-    return job.records.roll_out(files, job.at).relative_to(job.records.folder).as_posix()
+    return job.records.roll_out(rolled_out(state), job.at).relative_to(state.folder).as_posix()
+
+
+def rolled_out(state: State) -> dict[str, bytes]:
+    """Return file name → content of that folder, as the state has it.
+
+    Phones trust a public CA by themselves; what signs a certificate that is still to come, nobody
+    can tell.
+    """
+    also, needed = [state.next_ca] if state.next_ca else [], needed_roots(state)
+    every = {root for roots in needed.values() for root in roots}
+    former = [one for one in state.former_cas if one not in every]
+    barred = [one for one, _ in state.barred if one not in every]
+    phones, without = dict[x509.Certificate, None](), {}
+    for host in (one for one in state.site.servers if one.meets_phones):
+        newest = state.current.get(host.name)
+        if newest and of_public_ca(newest):
+            without[host.name] = "its certificate says that a public CA signed it"
+        elif roots := dict.fromkeys(roots_of(state, host)):
+            phones |= roots
+        else:
+            without[host.name] = "its certificate is still to come; make this folder again then"
+    going = state.former_cas  # still needed or not, nobody gets one that goes
+    coming = {name: [o for o in roots if o not in going] for name, roots in needed.items()}
+    return roll_out_files(
+        state.signing_ca, state.site, state.at, also, former, barred, coming, phones,
+        without.items(),
+    )  # fmt: skip
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:

@@ -124,9 +124,7 @@ def renew_certificates(
     job.permit()
     with job.records.lock():
         state = job.state()
-        lines = state.entries[job.change.plan.lines :] if job.change else ()
-        done = {(one.host, one.thumbprint) for one in lines if one.action == "renew"}
-        wanted = {name for name in hosts if (name, state.thumbprints.get(name)) not in done}
+        wanted = set(hosts) - renewed(job, state)
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
         profiles = {name: _as_before(state, name, days) for name in mine}
         keys = {}
@@ -135,6 +133,14 @@ def renew_certificates(
                 raise ValueError(f"The key of {name} is not here: renew it with a new one")
             keys[name] = read_pfx(state.pfx[name], job.secret("PFX")).key
         return list(_issue(job, profiles, "renew", password, keys))
+
+
+def renewed(job: Job, state: State) -> set[str]:
+    """Return the servers whose newest certificate was renewed in this change, in whatever way."""
+    lines = state.entries[job.change.plan.lines :] if job.change else ()
+    ways = ("renew", "sign", "receive")
+    made = {(one.host, one.thumbprint) for one in lines if one.action in ways}
+    return {host for host, label in state.thumbprints.items() if (host, label) in made}
 
 
 def _as_before(state: State, name: str, days: int) -> Profile:

@@ -10,6 +10,7 @@ from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
+from vmscert.checks.expiry import PLAN
 from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
@@ -21,6 +22,7 @@ from vmscert.runbooks.certificates import (
     ca_name,
     issue_certificates,
     renew_certificates,
+    renewed,
     sign_requests,
 )
 from vmscert.runbooks.handbook import due_of
@@ -111,8 +113,9 @@ class Replacing(OnTheWire):
 
     def _renewed(self, hosts: list[str]) -> Parts:
         """Renew these servers' certificates; those that make their own keys are asked first."""
-        days = self.parameters.get("days", 0)
-        if asked := walk(self.job, hand_over(self.job, "request", hosts)):
+        days, state = self.parameters.get("days", 0), self.job.state()
+        known = renewed(self.job, state) | state.requests.keys()  # nobody is asked twice
+        if asked := walk(self.job, hand_over(self.job, "request", set(hosts) - known)):
             yield Rows(asked)
         password, new_key = self.pfx_password(hosts), self.parameters.get("new_key", True)
         made = renew_certificates(self.job, hosts, password, days=days, new_key=new_key)
@@ -155,7 +158,9 @@ class Renew(Replacing):
         if job.rehearsal:  # a month before the first ends
             on = min(row.not_after for row in ends if row.label in job.site) - timedelta(days=30)
             ends = due_of(state, on)
-        soon = (row.label for row in ends if row.days_left <= within_days)
+        near = (row for row in ends if row.days_left <= within_days)
+        # What is new and lives for weeks only is not due, unless somebody wants more than usual.
+        soon = (row.label for row in near if row.status != "ok" or within_days > PLAN)
         self.due = [name for name in soon if name in job.site]
         yield timeline(ends, on)
         yield Rows(ends, columns=("label", "not_after", "days_left", "status", "renew_on"))

@@ -204,7 +204,8 @@ class _Desk:
             return "holds certificates of CAs only: bring the one that was issued to the server too"
         state, (one, *_) = self._state, own
         label, names = thumbprint(one), {name.lower() for name in Reading(one).names}
-        why = f"is it another server's? It is issued to {', '.join(map(quotable, names)) or label}"
+        issued = ", ".join(map(quotable, sorted(names))) or label
+        why = f"is it another server's? It is issued to {issued}"
         for host in self._named.values():
             if (host.name, label) in state.certificates:
                 why = f"it is what {host.name} had before; bring the answer to its newest request"
