@@ -136,6 +136,7 @@ class TestPhones:
         (root,) = plistlib.loads(made["ca.mobileconfig"])["PayloadContent"]
         assert root["PayloadContent"] == der(house) == made["ca-2.cer"]
         assert readable_fingerprint(house) in made["phones.md"].decode()
+        assert "its file is `ca-2.cer`" in made["phones.md"].decode()
         assert readable_fingerprint(ca()) not in made["phones.md"].decode()
         text = made["README.md"].decode()
         assert "12 computers must trust one CA certificate" in text

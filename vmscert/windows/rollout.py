@@ -91,6 +91,7 @@ def roll_out_files(
             "sha256": readable_fingerprint(one).replace("\n", " "),
             "thumbprint": thumbprint(one),
             "picture": numbered("ca", number, "svg").replace(".svg", "-sha256.svg"),
+            "file": numbered("ca", number),
             "script": numbered("trust", number, "ps1"),
         }
         for number, one in enumerate(every)
