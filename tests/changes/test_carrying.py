@@ -1,15 +1,17 @@
 """What is carried to a computer is made once and stays as it is, until something has changed."""
 
+import plistlib
 import re
 from dataclasses import replace
 
 import lyon
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from lyon import check_issued, plan_certificates, receive, told
 
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
-from vmscert.changes.errands import hand_over, loads, roll_out
+from vmscert.changes.errands import hand_over, loads, roll_out, rolled_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import simulated, walk
 from vmscert.checks.lacks import (
@@ -287,6 +289,25 @@ class TestAnotherCa:
             "pc-1": (own,),
             "web-1": (other,),
         }
+
+    def test_is_rolled_out_to_phones_unless_they_know_it_or_nobody_does_yet(self, job):
+        early = rolled_out(job.state())
+        assert "phones.md" not in early and "ca-2.cer" not in early
+        assert b"is still to come; make this folder again then" in early["README.md"]
+        ask(job, "mob")
+        root = lyon.other_ca()[0].certificate.public_bytes(Encoding.DER)
+        public = x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.2.2"), None)
+        receive(job, "mob", lyon.answer_to(job))
+        made = rolled_out(job.state())
+        assert made["ca-2.cer"] == root
+        (sent,) = plistlib.loads(made["ca.mobileconfig"])["PayloadContent"]
+        assert sent["PayloadContent"] == root
+        ask(job, "mob", word="2")
+        told = x509.CertificatePolicies([public])
+        receive(job, "mob", lyon.answer_to(job, word="2", having=told))
+        made = rolled_out(job.state())
+        assert made["ca-2.cer"] == root and "phones.md" not in made
+        assert b"its certificate says that a public CA signed it" in made["README.md"]
 
     def test_travels_with_the_cas_between(self, answered):
         (load,) = loads(answered.state(), [answered.site["mob"]])

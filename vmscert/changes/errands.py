@@ -157,11 +157,10 @@ def rolled_out(state: State) -> dict[str, bytes]:
     Phones trust a public CA by themselves; what signs a certificate that is still to come, nobody
     can tell.
     """
-    also, needed = [state.next_ca] if state.next_ca else [], needed_roots(state)
+    also, going = [state.next_ca] if state.next_ca else [], state.former_cas
+    needed, without = needed_roots(state), dict[str, str]()
     every = {root for roots in needed.values() for root in roots}
-    former = [one for one in state.former_cas if one not in every]
-    barred = [one for one, _ in state.barred if one not in every]
-    phones, without = dict[x509.Certificate, None](), {}
+    phones = dict[x509.Certificate, None]()
     for host in (one for one in state.site.servers if one.meets_phones):
         newest = state.current.get(host.name)
         if newest and of_public_ca(newest):
@@ -170,11 +169,13 @@ def rolled_out(state: State) -> dict[str, bytes]:
             phones |= roots
         else:
             without[host.name] = "its certificate is still to come; make this folder again then"
-    going = state.former_cas  # still needed or not, nobody gets one that goes
-    coming = {name: [o for o in roots if o not in going] for name, roots in needed.items()}
     return roll_out_files(
-        state.signing_ca, state.site, state.at, also, former, barred, coming, phones,
-        without.items(),
+        state.signing_ca, state.site, state.at, also,
+        old_roots=[one for one in going if one not in every],
+        barred=[one for one, _ in state.barred if one not in every],
+        # One that goes is brought to nobody, whether it is still needed or not.
+        needed={name: [o for o in roots if o not in going] for name, roots in needed.items()},
+        phones=[one for one in phones if one not in going], without=without.items(),
     )  # fmt: skip
 
 
