@@ -29,6 +29,7 @@ from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.overlap import day_by_day
 from vmscert.runbooks.stages import Deeds, Parts, Rows
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
+from vmscert.site.site import THIRD_PARTY
 
 _MOST_DARK = 5  # days on which something goes dark that a plan names
 _SHOWN = 3  # computers that a sentence names
@@ -225,14 +226,14 @@ class ReplaceTheCa(Replacing):
         yield Rows([*walk(self.job, hand_over(self.job, "request")), *sign_requests(self.job)])
 
     def concerned(self, state: State) -> list[str]:
-        """Every server."""
-        return [host.name for host in state.site.servers]
+        """Every server, but for those whose certificates another CA signs."""
+        return [host.name for host in state.site.servers if host.enrolment != THIRD_PARTY]
 
     def deeds(self, state: State) -> Deeds:
         """Trust at every computer, certificates at servers, then the old root goes."""
         clients = {host.name: "" for host in state.site.clients}
         yield clients, "trust the new CA beside the old one"
-        yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
+        yield dict.fromkeys(self.concerned(state), ""), "certificate of the new CA"
         yield from once_seen(state, clients, "trust the old CA no longer")
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:
