@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +43,43 @@ def read_foreign(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+
+
+ZIP = b"PK\x03\x04"  # how an archive begins that holds anything
+_MOST_MEMBERS = 500  # files of one archive
+# What macOS, Windows and file servers put into archives by themselves.
+_JUNK = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|desktop\.ini$|Thumbs\.db$)", re.IGNORECASE)
+
+
+def unpacked(data: bytes) -> list[tuple[str, bytes]]:
+    """Return (name without its folders, bytes) of each file in a ZIP archive that others made.
+
+    ValueError in one sentence where nobody can, or it would grow too large. Nothing is written.
+    """
+    from zipfile import ZipFile
+
+    found, left = [], LARGEST
+    why = "it is damaged: copy it again, or unpack it"
+    with suppress(Exception), ZipFile(BytesIO(data)) as archive:  # zipfile raises many kinds
+        named = ((one.filename.replace("\\", "/"), one) for one in archive.infolist())
+        members = [(n, one) for n, one in named if not (n.endswith("/") or _JUNK.search(n))]
+        if any(one.flag_bits & 1 for _, one in members):
+            why = "it is locked with a password: unpack it, and give its files"
+        elif len(members) > _MOST_MEMBERS:
+            told = f"it holds {len(members)} files, more than {_MOST_MEMBERS}"
+            why = f"{told}: unpack it, and give those that matter"
+        else:
+            for name, one in members:
+                with archive.open(one) as stream:  # what it says of its size is not believed
+                    content = stream.read(left + 1)
+                left -= len(content)
+                if left < 0:
+                    why = f"unpacked, it is larger than {LARGEST >> 20} MB: give what matters"
+                    break
+                found.append((name.rpartition("/")[2], content))
+            else:
+                return found
+    raise ValueError(why)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

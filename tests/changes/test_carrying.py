@@ -1,15 +1,17 @@
 """What is carried to a computer is made once and stays as it is, until something has changed."""
 
+import plistlib
 import re
 from dataclasses import replace
 
 import lyon
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from lyon import check_issued, plan_certificates, receive, told
 
 from vmscert.certificates.authority import QUICK, create_authority, thumbprint
-from vmscert.changes.errands import hand_over, loads, roll_out
+from vmscert.changes.errands import hand_over, loads, roll_out, rolled_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import simulated, walk
 from vmscert.checks.lacks import (
@@ -25,7 +27,6 @@ from vmscert.checks.lacks import (
     reported_findings,
 )
 from vmscert.lessons.exercises import lesson_ca
-from vmscert.practice.faults import remade
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
 from vmscert.runbooks.visits import Import, verify_site
@@ -289,6 +290,25 @@ class TestAnotherCa:
             "web-1": (other,),
         }
 
+    def test_is_rolled_out_to_phones_unless_they_know_it_or_nobody_does_yet(self, job):
+        early = rolled_out(job.state())
+        assert "phones.md" not in early and "ca-2.cer" not in early
+        assert b"is still to come; make this folder again then" in early["README.md"]
+        ask(job, "mob")
+        root = lyon.other_ca()[0].certificate.public_bytes(Encoding.DER)
+        public = x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.2.2"), None)
+        receive(job, "mob", lyon.answer_to(job))
+        made = rolled_out(job.state())
+        assert made["ca-2.cer"] == root
+        (sent,) = plistlib.loads(made["ca.mobileconfig"])["PayloadContent"]
+        assert sent["PayloadContent"] == root
+        ask(job, "mob", word="2")
+        told = x509.CertificatePolicies([public])
+        receive(job, "mob", lyon.answer_to(job, word="2", having=told))
+        made = rolled_out(job.state())
+        assert made["ca-2.cer"] == root and "phones.md" not in made
+        assert b"its certificate says that a public CA signed it" in made["README.md"]
+
     def test_travels_with_the_cas_between(self, answered):
         (load,) = loads(answered.state(), [answered.site["mob"]])
         assert load.intermediates == (lyon.other_ca()[1],)
@@ -347,7 +367,7 @@ class TestAnotherCa:
         [
             ({"names": ("mob.lyon.local", "mob")}, r"refused as video\.example\.com: .*issued to"),
             ({"end": lyon.AT - lyon.DAY / 2}, r"refused as video\.example\.com: .*ended on"),
-            ({"issuer": lyon.other_ca()[0].certificate.subject}, "would be refused"),
+            ({"issuer": lyon.other_ca()[0].certificate.subject}, "lacks .*'Other issuing CA'"),
         ],
         ids=["a missing name", "expired", "a wrong issuer"],
     )
@@ -364,7 +384,7 @@ class TestAnotherCa:
 
     def test_has_to_show_its_root(self, job):
         ask(job, "mob")
-        with pytest.raises(ValueError, match="answer for mob lacks the root"):
+        with pytest.raises(ValueError, match="mob lacks the certificate of 'Other root'"):
             receive(job, "mob", lyon.answer_to(job)[:2])
 
     def test_has_its_way_to_the_root_kept_nearest_first_and_nothing_besides(self, job):
@@ -474,10 +494,9 @@ def test_a_site_with_every_way_to_a_key_is_verified_over_real_connections(tmp_pa
     issue_certificates(job)
     walk(job, hand_over(job, "request"))
     sign_requests(job)
-    root, between = lyon.other_ca(now)
-    leaf = root.sign(job.state().requests["mob"], job.site["mob"].issued_names, now).certificate
-    leaf = remade(leaf, lyon.key("issuing"), issuer=between.subject)
-    receive(job, "mob", (leaf, between, root.certificate))
+    leaf, (other,) = job.state().current["mob"], job.state().issuers["mob"]
+    assert "rehearsal" in other.subject.rfc4514_string() and other != own.certificate
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 199
     for phase in ("trust", "import", "encrypt"):
         assert {one.result for one in walk(job, hand_over(job, phase))} == {"done"}
     assert [missing(job.state()) for missing in MISSING.values()] == [{}] * 5

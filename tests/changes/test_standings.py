@@ -1,6 +1,7 @@
 """The board tells where each computer stands, and who has to go where next."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import lyon
 import pytest
@@ -12,6 +13,7 @@ from vmscert.checks.lacks import MISSING, missing_encryption
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import renew_certificates, sign_requests
 from vmscert.runbooks.handbook import due_of
+from vmscert.runbooks.stages import runbook_of
 from vmscert.windows.stores import LogLine, Stores
 
 FAILED = LogLine("2026-11-23T22:00:00Z", "right-time", "failed", "The clock is 400 seconds off.")
@@ -132,7 +134,8 @@ def test_a_request_that_came_back_waits_for_its_ca_and_nobody_walks(job):
     for host in (lyon.REC, lyon.MOB):
         take_back(job, f"{host.name}.req", lyon.csr_of(host))
     assert of(job, "rec-1").next == "sign requests/rec-1.req"
-    assert of(job, "mob").next == "send requests/mob.req to its CA"
+    asked = "send requests/mob.req to its CA, for video.example.com: it waits since 2026-11-23"
+    assert of(job, "mob").next == asked
     sign_requests(job)
     take_back(job, "mob.pem", lyon.pem(*lyon.answer_to(job)))
     assert {one.state for one in board(job)} == {"verified"}
@@ -195,6 +198,28 @@ class TestRenewal:
         assert of(running, "rec-1").next == "sign requests/rec-1.req"
         assert len(sign_requests(running)) == 1
         assert of(running, "rec-1").lacks == "its certificate"
+
+    def test_of_another_cas_server_asks_once_and_not_for_what_is_new(self, running):
+        change = lyon.Approved()
+        change.plan = SimpleNamespace(lines=len(running.records.ledger.entries()))
+        runbook = runbook_of(replace(running, change=change))
+
+        def asked(due=("mob",)):
+            runbook.due = list(due)
+            *first, _ = runbook.renew()
+            return [errand.host for part in first for errand in part.rows]
+
+        assert asked() == ["mob"]
+        take_back(running, "mob.req", lyon.csr_of(lyon.MOB, word="second"))
+        assert asked() == []
+        end = lyon.AT + 90 * lyon.DAY
+        answer = lyon.answer_to(running, word="second", end=end)
+        take_back(running, "mob.pem", lyon.pem(*answer))
+        assert asked() == []
+        list(runbook.ends(90))  # all that it will ever have: else it were due on its first day
+        assert "mob" not in runbook.due
+        list(runbook.ends(91))
+        assert "mob" in runbook.due
 
     def test_can_be_opened_again_while_its_files_are_under_way(self, running):
         renew_certificates(running, ["ms"], lyon.PFX_PASSWORD)

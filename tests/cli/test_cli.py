@@ -53,7 +53,13 @@ def files(tmp_path_factory):
 
 
 def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
-    ran = vmscert_process("rehearse", "--json", "--folder", tmp_path / "out", folder=tmp_path)
+    """With every way to a certificate: in a PFX, by a request here, at a public CA, at another."""
+    text = EXAMPLE.read_text("utf-8").replace(",csr,", ",third party,")
+    others = {",recording server,,,": "third party", ",failover recording server,,,": "csr"}
+    for roles, way in others.items():
+        text = text.replace(roles, f"{roles[:-1]}{way},", 1)
+    (tmp_path / "site.csv").write_text(text, "utf-8")
+    ran = vmscert_process("rehearse", "site.csv", "--json", "--folder", "out", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     answer = json.loads(ran.stdout)
     assert answer["verified"] is True
@@ -63,6 +69,17 @@ def test_rehearse_ends_in_verified_connections_and_names_the_folder(tmp_path):
     changes = {path.name[11:13] for path in (tmp_path / "out" / "changes").iterdir()}
     assert changes == {"11", "12", "13", "14", "15", "16", "17"}
     assert answer["files"] == str((tmp_path / "out").resolve())
+    found = {}
+    for name, folder in (("vms-mob-01", "Public CA"), ("vms-rec-01", "Company CA")):
+        place = tmp_path / "out" / "simulated" / folder
+        root = x509.load_der_x509_certificate((place / "ca.cer").read_bytes())
+        assert "(rehearsal)" in root.subject.rfc4514_string()
+        assert b"ENCRYPTED" in (place / "ca.key").read_bytes()
+        held = (tmp_path / "out" / "servers" / name).glob("*.cer")
+        mine = [x509.load_der_x509_certificate(one.read_bytes()) for one in held]
+        assert {one.issuer for one in mine} == {root.subject}
+        found[name] = {(one.not_valid_after_utc - one.not_valid_before_utc).days for one in mine}
+    assert found == {"vms-mob-01": {199}, "vms-rec-01": {730}}
 
 
 def test_a_rehearsal_that_is_stopped_is_not_verified(tmp_path):

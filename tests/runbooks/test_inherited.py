@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from lyon import AT, CA_PASSWORD, DAY, PFX_PASSWORD, SITE, Approved, key, site_ca, told
 
 from vmscert.changes.job import Job, Stop
+from vmscert.checks.documents import read
 from vmscert.checks.lacks import missing_ca, missing_certificates
 from vmscert.practice.faults import _signed_with_sha1, remade
 from vmscert.records.folder import Records
@@ -250,3 +253,48 @@ def test_a_signature_with_sha_1_is_told(job, found):
     assert not any("SHA-1" in row["what"] for row in audit(job, found))
     rows = audit(job, replace(found, certificates=(*found.certificates[1:], old)))
     assert any("SHA-1" in row["what"] for row in rows)
+
+
+FOLDERS = {
+    "mkcert": ("rootCA.pem", "rootCA-key.pem", False),
+    "easy-rsa (pki)": ("ca.crt", "private/ca.key", True),
+}
+
+
+@pytest.mark.parametrize("tool", FOLDERS)
+def test_the_folder_of_another_tool_is_adopted_and_named(job, tmp_path, tool):
+    cer, private, sealed = FOLDERS[tool]
+    how = BestAvailableEncryption(SECRET.encode()) if sealed else NoEncryption()
+    form = key("ca").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+    leaf = site_ca().issue("mob.lyon.local", at=AT, key=key("mob"))
+    held = {
+        cer: site_ca().certificate.public_bytes(Encoding.PEM),
+        private: form,
+        "issued/mob.crt": b"Certificate:\n" + leaf.certificate.public_bytes(Encoding.PEM),
+    }
+    for name, data in held.items():
+        path = tmp_path / "left" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (about,) = Adopt(job).read(str(tmp_path / "left"))
+    assert about.startswith(f"CN=Lyon VMS root 2026 and 1 certificates, in a folder of {tool}: ")
+    found = read_inheritance(job, tmp_path / "left")
+    assert found.key.public_key() == found.ca.public_key()
+    assert found.bare == (() if sealed else (private,))
+    assert read(tmp_path / "left").told[0].detail.startswith(f"it is a folder of {tool}: ")
+
+
+def test_a_database_of_another_tool_is_named_with_how_to_export(job, tmp_path):
+    place = tmp_path / "left"
+    (place / "DataBase").mkdir(parents=True)
+    with closing(sqlite3.connect(place / "ca.xdb")) as database:
+        database.execute("CREATE TABLE x509super (item INTEGER)")
+        database.commit()
+    for path in (place, place / "ca.xdb"):
+        with pytest.raises(ValueError, match=r"a database of XCA .* Export > File as PKCS#12"):
+            read_inheritance(job, path)
+    (place / "DataBase" / "House.edb").write_bytes(bytes(4) + bytes.fromhex("efcdab89") + bytes(9))
+    (place / "DataBase" / "certbkxp.dat").write_bytes(b"x")
+    (place / "House.p12").write_bytes(b"cut off")
+    with pytest.raises(ValueError, match=r"none\. a backup of AD Certificate Services: .*edb"):
+        read_inheritance(job, place)

@@ -1,20 +1,28 @@
 """What people bring back is kept if a computer of the site has it to say, and told if not."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import lyon
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from lyon import take_back
 
-from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.authority import Issued, thumbprint
 from vmscert.changes.errands import hand_over
 from vmscert.notebook.board import board_form
+from vmscert.practice.faults import remade
 from vmscert.runbooks.certificates import sign_requests
 from vmscert.runbooks.returns import take_dropped, take_each
 from vmscert.site.site import THIRD_PARTY, Site
+from vmscert.windows.stores import Stores
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
 
@@ -151,6 +159,50 @@ SHAPES = {
 }
 
 
+def at_place(url):
+    """The extension in which a certificate says where that of its issuer is."""
+    place = x509.UniformResourceIdentifier(url)
+    return x509.AuthorityInformationAccess(
+        [x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)]
+    )
+
+
+def openssl(*command):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not on the PATH")
+    subprocess.run(["openssl", *command], check=True, capture_output=True)
+
+
+def root_key():
+    return lyon.other_ca()[0].key
+
+
+def archive(files):
+    """A ZIP archive with these names as they are."""
+    held = BytesIO()
+    with ZipFile(held, "w", ZIP_DEFLATED) as zipped:
+        for name, data in files.items():
+            zipped.writestr(name, data)
+    return held.getvalue()
+
+
+def pfx(_):
+    return Issued(lyon.site_ca().certificate, lyon.key("ca")).pfx("secret", "AES-256")
+
+
+ODD_ANSWERS = {
+    "a PFX": (pfx, "mob.x is a PFX .*a private key has no place in an answer"),
+    "CAs only": (lambda chain: lyon.pem(*chain[1:]), "CAs only: bring the one that was issued to"),
+    "a bomb": (lambda _: archive({"a": bytes(17 << 20)}), "unpacked, it is larger than 16 MB"),
+    "cut off": (lambda chain: archive({"a.cer": lyon.pem(*chain)})[:-9], "damaged: copy it again"),
+    "archives only": (
+        lambda chain: archive({"a.zip": archive({"a.cer": lyon.pem(*chain)})}),
+        "a.zip is a ZIP archive: it is an archive within an archive",
+    ),
+    "many files": (lambda _: archive(dict.fromkeys(map(str, range(501)), b"")), "501 files, more"),
+}  # fmt: skip
+
+
 class TestAnswer:
     @pytest.mark.parametrize("shape", SHAPES)
     def test_is_taken_in_any_wrapping_and_order(self, waiting, shape):
@@ -170,11 +222,55 @@ class TestAnswer:
         assert others == [f"mob: what {n}.cer holds is there already" for n in order[1:]]
         assert waiting.state().issuers["mob"] == chain[1:]
 
-    def test_of_one_file_that_lacks_the_root_says_what_is_wanted(self, waiting):
-        leaf, *_ = lyon.answer_to(waiting)
-        with pytest.raises(ValueError, match="for mob lacks the root: bring it together with it"):
-            take_back(waiting, "mob.cer", leaf.public_bytes(Encoding.DER))
+    @pytest.mark.parametrize("sent", [slice(0, 1), slice(0, 2)], ids=["all CAs", "the root"])
+    def test_that_lacks_cas_says_which_and_where_its_certificate_says_they_are(self, waiting, sent):
+        leaf, between, root = lyon.answer_to(waiting, having=at_place("http://pki.example.com/1"))
+        between = remade(between, root_key(), having=at_place("http://pki.example.com/2"))
+        with pytest.raises(ValueError, match="lacks the certificate of ") as refused:
+            take_back(waiting, "mob.cer", lyon.pem(*(leaf, between)[sent]))
+        assert f"it is at http://pki.example.com/{sent.stop}, as '" in str(refused.value)
         assert "mob" not in waiting.state().current
+        assert waiting.state().requests.get("mob") is not None
+        stores = Stores("web-1", lyon.AT, root=(root,), intermediate=(between,))
+        waiting.records.save_inventory(stores)  # a computer of the site has them: no need to ask
+        assert take_back(waiting, "mob.cer", lyon.pem(leaf)).startswith("mob: its certificate")
+        assert waiting.state().issuers["mob"] == (between, root)
+
+    def test_is_taken_as_the_openssl_command_makes_it(self, waiting, tmp_path):
+        asked, answer = waiting.records.folder / "requests" / "mob.req", tmp_path / "mob.pem"
+        root, key = tmp_path / "root.pem", tmp_path / "root.key"
+        new = "req -x509 -newkey rsa:2048 -nodes -days 3000 -subj /CN=House"
+        openssl(*new.split(), "-keyout", key, "-out", root)
+        (tmp_path / "ext").write_text("subjectAltName=DNS:video.example.com")
+        sign = ("x509", "-req", "-in", asked, "-CA", root, "-CAkey", key, "-days", "90")
+        openssl(*sign, "-CAcreateserial", "-extfile", tmp_path / "ext", "-out", answer)
+        openssl("x509", "-in", answer, "-text", "-out", tmp_path / "told.pem")
+        job, text = replace(waiting, clock=lambda: datetime.now(UTC)), tmp_path / "told.pem"
+        told = take_back(job, "mob.pem", text.read_bytes() + root.read_bytes())
+        assert "below 'House'" in told
+
+    def test_in_an_archive_is_taken_and_what_others_add_to_it_is_not(self, waiting):
+        leaf, between, root = (one.public_bytes(Encoding.DER) for one in lyon.answer_to(waiting))
+        held = {
+            "A/": b"",
+            "A\\mob.cer": leaf,
+            "../../ca.crt": between,
+            "A/root.crt": root,
+            "__MACOSX/A/._mob.cer": b"\0\5\x16\7",
+            "A/.DS_Store": b"Bud1",
+            "A/read.txt": b"Hi",
+        }
+        told = take_back(waiting, "mob.zip", archive(held))
+        assert told.startswith("mob: its certificate until 20")
+        assert "read.txt" not in told and "_mob" not in told
+        assert take_back(waiting, "mob.zip", archive(held)).count("is there already") == 3
+
+    @pytest.mark.parametrize("name", ODD_ANSWERS)
+    def test_that_is_none_is_refused_in_a_sentence_that_says_what_is_wanted(self, waiting, name):
+        make, why = ODD_ANSWERS[name]
+        with pytest.raises(ValueError, match=why) as refused:
+            take_back(waiting, "mob.x", make(lyon.answer_to(waiting)))
+        assert "\n" not in str(refused.value)
         assert waiting.state().requests.get("mob") is not None
 
     def test_that_comes_twice_is_there_already(self, waiting):
@@ -188,7 +284,7 @@ class TestAnswer:
 
     def test_for_another_key_fits_no_request(self, waiting):
         answer = lyon.pem(*lyon.answer_to(waiting, word="another key"))
-        with pytest.raises(ValueError, match="fits no request that waits for an answer"):
+        with pytest.raises(ValueError, match=r"fits no request .* since 2026-11-23: have its CA"):
             take_back(waiting, "mob.pem", answer)
 
     def test_of_a_second_request_follows_the_first(self, waiting):

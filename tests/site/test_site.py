@@ -23,7 +23,7 @@ from site_tables import (
 
 from vmscert.facts import facts
 from vmscert.site import table as table_module
-from vmscert.site.site import in_order
+from vmscert.site.site import THIRD_PARTY, Host, Site, in_order, is_public
 from vmscert.site.table import COLUMNS, SiteError, read_site
 
 WIDE = "".join(chr(ord(sign) + 0xFEE0) for sign in "10.0")  # as East Asian keyboards write it
@@ -739,3 +739,37 @@ def test_a_server_gets_a_pfx_unless_the_table_says_another_way(read):
 )
 def test_an_unknown_way_to_a_certificate_is_told_with_what_was_meant(faults, word, answer):
     assert faults(ways("", word, "")) == [f"lyon.csv, line 3: {answer}"]
+
+
+NAMES = {
+    "video.example.com": True, "xn--bcher-kva.example.dk": True, "video.nordhavn.dk": True,
+    "vms": False, "vms.lyon.local": False, "VMS.LYON.LAN": False, "a.corp": False,
+    "10.0.0.9": False, "8.8.8.8": False, "2001:db8::1": False, "host.home.arpa": False,
+    "a.localdomain": False, "local.example.com": True, "notlocal.com": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_ca_signs_names_of_the_public_dns_and_no_other(name):
+    assert is_public(name) is NAMES[name]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "asked"),
+    [
+        (("video.example.com",), ["call it mob.lyon.local, mob, 10.0.0.4?"]),
+        (
+            ("video.example.com", "mob.lyon.local"),
+            ["call it mob, 10.0.0.4?", "signs mob.lyon.local"],
+        ),
+        ((), ["signs mob.lyon.local, mob, 10.0.0.4: is the other CA one"]),
+    ],
+    ids=["public", "both", "internal"],
+)
+def test_what_another_ca_does_not_sign_is_asked_and_not_hidden(aliases, asked):
+    mob = Host(
+        "mob", "lyon.local", aliases, ("10.0.0.4",), ("mobile server",), enrolment=THIRD_PARTY
+    )
+    told = [one for one in Site("lyon", (mob,)).questions if "CA" in one]
+    assert len(told) == len(asked)
+    assert all(part in text for part, text in zip(asked, told, strict=True))

@@ -127,6 +127,30 @@ class TestPhones:
         assert "phones.html" in files()
         assert "phones.html" not in roll_out_files(ca(), Site("lyon", hosts), AT)
 
+    def test_trust_the_ca_that_signed_what_they_call(self):
+        """A CA of the house: its root and no other; one that is public: nothing at all."""
+        house = ca("House root")
+        met = {"vms-mob-01": (ca(), house), "vms-web-01": (house,)}
+        met = {host.name: met.get(host.name, (ca(),)) for host in SITE.clients}
+        made = roll_out_files(ca(), SITE, AT, needed=met, phones=(house,))
+        (root,) = plistlib.loads(made["ca.mobileconfig"])["PayloadContent"]
+        assert root["PayloadContent"] == der(house) == made["ca-2.cer"]
+        assert readable_fingerprint(house) in made["phones.md"].decode()
+        assert "its file is `ca-2.cer`" in made["phones.md"].decode()
+        assert readable_fingerprint(ca()) not in made["phones.md"].decode()
+        text = made["README.md"].decode()
+        assert "12 computers must trust one CA certificate" in text
+        (other,) = re.findall(r"`House root` is the root of another CA.*", text)
+        assert re.findall(r"'(.+?)'", other) == [
+            "vms-mob-01.example.local", "vms-web-01.example.local"
+        ]  # fmt: skip
+        assert text.count("vms-web-01") == 1
+        assert script_inputs(made["trust-2.ps1"])["CaThumbprint"] == thumbprint(house)
+        because = [("vms-mob-01", "a public CA signed it")]
+        made = roll_out_files(ca(), SITE, AT, needed=met, phones=(), without=because)
+        assert not {"phones.html", "ca.mobileconfig"} & {*made}
+        assert "`vms-mob-01` need nothing of this folder: a public CA" in made["README.md"].decode()
+
     def test_show_the_fingerprint_in_pairs(self):
         lines = readable_fingerprint(ca()).split("\n")
         assert [len(line.split()) for line in lines] == [8] * 4

@@ -44,6 +44,7 @@ class Profile:
     key_bits: int
     days: int  # validity, RFC 5280 section 4.1.2.5
     is_ca: bool  # and with it what its key may be used for, sections 4.2.1.3 and 4.2.1.12
+    policy: str = ""  # its number, section 4.2.1.4
 
 
 # Ten years: a root outlives several generations of servers, and is changed on a planned day.
@@ -334,6 +335,9 @@ def _signed(
     if not profile.is_ca:  # never critical: cryptography's own verifier refuses a critical one
         server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         builder = builder.add_extension(server, critical=False)
+    if profile.policy:
+        policy = x509.PolicyInformation(x509.ObjectIdentifier(profile.policy), None)
+        builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
     return builder.sign(signer, hashes.SHA256())
 
 

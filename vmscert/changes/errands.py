@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from vmscert.changes.job import Job
 from vmscert.checks.lacks import (
     PHASES,
     missing_groups,
     missing_retirement,
     needed_roots,
+    of_public_ca,
+    roots_of,
     stopping_findings,
     surplus_roots,
     unbarred,
@@ -22,7 +26,7 @@ from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
 from vmscert.site.order import by_host, switch_off, turns
-from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order
+from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order, named
 from vmscert.windows.folder import LOOK, Load, made_at, pack
 from vmscert.windows.rollout import roll_out_files
 
@@ -144,12 +148,35 @@ def roll_out(job: Job) -> str:
     """Prepare the folder that brings the CA to many computers at once; return where it is."""
     job.permit()
     state = job.state()
-    needed = {root for roots in needed_roots(state).values() for root in roots}
-    also = [state.next_ca] if state.next_ca else []
-    old_roots = [one for one in state.former_cas if one not in needed]
-    barred = [one for one, _ in state.barred if one not in needed]
-    files = roll_out_files(state.signing_ca, job.site, job.at, also, old_roots, barred)
-    return job.records.roll_out(files, job.at).relative_to(job.records.folder).as_posix()
+    return job.records.roll_out(rolled_out(state), job.at).relative_to(state.folder).as_posix()
+
+
+def rolled_out(state: State) -> dict[str, bytes]:
+    """Return file name → content of that folder, as the state has it.
+
+    Phones trust a public CA by themselves; what signs a certificate that is still to come, nobody
+    can tell.
+    """
+    also, going = [state.next_ca] if state.next_ca else [], state.former_cas
+    needed, without = needed_roots(state), dict[str, str]()
+    every = {root for roots in needed.values() for root in roots}
+    phones = dict[x509.Certificate, None]()
+    for host in (one for one in state.site.servers if one.meets_phones):
+        newest = state.current.get(host.name)
+        if newest and of_public_ca(newest):
+            without[host.name] = "its certificate says that a public CA signed it"
+        elif roots := dict.fromkeys(roots_of(state, host)):
+            phones |= roots
+        else:
+            without[host.name] = "its certificate is still to come; make this folder again then"
+    return roll_out_files(
+        state.signing_ca, state.site, state.at, also,
+        old_roots=[one for one in going if one not in every],
+        barred=[one for one, _ in state.barred if one not in every],
+        # One that goes is brought to nobody, whether it is still needed or not.
+        needed={name: [o for o in roots if o not in going] for name, roots in needed.items()},
+        phones=[one for one in phones if one not in going], without=without.items(),
+    )  # fmt: skip
 
 
 def _is_as_it_should_be(folder: Path, load: Load) -> bool:
@@ -253,8 +280,10 @@ def _under_way(
 
 def _next(state: State, host: Host, stands: str, command: str) -> str:
     if stands == REPORTED and host.name in state.requests:
-        asked = f"requests/{host.name}.req"
-        return f"send {asked} to its CA" if host.enrolment == THIRD_PARTY else f"sign {asked}"
+        asked, since = f"requests/{host.name}.req", state.asked_since.get(host.name, state.at)
+        waits = f"{named(host.issued_names)}: it waits since {since:%Y-%m-%d}"
+        third = host.enrolment == THIRD_PARTY
+        return f"send {asked} to its CA, for {waits}" if third else f"sign {asked}"
     folder, stores = state.handed_over.get(host.name), state.inventories.get(host.name)
     if not command or folder is None:
         return "prepare its folder"

@@ -4,18 +4,19 @@ Each judgement yields findings; what can't be judged is a finding itself, `not-j
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from vmscert.certificates.authority import thumbprint
+from vmscert.certificates.authority import Issued, is_signed_by, thumbprint
 from vmscert.certificates.diagnosis import diagnose, ends_soon
 from vmscert.certificates.foreign import loaded
-from vmscert.certificates.reading import Reading, made_by, moment, quotable, reason
-from vmscert.certificates.words import described
+from vmscert.certificates.reading import Reading, made_by, moment, quotable, reason, spelled_out
+from vmscert.certificates.words import described, spki
 from vmscert.checks.expiry import kind_of
 from vmscert.findings import Finding
 from vmscert.names import parse_name
@@ -274,6 +275,41 @@ def judge_signature(request: x509.CertificateSigningRequest) -> Iterator[Finding
         yield Finding("bad-signature", "leaf", text)
     elif fits is None:
         yield Finding("not-judged", "leaf", "its signature is of a kind that is not known here")
+
+
+def answer_to(
+    request: x509.CertificateSigningRequest,
+    found: Sequence[x509.Certificate],
+    names: Sequence[str],
+    at: datetime,
+    known: Iterable[x509.Certificate] = (),
+) -> Issued:
+    """Return what another CA answered to a request: its certificate, with the CAs up to the root.
+
+    The first of those `found` that is for its key; a CA that was not sent may be one of those
+    `known`. ValueError says what lacks, or why a client would refuse it as one of these names.
+    """
+    mine = [one for one in found if Reading(one).spki == spki(request.public_key())]
+    path = [max(mine, key=lambda one: one.not_valid_before_utc)]
+    # A root ends the way; the same CA may be there as another one's intermediate, too.
+    above = sorted(dict.fromkeys((*found, *known)), key=lambda one: not Reading(one).self_signed)
+    while not (top := Reading(path[-1])).self_signed:
+        issuer = next((o for o in above if o not in path and is_signed_by(path[-1], o)), None)
+        if issuer is None:
+            places = top.get(x509.AuthorityInformationAccess) or ()
+            urls = [quotable(spelled_out(one.access_location)) for one in places
+                    if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS]  # fmt: skip
+            where = f"it is at {' or '.join(urls)}, as {top.label} says" if urls else "ask that CA"
+            wanted = f"the certificate of {top.issuer_label}, which issued {top.label}"
+            raise ValueError(f"lacks {wanted}: {where}; bring it together with the answer")
+        path.append(issuer)
+    if len(path) == 1:
+        raise ValueError("is signed with its own key: no CA stands behind it")
+    for name in names:
+        diagnosis = diagnose(path, name, path[-1:], at)
+        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
+            raise ValueError(f"would be refused as {name}: {'; '.join(bad)}")
+    return Issued(path[0], None, tuple(path[1:]))
 
 
 def of_inf(text: str) -> Wanted | None:

@@ -4,7 +4,7 @@ import binascii
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from vmscert.certificates.authority import thumbprint
 from vmscert.certificates.reading import Reading, quotable
 from vmscert.certificates.words import Found, counted, read_der, read_pem, unbase64
 from vmscert.checks.claims import Wanted, hidden_signs, of_inf, of_request
-from vmscert.files import is_file, read_foreign
+from vmscert.facts import facts
+from vmscert.files import ZIP, is_file, read_foreign, unpacked
 from vmscert.findings import Finding
 from vmscert.records.folder import Records
 from vmscert.windows.inventory import parse_inventory
@@ -38,15 +39,6 @@ _SHORT = 80  # letters that a thumbprint by itself may have around it
 _DEEPEST = 3  # base64 within base64
 # A line of a hex dump: perhaps an address, bytes, perhaps the same as letters.
 _HEX = re.compile(r"\s*(?:[0-9a-fA-F]{4,8}[ \t:]+)?((?:[0-9a-fA-F]{2}[ ,-]*)+)(?:\s\s.*)?")
-# Files of other programs that hold certificates or tell of them, by their first bytes.
-_OTHERS = {
-    b"\xfe\xed\xfe\xed": ("a Java keystore (JKS)", "give what keytool -list -v prints of it"),
-    b"\xce\xce\xce\xce": ("a Java keystore (JCEKS)", "give what keytool -list -v prints of it"),
-    b"ElfFile\0": (
-        "an event log of Windows (.evtx)",
-        "open it in Event Viewer, copy its events as XML",
-    ),
-}
 # Endings of files that are certificates, or should be: one that can't be read is told.
 _OURS = {".cer", ".crt", ".der", ".pem", ".pfx", ".p12", ".p7b", ".p7c", ".key", ".csr", ".crl",
          ".jks"}  # fmt: skip
@@ -86,14 +78,16 @@ class Document:
         return listed | {thumbprint(one) for one in self.certificates}
 
 
-def read(source: Path | str | bytes, ask: AskPassword | None = None) -> Document:
+def read(
+    source: Path | str | bytes, ask: AskPassword | None = None, *, within: bool = False
+) -> Document:
     """Return what a file, a folder, or pasted text or bytes is; never raises for what it holds.
 
     A text that names no file is taken as pasted. `ask` is called for a password that is needed.
-    ValueError only for a path that can't be read.
+    Bytes out of an archive (`within`) may be none. ValueError only for a path that can't be read.
     """
     if isinstance(source, bytes):
-        return _of_bytes(source, "the pasted data", ask)
+        return _of_bytes(source, "the pasted data", ask, within)
     path = source if isinstance(source, Path) else _existing(source)
     if path is None:
         return _of_bytes(str(source).encode("utf-8", "replace"), "the pasted text", ask)
@@ -122,16 +116,17 @@ def read_roots(path: Path, ask: AskPassword | None = None) -> list[x509.Certific
     return [one for one in found.certificates if Reading(one).is_ca or Reading(one).self_signed]
 
 
-def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
+def _of_bytes(data: bytes, name: str, ask: AskPassword | None, within: bool = False) -> Document:
     def password() -> str:
         return ask(name) if ask else ""
 
     if not data.strip():
         return Document("empty", problems=(f"{name} is empty",))
-    for begin, (about, instead) in _OTHERS.items():
-        if data.startswith(begin):
-            why = f"it is {about}, which is not read here: {instead}"
-            return Document(about, told=(Finding("not-judged", name, why),))
+    if row := _of_another_tool(data):
+        why = f"it is {row['what']}, which is not read here: {row['instead']}"
+        return Document(row["what"], told=(Finding("not-judged", name, why),))
+    if data.startswith(ZIP):
+        return _archive(data, name, ask, within)
     if found := read_der(data, password):
         schemes = pfx_schemes(data) if found.kinds[0].startswith("a PFX") else None
         return replace(_document(found, name), pfx=(schemes,) if schemes else ())
@@ -139,6 +134,43 @@ def _of_bytes(data: bytes, name: str, ask: AskPassword | None) -> Document:
     signs = tuple(hidden_signs(f"\ufeff{text}" if data[:3] == b"\xef\xbb\xbf" else text))
     document = _of_text(text, name, password)
     return replace(document, told=(*document.told, *signs))
+
+
+def _of_another_tool(data: bytes) -> Mapping[str, str] | None:
+    """The row of a file that another program keeps for itself, by its first bytes."""
+    for row in facts("other-tools"):
+        begins, at = bytes.fromhex(row["begins"]), int(row["at"] or 0)
+        if begins and data.startswith(begins, at) and row["holds"].encode() in data:
+            return row
+    return None
+
+
+def tool_of(folder: Path) -> str:
+    """Return which other tool keeps its files so, and what to know of it; nothing if none does."""
+    return next(
+        (
+            f"{row['what']}: {row['instead']}"
+            for row in facts("other-tools")
+            if row["files"] and all(any(folder.glob(one)) for one in row["files"].split("|"))
+        ),
+        "",
+    )
+
+
+def _archive(data: bytes, name: str, ask: AskPassword | None, within: bool) -> Document:
+    """All files of a ZIP archive together, but for an archive within it."""
+    try:
+        if within:
+            raise ValueError("it is an archive within an archive: unpack it first")
+        held = [(one, _of_bytes(content, one, ask, within=True)) for one, content in unpacked(data)]
+    except ValueError as error:
+        return Document("a ZIP archive", told=(Finding("not-judged", name, str(error)),))
+    ours = [(one, document) for one, document in held if document.about != SOMETHING_ELSE]
+    if not ours:
+        why = f"{name}: nothing in this ZIP archive is known here"
+        return Document(SOMETHING_ELSE, problems=(why,))
+    told = [Finding("not-judged", one, why) for one, each in ours for why in each.problems]
+    return _together("a ZIP archive", ours, told)
 
 
 def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) -> Document:
@@ -251,12 +283,21 @@ def _folder(path: Path) -> Document:
     if not ours and not told:
         why = "nothing that is known here lies in it: name a folder with certificates, or a site's"
         return Document("a folder", problems=(f"{path.name}: {why}",))
-    kinds = "; ".join(f"{name}: {document.about}" for name, document in ours[:10])
-    more = f" and {len(ours) - 10} more" if len(ours) > 10 else ""
-    parts = [one.name for one in fields(Document) if one.name not in ("about", "problems", "told")]
-    together = {part: tuple(one for _, d in ours for one in getattr(d, part)) for part in parts}
-    told += (one for _, document in ours for one in document.told)
-    return Document(f"a folder with {kinds}{more}", told=tuple(told), **together)
+    if tool := tool_of(path):
+        told.append(Finding("not-judged", path.name, f"it is {tool}"))
+    return _together("a folder", ours, told)
+
+
+def _together(about: str, parts: Sequence[tuple[str, Document]], told: list[Finding]) -> Document:
+    """What several files hold together, and what was told of them besides."""
+    kinds = "; ".join(f"{name}: {document.about}" for name, document in parts[:10])
+    more = f" and {len(parts) - 10} more" if len(parts) > 10 else ""
+    columns = [
+        one.name for one in fields(Document) if one.name not in ("about", "problems", "told")
+    ]
+    held = {name: tuple(o for _, d in parts for o in getattr(d, name)) for name in columns}
+    told += (one for _, document in parts for one in document.told)
+    return Document(f"{about} with {kinds}{more}", told=tuple(told), **held)
 
 
 def files_below(path: Path) -> Iterator[Path]:

@@ -173,6 +173,7 @@ def issuer_of(crl: x509.CertificateRevocationList) -> str:
 
 
 def _thresholds(life: timedelta) -> tuple[timedelta, timedelta, timedelta]:
-    if life < timedelta(days=PLAN):  # short ones warn at a third and a sixth of their life
-        return life / 3, life / 3, life / 6
-    return timedelta(days=PLAN), timedelta(days=WARNING), timedelta(days=CRITICAL)
+    # A short one is told of when a third and a sixth of its life is left, not from its first day.
+    limits = (PLAN, life / 3), (WARNING, life / 3), (CRITICAL, life / 6)
+    plan, warning, critical = (min(timedelta(days=days), part) for days, part in limits)
+    return plan, warning, critical

@@ -12,6 +12,7 @@ from functools import lru_cache
 from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, subject_names, thumbprint
+from vmscert.certificates.reading import Reading
 from vmscert.checks.acceptance import TrustStore, acceptance, bad, diagnosed
 from vmscert.checks.site import check_site
 from vmscert.facts import facts, pfx_encryption
@@ -140,7 +141,7 @@ def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     met = _met(state.site)
     found: dict[str, dict[x509.Certificate, None]] = {host.name: {} for host in state.site.clients}
     for host in state.site.servers:
-        roots = dict.fromkeys(_roots_of(state, host))
+        roots = dict.fromkeys(roots_of(state, host))
         for name in {host.name} | met[host.name]:
             found[name] |= roots
     return {name: tuple(roots) for name, roots in found.items()}
@@ -154,8 +155,16 @@ def _met(site: Site) -> dict[str, set[str]]:
     return found
 
 
-def _roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
-    """The roots of a server's newest certificate, of what it serves, and of what comes next."""
+def of_public_ca(certificate: x509.Certificate) -> bool:
+    """Whether it says that a CA signed it which phones and browsers trust by themselves."""
+    (row,) = (row for row in facts("change/other-cas") if row["ca"] == "public")
+    told = Reading(certificate).get(x509.CertificatePolicies) or ()
+    held = {one.policy_identifier.dotted_string for one in told}
+    return not held.isdisjoint(row["policies"].split("|"))
+
+
+def roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
+    """Yield the roots of a server's newest certificate, of what it serves, and what comes next."""
     yield from state.issuers.get(host.name, ())[-1:]
     signing = () if host.enrolment == THIRD_PARTY else (state.signing_ca, state.next_ca)
     held = state.inventories.get(host.name)

@@ -186,13 +186,14 @@ def roll_out(
 
     For Group Policy, PowerShell Remoting, Intune, Configuration Manager, and for phones.
     """
-    from vmscert.windows.rollout import roll_out_files
+    from vmscert.changes.errands import rolled_out
+    from vmscert.records.state import read_state
 
     path = find_table(site)
     described, records = read_site(path), Records(folder or records_folder(path))
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ValueError(f"{to} exists and is not an empty folder: name a new one")
-    files = roll_out_files(records.ca_certificate, described, datetime.now(UTC))
+    files = rolled_out(read_state(records, described, datetime.now(UTC)))
     if to.exists():
         to.rmdir()  # an empty one, in whose place the whole folder appears
     write_folder(to, with_sums(files))

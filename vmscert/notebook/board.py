@@ -19,7 +19,7 @@ from vmscert.pictures.canvas import count
 from vmscert.pictures.site_map import site_map
 from vmscert.runbooks.returns import take_dropped, take_each
 
-_FILES = ".json,.req,.csr,.cer,.crt,.pem,.p7b"
+_FILES = ".json,.req,.csr,.cer,.crt,.pem,.p7b,.zip"
 _SET_OUT = "Who sets out now? Choose the computers, several with Ctrl."
 _BACK = (
     "What came back, several files at once: <code>&lt;computer&gt;.json</code>, a server's "

@@ -99,6 +99,23 @@ class State:
         }
 
     @cached_property
+    def asked_since(self) -> dict[str, datetime]:
+        """Host → since when its request, which nobody has answered, is here."""
+        found: dict[str, datetime] = {}
+        for entry in self.entries:
+            if entry.action in ("sign", "receive", "refuse") or entry.command == "request.ps1":
+                found.pop(entry.host, None)
+            elif entry.action in ("brought back", "simulated") and entry.host in self.requests:
+                found.setdefault(entry.host, datetime.fromisoformat(entry.time))
+        return found
+
+    @cached_property
+    def met_cas(self) -> tuple[x509.Certificate, ...]:
+        """Every CA that the site's computers trust or know, and those above its certificates."""
+        held = ((*one.trusted, *one.intermediate) for one in self.inventories.values())
+        return tuple(dict.fromkeys(one for part in (*self.issuers.values(), *held) for one in part))
+
+    @cached_property
     def superseded(self) -> dict[str, tuple[str, ...]]:
         """Host → the thumbprints of its older certificates, oldest first, if it has any."""
         labels: dict[str, dict[str, None]] = defaultdict(dict)

@@ -32,7 +32,7 @@ from vmscert.certificates.foreign import StandIn
 from vmscert.certificates.reading import Reading
 from vmscert.certificates.words import bearable
 from vmscert.changes.job import Job, Stop
-from vmscert.checks.documents import files_below, read
+from vmscert.checks.documents import files_below, read, tool_of
 from vmscert.checks.expiry import PLAN
 from vmscert.facts import doubt, facts
 from vmscert.files import read_foreign, write_once
@@ -77,21 +77,25 @@ def read_inheritance(job: Job, place: Path) -> Inheritance:
     VMSCERT_INHERITED_PASSWORD.
     """
     if not place.is_dir():
-        raise ValueError(f"{place} is no folder: name the one with the files of the other tool")
+        why = [one.detail for one in read(place).told] if place.is_file() else []
+        text = "; ".join(why) or "name the one with the files of the other tool"
+        raise ValueError(f"{place} is no folder: {text}")
     paths = {path: path.suffix.casefold() for path in files_below(place)}
     password = job.secret("INHERITED") if {*_KEYS} & {*paths.values()} else ""
     every: dict[x509.Certificate, None] = {}
-    keys, locked, bare = [], [], []
+    keys, locked, bare, odd = [], [], [], [tool_of(place)]
     for path, kind in paths.items():
-        found = read(path, lambda _: password).certificates
+        document = read(path, lambda _: password)
+        found = document.certificates
         every |= dict.fromkeys(found)
+        odd += (f"{path.name}: {one.detail}" for one in document.told if not found)
         keys.append(key := _opened(path, password))
         sealed = kind in _KEYS and b"ENCRYPTED" in read_foreign(path) and key is None
         if sealed or (kind in _PFX and not found):
             locked.append(path.name)
         if _opened(path, "") is not None:
             bare.append(path.name)
-    ca = _the_ca(place, [*every], locked)
+    ca = _the_ca(place, [*every], locked, "; ".join(filter(None, odd)))
     if isinstance(ca, StandIn):
         odd = "; ".join(ca.odd.values()) or "it is no DER"
         raise ValueError(f"The CA in {place} can't be used to sign: {odd}. Create a CA anew")
@@ -105,7 +109,7 @@ def read_inheritance(job: Job, place: Path) -> Inheritance:
 
 
 def _the_ca(
-    place: Path, certificates: Sequence[x509.Certificate], locked: Sequence[str]
+    place: Path, certificates: Sequence[x509.Certificate], locked: Sequence[str], odd: str
 ) -> x509.Certificate:
     """The one CA among them, which says so or has signed another; ValueError where none is it."""
     cas = [
@@ -117,7 +121,8 @@ def _the_ca(
     if len(cas) == 1:
         return cas[0]
     named = ", ".join(f"{c.subject.rfc4514_string()} {thumbprint(c)}" for c in cas) or "none"
-    why = f". The password does not open {', '.join(locked)}" if locked else ""
+    why = f". {odd}" if odd else ""
+    why += f". The password does not open {', '.join(locked)}" if locked else ""
     if cas:
         why = ". The tool was used twice: put what belongs to each CA into a folder of its own"
     raise ValueError(f"{place} must hold one CA and what it issued, found: {named}{why}")
@@ -242,7 +247,8 @@ class Adopt(Runbook):
         place = Path(files) if files else inherited_example(self.job)
         self.found = read_inheritance(self.job, place)
         name, number = self.found.ca.subject.rfc4514_string(), len(self.found.certificates)
-        yield f"{name} and {number} certificates"
+        tool = tool_of(place)
+        yield f"{name} and {number} certificates" + (f", in {tool}" if tool else "")
 
     def said(self, name: str, value: Any) -> Any:
         """As in any runbook; but a key that OpenSSL kept lies in nobody's store."""

@@ -22,8 +22,8 @@ from vmscert.certificates.authority import (
     read_pfx,
     thumbprint,
 )
-from vmscert.certificates.diagnosis import diagnose
 from vmscert.changes.job import Job
+from vmscert.checks.claims import answer_to
 from vmscert.checks.lacks import issued_findings, missing_ca, missing_certificates, missing_requests
 from vmscert.checks.site import PHONES_LIMIT, check_ca
 from vmscert.facts import pfx_encryption
@@ -90,26 +90,24 @@ def sign_requests(job: Job, *, days: int = 0) -> list[dict[str, str]]:
 
 
 def receive(
-    job: Job, host: str, csr: x509.CertificateSigningRequest, found: Sequence[x509.Certificate]
+    job: Job,
+    host: str,
+    csr: x509.CertificateSigningRequest,
+    found: Sequence[x509.Certificate],
+    known: Iterable[x509.Certificate] = (),
 ) -> Issued:
     """Keep what another CA answered to a server's request: its certificate and the CAs above.
 
-    One of those `found` is for the key of the request. ValueError if a client that trusts the root
-    would find anything wrong with it under any name of the table.
+    One of those `found` is for the key of the request, CAs may be among those `known`. ValueError
+    if a client would find anything wrong with it under any name of the table.
     """
     if job.site[host].enrolment != THIRD_PARTY:
         raise ValueError(f"{host} has no certificate of another CA: see 'enrolment' in the table")
-    mine = [one for one in found if one.public_key() == csr.public_key()]
-    path = (mine[0], *(one for one in found if one not in mine))
-    roots = [one for one in path[1:] if one.subject == one.issuer]
-    if not roots:
-        raise ValueError(f"The answer for {host} lacks the root: bring it together with it")
-    for name in job.site[host].issued_names:
-        diagnosis = diagnose(path, name, roots, job.at)
-        if bad := [one.detail for one in diagnosis.findings if one.severity == "bad"]:
-            raise ValueError(f"The answer for {host} would be refused as {name}: {'; '.join(bad)}")
-        path = diagnosis.path
-    issued = Issued(path[0], None, path[1:])
+    try:
+        at = job.clock() if job.clock else job.at  # the CA may have answered since it was opened
+        issued = answer_to(csr, found, job.site[host].issued_names, at, known)
+    except ValueError as error:
+        raise ValueError(f"The answer for {host} {error}") from None
     job.records.save_signed(host, issued, at=job.at, runbook=job.number, action="receive")
     return issued
 
@@ -126,9 +124,7 @@ def renew_certificates(
     job.permit()
     with job.records.lock():
         state = job.state()
-        lines = state.entries[job.change.plan.lines :] if job.change else ()
-        done = {(one.host, one.thumbprint) for one in lines if one.action == "renew"}
-        wanted = {name for name in hosts if (name, state.thumbprints.get(name)) not in done}
+        wanted = set(hosts) - renewed(job, state)
         mine = [host.name for host in job.site if host.name in wanted and host.enrolment == PFX]
         profiles = {name: _as_before(state, name, days) for name in mine}
         keys = {}
@@ -137,6 +133,14 @@ def renew_certificates(
                 raise ValueError(f"The key of {name} is not here: renew it with a new one")
             keys[name] = read_pfx(state.pfx[name], job.secret("PFX")).key
         return list(_issue(job, profiles, "renew", password, keys))
+
+
+def renewed(job: Job, state: State) -> set[str]:
+    """Return the servers whose newest certificate was renewed in this change, in whatever way."""
+    lines = state.entries[job.change.plan.lines :] if job.change else ()
+    ways = ("renew", "sign", "receive")
+    made = {(one.host, one.thumbprint) for one in lines if one.action in ways}
+    return {host for host, label in state.thumbprints.items() if (host, label) in made}
 
 
 def _as_before(state: State, name: str, days: int) -> Profile:
@@ -270,10 +274,12 @@ class CreateCertificates(Runbook):
     def look(self) -> Parts:
         """What each server's certificate will contain, and what is to be done."""
         missing = missing_certificates(self.job.state())
+        others = any(host.unsigned for host in self.job.site.servers)
         yield Rows([
             {
                 "server": host.name,
                 "names": host.issued_names,
+                **({"refused as": host.unsigned} if others else {}),
                 "Windows": host.windows or "not in the table",
                 "private key": key_way(host),
                 "to do": f"issue: {missing[host.name]}" if host.name in missing else "nothing",

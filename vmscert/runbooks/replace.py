@@ -10,6 +10,7 @@ from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
+from vmscert.checks.expiry import PLAN
 from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
@@ -21,12 +22,14 @@ from vmscert.runbooks.certificates import (
     ca_name,
     issue_certificates,
     renew_certificates,
+    renewed,
     sign_requests,
 )
 from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.overlap import day_by_day
 from vmscert.runbooks.stages import Deeds, Parts, Rows
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
+from vmscert.site.site import THIRD_PARTY
 
 _MOST_DARK = 5  # days on which something goes dark that a plan names
 _SHOWN = 3  # computers that a sentence names
@@ -111,8 +114,9 @@ class Replacing(OnTheWire):
 
     def _renewed(self, hosts: list[str]) -> Parts:
         """Renew these servers' certificates; those that make their own keys are asked first."""
-        days = self.parameters.get("days", 0)
-        if asked := walk(self.job, hand_over(self.job, "request", hosts)):
+        days, state = self.parameters.get("days", 0), self.job.state()
+        known = renewed(self.job, state) | state.requests.keys()  # nobody is asked twice
+        if asked := walk(self.job, hand_over(self.job, "request", set(hosts) - known)):
             yield Rows(asked)
         password, new_key = self.pfx_password(hosts), self.parameters.get("new_key", True)
         made = renew_certificates(self.job, hosts, password, days=days, new_key=new_key)
@@ -156,7 +160,9 @@ class Renew(Replacing):
         if job.rehearsal:  # a month before the first ends
             on = min(row.not_after for row in ends if row.label in job.site) - timedelta(days=30)
             ends = due_of(state, on)
-        soon = (row.label for row in ends if row.days_left <= within_days)
+        near = (row for row in ends if row.days_left <= within_days)
+        # What is new and lives for weeks only is not due, unless somebody wants more than usual.
+        soon = (row.label for row in near if row.status != "ok" or within_days > PLAN)
         self.due = [name for name in soon if name in job.site]
         yield timeline(ends, on)
         yield Rows(ends, columns=("label", "not_after", "days_left", "status", "renew_on"))
@@ -221,14 +227,14 @@ class ReplaceTheCa(Replacing):
         yield Rows([*walk(self.job, hand_over(self.job, "request")), *sign_requests(self.job)])
 
     def concerned(self, state: State) -> list[str]:
-        """Every server."""
-        return [host.name for host in state.site.servers]
+        """Every server, but for those whose certificates another CA signs."""
+        return [host.name for host in state.site.servers if host.enrolment != THIRD_PARTY]
 
     def deeds(self, state: State) -> Deeds:
         """Trust at every computer, certificates at servers, then the old root goes."""
         clients = {host.name: "" for host in state.site.clients}
         yield clients, "trust the new CA beside the old one"
-        yield {n: "" for n in clients if state.site[n].certified}, "certificate of the new CA"
+        yield dict.fromkeys(self.concerned(state), ""), "certificate of the new CA"
         yield from once_seen(state, clients, "trust the old CA no longer")
 
     def walked(self, errands: Iterable[Errand]) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """What people bring back from a computer: an inventory, a request, or another CA's answer."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vmscert.certificates.authority import subject_names
-from vmscert.certificates.reading import Reading
+from vmscert.certificates.authority import subject_names, thumbprint
+from vmscert.certificates.reading import Reading, quotable
 from vmscert.changes.job import Job
-from vmscert.checks.documents import Document, read
-from vmscert.files import read_foreign
+from vmscert.checks.documents import SOMETHING_ELSE, Document, read
+from vmscert.files import ZIP, read_foreign, unpacked
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
 from vmscert.records.state import State
@@ -30,24 +31,35 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     A CA's answer may be several of them. What no computer of this site has to say is not kept, nor
     an inventory that is older than the one that is there; one that is odd stops no other.
     """
-    told = []
-    opened = []
-    for name, data in files:  # an inventory is a JSON object: in UTF-8 or UTF-16, maybe with a mark
-        is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
-        opened.append((name, data, None if is_json else read(data)))
-    desk = _Desk(job, [document for *_, document in opened if document])
+    each = [[_opened(*part) for part in _parts(*file)] for file in files]
+    desk = _Desk(job, [document for parts in each for *_, document in parts if document])
     try:
-        for name, data, document in opened:
-            try:
-                told.append((desk.take(name, data, document), True))
-            except (ValueError, OSError) as error:
-                told.append((f"not kept: {error}", False))
+        return [_joined([desk.told(*part) for part in parts]) for parts in each]
     finally:
         job.records.note_all(
             Entry(iso(job.at), job.number, "brought back", host, note=name)
             for host, name in desk.kept
         )
-    return told
+
+
+def _parts(name: str, data: bytes) -> list[tuple[str, bytes, bool]]:
+    """The files of an archive that can be unpacked, or the file itself; whether it was within."""
+    with suppress(ValueError):
+        if data.startswith(ZIP) and (found := unpacked(data)):
+            return [(f"{name}/{quotable(inner)}", content, True) for inner, content in found]
+    return [(name, data, False)]
+
+
+def _opened(name: str, data: bytes, within: bool) -> tuple[str, bytes, Document | None]:
+    """What is read at once; an inventory is a JSON object, in UTF-8 or UTF-16, maybe marked."""
+    is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
+    return name, data, None if is_json else read(data, within=within)
+
+
+def _joined(told: list[tuple[str, bool, bool]]) -> tuple[str, bool]:
+    """One sentence for a file of several parts: of what is nothing of ours only if all is."""
+    shown = [sentence for sentence, _, ours in told if ours] or [told[0][0]]
+    return "; ".join(dict.fromkeys(shown)), any(kept for _, kept, _ in told)
 
 
 def take_files(job: Job, paths: Iterable[Path]) -> list[tuple[str, bool]]:
@@ -83,14 +95,28 @@ class _Desk:
         self.kept: list[tuple[str, str]] = []  # (host, name of its file)
         self._beside = list(dict.fromkeys(one for each in documents for one in each.certificates))
 
-    def take(self, name: str, data: bytes, document: Document | None) -> str:
-        """Keep one file, and say in one sentence what it was; ValueError if it is not kept."""
+    def told(self, name: str, data: bytes, document: Document | None) -> tuple[str, bool, bool]:
+        """Take one file: what it was in one sentence, whether it is kept, whether it is ours."""
+        try:
+            return self._take(name, data, document), True, True
+        except (ValueError, OSError) as error:
+            ours = document is None or document.about != SOMETHING_ELSE
+            return f"not kept: {error}", False, ours
+
+    def _take(self, name: str, data: bytes, document: Document | None) -> str:
         if document is None:
             return self._inventory(name, data)
         if document.requests:
             return self._request(name, document.requests[0])
+        if document.keys or (document.pfx and not document.certificates):
+            raise ValueError(f"{name} is {document.about}, and a private key has no place in an "
+                             f"answer: the server made its own, which stays there. Delete this "
+                             f"file, and ask for the certificate alone (.cer, .p7b)")  # fmt: skip
         if document.certificates:
             return self._answer(name, list(document.certificates))
+        for why in (*(one.detail for one in document.told), *document.problems)[:1]:
+            if document.about != SOMETHING_ELSE and data.strip():
+                raise ValueError(f"{name} is {document.about}: {why}")
         raise ValueError(f"{name} is {document.about}: bring the .json file that the script wrote")
 
     @cached_property
@@ -161,12 +187,30 @@ class _Desk:
         found = [*mine, *(one for one in self._beside if not own or Reading(one).is_ca)]
         for key in (Reading(one).spki for one in own or found):
             if host := self._waiting.get(key):
-                issued = receive(self.job, host.name, self._state.requests[host.name], found)
+                csr, known = self._state.requests[host.name], self._state.met_cas
+                issued = receive(self.job, host.name, csr, found, known)
                 self.kept.append((host.name, name))
                 del self._waiting[key]
                 self._known.update(dict.fromkeys(issued.chain, host.name))
-                return f"{host.name}: its certificate until {issued.until}"
+                root = f"{Reading(issued.chain[-1]).label} {thumbprint(issued.chain[-1])}"
+                return f"{host.name}: its certificate until {issued.until}, below {root}"
         if host := self._known.get(found[0]):
             return f"{host}: what {name} holds is there already"
-        raise ValueError(f"{name} fits no request that waits for an answer: is it another "
-                         f"server's?")  # fmt: skip
+        raise ValueError(f"{name} {self._unwanted(own)}")
+
+    def _unwanted(self, own: list[x509.Certificate]) -> str:
+        """Why nothing that waits for an answer wants certificates, as far as they tell."""
+        if not own:
+            return "holds certificates of CAs only: bring the one that was issued to the server too"
+        state, (one, *_) = self._state, own
+        label, names = thumbprint(one), {name.lower() for name in Reading(one).names}
+        issued = ", ".join(map(quotable, sorted(names))) or label
+        why = f"is it another server's? It is issued to {issued}"
+        for host in self._named.values():
+            if (host.name, label) in state.certificates:
+                why = f"it is what {host.name} had before; bring the answer to its newest request"
+            elif names & {*host.issued_names} and host.name in state.requests:
+                since = f"{state.asked_since.get(host.name, self.job.at):%Y-%m-%d}"
+                why = f"it is for {host.name}, but not for the key with which that has asked since "
+                why += f"{since}: have its CA answer requests/{host.name}.req"
+        return f"fits no request that waits for an answer: {why}"

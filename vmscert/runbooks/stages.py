@@ -26,6 +26,7 @@ from vmscert.records.folder import Records
 from vmscert.records.state import State
 from vmscert.runbooks.handbook import write_handbook
 from vmscert.site.order import switch_on
+from vmscert.site.site import named
 from vmscert.site.table import find_table, read_site
 from vmscert.windows.stores import UNKNOWN, Stores
 
@@ -256,7 +257,9 @@ class Runbook:
         wanted = {*missing_encryption(state), *self.concerned(state)} if self.switches else ()
         for step in switch_on(state.site):
             if step.host in wanted:
-                yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}"
+                lost, dark = named(state.site[step.host].unsigned), step.dark
+                dark += f"; for good for whoever calls it {lost}" if lost else ""
+                yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {dark}"
 
     def deadline(self, state: State, text: str) -> str:
         """Until when one can turn back."""

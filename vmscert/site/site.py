@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from vmscert.facts import doubt, facts
+from vmscert.names import is_address
 
 # How a server comes to its certificate: the CA makes the key and sends it in a PFX; or the server
 # makes its key and sends a request, to the site's CA or to another one.
@@ -45,7 +46,7 @@ class Host:
         """Those of its own names and addresses by which clients call it.
 
         Where another CA signs, these are the aliases alone, if there are any: a public CA signs no
-        names that only a site knows (general knowledge).
+        names that only a site knows. `unsigned` are the rest.
         """
         return (self.enrolment == THIRD_PARTY and self.aliases) or self.own_names
 
@@ -58,6 +59,16 @@ class Host:
     def issued_names(self) -> tuple[str, ...]:
         """What its certificate must carry: its names, and those of the other nodes of a cluster."""
         return tuple(dict.fromkeys((*self.names, *self.fellows)))
+
+    @property
+    def unsigned(self) -> tuple[str, ...]:
+        """Its own names and addresses that its certificate lacks: who calls by them refuses it."""
+        return tuple(name for name in self.own_names if name not in self.issued_names)
+
+    @property
+    def internal(self) -> tuple[str, ...]:
+        """The names of its certificate that no public CA signs."""
+        return tuple(name for name in self.issued_names if not is_public(name))
 
     @cached_property
     def ports(self) -> tuple[tuple[int, str], ...]:
@@ -235,6 +246,18 @@ class Site:
             names = [host.name for host in asked if row["without_group"] not in host.groups]
             if names:
                 found.append(f"{named(names)}: {row['question']}{doubt(row['tag'])}")
+        for host in (one for one in self.servers if one.enrolment == THIRD_PARTY):
+            if host.unsigned:
+                found.append(
+                    f"{host.name}: another CA signs {named(host.issued_names)} and nothing else: "
+                    f"does any client or server call it {named(host.unsigned)}? It would refuse, "
+                    f"so name that among the aliases too, and let a CA of your own house sign"
+                )
+            if host.internal:
+                found.append(
+                    f"{host.name}: no public CA signs {named(host.internal)}: is the other CA one "
+                    f"of your own house? If not, name only public names among the aliases"
+                )
         return tuple(found)
 
     def collected(self, host: Host) -> tuple[str, ...]:
@@ -290,6 +313,13 @@ class Site:
             for role in host.roles:
                 index[role].append(host)
         return index
+
+
+def is_public(name: str) -> bool:
+    """Whether a public CA could sign this name, as far as its form tells: no address, no ending
+    that only a site knows."""
+    inside = tuple(f".{row['ending']}" for row in facts("private-endings"))
+    return "." in name and not is_address(name) and not name.lower().endswith(inside)
 
 
 def _names(hosts: Iterable[Host]) -> dict[str, None]:

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from itertools import compress
@@ -53,16 +54,29 @@ def roll_out_files(
     also: Iterable[x509.Certificate] = (),
     old_roots: Iterable[x509.Certificate] = (),
     barred: Iterable[x509.Certificate] = (),
+    needed: Mapping[str, Iterable[x509.Certificate]] | None = None,
+    phones: Iterable[x509.Certificate] | None = None,
+    without: Iterable[tuple[str, str]] = (),
 ) -> dict[str, bytes]:
     """Return file name → content of the folder with which an administrator rolls out this CA.
 
     While a CA is replaced, `also` is the other one to trust. `old_roots` are to be trusted no
-    longer, `barred` never again. The same bytes for the same certificates, site and day; `at` is
-    an aware datetime. What phones need is left out where none meets a certificate of this CA.
+    longer, `barred` never again. `needed` is computer → roots, also of other CAs, which go to
+    those alone; without a word all need this CA. The same bytes for the same certificates, site
+    and day; `at` is an aware datetime.
+    `phones` have to trust some of these, without a word all of this site's; none for the servers
+    `without`, each with why. What they need is left out where that is nothing.
     """
     called = {"ca": (ca, *also), "old": tuple(old_roots), "barred": tuple(barred)}
-    files: dict[str, bytes] = {}
-    for kind, held in called.items():
+    others, apart = defaultdict[x509.Certificate, list[str]](list), dict(without)
+    own = site
+    if needed is not None:
+        for name, root in ((name, one) for name, roots in needed.items() for one in roots):
+            others[root].append(name)
+        mine = {name for one in called["ca"] for name in others.pop(one, ())}
+        own = replace(site, hosts=tuple(host for host in site if host.name in mine))
+    every, files = (*called["ca"], *others), dict[str, bytes]()
+    for kind, held in (called | {"ca": every}).items():
         stem, name, action = _KINDS[kind]
         for number, one in enumerate(held):
             files[numbered(stem, number)] = one.public_bytes(Encoding.DER)
@@ -77,18 +91,30 @@ def roll_out_files(
             "sha256": readable_fingerprint(one).replace("\n", " "),
             "thumbprint": thumbprint(one),
             "picture": numbered("ca", number, "svg").replace(".svg", "-sha256.svg"),
+            "file": numbered("ca", number),
+            "script": numbered("trust", number, "ps1"),
         }
-        for number, one in enumerate(called["ca"])
+        for number, one in enumerate(every)
     ]
-    told = {"at": at, "roots": roots, "ways": _ways(called)}
-    names = [name for one in site if one.meets_phones for name in (one.fqdn, *one.aliases)]
-    if names:
-        pictures = {row["picture"]: _qr(one) for row, one in zip(roots, called["ca"], strict=True)}
-        files["ca.mobileconfig"] = apple_profile(ca, site, also)
+    met = tuple(called["ca"] if phones is None else phones)
+    mobile = [host for host in site if host.meets_phones and host.name not in apart]
+    named = ((one, name) for one in mobile for name in (one.fqdn, *one.aliases))
+    names = [name for one, name in named if name not in one.unsigned]
+    if names and met:
+        shown = [(row, one) for row, one in zip(roots, every, strict=True) if one in met]
+        pictures = {row["picture"]: _qr(one) for row, one in shown}
+        files["ca.mobileconfig"] = apple_profile(met[0], site, met[1:])
         files |= {name: picture.encode() for name, picture in pictures.items()}
-        page = render("phones.md", site=site, names=names, **told)
+        ways = _ways(called | {"ca": met})
+        page = render(
+            "phones.md", site=site, names=names, at=at, roots=[row for row, _ in shown], ways=ways
+        )
         files |= faces("phones", page, f"{site.name}: phones", pictures)
-    page = _readme(site, list(files), old=called["old"], barred=called["barred"], **told)
+    ours, theirs = roots[: len(called["ca"])], roots[len(called["ca"]) :]
+    for row, (_, computers) in zip(theirs, others.items(), strict=True):
+        row["computers"] = [Markup(quote(site[name].fqdn)) for name in computers]
+    page = _readme(own, list(files), at=at, roots=ours, others=theirs, without=apart,
+                   ways=_ways(called), old=called["old"], barred=called["barred"])  # fmt: skip
     return files | faces("README", page, f"{site.name}: roll-out")
 
 
