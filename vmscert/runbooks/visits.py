@@ -53,7 +53,7 @@ def plan_switching(site: Site, off: bool = False) -> list[Row]:
     called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
     # What happens to clients that do not trust the CA stands at the step of trust, once for all.
     trust = "it can't; whoever is left out goes dark with the first server that it calls"
-    clustered = any(host.cluster for host in site)
+    besides = any(host.cluster or site.warnings(host) for host in site.servers)
     return [
         {
             "step": step.number,
@@ -66,7 +66,7 @@ def plan_switching(site: Site, off: bool = False) -> list[Row]:
             "if it came too early": trust
             if step.on and step.number == TRUST
             else "; ".join(too_early(site, step, (TRUST,))),
-            **({"besides": "; ".join(step.also)} if clustered else {}),
+            **({"besides": "; ".join(step.also)} if besides else {}),
             "this order is": step.sure,
         }
         for step in (switch_off if off else switch_on)(site)

@@ -29,6 +29,8 @@ class Host:
     enrolment: str = PFX
     cluster: tuple[str, ...] = ()  # names and addresses that it shares with the other nodes
     fellows: tuple[str, ...] = ()  # the names of the other nodes; the site fills them in
+    calls: tuple[str, ...] = ()  # names of the servers that it calls as a client; empty: all
+    via: tuple[tuple[str, str], ...] = ()  # what lies between it and its callers: what, address
 
     @property
     def fqdn(self) -> str:
@@ -80,6 +82,12 @@ class Host:
     def meets_phones(self) -> bool:
         """Whether phones call one of its certificate groups."""
         return any(row["phones"] == "yes" for row in self._group_rows)
+
+    @property
+    def is_phone(self) -> bool:
+        """Whether nobody can bring an inventory from it: it is a phone, and no Windows computer."""
+        kinds = self._facts("components")
+        return not self.windows and bool(kinds) and all(row["phone"] == "yes" for row in kinds)
 
     @property
     def pem_files(self) -> dict[str, str]:
@@ -189,10 +197,17 @@ class Site:
         """Every encrypted connection of the site, also those that stay inside one computer."""
         found: dict[tuple[str, str, int, str], bool] = defaultdict(bool)
         for row, server in self._served:
-            for client in self._by_role[row["client"]]:
+            for client in self._callers(row["client"], server):
                 key = (client.name, server.name, int(row["port"]), row["group"])
                 found[key] |= row["tag"].startswith("C")
         return tuple(Connection(*key, confirmed) for key, confirmed in found.items())
+
+    def _callers(self, role: str, server: Host) -> Iterator[Host]:
+        """The computers that call a server in this role; some say that they call only a few."""
+        for client in self._by_role[role]:
+            told = client.calls and _is_client(role) and central_role() not in server.roles
+            if not told or not set(client.calls).isdisjoint(server.names):
+                yield client
 
     @property
     def _served(self) -> Iterator[tuple[dict[str, str], Host]]:
@@ -217,9 +232,28 @@ class Site:
 
     @cached_property
     def clients(self) -> tuple[Host, ...]:
-        """The computers that need the CA certificate: every client, and every server too."""
+        """The computers that need the CA certificate: every client, and every server too.
+
+        Phones need it as well, but no folder and no inventory goes to and fro.
+        """
         callers = {connection.client for connection in self.connections}
-        return tuple(host for host in self.hosts if host.certified or host.name in callers)
+        calling = (host for host in self.hosts if host.certified or host.name in callers)
+        return tuple(host for host in calling if not host.is_phone)
+
+    @cached_property
+    def phones(self) -> tuple[Host, ...]:
+        """The clients that nobody can judge from here: somebody looks at the device."""
+        callers = {connection.client for connection in self.connections}
+        return tuple(host for host in self.hosts if host.is_phone and host.name in callers)
+
+    @cached_property
+    def uncalled(self) -> tuple[Connection, ...]:
+        """A connection to each port that no computer of the table calls; who does, is its kind."""
+        return tuple(
+            Connection(f"any {row['client']}", server.name, int(row["port"]), row["group"])
+            for row, server in self._served
+            if (server.name, row["group"]) not in self.callers
+        )
 
     @cached_property
     def questions(self) -> tuple[str, ...]:
@@ -231,11 +265,39 @@ class Site:
             for host in self._by_role[row["role"]]
         ]
         for row in facts("xprotect/questions"):
-            asked = self._with_any(row["roles"])
-            names = [host.name for host in asked if row["without_group"] not in host.groups]
-            if names:
-                found.append(f"{named(names)}: {row['question']}{doubt(row['tag'])}")
+            asked = [self._told(host, row) for host in self.hosts if self._is_asked(host, row)]
+            if asked:
+                found.append(f"{named(asked)}: {row['question']}{doubt(row['tag'])}")
         return tuple(found)
+
+    def warnings(self, host: Host) -> tuple[str, ...]:
+        """What a plan says of this computer before its encryption is switched."""
+        rows = (r for r in facts("xprotect/questions") if r["plan"] and self._is_asked(host, r))
+        return tuple(f"{row['plan']}{doubt(row['tag'])}" for row in rows)
+
+    def _is_asked(self, host: Host, row: dict[str, str]) -> bool:
+        """Whether a row of data/xprotect/questions.csv is about this computer."""
+        holds = {
+            "": True,
+            "no calls": not host.calls,
+            "no via": not host.via,
+            "several addresses": len(host.addresses) > 1,
+            "uncalled": any(link.server == host.name for link in self.uncalled),
+            "phone": host.is_phone,
+        }
+        about = not row["roles"] or not set(row["roles"].split("|")).isdisjoint(host.roles)
+        lies = not row["via"] or row["via"] in dict(host.via)
+        return about and lies and holds[row["having"]] and row["without_group"] not in host.groups
+
+    def _told(self, host: Host, row: dict[str, str]) -> str:
+        """A computer, with what of it a question is about."""
+        about = [address for what, address in host.via if what == row["via"] and address]
+        if row["having"] == "several addresses":
+            about = list(host.addresses)
+        elif row["having"] == "uncalled":
+            ports = (one.port for one in self.uncalled if one.server == host.name)
+            about = [f"port {port}" for port in dict.fromkeys(ports)]
+        return f"{host.name} ({', '.join(about)})" if about else host.name
 
     def collected(self, host: Host) -> tuple[str, ...]:
         """The computers with which what is installed beside its roles talks over TLS, both ways.
@@ -262,8 +324,8 @@ class Site:
         """The rows of data/xprotect/outside.csv that concern it: certificates of others."""
         return tuple(row for row in facts("xprotect/outside") if self._with_any(row["roles"]))
 
-    def lost_without_https(self, role: str) -> list[tuple[str, str]]:
-        """(server, certificate group) of every port that this role can call over HTTPS only.
+    def lost_without_https(self, host: Host, role: str) -> list[tuple[str, str]]:
+        """(server, certificate group) of every port that it calls over HTTPS only, in this role.
 
         Where plain HTTP has a port of its own, as at the management server, that one stays.
         """
@@ -271,6 +333,7 @@ class Site:
             (server.name, row["group"])
             for row, server in self._served
             if row["client"] == role and row["plain_port"] in ("", row["port"])
+            if host in self._callers(role, server)
         ]
 
     @property
@@ -299,6 +362,16 @@ def _names(hosts: Iterable[Host]) -> dict[str, None]:
 def central_role() -> str:
     """Return the role with which all others register: every site has it."""
     return next(row["role"] for row in facts("xprotect/components") if row["central"] == "yes")
+
+
+def ways() -> list[str]:
+    """Return what may lie between a server and who calls it, as the column 'via' names it."""
+    return [row["via"] for row in facts("xprotect/questions") if row["via"]]
+
+
+def _is_client(role: str) -> bool:
+    rows = facts("xprotect/components")
+    return any(row["kind"] == "client" for row in rows if row["role"] == role)
 
 
 def meets_phones(group: str) -> bool:
