@@ -31,6 +31,8 @@ _LONGEST_WORD = 80  # letters; what is longer is no word that somebody mistyped
 _ALIKE = 0.72  # of two words, one of which was meant
 _FIRST = 5  # rows, among which is the one that names the columns
 _SAMPLE = 60  # rows that tell whether columns stand where their names are
+_FEW, _MENDS = 2, 3  # so many rows show it; of so many that stand odd, at most one still does
+_QUOTES = str.maketrans("", "", "\u201c\u201d\u201e\u00ab\u00bb")
 _SENTENCES = {row["fault"]: row["sentence"] for row in facts("table-faults")}
 Row = tuple[int, list[str]]  # the line on which it begins, and its cells
 
@@ -144,11 +146,13 @@ def grid(text: str, faults: Faults) -> Iterator[tuple[int, dict[str, str]]]:
         rows = [(line, next(csv.reader(cells, delimiter=delimiter), [])) for line, cells in rows]
     start = next((n for n, row in enumerate(rows[:_FIRST]) if _names_columns(row[1])), 0)
     line, header = rows[start] if rows else (1, [])
-    sheet = _Sheet(faults, "tab" if delimiter == "\t" else delimiter, rows[start + 1 :])
+    rows = [row for row in rows[start + 1 :] if row[1] != header]
+    for number, cells in rows:
+        if len(cells) == 1 < len(header) and any(other in cells[0] for other in _DELIMITERS):
+            faults.fail(number, "other-delimiter", delimiter=delimiter)
+    sheet = _Sheet(faults, "tab" if delimiter == "\t" else delimiter, rows)
     columns = sheet.columns(line, header)
     for line, cells in sheet.rows:
-        if len(cells) == 1 < len(columns) and any(other in cells[0] for other in _DELIMITERS):
-            faults.fail(line, "other-delimiter", delimiter=sheet.delimiter)
         row = dict.fromkeys(COLUMNS, "")
         row |= dict(zip(columns, sheet.mended(line, columns, cells), strict=False))
         yield line, {c: row[c] if c in FREE_TEXT else tidy(row[c]) for c in COLUMNS}
@@ -221,34 +225,34 @@ class _Sheet:
         return columns
 
     def _in_place(self, line: int, words: list[str], columns: list[str]) -> list[str]:
-        """Return the columns as the cells below tell them, where most of these stand elsewhere."""
+        """Return the columns as the cells below tell them, where their names stand elsewhere."""
         rows = [cells for _, cells in self.rows[:_SAMPLE]]
-        misfits = sum(any(fit < 0 for fit in _fits(columns, cells)) for cells in rows)
-        if misfits < max(2, len(rows) / 2):
+        misfits = _misfits(columns, rows)
+        blanks = [n for n, one in enumerate(columns) if one == "" and any(_held(rows, n))]
+        if not blanks and misfits < _FEW:
             return columns
         absent = [column for column in COLUMNS if column not in columns]
-        ways = [columns]
-        for place in range(len(columns) + 1):
+        ways = [] if blanks else [columns]
+        for place in blanks or range(len(columns) + 1):
             after = place + (columns[place : place + 1] in ([""], ["?"]))
             ways += [[*columns[:place], one, *columns[after:]] for one in absent]
-            ways += [[*columns[:place], *columns[place + 1 :]]]
+            ways += [] if blanks else [[*columns[:place], *columns[place + 1 :]]]
 
         def rank(way: list[str]) -> tuple[int, int]:
             order = [COLUMNS.index(column) for column in way if column in COLUMNS]
             usual = sum(one < other for one, other in pairwise(order))
             return sum(sum(_fits(way, cells)) for cells in rows), usual - len(way)
 
-        best = max(ways, key=rank)
-        if rank(best)[0] - rank(columns)[0] < misfits:
+        best = max(ways, key=rank, default=columns)
+        if not blanks and _misfits(best, rows) * _MENDS > misfits:
             return columns
         place = next((n for n, one in enumerate(best) if columns[n : n + 1] != [one]), len(best))
         if len(best) < len(columns):
-            self.faults.say(line, "cells-missing", column=columns[place])
+            self.faults.fail(line, "cells-missing", column=columns[place])
         elif len(best) > len(columns) or not words[place]:
-            held = dict.fromkeys(cells[place] for cells in rows if len(cells) > place)
-            seen = [f"'{cell}'" for cell in held if cell]
+            seen = [f"'{cell}'" for cell in _held(rows, place)]
             told = {"near": best[place], "cells": f" ({named(seen, 3)})" if seen else ""}
-            left, right = best[place - 1] if place else "", "".join(best[place + 1 : place + 2])
+            left, right = ["", *best][place], "".join(best[place + 1 : place + 2])
             told["where"] = f"between {left!r} and {right!r}" if left and right else (
                 f"after {left!r}" if left else f"before {right!r}"
             )  # fmt: skip
@@ -277,11 +281,11 @@ class _Sheet:
         """Tell of cells that no column has a name for, column by column."""
         for place in sorted({place for _, place, _ in self.strays}):
             mine = [(line, cell) for line, at, cell in self.strays if at == place]
-            cells = named([f"'{cell}'" for _, cell in mine], 3)
-            stand = "stands" if len(mine) == 1 else "stand"
-            told = {"cells": f"{cells} {stand}", "it": "it" if len(mine) == 1 else "them"}
+            cells = [f"'{cell}'" for cell in dict.fromkeys(cell for _, cell in mine)]
+            fault = "no-column-name" if len(mine) == 1 else "no-column-names"
             for line, _ in mine:
-                self.faults.say(line, "no-column-name", delimiter=self.delimiter, **told)
+                told = {"cells": named(cells, 3), "names": len(columns)}
+                self.faults.say(line, fault, delimiter=self.delimiter, **told)
 
 
 def _shifted(
@@ -298,6 +302,15 @@ def _shifted(
                 yield "split-cell", place, [*cells[:place], whole, *cells[end:]]
 
 
+def _held(rows: Iterable[Sequence[str]], place: int) -> list[str]:
+    """What stands in one column, each once."""
+    return list(dict.fromkeys(filter(None, ("".join(row[place : place + 1]) for row in rows))))
+
+
+def _misfits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    return sum(min(_fits(columns, cells), default=0) < 0 for cells in rows)
+
+
 def _fits(columns: Sequence[str], cells: Sequence[str]) -> list[int]:
     beyond = len(cells) - len(columns)
     return [_fit(*pair) for pair in zip([*columns, *[""] * beyond], cells, strict=False)]
@@ -306,25 +319,35 @@ def _fits(columns: Sequence[str], cells: Sequence[str]) -> list[int]:
 @lru_cache(maxsize=1 << 14)
 def _fit(column: str, cell: str) -> int:
     """1 where a cell looks like what its column holds, -1 where it can't be, 0 if nobody knows."""
-    if not cell or column in ("owner", "notes", "via", "?") or len(cell) > 1000:
+    if not cell or column in ("notes", "via", "calls", "?") or len(cell) > 1000:
         return 0
-    address = bool(re.fullmatch(r"(?=.*\d)[\da-f.:%/|,; ]*[.:][\da-f.:%/|,; ]*", cell.lower()))
-    vocabulary = {"roles": ("role", table_roles()), "enrolment": ("enrolment", ENROLMENTS)}
+    if not column:
+        return -1
+    parts = split_cell(cell.lower())
+    address = any(re.fullmatch(r"(?=.*\d)[\da-f.:%/]*([.:][\da-f.:%/]*|\d)", one) for one in parts)
     groups = [row["group"] for row in facts("xprotect/certificate-groups")]
-    vocabulary["leave_off"] = ("certificate group", groups)
+    vocabulary = {
+        "roles": ("role", table_roles()),
+        "enrolment": ("enrolment", ENROLMENTS),
+        "leave_off": ("certificate group", groups),
+    }
     if column in vocabulary:
-        return 1 if any(meant(vocabulary[column][0], one, vocabulary[column][1])
-                        for one in split_cell(cell.lower(), "/+&")) else -1  # fmt: skip
+        kind, allowed = vocabulary[column]
+        parts = split_cell(cell.lower(), "/+&") if column == "roles" else parts
+        return 1 if any(meant(kind, part, allowed) for part in parts) else -1
     if column == "addresses":
         return 1 if address else -1
     if column == "windows":
         return 1 if _is_release(cell) else -1
+    elsewhere = (address and column != "cluster") or _is_release(cell)
+    elsewhere |= not {*groups, *table_roles()}.isdisjoint(parts)
     if column == "account":
-        return 1 if set(cell) & set("\\@$") else -(address or _is_release(cell))
-    if column == "domain":
-        return -1 if address or set(cell) & set(" \\") else "." in cell
-    odd = "\\" in cell or (address and column != "cluster")
-    return -1 if odd or not column else 0
+        return 1 if set(cell) & set("\\@$") else -elsewhere
+    if column == "owner":
+        return -elsewhere
+    if "\\" in cell or elsewhere or (column == "domain" and len(parts) > 1):
+        return -1
+    return "." not in cell if column == "name" else "." in cell and column != "cluster"
 
 
 def _is_release(text: str) -> bool:
@@ -345,7 +368,8 @@ def tidy(text: str) -> str:
     """Undo what Excel, Word and web pages do to names: odd spaces, hyphens, wide or no letters."""
     if text.isascii():
         return text
-    seen = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    letters = unicodedata.normalize("NFKC", text.translate(_QUOTES))
+    seen = (c for c in letters if unicodedata.category(c) != "Cf")
     return "".join("-" if unicodedata.category(c) == "Pd" else c for c in seen).strip()
 
 

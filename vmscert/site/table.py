@@ -27,6 +27,7 @@ from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role, named, 
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what hides text, by Unicode's category
 _CURLY = "\u2018\u2019\u201a\u201b"  # PowerShell takes them for the straight quote
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
+_AND = next(row["words"] for row in facts("table-words") if row["kind"] == "and")
 _ABSENT = "none"  # the name of the row that declares client kinds this site does not have
 
 
@@ -127,7 +128,7 @@ class _Reader:
                     self.say(line, "curly-quote", column=column, sign=sign, text=printable(text))
 
     def roles(self, line: int, row: dict[str, str]) -> list[str]:
-        roles = split_cell(row["roles"].lower(), "/+&")
+        roles = split_cell(re.sub(rf" ({_AND}) ", "|", row["roles"].lower()), "/+&")
         if not roles:
             self.idle.append((line, row["name"] or "this computer"))
         known = self.known(line, "role", roles, table_roles())
