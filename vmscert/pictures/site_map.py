@@ -89,7 +89,7 @@ class _Grid:
             apart = {host.name for host in site.servers}
         self.marks, self.columns = marks, _grouped(site.servers, marks, apart)
         apart = apart | callers if len(callers) <= _MOST_CALLERS else apart
-        self.rows = _grouped(site.clients, marks, apart)
+        self.rows = _grouped((*site.clients, *site.phones), marks, apart)
         self.cells = self._cells(site, places)
         self.column_width = max(90, min(180, (WIDTH - _LEFT - 20) / max(1, len(self.columns))))
         heights = [34.0] * len(self.rows)

@@ -240,11 +240,16 @@ class Site:
         calling = (host for host in self.hosts if host.certified or host.name in callers)
         return tuple(host for host in calling if not host.is_phone)
 
-    @cached_property
+    @property
     def phones(self) -> tuple[Host, ...]:
         """The clients that nobody can judge from here: somebody looks at the device."""
-        callers = {connection.client for connection in self.connections}
-        return tuple(host for host in self.hosts if host.is_phone and host.name in callers)
+        return tuple(host for host in self.hosts if host.is_phone)
+
+    @property
+    def unseen(self) -> tuple[Connection, ...]:
+        """The connections of clients from which no inventory comes: phones, and whoever calls."""
+        phones = {host.name for host in self.phones}
+        return (*(link for link in self.connections if link.client in phones), *self.uncalled)
 
     @cached_property
     def uncalled(self) -> tuple[Connection, ...]:

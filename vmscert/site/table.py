@@ -272,11 +272,11 @@ class _Reader:
         if not host.calls:
             return
         called = {name: one for one in site for name in one.names}
-        calling = {at for (at, _), of in site.callers.items() if host.name in of}
+        served = {r["server"] for r in facts("xprotect/connections") if r["client"] in host.roles}
         for name in host.calls:
             if name not in called:
                 self.known(line, "computer in 'calls'", [name], [one.name for one in site.servers])
-            elif called[name].name not in calling:
+            elif served.isdisjoint(called[name].roles):
                 self.say(line, "calls-nothing", host=host.name, name=name)
 
 
