@@ -165,7 +165,7 @@ def _roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
     yield from (one for one in (*signing, *served) if one is not None)
 
 
-def assumed(state: State) -> dict[str, Stores]:
+def trusting(state: State) -> dict[str, Stores]:
     """Return what is assumed of clients that tell nobody: each trusts the roots that it needs."""
     found: dict[str, dict[x509.Certificate, None]] = defaultdict(dict)
     for link in state.site.unseen:

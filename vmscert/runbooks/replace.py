@@ -10,7 +10,7 @@ from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
-from vmscert.checks.lacks import PHASES, assumed, lacking_roots, missing_retirement
+from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement, trusting
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
 from vmscert.findings import Check
@@ -236,7 +236,7 @@ class ReplaceTheCa(Replacing):
         if not job.rehearsal:
             return [{"computer": e.host, "run": e.command, "result": e.result} for e in errands]
         links, walking, state = defaultdict(list), Walk(job), job.state()
-        stores = assumed(state) | dict(state.inventories)
+        stores = trusting(state) | dict(state.inventories)
         for link in job.site.connections:
             for name in {link.client, link.server}:
                 links[name].append(link)

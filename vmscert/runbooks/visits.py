@@ -12,7 +12,7 @@ from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
-from vmscert.checks.lacks import assumed, lost_callers, missing_groups, reported_findings
+from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings, trusting
 from vmscert.checks.live import BY_HAND, Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.files import whoami
@@ -87,7 +87,7 @@ def _spans(numbers: Iterable[int]) -> str:
 def verify_site(job: Job) -> list[Verification]:
     """Make every connection of the site for real: over the network or, rehearsed, on loopback."""
     state = job.state()
-    guessed = assumed(state)
+    guessed = trusting(state)
     links = [*job.site.connections, *job.site.uncalled]
     found = verify_links(job, state, links, guessed | dict(state.inventories))
     unseen = guessed.keys() - state.inventories.keys()

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import NoReturn
 
 from vmscert.facts import facts, release
+from vmscert.names import is_address
 from vmscert.site.site import ENROLMENTS, named
 
 COLUMNS = (
@@ -26,6 +27,7 @@ COLUMNS = (
 FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells are read kindly
 _REQUIRED = ("name", "roles")
 _DELIMITERS = ";,\t"
+_UNLIKE = ("calls", "via")  # what stands in them may stand in others, too
 _LONGEST_SENTENCE = 1000  # letters, when a cell holds a whole file
 _LONGEST_WORD = 80  # letters; what is longer is no word that somebody mistyped
 _ALIKE = 0.72  # of two words, one of which was meant
@@ -231,7 +233,7 @@ class _Sheet:
         blanks = [n for n, one in enumerate(columns) if one == "" and any(_held(rows, n))]
         if not blanks and misfits < _FEW:
             return columns
-        absent = [column for column in COLUMNS if column not in columns]
+        absent = [column for column in COLUMNS if column not in (*columns, *_UNLIKE)]
         ways = [] if blanks else [columns]
         for place in blanks or range(len(columns) + 1):
             after = place + (columns[place : place + 1] in ([""], ["?"]))
@@ -241,10 +243,13 @@ class _Sheet:
         def rank(way: list[str]) -> tuple[int, int]:
             order = [COLUMNS.index(column) for column in way if column in COLUMNS]
             usual = sum(one < other for one, other in pairwise(order))
-            return sum(sum(_fits(way, cells)) for cells in rows), usual - len(way)
+            return _score(way, rows), usual - len(way)
 
         best = max(ways, key=rank, default=columns)
-        if not blanks and _misfits(best, rows) * _MENDS > misfits:
+        # Cells less odd where anything may stand are no proof, unless all lines have as many.
+        sure = _score(best, rows) > _score(columns, rows) + misfits
+        sure |= {len(cells) for cells in rows} == {len(best)} != {len(columns)}
+        if not blanks and (not sure or _misfits(best, rows) * _MENDS > misfits):
             return columns
         place = next((n for n, one in enumerate(best) if columns[n : n + 1] != [one]), len(best))
         if len(best) < len(columns):
@@ -268,10 +273,9 @@ class _Sheet:
             better = _fits(columns, best)
             if min(better) >= 0 and sum(better) > sum(fits) + 1:
                 if fault != "split-cell" or columns[place] != "addresses":  # which tells it better
-                    told = {"cell": cells[min(place, len(cells) - 1)], "column": columns[place]}
-                    self.faults.say(
-                        line, fault, delimiter=self.delimiter, whole=best[place], **told
-                    )
+                    told = {"cell": "".join(cells[place : place + 1]), "column": columns[place]}
+                    told |= {"whole": "|".join(split_cell(best[place]))}
+                    self.faults.say(line, fault, delimiter=self.delimiter, **told)
                 return best
         beyond = (n for n, cell in enumerate(cells) if cell and not "".join(columns[n : n + 1]))
         self.strays += ((line, n, cells[n]) for n in beyond)
@@ -307,6 +311,16 @@ def _held(rows: Iterable[Sequence[str]], place: int) -> list[str]:
     return list(dict.fromkeys(filter(None, ("".join(row[place : place + 1]) for row in rows))))
 
 
+def _score(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How well the cells are what these columns hold; names of a cluster are shared, no others."""
+    score = sum(sum(_fits(columns, cells)) for cells in rows)
+    for place, column in enumerate(columns):
+        if column in ("aliases", "cluster"):
+            held = Counter(cells[place] for cells in rows if "".join(cells[place : place + 1]))
+            score -= sum((times > 1) == (column == "aliases") for times in held.values())
+    return score
+
+
 def _misfits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     return sum(min(_fits(columns, cells), default=0) < 0 for cells in rows)
 
@@ -319,12 +333,11 @@ def _fits(columns: Sequence[str], cells: Sequence[str]) -> list[int]:
 @lru_cache(maxsize=1 << 14)
 def _fit(column: str, cell: str) -> int:
     """1 where a cell looks like what its column holds, -1 where it can't be, 0 if nobody knows."""
-    if not cell or column in ("notes", "via", "calls", "?") or len(cell) > 1000:
+    if not cell or column in ("notes", "?", *_UNLIKE) or len(cell) > 1000:
         return 0
     if not column:
         return -1
     parts = split_cell(cell.lower())
-    address = any(re.fullmatch(r"(?=.*\d)[\da-f.:%/]*([.:][\da-f.:%/]*|\d)", one) for one in parts)
     groups = [row["group"] for row in facts("xprotect/certificate-groups")]
     vocabulary = {
         "roles": ("role", table_roles()),
@@ -336,11 +349,13 @@ def _fit(column: str, cell: str) -> int:
         parts = split_cell(cell.lower(), "/+&") if column == "roles" else parts
         return 1 if any(meant(kind, part, allowed) for part in parts) else -1
     if column == "addresses":
-        return 1 if address else -1
+        return 1 if any(re.fullmatch(r"[\da-f.:%/]*\d[\da-f.:%/]*", one) for one in parts) else -1
     if column == "windows":
         return 1 if _is_release(cell) else -1
-    elsewhere = (address and column != "cluster") or _is_release(cell)
-    elsewhere |= not {*groups, *table_roles()}.isdisjoint(parts)
+    # No name has a space in it, and what runs somewhere has.
+    known = [*groups, *table_roles()] if " " in cell else []
+    elsewhere = bool(known) and (_is_release(cell) or not set(known).isdisjoint(parts))
+    elsewhere |= column != "cluster" and any(map(is_address, parts))
     if column == "account":
         return 1 if set(cell) & set("\\@$") else -elsewhere
     if column == "owner":

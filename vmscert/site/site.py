@@ -253,12 +253,12 @@ class Site:
 
     @cached_property
     def uncalled(self) -> tuple[Connection, ...]:
-        """A connection to each port that no computer of the table calls; who does, is its kind."""
-        return tuple(
-            Connection(f"any {row['client']}", server.name, int(row["port"]), row["group"])
-            for row, server in self._served
-            if (server.name, row["group"]) not in self.callers
-        )
+        """A connection to each port that no computer of the table calls, by whoever may call it."""
+        kinds = defaultdict[tuple[str, int, str], list[str]](list)
+        for row, server in self._served:
+            if (server.name, row["group"]) not in self.callers:
+                kinds[server.name, int(row["port"]), row["group"]].append(row["client"])
+        return tuple(Connection(f"any {' or '.join(who)}", *at) for at, who in kinds.items())
 
     @cached_property
     def questions(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from vmscert.facts import HOME, facts, release
@@ -18,7 +19,6 @@ from vmscert.site.grid import (
     SiteError,
     decoded,
     grid,
-    meant,
     split_cell,
     table_roles,
 )
@@ -52,7 +52,7 @@ def read_site(path: str | Path) -> Site:
     hosts: list[tuple[int, Host]] = []
     absent: set[str] = set()
     for line, row in list(grid(decoded(data, faults), faults)):
-        if reader.is_absent(line, row["name"].lower()):
+        if reader.is_absent(line, row):
             absent.update(reader.roles(line, row))
         else:
             hosts.append((line, reader.host(line, row)))
@@ -74,12 +74,14 @@ class _Reader:
         self.idle: list[tuple[int, str]] = []  # (line, computer) of those without a role
         self.unclear = False  # whether some word may stand for any role
 
-    def is_absent(self, line: int, name: str) -> bool:
+    def is_absent(self, line: int, row: dict[str, str]) -> bool:
         """Whether a row declares client kinds that this site does not have."""
-        absent = bool(meant("name", name, [_ABSENT])) and not re.search(r"\d", name)
-        if absent and name != _ABSENT:
+        name = row["name"].lower()
+        words = (r["words"].split("|") for r in facts("table-words") if r["means"] == _ABSENT)
+        if name in chain.from_iterable(words) and not (row["domain"] or row["addresses"]):
             self.say(line, "misspelt", kind="name", word=name, near=_ABSENT)
-        return absent
+            return True
+        return name == _ABSENT
 
     def parsed(self, line: int, text: str, parse: Callable[[str], object] = parse_name) -> str:
         try:
