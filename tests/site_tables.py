@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
-from vmscert.site.grid import COLUMNS
+from vmscert.site.columns import COLUMNS
 from vmscert.site.site import ENROLMENTS, Host, Site
 
 # These four may be left out.

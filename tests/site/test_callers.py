@@ -5,8 +5,8 @@ from site_tables import CLIENT, HEADER, MANAGEMENT, RECORDER, without
 
 from vmscert.facts import facts
 from vmscert.runbooks.visits import plan_switching
+from vmscert.site.asking import ways
 from vmscert.site.grid import SiteError
-from vmscert.site.site import ways
 from vmscert.site.table import read_site
 
 MOBILE = "mob,lyon.local,video.lyon.example,10.0.0.5,mobile server,,,,IT,"
@@ -102,7 +102,7 @@ def test_what_lies_between_is_asked_about_and_warned_of_in_the_plan(read):
     assert site["mob"].via == (("proxy", "gw.lyon.example"), ("tunnel", ""))
     assert len([one for one in site.questions if one.startswith("mob (gw.lyon.example): ")]) == 1
     rows = {row["server"]: row for row in plan_switching(site)}
-    assert "through a proxy" in rows["mob"]["besides"]
+    assert "through a proxy" in str(rows["mob"]["besides"])
     assert rows["rec-1"]["besides"] == ""
     assert told(read, RECORDER, via.replace("proxy", "poxy"), also=",calls,via") == [
         "lyon.csv, line 5: unknown way 'poxy'. Did you mean 'proxy'?"

@@ -6,7 +6,8 @@ import io
 import pytest
 
 from vmscert.facts import facts
-from vmscert.site.grid import COLUMNS, SiteError, meant, table_roles
+from vmscert.site.columns import COLUMNS
+from vmscert.site.grid import SiteError, meant, table_roles
 from vmscert.site.table import read_site
 
 # A site with something in every column; a small one that leaves most of them empty.
@@ -33,9 +34,9 @@ open network bridge;;;no such
 """
 
 
-def told(text, name="kiel.csv", folder=None):
+def told(text, folder):
     """All that is told of a table, or nothing where it is read."""
-    path = folder / name
+    path = folder / "kiel.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         read_site(path)
@@ -46,7 +47,7 @@ def told(text, name="kiel.csv", folder=None):
 
 @pytest.fixture
 def faults(tmp_path):
-    return lambda text: told(text, folder=tmp_path)
+    return lambda text: told(text, tmp_path)
 
 
 def cells(text):

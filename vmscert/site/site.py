@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from vmscert.facts import doubt, facts
+from vmscert.site.asking import asked
 
 # How a server comes to its certificate: the CA makes the key and sends it in a PFX; or the server
 # makes its key and sends a request, to the site's CA or to another one.
@@ -270,39 +271,18 @@ class Site:
             for host in self._by_role[row["role"]]
         ]
         for row in facts("xprotect/questions"):
-            asked = [self._told(host, row) for host in self.hosts if self._is_asked(host, row)]
-            if asked:
+            if asked := [*filter(None, (self._asked(host, row) for host in self.hosts))]:
                 found.append(f"{named(asked)}: {row['question']}{doubt(row['tag'])}")
         return tuple(found)
 
     def warnings(self, host: Host) -> tuple[str, ...]:
         """What a plan says of this computer before its encryption is switched."""
-        rows = (r for r in facts("xprotect/questions") if r["plan"] and self._is_asked(host, r))
+        rows = (r for r in facts("xprotect/questions") if r["plan"] and self._asked(host, r))
         return tuple(f"{row['plan']}{doubt(row['tag'])}" for row in rows)
 
-    def _is_asked(self, host: Host, row: dict[str, str]) -> bool:
-        """Whether a row of data/xprotect/questions.csv is about this computer."""
-        holds = {
-            "": True,
-            "no calls": not host.calls,
-            "no via": not host.via,
-            "several addresses": len(host.addresses) > 1,
-            "uncalled": any(link.server == host.name for link in self.uncalled),
-            "phone": host.is_phone,
-        }
-        about = not row["roles"] or not set(row["roles"].split("|")).isdisjoint(host.roles)
-        lies = not row["via"] or row["via"] in dict(host.via)
-        return about and lies and holds[row["having"]] and row["without_group"] not in host.groups
-
-    def _told(self, host: Host, row: dict[str, str]) -> str:
-        """A computer, with what of it a question is about."""
-        about = [address for what, address in host.via if what == row["via"] and address]
-        if row["having"] == "several addresses":
-            about = list(host.addresses)
-        elif row["having"] == "uncalled":
-            ports = (one.port for one in self.uncalled if one.server == host.name)
-            about = [f"port {port}" for port in dict.fromkeys(ports)]
-        return f"{host.name} ({', '.join(about)})" if about else host.name
+    def _asked(self, host: Host, row: dict[str, str]) -> str:
+        ports = [link.port for link in self.uncalled if link.server == host.name]
+        return asked(host, row, ports)
 
     def collected(self, host: Host) -> tuple[str, ...]:
         """The computers with which what is installed beside its roles talks over TLS, both ways.
@@ -367,11 +347,6 @@ def _names(hosts: Iterable[Host]) -> dict[str, None]:
 def central_role() -> str:
     """Return the role with which all others register: every site has it."""
     return next(row["role"] for row in facts("xprotect/components") if row["central"] == "yes")
-
-
-def ways() -> list[str]:
-    """Return what may lie between a server and who calls it, as the column 'via' names it."""
-    return [row["via"] for row in facts("xprotect/questions") if row["via"]]
 
 
 def _is_client(role: str) -> bool:

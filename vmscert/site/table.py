@@ -1,6 +1,6 @@
 """One table describes a site: it is read kindly, and all its faults are told at once.
 
-What is said of each fault stands in `data/table-faults.csv`; `grid` finds its cells.
+What is said of each fault stands in `data/table-faults.csv`; `columns` finds its cells.
 """
 
 import re
@@ -13,16 +13,10 @@ from pathlib import Path
 from vmscert.facts import HOME, facts, release
 from vmscert.files import read_foreign
 from vmscert.names import is_address, parse_name, printable
-from vmscert.site.grid import (
-    FREE_TEXT,
-    Faults,
-    SiteError,
-    decoded,
-    grid,
-    split_cell,
-    table_roles,
-)
-from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role, named, ways
+from vmscert.site.asking import ways
+from vmscert.site.columns import FREE_TEXT, rows_of
+from vmscert.site.grid import Faults, SiteError, decoded, split_cell, table_roles
+from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role, named
 
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what hides text, by Unicode's category
 _CURLY = "\u2018\u2019\u201a\u201b"  # PowerShell takes them for the straight quote
@@ -51,7 +45,7 @@ def read_site(path: str | Path) -> Site:
     reader = _Reader(faults := Faults(path.name))
     hosts: list[tuple[int, Host]] = []
     absent: set[str] = set()
-    for line, row in list(grid(decoded(data, faults), faults)):
+    for line, row in list(rows_of(decoded(data, faults), faults)):
         if reader.is_absent(line, row):
             absent.update(reader.roles(line, row))
         else:
