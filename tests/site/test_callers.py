@@ -35,8 +35,9 @@ def told(read, *lines, also=""):
     return list(caught.value.errors)
 
 
-def test_a_phone_calls_and_trusts_but_no_folder_and_no_inventory_goes_to_and_fro(read):
-    site = read(RECORDER, MOBILE, PHONES)
+@pytest.mark.parametrize("system", ["", "Android", "iOS 18"])
+def test_a_phone_calls_and_trusts_but_no_folder_and_no_inventory_goes_to_and_fro(read, system):
+    site = read(RECORDER, MOBILE, PHONES.replace(",,,,Guards", f",,{system},,Guards"))
     assert [host.name for host in site.phones] == ["phones"]
     assert "phones" not in {host.name for host in site.clients}
     assert {(one.client, one.server, one.port) for one in site.unseen} == {("phones", "mob", 8082)}
@@ -80,6 +81,11 @@ def test_an_old_program_darkens_only_the_servers_that_it_calls(read):
 def test_every_computer_logs_in_whatever_it_calls_besides(read):
     smart = read(RECORDER, SECOND, "pc-2,,,,smart client,,,,,,rec-1.lyon.local", also=",calls")
     assert {one.server for one in smart.connections if one.client == "pc-2"} == {"ms", "rec-1"}
+
+
+def test_what_only_phones_run_is_no_windows_of_other_computers(read):
+    (text,) = told(read, RECORDER, "pc-2,,,,smart client,,Android,,,")
+    assert "'Android' is not a known Windows release" in text
 
 
 @pytest.mark.parametrize(

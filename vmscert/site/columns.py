@@ -238,8 +238,13 @@ def _fit(column: str, cell: str) -> int:
     return "." not in cell if column == "name" else "." in cell and column != "cluster"
 
 
+def is_of_phones(text: str) -> bool:
+    """Whether this system runs on phones, where no Windows does."""
+    return bool(meant("windows", text.partition(" ")[0], ["phone"]))
+
+
 def _is_release(text: str) -> bool:
-    if re.match(r"win|microsoft|server\W*20", text, re.IGNORECASE):
+    if re.match(r"win|microsoft|server\W*20", text, re.IGNORECASE) or is_of_phones(text):
         return True
     try:
         return bool(release(text))

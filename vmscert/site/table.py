@@ -14,7 +14,7 @@ from vmscert.facts import HOME, facts, release
 from vmscert.files import read_foreign
 from vmscert.names import is_address, parse_name, printable
 from vmscert.site.asking import ways
-from vmscert.site.columns import FREE_TEXT, rows_of
+from vmscert.site.columns import FREE_TEXT, is_of_phones, rows_of
 from vmscert.site.grid import Faults, SiteError, decoded, split_cell, table_roles
 from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role, named
 
@@ -97,7 +97,8 @@ class _Reader:
             roles=tuple(roles),
             account=row["account"],
             enrolment=(self.known(line, "enrolment", words, ENROLMENTS) or [PFX])[0],
-            windows=row["windows"] and self.parsed(line, row["windows"], _release),
+            windows=row["windows"]
+            and self.parsed(line, row["windows"], lambda text: _release(text, roles)),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
             notes=row["notes"],
@@ -283,5 +284,7 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _release(text: str) -> str:
-    return release(text)["release"]
+def _release(text: str, roles: list[str]) -> str:
+    """The name of a Windows release; none for what only phones run."""
+    phone = is_of_phones(text) and Host("", roles=tuple(roles)).is_phone
+    return "" if phone else release(text)["release"]
