@@ -3,6 +3,7 @@
 import pytest
 from site_tables import CLIENT, HEADER, MANAGEMENT, RECORDER, without
 
+from vmscert.checks.live import Verification
 from vmscert.facts import facts
 from vmscert.runbooks.visits import plan_switching
 from vmscert.site.asking import ways
@@ -119,3 +120,21 @@ def test_every_way_is_asked_about_and_warned_of():
     assert ways() == ["override", "proxy", "tunnel"]
     for row in facts("xprotect/questions"):
         assert bool(row["via"]) <= bool(row["plan"])
+
+
+@pytest.mark.parametrize(
+    ("client", "verdict", "stops"),
+    [
+        ("phones", "not-judged", False),
+        ("any web client", "not-judged", False),
+        ("phones", "name-mismatch", True),  # the server is wrong, whoever calls it
+        ("pc-1", "not-judged", True),  # its inventory is still to come
+        ("pc-1", "verified", False),
+    ],
+)
+def test_only_what_an_inventory_or_a_server_could_mend_holds_a_runbook_up(
+    read, client, verdict, stops
+):
+    site = read(RECORDER, MOBILE, PHONES)
+    made = (client, "mob", "video.lyon.example", 8082, "mobile streaming media", "", "")
+    assert Verification(*made, verdict).stops(site) is stops
