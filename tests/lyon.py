@@ -38,7 +38,7 @@ REC = Host("rec-1", "lyon.local", addresses=("10.0.0.2",), roles=("recording ser
 MOB = Host("mob", "lyon.local", ("video.example.com",), roles=("mobile server",), owner="DMZ",
            enrolment=THIRD_PARTY)  # fmt: skip
 PC = Host("pc-1", "lyon.local", roles=("smart client",), owner="Guards")
-WEB = Host("web-1", "lyon.local", roles=("mobile client",), owner="Guards")
+WEB = Host("web-1", "lyon.local", roles=("web client",), owner="Guards")
 SITE = Site("lyon", (MS, REC, MOB, PC, WEB))
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vmscert.facts import facts
+from vmscert.site.columns import COLUMNS
 from vmscert.site.site import ENROLMENTS, Host, Site
-from vmscert.site.table import COLUMNS
 
-# These two may be left out.
-HEADER = ",".join(column for column in COLUMNS if column not in ("cluster", "enrolment"))
+# These four may be left out.
+OPTIONAL = ("cluster", "enrolment", "calls", "via")
+HEADER = ",".join(column for column in COLUMNS if column not in OPTIONAL)
 # name, domain, aliases, addresses, roles, account, windows, leave_off, owner, notes
 MANAGEMENT = "ms,lyon.local,vms,10.0.0.1,management server|event server|log server,,,,IT,"
 RECORDER = "rec-1,lyon.local,,10.0.0.2,recording server,,Windows Server 2022,,IT,"

@@ -195,6 +195,7 @@ _STATES = {"hand over": "to do", "carried": "carried", "brought back": REPORTED,
            "simulated": REPORTED}  # fmt: skip
 STATES = ("no folder yet", "to do", "carried", REPORTED, NOT_JUDGED, "verified")
 SETTLED = STATES[-2:]  # nothing is left to do there, or nothing that could be seen from here
+_PHONES = "look on it: the roll-out's page for phones brings the CA there, live video is the proof"
 # The phase that people walk for → for which computers.
 _WALKED: dict[str, Callable[[Host], bool]] = {
     "request": lambda host: host.certified and host.enrolment != PFX,
@@ -245,6 +246,8 @@ def board(job: Job) -> list[Standing]:
         else:
             told = _done(state, host, later.get(name, ""))
         found.append(Standing(name, host.owner, *told))
+    if any(row["phase"] == "trust" for row in so_far):
+        found += (Standing(one.name, one.owner, NOT_JUDGED, "", _PHONES) for one in job.site.phones)
     return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
 
 

@@ -80,7 +80,7 @@ def assumed(
     A server that reported before its certificate reached it is taken to have it by now.
     """
     found = {}
-    for host in site.clients:
+    for host in (*site.clients, *site.phones):
         held = stores.get(host.name) or Stores(host.name, at, root=tuple(issue.roots))
         newest = issue.certificates.get(host.name)
         if newest and not any(serving(host, held, group) for group in host.groups):

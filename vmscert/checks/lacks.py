@@ -21,6 +21,7 @@ from vmscert.records.state import State
 from vmscert.site.order import Step, callers
 from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
+from vmscert.windows.stores import Stores
 
 _REQUEST = "request.ps1"
 
@@ -142,7 +143,7 @@ def needed_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:
     found: dict[str, dict[x509.Certificate, None]] = {host.name: {} for host in state.site.clients}
     for host in state.site.servers:
         roots = dict.fromkeys(roots_of(state, host))
-        for name in {host.name} | met[host.name]:
+        for name in ({host.name} | met[host.name]) & found.keys():  # no phones
             found[name] |= roots
     return {name: tuple(roots) for name, roots in found.items()}
 
@@ -171,6 +172,14 @@ def roots_of(state: State, host: Host) -> Iterator[x509.Certificate]:
     used = map(held.find, dict.fromkeys(held.bindings.values())) if held else ()
     served = (state.issuer_of(one.certificate) for one in used if one)
     yield from (one for one in (*signing, *served) if one is not None)
+
+
+def trusting(state: State) -> dict[str, Stores]:
+    """Return what is assumed of clients that tell nobody: each trusts the roots that it needs."""
+    found: dict[str, dict[x509.Certificate, None]] = defaultdict(dict)
+    for link in state.site.unseen:
+        found[link.client] |= dict.fromkeys(roots_of(state, state.site[link.server]))
+    return {name: Stores(name, state.at, root=tuple(roots)) for name, roots in found.items()}
 
 
 def surplus_roots(state: State) -> dict[str, tuple[x509.Certificate, ...]]:

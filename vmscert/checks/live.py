@@ -15,6 +15,7 @@ from vmscert.network.targets import Target
 from vmscert.site.site import Connection, Site
 from vmscert.windows.stores import Stores
 
+BY_HAND = "not-judged"  # the server is right, and who calls it tells nobody whom it trusts
 _MUTE = ("key-missing", "key-not-readable")  # what lets a service hang up on everybody
 Endpoint = Callable[[Connection, str], tuple[str, int]]  # a connection, and by which name
 _AT_ONCE = 8  # handshakes; enough to hide the network's delay, too few to disturb a recorder
@@ -38,6 +39,11 @@ class Verification:
     def ok(self) -> bool:
         """Whether the client trusts the server."""
         return self.verdict == VERIFIED
+
+    def stops(self, site: Site) -> bool:
+        """Whether something is to be done: not where only a look at a phone could tell more."""
+        unseen = self.verdict == BY_HAND and self.client not in {one.name for one in site.clients}
+        return not self.ok and not unseen
 
 
 def verify_connections(

@@ -89,7 +89,7 @@ class _Grid:
             apart = {host.name for host in site.servers}
         self.marks, self.columns = marks, _grouped(site.servers, marks, apart)
         apart = apart | callers if len(callers) <= _MOST_CALLERS else apart
-        self.rows = _grouped(site.clients, marks, apart)
+        self.rows = _grouped((*site.clients, *site.phones), marks, apart)
         self.cells = self._cells(site, places)
         self.column_width = max(90, min(180, (WIDTH - _LEFT - 20) / max(1, len(self.columns))))
         heights = [34.0] * len(self.rows)
@@ -166,9 +166,11 @@ def _draw_server(canvas: Canvas, hosts: Sequence[Host], grid: _Grid, x: float) -
     canvas.box(x + 4, 58, width - 8, _TOP - 66, fill="#f3f6f8", stroke=stroke)
     words = fit(_label(hosts), width - 14, bold=True)
     canvas.text(middle, 78, words, anchor="middle", bold=True)
-    # A long role takes two lines; what does not fit into three is told by three dots.
+    # A long role takes two lines; what does not fit into three is told by three dots. Phones know a
+    # server by a name of its own.
     letters = int((width - 12) / 5.9)
-    lines = [line for role in hosts[0].roles for line in textwrap.wrap(role, letters)]
+    public = hosts[0].aliases if len(hosts) == 1 and hosts[0].meets_phones else ()
+    lines = [line for name in (*hosts[0].roles, *public) for line in textwrap.wrap(name, letters)]
     lines = lines if len(lines) <= 3 else [*lines[:2], f"{lines[2]} …"]
     for line, words in enumerate(lines):
         canvas.text(middle, 96 + 15 * line, words, colour="quiet", size=10, anchor="middle")

@@ -108,7 +108,9 @@ def _served(site: Site, stores: Mapping[str, Stores], name: str) -> tuple[x509.C
 
 def _places(site: Site, servers: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Where a step of data/compromise.csv is done → at which computers."""
-    calling = (one.client for one in site.connections if one.server in servers)
+    seen = {host.name for host in site.clients}  # a phone is told by its own trust
+    links = (one for one in site.connections if one.server in servers)
+    calling = (one.client for one in links if one.client in seen)
     own = (name for row in own_trust(site) for name in row["computers"])
     return {
         "laptop": (),

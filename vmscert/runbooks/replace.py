@@ -11,7 +11,7 @@ from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
 from vmscert.checks.expiry import PLAN
-from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement
+from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement, trusting
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
 from vmscert.findings import Check
@@ -82,7 +82,7 @@ def retirable(job: Job, connections: Iterable[Verification], after_days: int = 0
         for name in (() if job.rehearsal else state.superseded)
         if state.current[name].not_valid_before_utc > since
     }
-    waiting = {name for one in links if not one.ok for name in (one.client, one.server)}
+    waiting = {name for one in links if one.stops(state.site) for name in (one.client, one.server)}
     waiting |= young | {one.client for one in links if one.server in young}
     return [name for name in missing_retirement(state) if name not in waiting]
 
@@ -243,7 +243,7 @@ class ReplaceTheCa(Replacing):
         if not job.rehearsal:
             return [{"computer": e.host, "run": e.command, "result": e.result} for e in errands]
         links, walking, state = defaultdict(list), Walk(job), job.state()
-        stores = dict(state.inventories)
+        stores = trusting(state) | dict(state.inventories)
         for link in job.site.connections:
             for name in {link.client, link.server}:
                 links[name].append(link)
@@ -255,7 +255,7 @@ class ReplaceTheCa(Replacing):
             dark = tuple(
                 f"{one.client} → {one.server}:{one.port} as {one.name}: {one.verdict}"
                 for one in verify_links(job, state, links[done.host], stores)
-                if not one.ok and one.verdict != "wrong-certificate-served"
+                if one.stops(job.site) and one.verdict != "wrong-certificate-served"
             )
             row = {"computer": done.host, "run": done.command, "result": done.result}
             rows.append({**row, "dark links": dark or "none"})

@@ -6,14 +6,14 @@ Trust in the CA, the import of certificates, encryption; and every connection ma
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
-from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings
-from vmscert.checks.live import Verification, verify_connections, verify_simulated
+from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings, trusting
+from vmscert.checks.live import BY_HAND, Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.files import whoami
 from vmscert.findings import Check, Finding
@@ -53,7 +53,7 @@ def plan_switching(site: Site, off: bool = False) -> list[Row]:
     called = {g: f"{g} (in the window: {name})" if name else g for g, name in windows.items()}
     # What happens to clients that do not trust the CA stands at the step of trust, once for all.
     trust = "it can't; whoever is left out goes dark with the first server that it calls"
-    clustered = any(host.cluster for host in site)
+    besides = any(host.cluster or site.warnings(host) for host in site.servers)
     return [
         {
             "step": step.number,
@@ -66,7 +66,7 @@ def plan_switching(site: Site, off: bool = False) -> list[Row]:
             "if it came too early": trust
             if step.on and step.number == TRUST
             else "; ".join(too_early(site, step, (TRUST,))),
-            **({"besides": "; ".join(step.also)} if clustered else {}),
+            **({"besides": "; ".join(step.also)} if besides else {}),
             "this order is": step.sure,
         }
         for step in (switch_off if off else switch_on)(site)
@@ -87,7 +87,15 @@ def _spans(numbers: Iterable[int]) -> str:
 def verify_site(job: Job) -> list[Verification]:
     """Make every connection of the site for real: over the network or, rehearsed, on loopback."""
     state = job.state()
-    return verify_links(job, state, job.site.connections, state.inventories)
+    guessed = trusting(state)
+    links = [*job.site.connections, *job.site.uncalled]
+    found = verify_links(job, state, links, guessed | dict(state.inventories))
+    unseen = guessed.keys() - state.inventories.keys()
+    text = "whoever trusts its CA may call: whether this client does, only a look at it tells"
+    return [
+        replace(one, verdict=BY_HAND, detail=text) if one.ok and one.client in unseen else one
+        for one in found
+    ]
 
 
 def verify_links(
@@ -212,9 +220,13 @@ class OnTheWire(Runbook):
             by_server[one.server].append(one)
         checks = []
         for server, same in by_server.items():
-            told = [f"{one.client} as {one.name}: {one.verdict}" for one in same if not one.ok]
+            stops = [one for one in same if one.stops(self.job.site)]
+            told = [f"{one.client} as {one.name}: {one.verdict}" for one in stops]
             todo = f"{len(told)} refused, first {told[0]}" if told else ""
-            checks.append(Check(f"{server}: {len(same)} handshakes verified", not told, todo))
+            unseen = sum(one.verdict == BY_HAND for one in same)
+            what = f"{server}: {len(same) - unseen} handshakes verified"
+            what += f", {unseen} right but for what no inventory tells" if unseen else ""
+            checks.append(Check(what, not told, todo))
         return checks
 
 
@@ -224,7 +236,7 @@ class Verify(OnTheWire):
     def look(self) -> Parts:
         """Each server's ports, with how many clients call there and by how many names."""
         site, callers = self.job.site, defaultdict(set)
-        for one in site.connections:
+        for one in (*site.connections, *site.uncalled):
             callers[one.server, one.port].add(one.client)
         confirmed = {(one.server, one.port) for one in site.connections if one.confirmed}
         yield Rows([

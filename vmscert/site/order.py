@@ -167,6 +167,7 @@ def _in_its_place(site: Site, step: Step, by_role: Mapping[str, list[Step]]) -> 
         for row in rows
         if row["node"] in node and row["role"] in ("", *step.roles)
     )
+    also = (*also, *site.warnings(host))
     others = [name for name in callers(site, step) if name != host.name]
     calling = f"called by {named(others, _SHOWN)}" if others else "called by no other computer"
     dark = f"{step.dark}; {calling}"

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from vmscert.facts import doubt, facts
 from vmscert.names import is_address
+from vmscert.site.asking import asked
 
 # How a server comes to its certificate: the CA makes the key and sends it in a PFX; or the server
 # makes its key and sends a request, to the site's CA or to another one.
@@ -30,6 +31,8 @@ class Host:
     enrolment: str = PFX
     cluster: tuple[str, ...] = ()  # names and addresses that it shares with the other nodes
     fellows: tuple[str, ...] = ()  # the names of the other nodes; the site fills them in
+    calls: tuple[str, ...] = ()  # names of the servers that it calls as a client; empty: all
+    via: tuple[tuple[str, str], ...] = ()  # what lies between it and its callers: what, address
 
     @property
     def fqdn(self) -> str:
@@ -91,6 +94,12 @@ class Host:
     def meets_phones(self) -> bool:
         """Whether phones call one of its certificate groups."""
         return any(row["phones"] == "yes" for row in self._group_rows)
+
+    @property
+    def is_phone(self) -> bool:
+        """Whether nobody can bring an inventory from it: it is a phone, and no Windows computer."""
+        kinds = self._facts("components")
+        return not self.windows and bool(kinds) and all(row["phone"] == "yes" for row in kinds)
 
     @property
     def pem_files(self) -> dict[str, str]:
@@ -200,10 +209,17 @@ class Site:
         """Every encrypted connection of the site, also those that stay inside one computer."""
         found: dict[tuple[str, str, int, str], bool] = defaultdict(bool)
         for row, server in self._served:
-            for client in self._by_role[row["client"]]:
+            for client in self._callers(row["client"], server):
                 key = (client.name, server.name, int(row["port"]), row["group"])
                 found[key] |= row["tag"].startswith("C")
         return tuple(Connection(*key, confirmed) for key, confirmed in found.items())
+
+    def _callers(self, role: str, server: Host) -> Iterator[Host]:
+        """The computers that call a server in this role; some say that they call only a few."""
+        for client in self._by_role[role]:
+            told = client.calls and _is_client(role) and central_role() not in server.roles
+            if not told or not set(client.calls).isdisjoint(server.names):
+                yield client
 
     @property
     def _served(self) -> Iterator[tuple[dict[str, str], Host]]:
@@ -228,9 +244,33 @@ class Site:
 
     @cached_property
     def clients(self) -> tuple[Host, ...]:
-        """The computers that need the CA certificate: every client, and every server too."""
+        """The computers that need the CA certificate: every client, and every server too.
+
+        Phones need it as well, but no folder and no inventory goes to and fro.
+        """
         callers = {connection.client for connection in self.connections}
-        return tuple(host for host in self.hosts if host.certified or host.name in callers)
+        calling = (host for host in self.hosts if host.certified or host.name in callers)
+        return tuple(host for host in calling if not host.is_phone)
+
+    @property
+    def phones(self) -> tuple[Host, ...]:
+        """The clients that nobody can judge from here: somebody looks at the device."""
+        return tuple(host for host in self.hosts if host.is_phone)
+
+    @property
+    def unseen(self) -> tuple[Connection, ...]:
+        """The connections of clients from which no inventory comes: phones, and whoever calls."""
+        phones = {host.name for host in self.phones}
+        return (*(link for link in self.connections if link.client in phones), *self.uncalled)
+
+    @cached_property
+    def uncalled(self) -> tuple[Connection, ...]:
+        """A connection to each port that no computer of the table calls, by whoever may call it."""
+        kinds = defaultdict[tuple[str, int, str], list[str]](list)
+        for row, server in self._served:
+            if (server.name, row["group"]) not in self.callers:
+                kinds[server.name, int(row["port"]), row["group"]].append(row["client"])
+        return tuple(Connection(f"any {' or '.join(who)}", *at) for at, who in kinds.items())
 
     @cached_property
     def questions(self) -> tuple[str, ...]:
@@ -242,10 +282,8 @@ class Site:
             for host in self._by_role[row["role"]]
         ]
         for row in facts("xprotect/questions"):
-            asked = self._with_any(row["roles"])
-            names = [host.name for host in asked if row["without_group"] not in host.groups]
-            if names:
-                found.append(f"{named(names)}: {row['question']}{doubt(row['tag'])}")
+            if asked := [*filter(None, (self._asked(host, row) for host in self.hosts))]:
+                found.append(f"{named(asked)}: {row['question']}{doubt(row['tag'])}")
         for host in (one for one in self.servers if one.enrolment == THIRD_PARTY):
             if host.unsigned:
                 found.append(
@@ -259,6 +297,15 @@ class Site:
                     f"of your own house? If not, name only public names among the aliases"
                 )
         return tuple(found)
+
+    def warnings(self, host: Host) -> tuple[str, ...]:
+        """What a plan says of this computer before its encryption is switched."""
+        rows = (r for r in facts("xprotect/questions") if r["plan"] and self._asked(host, r))
+        return tuple(f"{row['plan']}{doubt(row['tag'])}" for row in rows)
+
+    def _asked(self, host: Host, row: dict[str, str]) -> str:
+        ports = [link.port for link in self.uncalled if link.server == host.name]
+        return asked(host, row, ports)
 
     def collected(self, host: Host) -> tuple[str, ...]:
         """The computers with which what is installed beside its roles talks over TLS, both ways.
@@ -285,8 +332,8 @@ class Site:
         """The rows of data/xprotect/outside.csv that concern it: certificates of others."""
         return tuple(row for row in facts("xprotect/outside") if self._with_any(row["roles"]))
 
-    def lost_without_https(self, role: str) -> list[tuple[str, str]]:
-        """(server, certificate group) of every port that this role can call over HTTPS only.
+    def lost_without_https(self, host: Host, role: str) -> list[tuple[str, str]]:
+        """(server, certificate group) of every port that it calls over HTTPS only, in this role.
 
         Where plain HTTP has a port of its own, as at the management server, that one stays.
         """
@@ -294,6 +341,7 @@ class Site:
             (server.name, row["group"])
             for row, server in self._served
             if row["client"] == role and row["plain_port"] in ("", row["port"])
+            if host in self._callers(role, server)
         ]
 
     @property
@@ -329,6 +377,11 @@ def _names(hosts: Iterable[Host]) -> dict[str, None]:
 def central_role() -> str:
     """Return the role with which all others register: every site has it."""
     return next(row["role"] for row in facts("xprotect/components") if row["central"] == "yes")
+
+
+def _is_client(role: str) -> bool:
+    rows = facts("xprotect/components")
+    return any(row["kind"] == "client" for row in rows if row["role"] == role)
 
 
 def meets_phones(group: str) -> bool:

@@ -1,49 +1,28 @@
 """One table describes a site: it is read kindly, and all its faults are told at once.
 
-What is said of each fault stands in `data/table-faults.csv`.
+What is said of each fault stands in `data/table-faults.csv`; `columns` finds its cells.
 """
 
-import csv
-import difflib
-import io
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import zip_longest
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
-from typing import NoReturn
 
 from vmscert.facts import HOME, facts, release
 from vmscert.files import read_foreign
 from vmscert.names import is_address, parse_name, printable
-from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role
+from vmscert.site.asking import ways
+from vmscert.site.columns import FREE_TEXT, is_of_phones, rows_of
+from vmscert.site.grid import Faults, SiteError, decoded, split_cell, table_roles
+from vmscert.site.site import ENROLMENTS, PFX, Host, Site, central_role, named
 
-COLUMNS = (
-    "name", "domain", "aliases", "cluster", "addresses", "roles", "account", "enrolment", "windows",
-    "leave_off", "owner", "notes",
-)  # fmt: skip
-_REQUIRED = ("name", "roles")
-_FREE_TEXT = ("account", "owner", "notes")  # kept as written; all other cells are read kindly
 _HIDING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # what hides text, by Unicode's category
 _CURLY = "\u2018\u2019\u201a\u201b"  # PowerShell takes them for the straight quote
 _LONGEST_CN = 64  # letters, RFC 5280 appendix A.1; the first name of a server becomes its CN
-_LONGEST_SENTENCE = 1000  # letters, when a cell holds a whole file
+_AND = next(row["words"] for row in facts("table-words") if row["kind"] == "and")
 _ABSENT = "none"  # the name of the row that declares client kinds this site does not have
-_SENTENCES = {row["fault"]: row["sentence"] for row in facts("table-faults")}
-
-
-class SiteError(ValueError):
-    """A table that can't be used; `errors` are all its faults, one sentence each."""
-
-    def __init__(self, errors: Iterable[str]):
-        self.errors = tuple(errors)
-        super().__init__("\n".join(self.errors))
-
-    def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows: the sentences, not thirty lines of Python."""
-        return list(self.errors)
 
 
 def find_table(path: str | Path) -> Path:
@@ -63,119 +42,40 @@ def read_site(path: str | Path) -> Site:
         data = read_foreign(path)
     except ValueError as error:
         raise SiteError([str(error)]) from None
-    reader = _Reader(path.name)
+    reader = _Reader(faults := Faults(path.name))
     hosts: list[tuple[int, Host]] = []
     absent: set[str] = set()
-    for line, row in list(reader.rows(reader.text(data))):
-        if row["name"].lower() == _ABSENT:
+    for line, row in list(rows_of(decoded(data, faults), faults)):
+        if reader.is_absent(line, row):
             absent.update(reader.roles(line, row))
         else:
             hosts.append((line, reader.host(line, row)))
+    reader.tell_idle()
     reader.check_twins(hosts)
     reader.check_clusters(hosts)
     site = Site(path.stem, tuple(host for _, host in hosts), frozenset(absent))
     reader.check_site(site, hosts)
-    if reader.faults:
-        raise reader.error()
+    if faults.told:
+        raise faults.error()
     return site
 
 
-@dataclass
 class _Reader:
-    """Reads one table and collects what is wrong with it."""
+    """Reads the rows of one table, and knows what is wrong with them."""
 
-    file: str
-    faults: list[tuple[int | None, str]] = field(default_factory=list)
+    def __init__(self, faults: Faults) -> None:
+        self.say, self.known = faults.say, faults.known
+        self.idle: list[tuple[int, str]] = []  # (line, computer) of those without a role
+        self.unclear = False  # whether some word may stand for any role
 
-    def say(self, line: int | None, fault: str, **told: object) -> None:
-        """Note a fault, with what belongs into its sentence; without a line, of the whole table."""
-        where = f"{self.file}, line {line}" if line else self.file
-        text = _SENTENCES[fault].format(**told)
-        if len(text) > _LONGEST_SENTENCE:
-            text = f"{text[:400]} … {text[-200:]}"
-        self.faults.append((line, f"{where}: {text}"))
-
-    def error(self) -> SiteError:
-        """Return all that was found so far, line by line, what is wrong with the table last."""
-        ordered = sorted(self.faults, key=lambda fault: (fault[0] is None, fault[0] or 0))
-        return SiteError(text for _, text in ordered)
-
-    def fail(self, line: int | None, fault: str, **told: object) -> NoReturn:
-        """Stop at a fault after which nothing else can be judged."""
-        self.say(line, fault, **told)
-        raise self.error()
-
-    def text(self, data: bytes) -> str:
-        """Return what a file says, in UTF-8 or in what Excel on a Western Windows calls "CSV"."""
-        if data.startswith(b"PK"):
-            self.fail(None, "workbook")
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
-            self.fail(None, "binary")
-        wrong = 0
-        for encoding in ("utf-8-sig", "cp1252"):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError as error:
-                wrong = error.start
-        self.fail(data[:wrong].count(b"\n") + 1, "encoding")
-
-    def rows(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield (line, column → text) of every row that is not blank, the first line aside."""
-        lines = (line for line in text.splitlines() if line.strip("; ,\t") and not _is_sep(line))
-        # The sign between the cells of the first line that has any.
-        delimiter = max(";,\t", key=next(lines, "").count)
-        table = self.cells(text, delimiter)
-        columns = self.columns(*next(table, (1, [])))
-        for line, cells in table:
-            if len(cells) == 1 < len(columns) and any(other in cells[0] for other in ";,\t"):
-                self.fail(line, "other-delimiter", delimiter=delimiter)
-            for column, cell in zip_longest(columns, cells, fillvalue=""):
-                if cell and not column:
-                    self.say(line, "no-column-name", cell=cell, delimiter=delimiter)
-            row = dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False))
-            yield line, {c: row[c] if c in _FREE_TEXT else _plain(row[c]) for c in COLUMNS}
-
-    def cells(self, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield (line on which it begins, cells) of every row that is not blank."""
-        lines = io.StringIO(text, newline="")
-        table = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-        line = 1
-        try:
-            for row in table:
-                cells = [cell.strip() for cell in row]
-                if any(cells) and not _is_sep(cells[0]):
-                    yield line, cells
-                line = table.line_num + 1
-        except csv.Error as error:
-            self.fail(line, "quotes", error=error)
-
-    def columns(self, line: int, header: list[str]) -> list[str]:
-        """Return the columns that the first line names; a column without a name is ""."""
-        columns = ["_".join(_plain(cell).lower().split()) for cell in header]
-        named = list(filter(None, columns))
-        if not named:
-            self.fail(None, "empty")
-        if not set(named) & set(COLUMNS):
-            self.fail(line, "no-columns", columns=", ".join(COLUMNS))
-        self.known(line, "column", named, COLUMNS)
-        missing = [column for column in _REQUIRED if column not in named]
-        for column in missing:
-            self.say(line, "column-missing", column=column)
-        if missing or len(set(named)) < len(named):
-            raise self.error()
-        return columns
-
-    def known(self, line: int, kind: str, found: list[str], allowed: Iterable[str]) -> list[str]:
-        """Return what is allowed, once each; complain about the rest."""
-        allowed = tuple(allowed)
-        for word, times in Counter(found).items():
-            if word not in allowed:
-                near = difflib.get_close_matches(word.lower(), allowed, n=1, cutoff=0.65)
-                told = {"near": near[0]} if near else {"known": ", ".join(allowed)}
-                self.say(line, "misspelt" if near else "unknown", kind=kind, word=word, **told)
-            elif times > 1:
-                self.say(line, "twice", kind=kind, word=word)
-        return [word for word in dict.fromkeys(found) if word in allowed]
+    def is_absent(self, line: int, row: dict[str, str]) -> bool:
+        """Whether a row declares client kinds that this site does not have."""
+        name = row["name"].lower()
+        words = (r["words"].split("|") for r in facts("table-words") if r["means"] == _ABSENT)
+        if name in chain.from_iterable(words) and not (row["domain"] or row["addresses"]):
+            self.say(line, "misspelt", kind="name", word=name, near=_ABSENT)
+            return True
+        return name == _ABSENT
 
     def parsed(self, line: int, text: str, parse: Callable[[str], object] = parse_name) -> str:
         try:
@@ -192,15 +92,18 @@ class _Reader:
             name=self.name(line, row["name"], roles),
             domain=self.parsed(line, row["domain"].strip(".")) if row["domain"] else "",
             aliases=self.aliases(line, row["aliases"]),
-            cluster=tuple(self.parsed(line, name) for name in _list(row["cluster"])),
+            cluster=tuple(self.parsed(line, name) for name in split_cell(row["cluster"])),
             addresses=self.addresses(line, row["addresses"]),
             roles=tuple(roles),
             account=row["account"],
             enrolment=(self.known(line, "enrolment", words, ENROLMENTS) or [PFX])[0],
-            windows=row["windows"] and self.parsed(line, row["windows"], _release),
+            windows=row["windows"]
+            and self.parsed(line, row["windows"], lambda text: _release(text, roles)),
             left_off=frozenset(self.left_off(line, row["leave_off"], roles)),
             owner=row["owner"],
             notes=row["notes"],
+            calls=tuple(self.parsed(line, name) for name in split_cell(row["calls"])),
+            via=tuple(self.way(line, text) for text in split_cell(row["via"].lower())),
         )
         if host.certified and (letters := len(host.fqdn)) > _LONGEST_CN:
             self.say(line, "long-name", name=host.fqdn, letters=letters, most=_LONGEST_CN)
@@ -211,7 +114,7 @@ class _Reader:
 
     def check_signs(self, line: int, row: dict[str, str]) -> None:
         """Complain about what no script takes; owner and notes may have several lines."""
-        for column in _FREE_TEXT:
+        for column in FREE_TEXT:
             text, allowed = row[column], "" if column == "account" else "\r\n\t"
             for sign in dict.fromkeys(c for c in text if c not in allowed):
                 code = f"U+{ord(sign):04X}"
@@ -222,11 +125,19 @@ class _Reader:
                     self.say(line, "curly-quote", column=column, sign=sign, text=printable(text))
 
     def roles(self, line: int, row: dict[str, str]) -> list[str]:
-        roles = _list(row["roles"].lower())
+        roles = split_cell(re.sub(rf" ({_AND}) ", "|", row["roles"].lower()), "/+&")
         if not roles:
-            self.say(line, "no-role", host=row["name"] or "this computer")
-        rows = facts("xprotect/components")
-        return self.known(line, "role", roles, [r["role"] for r in rows if r["kind"] != "implied"])
+            self.idle.append((line, row["name"] or "this computer"))
+        known = self.known(line, "role", roles, table_roles())
+        self.unclear |= len(known) < len(set(roles))
+        return known
+
+    def tell_idle(self) -> None:
+        """Complain about computers without a role, of which a merged cell leaves several."""
+        fault = "no-role" if len(self.idle) == 1 else "no-roles"
+        hosts = named([name for _, name in self.idle])
+        for line, _ in self.idle:
+            self.say(line, fault, host=hosts)
 
     def name(self, line: int, text: str, roles: list[str]) -> str:
         if is_address(text):
@@ -243,13 +154,25 @@ class _Reader:
         return name
 
     def aliases(self, line: int, text: str) -> tuple[str, ...]:
-        for alias in filter(is_address, _list(text)):
+        for alias in filter(is_address, split_cell(text)):
             self.say(line, "alias-is-address", alias=alias)
-        return tuple(self.parsed(line, alias) for alias in _list(text) if not is_address(alias))
+        return tuple(
+            self.parsed(line, alias) for alias in split_cell(text) if not is_address(alias)
+        )
+
+    def way(self, line: int, text: str) -> tuple[str, str]:
+        """What lies between a server and who calls it, and the address there, if it is told."""
+        what, _, address = text.partition(" ")
+        known = self.known(line, "way", [what], ways())
+        return (known or [what])[0], self.parsed(line, address) if address else ""
 
     def addresses(self, line: int, text: str) -> tuple[str, ...]:
-        found = []
-        for address in _list(text):
+        found, parts = [], split_cell(text)
+        for address in re.split(r"[|¦]", text):
+            if "," in address and is_address(meantime := address.strip().replace(",", ".")):
+                self.say(line, "address-comma", address=address.strip(), near=meantime)
+                parts = [one for one in split_cell(text.replace(address, "|")) if one]
+        for address in parts:
             if is_address(address) and "%" not in address:  # a zone: of one computer only
                 found.append(str(parse_name(address)))
             elif re.fullmatch(r"[\d.,eE+]+", address):
@@ -262,7 +185,7 @@ class _Reader:
     def left_off(self, line: int, text: str, roles: list[str]) -> list[str]:
         mine = {group for _, group in Host("", roles=tuple(roles)).ports}
         rows = {row["group"]: row for row in facts("xprotect/certificate-groups")}
-        groups = self.known(line, "certificate group", _list(text.lower()), rows)
+        groups = self.known(line, "certificate group", split_cell(text.lower()), rows)
         for group in groups:
             if group not in mine:
                 self.say(line, "left-off-unserved", group=group)
@@ -312,7 +235,7 @@ class _Reader:
             self.say(None, "no-computer")
             return
         roles, central = {role for host in site for role in host.roles}, central_role()
-        if central not in roles:
+        if central not in roles and not self.unclear:  # which may be it
             self.say(None, "no-central", role=central)
         # The kinds that the guide lists as clients, less the servers, which name themselves.
         guide = {row["role"] for row in facts("xprotect/components") if row["guide"]}
@@ -328,35 +251,30 @@ class _Reader:
                 self.say(line, "two-centrals", role=central, first=first, **told)
         for line, host in hosts:
             self.check_https(line, host, site)
+            self.check_calls(line, host, site)
 
     def check_https(self, line: int, host: Host, site: Site) -> None:
         """A client that can't speak HTTPS loses every port that speaks nothing else."""
         plain = (row for row in facts("xprotect/components") if row["https"] == "no")
         for row in plain:
-            if row["role"] in host.roles and (lost := site.lost_without_https(row["role"])):
+            if row["role"] in host.roles and (lost := site.lost_without_https(host, row["role"])):
                 servers, groups = (dict.fromkeys(names) for names in zip(*lost, strict=True))
                 told = {"servers": ", ".join(servers), "groups": " | ".join(groups)}
                 rule = row["rule"].replace("|", "; ")
                 about = {"host": host.name, "component": row["component"], "rule": rule}
-                self.say(line, "no-https", **about, **told)
+                self.say(line, "no-https" if host.calls else "no-https-anywhere", **about, **told)
 
-
-def _is_sep(text: str) -> bool:
-    """Whether this is the line by which people tell Excel the delimiter."""
-    return text.lower().startswith("sep=")
-
-
-def _plain(text: str) -> str:
-    """Undo what Excel, Word and web pages do to names: odd spaces, hyphens, wide or no letters."""
-    if text.isascii():
-        return text
-    seen = (c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    return "".join("-" if unicodedata.category(c) == "Pd" else c for c in seen).strip()
-
-
-def _list(text: str) -> list[str]:
-    """Split at `|`; at what people write instead of it, too, since no value can contain that."""
-    return [" ".join(part.split()) for part in re.split(r"[|¦,;\r\n]", text) if part.strip()]
+    def check_calls(self, line: int, host: Host, site: Site) -> None:
+        """Complain about called computers that nobody knows, or that serve this one nothing."""
+        if not host.calls:
+            return
+        called = {name: one for one in site for name in one.names}
+        served = {r["server"] for r in facts("xprotect/connections") if r["client"] in host.roles}
+        for name in host.calls:
+            if name not in called:
+                self.known(line, "computer in 'calls'", [name], [one.name for one in site.servers])
+            elif served.isdisjoint(called[name].roles):
+                self.say(line, "calls-nothing", host=host.name, name=name)
 
 
 def _is_name(text: str) -> bool:
@@ -366,5 +284,7 @@ def _is_name(text: str) -> bool:
         return False
 
 
-def _release(text: str) -> str:
-    return release(text)["release"]
+def _release(text: str, roles: list[str]) -> str:
+    """The name of a Windows release; none for what only phones run."""
+    phone = is_of_phones(text) and Host("", roles=tuple(roles)).is_phone
+    return "" if phone else release(text)["release"]
