@@ -125,6 +125,7 @@ def undo(job, phase, hosts=None, **more):
     how = {"phase": {"off": "Off", "remove": "Remove"}[phase], "whole": True}
     for errand in hand_over(job, phase, hosts):
         lyon.visit(job, errand, script="undo", **how, **more)
+        job.records.note(job.number, "brought back", at=job.at, host=errand.host)
 
 
 def test_nothing_is_taken_away_anywhere_while_a_server_that_is_called_encrypts(on):
@@ -144,7 +145,11 @@ def test_nothing_is_taken_away_anywhere_while_a_server_that_is_called_encrypts(o
     assert dark(on) == set()
 
 
-def test_a_server_that_never_told_may_encrypt(on):
+def test_a_server_that_never_told_or_not_since_it_was_to_encrypt_may_do_so(on):
+    undo(on, "off")
+    assert not still_encrypting(on.state())
+    hand_over(on, "encrypt", ["rec-1"])
+    assert still_encrypting(on.state()).keys() == {"rec-1"}
     (on.records.folder / "inventory" / "rec-1.json").unlink()
     assert still_encrypting(on.state())["rec-1"] == "server, streaming media"
     assert "rec-1" in still_needed(on.state())["pc-1"]

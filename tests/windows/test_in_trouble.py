@@ -224,6 +224,38 @@ def test_undo_accepts_what_a_person_chose_since(bench):
     assert apart(held(here), held(bench.before("prepare"))) == {}
 
 
+def test_what_is_used_is_not_taken_away_and_off_a_second_time_says_what_is_so(bench):
+    here = bench.after("encrypt")
+    before, error = held(here), bench.visit(here, "undo").error
+    assert error.startswith(f"Step not-in-use: {FIRST} stays, and so does its CA")
+    assert error.count("What to do: Run undo.ps1 -Phase Off first") == 1
+    assert apart(held(here), before) == {}
+    for said in ("server uses no certificate now", "server was not changed: it uses no certif"):
+        ran = bench.visit(here, "off")
+        assert (ran.error, said in "".join(ran.output)) == (None, True)
+
+
+def test_off_leaves_another_certificate_that_a_person_chose_since(bench):
+    here, other = bench.after("encrypt"), "AB" * 20
+    edit(here, RECORDER, FIRST.lower(), other)
+    with here.changed() as windows:
+        windows["http"] = dict.fromkeys(windows["http"], other)
+    ran = bench.visit(here, "off")
+    assert ran.error is None
+    assert f"server uses {other}, which somebody chose since: it stays so" in "".join(ran.output)
+    assert here.used() == {"server": other}
+
+
+def test_a_folder_that_was_made_anew_switches_off_with_the_notes_of_all(bench):
+    here = bench.after("encrypt")
+    anew = one.carried(bench.place() / "off anew", SERVER, one.issued(SERVER), made=LATER)
+    refused = here.visit(anew / "undo.ps1", LATER, Phase="Off").error
+    assert f"run undo.ps1 of the folder that was made {one.AT.isoformat()}" in refused
+    for phase in ("Off", "Remove"):
+        assert here.visit(anew / "undo.ps1", LATER, Phase=phase, All=True).error is None
+    assert (here.used(), here.windows["stores"][r"LocalMachine\My"]) == ({}, [])
+
+
 def test_undo_takes_only_what_install_brought(bench):
     """A policy had brought the CA, and somebody the PFX, whose key one more may read."""
     here = bench.after("prepare")

@@ -89,14 +89,18 @@ def missing_groups(state: State) -> dict[str, list[str]]:
 
 def still_encrypting(state: State, adopted: bool = False) -> dict[str, str]:
     """Server → its groups that use a certificate of this site, or may; with `adopted`, any."""
-    told = {e.host for e in state.entries if e.command.startswith(PHASES["encrypt"].command)}
     issued = [e for e in state.issued if adopted or e.action != "adopt"]
-    found = {}
+    silent, found = set(), {}  # who was to switch on, and has not told since how that went
+    for entry in state.entries:
+        if entry.command.startswith(PHASES["encrypt"].command) and entry.host:
+            silent.add(entry.host)
+        elif entry.action in ("brought back", "simulated"):
+            silent.discard(entry.host)
     for host in state.site.servers:
         held = state.inventories.get(host.name)
         ours = {UNKNOWN, *(e.thumbprint for e in issued if e.host == host.name)}
-        unsaid = host.groups if host.name in told else ()
-        used = held.used if held else dict.fromkeys(unsaid, UNKNOWN)
+        used = dict(held.used) if held else {}
+        used |= dict.fromkeys(host.groups, UNKNOWN) if host.name in silent else {}
         if on := [group for group in host.groups if used.get(group) in ours]:
             found[host.name] = ", ".join(on)
     return found
