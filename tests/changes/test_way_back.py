@@ -22,6 +22,7 @@ from vmscert.facts import DATA
 from vmscert.records.folder import Records
 from vmscert.runbooks.certificates import renew_certificates
 from vmscert.runbooks.stages import runbook_of
+from vmscert.runbooks.visits import SwitchOff
 from vmscert.site.order import switch_off
 from vmscert.windows.simulated import ScriptError
 
@@ -173,6 +174,18 @@ def test_who_is_half_back_is_told_what_is_next(on):
     undo(on, "off", ["ms"])
     rows = {one.computer: one for one in board(on)}
     assert (rows["ms"].state, rows["rec-1"].state) == ("switched off", "no folder yet")
+    runbook = SwitchOff(replace(on, runbook="20-switch-encryption-off"), {"remove": True})
+    planned = [(*found, deed) for found, deed in runbook.deeds(on.state())]
+    command = PHASES["off"].command
+    assert planned[:2] == [("rec-1", command), ("mob", command)]
+    assert {*planned[2][:-1]} == {"ms", "rec-1", "mob", "pc-1", "web-1"}
+    first, second, _ = lyon.told(runbook.verify())
+    assert first.todo.startswith(
+        "rec-1: server, streaming media; mob: mobile streaming media. Run "
+    )
+    assert "pc-1: what was brought is there, needed as long as these may encrypt: rec-1" in (
+        second.todo
+    )
     hand_over(on, "off")
     (rec,) = (one for one in board(on) if one.computer == "rec-1")
     assert rec.lacks == "server, streaming media"

@@ -122,7 +122,7 @@ def left_behind(state: State) -> dict[str, str]:
             continue
         if "undo-trust" not in done or "trust-root" in done[: done.index("undo-trust")]:
             servers = ", ".join(needed.get(name, ()))
-            waits = f", as long as {servers} encrypts or may" if servers else ""
+            waits = f", needed as long as these may encrypt: {servers}" if servers else ""
             found[name] = f"what was brought is there{waits}"
     return found
 

@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', 'F7DA596972CCDF76BC22AA9BD2F6F7F694197F3154F6738A8A058D60A716C6C7')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '45471F08311C634046CD877F76863E9DE9993570A1E5AE6A1C1210CF097849AE')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
@@ -352,11 +352,11 @@ $Counted = @($Made)
 # What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
+    $Notes = Read-Note
     foreach ($Folder in $Counted) {
-        foreach ($What in $All.Keys) {
+        foreach ($What in $Notes.Keys) {
             if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
-                $Noted[$What.Substring($Folder.Length + 1)] = $All[$What]
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
             }
         }
     }

@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '063949DF6EDC06F3710E518C74EE631B47F10EBEB6DE8942F7DCEE49FD68F1CE')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', 'CD66A6452420F90D757DE02D8ACD2D6B379BA18267B6A411E8CCE50983F91CF7')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -356,11 +356,11 @@ $Counted = @($Made)
 # What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
+    $Notes = Read-Note
     foreach ($Folder in $Counted) {
-        foreach ($What in $All.Keys) {
+        foreach ($What in $Notes.Keys) {
             if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
-                $Noted[$What.Substring($Folder.Length + 1)] = $All[$What]
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
             }
         }
     }

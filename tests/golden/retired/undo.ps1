@@ -301,11 +301,11 @@ $Counted = @($Made)
 # What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
+    $Notes = Read-Note
     foreach ($Folder in $Counted) {
-        foreach ($What in $All.Keys) {
+        foreach ($What in $Notes.Keys) {
             if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
-                $Noted[$What.Substring($Folder.Length + 1)] = $All[$What]
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
             }
         }
     }

@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '5F2425BD784D8373DCE34D6A181FDEEB3CA38D0624F11C2D1E1F004B6B1B55C6')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'F8177052B8C2437E1E235563FCB9250E3F5EADD9EDD9F29D95FAC44553318BE2')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -415,11 +415,11 @@ $Counted = @($Made)
 # What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
+    $Notes = Read-Note
     foreach ($Folder in $Counted) {
-        foreach ($What in $All.Keys) {
+        foreach ($What in $Notes.Keys) {
             if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
-                $Noted[$What.Substring($Folder.Length + 1)] = $All[$What]
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
             }
         }
     }
