@@ -278,8 +278,8 @@ def enable_encryption(run: Run) -> None:
 def _refused(group: str, used: str | None, label: str) -> None:
     """Server Configurator's answer to who comes too early."""
     (row,) = (row for row in facts("windows/exit-codes") if row["code"] == "1")
-    why, no = row["meaning" if label else "off"], "no certificate"
-    raise ScriptError(f"{group} uses {used or no} and not {label or no}. Server Configurator "
+    why, instead = row["meaning" if label else "off"], f" and not {label}" if label else " still"
+    raise ScriptError(f"{group} uses {used or 'no certificate'}{instead}. Server Configurator "
                       f"answered 1: {why}.")  # fmt: skip
 
 

@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'F8177052B8C2437E1E235563FCB9250E3F5EADD9EDD9F29D95FAC44553318BE2')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '89B9320C997B960302109A75E378191A0D363C6F9D2F99F69D0E8A1DEA001282')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -1045,7 +1045,11 @@ function Set-GroupCertificate {
     $Now = Get-GroupCertificate -Group $Group
     Assert-Running
     if (-not $Done) {
-        throw ('{0} uses {1} and not {2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer, (Get-Why -What $Group), (Get-Override))
+        $Instead = ' still'
+        if ($Label) {
+            $Instead = ' and not {0}' -f $Label
+        }
+        throw ('{0} uses {1}{2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), $Instead, $Answer, (Get-Why -What $Group), (Get-Override))
     }
     if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
