@@ -43,7 +43,7 @@ def loads():
     old, stolen = lesson_ca("Example VMS root 2016"), lesson_ca("Example VMS lost CA")
     about = {"host": SERVER, "site": "example", "made": MADE, "roots": (ca.certificate,)}
     about["clock_source"] = CLOCK
-    about |= {"switch_on": (SERVER.groups,), "switch_off": SERVER.groups}
+    about |= {"switch_on": (SERVER.groups,), "switch_off": (SERVER.groups,)}
     return {
         "server": Load(
             **about, certificate=issued.certificate, pfx=b"a PFX is new each time",

@@ -3,10 +3,17 @@
     Puts this computer back to how it was before install.ps1 changed it.
 .DESCRIPTION
     Reads the notes of install.ps1, in %ProgramData%\vmscert\before.json, and restores only what it
-    changed: first the CAs that it took away, then encryption, the certificate, and the CA that it
-    brought. What may be in use stays. It goes on where one thing can't be put back, and tells at
-    the end. README.html says in which order several computers are undone. It ends with an
+    changed. README.html says in which order several computers are undone. It ends with an
     inventory: bring it back.
+.PARAMETER Phase
+    Off lets each certificate group use again what it used before, another certificate or none, and
+    changes nothing else. Remove (the default) puts back the CAs that were taken away, and takes away
+    the certificate and the CA that were brought; it refuses while anything here may use them.
+.PARAMETER Turn
+    Where other computers have their turn in between, Off takes several visits: 1, 2 and so on. The
+    plan and the page say which.
+.PARAMETER All
+    Back to how it was before the first folder of this kit, not only before this one.
 .PARAMETER ByHand
     The certificate groups that somebody has switched back in the window of Server Configurator,
     with a comma between them: an event server does not say by itself what it uses.
@@ -19,6 +26,10 @@
 #Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
+    [ValidateSet('Remove', 'Off')]
+    [string]$Phase = 'Remove',
+    [int]$Turn = 0,
+    [switch]$All,
     [string]$ByHand = '',
     [switch]$RemoveKey
 )
@@ -28,6 +39,6 @@ param(
 # inputs: begin
 # inputs: end
 
-$Phases = @('Check', 'Undo')
+$Phases = @('Check', $Phase)
 
 # steps

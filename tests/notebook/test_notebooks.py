@@ -18,9 +18,11 @@ from vmscert.findings import RULES
 from vmscert.lessons.exercises import quiz
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-RUNBOOKS = [path for path in PATHS if path.stem.startswith("1")]
+RUNBOOKS = [
+    path for path in PATHS if path.stem in {row["name"] for row in facts("change/runbooks")}
+]
 LESSONS = [path for path in PATHS if path.stem.startswith("0")]
-TROUBLES = [path for path in PATHS if path.stem.startswith("2")]
+TROUBLES = [path for path in PATHS if path.stem.startswith("2") and path not in RUNBOOKS]
 # A check that decides whether the notebook goes on may follow the record: what was refused is kept.
 ORDER = re.compile(
     r"(parameters) (form) (precheck )+(look )*(plan )(approve )?((act )*(verify )*)+"

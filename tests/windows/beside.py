@@ -59,12 +59,10 @@ class Beside(Computer):
         turn: int = 1,
         by_hand: Sequence[str] = (),
         out_of_turn: bool = False,
+        whole: bool = False,
     ) -> None:
-        """Run a script on both; AssertionError where they end differently. Undo only for real."""
-        visit = (script, at, password, phase, turn, by_hand, out_of_turn)
-        if script.stem == "undo":
-            super().run(*visit)
-            return
+        """Run a script on both; AssertionError where they end differently."""
+        visit = (script, at, password, phase, turn, by_hand, out_of_turn, whole)
         real = _ended(super(), *visit)
         with self._same_key(script):
             played = _ended(self.simulated, *visit)

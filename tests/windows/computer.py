@@ -108,13 +108,15 @@ class Computer:
         turn: int = 1,
         by_hand: Sequence[str] = (),
         out_of_turn: bool = False,
+        whole: bool = False,
     ) -> None:
         """Run a script of a folder as a person would; ScriptError with what PowerShell prints."""
         if out_of_turn:
             self.trouble = replace(self.trouble, configurator="1")
         given: dict[str, Any] = (
-            {"Phase": phase, "Turn": str(turn)} if script.stem == "install" else {}
+            {"Phase": phase, "Turn": str(turn)} if script.stem in ("install", "undo") else {}
         )
+        given |= {"All": True} if whole else {}
         given |= {"ByHand": ", ".join(by_hand)} if by_hand else {}
         typed = self.trouble.password or password
         ran = self.visit(script, at, [typed] if typed else [], **given)

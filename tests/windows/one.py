@@ -50,7 +50,7 @@ def carried(folder: Path, host: Host, certificate: Issued | None = None, **load)
     about = {
         "made": AT, "roots": (ca(of).certificate,), "certificate": one,
         "pfx": _pfx(certificate) if certificate and certificate.key else b"",
-        "switch_on": (groups,), "switch_off": groups[::-1],
+        "switch_on": (groups,), "switch_off": (groups[::-1],),
     }  # fmt: skip
     folder.mkdir(parents=True)
     for name, data in pack(Load(host, "one", **(about | load))).items():
@@ -93,7 +93,7 @@ def shelf(folder: Path) -> dict[str, Path]:
 class Way:
     """One visit: which script of which folder, how many days after the first, and what went before.
 
-    `seen` is what a person has looked at in the window of Server Configurator.
+    `seen` is what a person has looked at in the window of Server Configurator, `whole` is -All.
     """
 
     folder: str
@@ -103,6 +103,7 @@ class Way:
     before: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     host: Host = SERVER
+    whole: bool = False
 
 
 _EVENT = ("event server",)
@@ -113,24 +114,29 @@ _BARRED = (*_ON, "prepare-barred", "encrypt-barred")
 WAYS = {
     "prepare": Way("first", "install", "Prepare"),
     "encrypt": Way("first", "install", "Encrypt", 0, ("prepare",)),
-    "undo": Way("first", "undo", "", 1, _ON),
-    "undo-prepared": Way("first", "undo", "", 1, ("prepare",)),
+    "off": Way("first", "undo", "Off", 1, _ON),
+    "undo": Way("first", "undo", "Remove", 1, (*_ON, "off")),
+    "undo-prepared": Way("first", "undo", "Remove", 1, ("prepare",)),
     "inventory": Way("first", "inventory", "", 1, _ON),
     "prepare-renewed": Way("renewed", "install", "Prepare", 30, _ON),
     "encrypt-renewed": Way("renewed", "install", "Encrypt", 30, _RENEWED[:3]),
     "retire-renewed": Way("renewed", "install", "Retire", 31, _RENEWED, _EVENT),
-    "back-renewed": Way("renewed", "undo", "", 31, _RENEWED),
-    "undo-renewed": Way("renewed", "undo", "", 31, (*_RENEWED, "back-renewed"), _EVENT),
+    "back-renewed": Way("renewed", "undo", "Off", 31, _RENEWED),
+    "undo-renewed": Way("renewed", "undo", "Remove", 31, (*_RENEWED, "back-renewed"), _EVENT),
+    "off-renewed": Way("renewed", "undo", "Off", 31, _RENEWED, whole=True),
+    "all-gone": Way("renewed", "undo", "Remove", 32, (*_RENEWED, "off-renewed"), whole=True),
     "prepare-moved": Way("moved", "install", "Prepare", 60, _ON),
     "encrypt-moved": Way("moved", "install", "Encrypt", 60, _MOVED[:3]),
     "retire-moved": Way("moved", "install", "Retire", 61, _MOVED, _EVENT),
-    "back-moved": Way("moved", "undo", "", 62, (*_MOVED, "retire-moved")),
+    "back-moved": Way("moved", "undo", "Off", 62, (*_MOVED, "retire-moved")),
     "prepare-barred": Way("barred", "install", "Prepare", 60, _ON),
     "encrypt-barred": Way("barred", "install", "Encrypt", 60, _BARRED[:3]),
     "retire-barred": Way("barred", "install", "Retire", 61, _BARRED, _EVENT),
-    "back-barred": Way("barred", "undo", "", 62, (*_BARRED, "retire-barred")),
+    "back-barred": Way("barred", "undo", "Off", 62, (*_BARRED, "retire-barred")),
     "request": Way("asking", "request", host=ASKING),
     "accept": Way("answered", "accept", "", 1, ("request",), host=ASKING),
     "prepare-answered": Way("answered", "install", "Prepare", 1, ("request",), host=ASKING),
-    "undo-answered": Way("answered", "undo", "", 2, ("request", "prepare-answered"), host=ASKING),
+    "undo-answered": Way(
+        "answered", "undo", "Remove", 2, ("request", "prepare-answered"), host=ASKING
+    ),
 }

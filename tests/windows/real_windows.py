@@ -56,7 +56,7 @@ def server_load(name: str, at: datetime, password: str) -> Load:
         certificate=issued.certificate,
         pfx=issued.pfx(password),
         switch_on=(host.groups,),
-        switch_off=host.groups[::-1],
+        switch_off=(host.groups[::-1],),
     )
 
 

@@ -3,6 +3,7 @@
 import os
 import random
 from dataclasses import dataclass, field
+from itertools import product
 
 import one
 import pytest
@@ -75,7 +76,7 @@ class Life:
         for step in [one_step for one_step in steps if self.draw.random() < 0.85]:
             yield step
             if self.draw.random() < 0.12:
-                yield self.draw.choice([0, 1]), "undo", ""
+                yield self.draw.choice([0, 1]), "undo", self.draw.choice(["Off", "Remove"])
 
     def _by_hand(self):
         """Somebody uses a certificate for something else, or loses a key."""
@@ -145,14 +146,14 @@ class Life:
     def undo(self):
         """Undo both folders, the newer one first, until that is done or only a person can go on."""
         for folder in reversed(self.folders):
-            for seen in ({}, {"ByHand": "event server"}):
+            for phase, seen in product(("Off", "Remove"), ({}, {"ByHand": "event server"})):
                 before = Seen(self)
                 self.here.trouble = HEALTHY
-                when = AT + 100 * DAY
-                ran = self.here.visit(folder / "undo.ps1", when, [], self.culture, **seen)
-                self.told.append(f"{folder.name} undo {seen}: {ran.error}")
-                self.check(before, "undo", "", ran, seen=bool(seen))
-                if ran.error is None:
+                when, more = AT + 100 * DAY, {"Phase": phase, **seen}
+                ran = self.here.visit(folder / "undo.ps1", when, [], self.culture, **more)
+                self.told.append(f"{folder.name} undo {more}: {ran.error}")
+                self.check(before, "undo", phase, ran, seen=bool(seen))
+                if ran.error is None and phase == "Remove":
                     break
             assert ran.error is None or names_a_deed(ran.error), self.told
 
@@ -221,7 +222,7 @@ class Seen:
             return [what for what, used in groups.items() if used != label] or (
                 [] if groups else ["encrypted"]
             )
-        return ["undone"] if script == "undo" and label[:8] in self.held else []
+        return ["undone"] if phase == "Remove" and label[:8] in self.held else []
 
 
 def names_a_deed(error):

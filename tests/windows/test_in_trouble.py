@@ -141,9 +141,11 @@ def test_undo_of_a_renewal_lets_the_event_server_use_what_it_used_before(bench):
     here = bench.after("encrypt-renewed")
     again = bench.visit(here, "encrypt-renewed")
     assert not [what for what in again.changes if "services" in what]
-    ran = bench.visit(here, "back-renewed")
+    assert bench.visit(here, "back-renewed").error is None
     assert here.used() == {"server": FIRST, "event server": FIRST}
-    assert "undo.ps1 -ByHand" in ran.error
+    error = here.visit(bench.script("undo-renewed"), LATER + 31 * one.DAY).error
+    assert "event server does not say what it uses" in error
+    assert "run this again with -ByHand" in error
     assert bench.visit(here, "undo-renewed").error is None
     assert apart(held(here), held(bench.before("prepare-renewed"))) == {}
 
@@ -154,10 +156,11 @@ def test_what_an_event_server_used_before_this_kit_is_for_a_person_to_choose(ben
         windows["xprotect"]["event"] = {"certificate": "AB" * 20}
     edit(here, EVENT, "false", "true")
     assert bench.visit(here, "encrypt").error is None
-    error = bench.visit(here, "undo").error
+    error = bench.visit(here, "off").error
     assert "event server did not say which certificate it used before" in error
-    assert here.used() == {"event server": FIRST}
     off_by_hand(here, "event server")
+    assert bench.visit(here, "off").error is None
+    assert here.used() == {}
     assert bench.visit(here, "undo").error is None
     assert not here.windows["stores"][r"LocalMachine\My"]
 
@@ -207,9 +210,8 @@ def test_undo_takes_no_access_from_a_group_that_was_switched_by_hand(bench):
 def test_after_the_old_one_is_retired_the_new_one_stays_and_undo_says_so_each_time(bench):
     here = bench.after("retire-renewed")
     for _ in range(2):
-        error = bench.visit(here, "undo-renewed").error
-        assert f"server stays on {SECOND}" in error
-        assert "undo the encryption first" not in error
+        error = bench.visit(here, "back-renewed").error
+        assert f"{FIRST}, which it used before, is gone from this computer" in error
     assert here.used()["server"] == SECOND
     assert key_file(here, SECOND)
 
@@ -217,8 +219,41 @@ def test_after_the_old_one_is_retired_the_new_one_stays_and_undo_says_so_each_ti
 def test_undo_accepts_what_a_person_chose_since(bench):
     here = bench.after("encrypt")
     off_by_hand(here, "server", "event server")
+    assert bench.visit(here, "off").error is None
     assert bench.visit(here, "undo").error is None
     assert apart(held(here), held(bench.before("prepare"))) == {}
+
+
+def test_what_is_used_is_not_taken_away_and_off_a_second_time_says_what_is_so(bench):
+    here = bench.after("encrypt")
+    before, error = held(here), bench.visit(here, "undo").error
+    assert error.startswith(f"Step not-in-use: {FIRST} stays, and so does its CA")
+    assert error.count("What to do: Run undo.ps1 -Phase Off first") == 1
+    assert apart(held(here), before) == {}
+    for said in ("server uses no certificate now", "server was not changed: it uses no certif"):
+        ran = bench.visit(here, "off")
+        assert (ran.error, said in "".join(ran.output)) == (None, True)
+
+
+def test_off_leaves_another_certificate_that_a_person_chose_since(bench):
+    here, other = bench.after("encrypt"), "AB" * 20
+    edit(here, RECORDER, FIRST.lower(), other)
+    with here.changed() as windows:
+        windows["http"] = dict.fromkeys(windows["http"], other)
+    ran = bench.visit(here, "off")
+    assert ran.error is None
+    assert f"server uses {other}, which somebody chose since: it stays so" in "".join(ran.output)
+    assert here.used() == {"server": other}
+
+
+def test_a_folder_that_was_made_anew_switches_off_with_the_notes_of_all(bench):
+    here = bench.after("encrypt")
+    anew = one.carried(bench.place() / "off anew", SERVER, one.issued(SERVER), made=LATER)
+    refused = here.visit(anew / "undo.ps1", LATER, Phase="Off").error
+    assert f"run undo.ps1 of the folder that was made {one.AT.isoformat()}" in refused
+    for phase in ("Off", "Remove"):
+        assert here.visit(anew / "undo.ps1", LATER, Phase=phase, All=True).error is None
+    assert (here.used(), here.windows["stores"][r"LocalMachine\My"]) == ({}, [])
 
 
 def test_undo_takes_only_what_install_brought(bench):
@@ -275,7 +310,7 @@ def test_undo_ends_where_something_is_gone_already(bench, what):
 
 
 @pytest.mark.parametrize("text", ["", "null", "{", "[]", '{"a": 1}'])
-@pytest.mark.parametrize("way", ["prepare", "encrypt", "undo", "retire-renewed"])
+@pytest.mark.parametrize("way", ["prepare", "encrypt", "off", "undo", "retire-renewed"])
 def test_broken_notes_are_named_and_nothing_is_changed(bench, way, text):
     here = bench.before(way)
     write(here, NOTES, text)
@@ -299,7 +334,8 @@ def test_notes_outlive_their_folder_and_serve_a_second_copy_of_it(bench):
     shutil.rmtree(here.disk / "carried")
     copy = bench.place() / "copied again"
     shutil.copytree(bench.script("undo").parent, copy)
-    assert here.visit(copy / "undo.ps1", at("undo")).error is None
+    for phase in ("Off", "Remove"):
+        assert here.visit(copy / "undo.ps1", at("undo"), Phase=phase).error is None
     assert apart(held(here), held(bench.before("prepare"))) == {}
 
 
@@ -363,10 +399,10 @@ def test_a_registration_that_failed_stays_open_until_it_is_done(bench, code):
     ("way", "code", "says"),
     [
         ("encrypt", "1", "Encrypt the event server first"),
-        ("undo", "1", "Switch the management server off first"),
+        ("off", "1", "Switch the management server off first"),
         ("encrypt", "50", "can not read the private key"),
         ("encrypt", "-4", "another Server Configurator is running, or this computer does not tru"),
-        ("undo", "100", "nothing is encrypted any more"),
+        ("off", "100", "nothing is encrypted any more"),
     ],
 )
 def test_a_refusal_is_explained_by_what_was_done_and_is_not_waited_for(bench, way, code, says):

@@ -55,14 +55,14 @@ ENDS = ["configurator 1", "configurator 100", "configurator 77", "services stay 
 CASES = [
     *((way, name) for way in EACH for name in TROUBLES if name not in SWITCHING),
     *(("encrypt", name) for name in SWITCHING),
-    *((way, name) for way in ("encrypt-renewed", "undo") for name in ENDS),
+    *((way, name) for way in ("encrypt-renewed", "off") for name in ENDS),
 ]
 LEFT = {"back-moved", "back-barred"}  # what is left to do is told beforehand, too
-KILLED = ["prepare", "encrypt", "undo", "retire-moved", "retire-barred", "back-barred", "request",
-          "accept"]  # fmt: skip
+KILLED = ["prepare", "encrypt", "off", "undo", "retire-moved", "retire-barred", "back-barred",
+          "request", "accept"]  # fmt: skip
 ENDING = [way for way in WAYS if way not in FAILS]
 # A way, the way back, and before which way the computer is then.
-UNDONE = [("prepare", "undo", "prepare"), ("encrypt", "undo", "prepare"),
+UNDONE = [("prepare", "undo", "prepare"), ("encrypt", "off", "encrypt"),
           ("prepare-renewed", "undo-renewed", "prepare-renewed")]  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_whatever_is_wrong_a_script_stops_there_and_goes_on_once_it_is_right(ben
 
 def steps_of(bench, way):
     """The steps that a script runs on this way."""
-    phase = {"undo": "Undo", "request": "Request", "accept": "Prepare"}
+    phase = {"request": "Request", "accept": "Prepare"}
     phases = {"Check", WAYS[way].phase or phase.get(WAYS[way].script)}
     steps = script_steps(bench.script(way).read_bytes())
     return [step for kinds, step in steps if phases & set(kinds.split("|"))]

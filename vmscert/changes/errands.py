@@ -1,6 +1,6 @@
 """What goes to which computer, in which folder, and how far it is: the stretch that people walk."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +11,11 @@ from cryptography import x509
 from vmscert.changes.job import Job
 from vmscert.checks.lacks import (
     PHASES,
-    missing_groups,
     missing_retirement,
     needed_roots,
     of_public_ca,
     roots_of,
+    still_needed,
     stopping_findings,
     surplus_roots,
     unbarred,
@@ -23,9 +23,9 @@ from vmscert.checks.lacks import (
 from vmscert.facts import facts
 from vmscert.files import with_sums
 from vmscert.names import iso
-from vmscert.records.ledger import Entry
+from vmscert.records.ledger import SWITCH_OFF, SWITCH_ON, Entry
 from vmscert.records.state import State
-from vmscert.site.order import by_host, switch_off, turns
+from vmscert.site.order import Step, by_host, turns
 from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order, named
 from vmscert.windows.folder import LOOK, Load, made_at, pack
 from vmscert.windows.rollout import roll_out_files
@@ -43,10 +43,11 @@ class Errand:
 
 
 def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[Errand]:
-    """Prepare the folders for "request", "trust", "import", "encrypt" or "retire"; return errands.
+    """Prepare the folders for a phase of `PHASES`; return errands.
 
     For the computers that still need this, or for those named, in the order in which encryption
-    may be switched on; only servers that make their own keys are asked for requests. A folder that
+    may be switched on, or off; only servers that make their own keys are asked for requests, and
+    ValueError says for whose sake a computer has to keep its certificate and CA. A folder that
     is as it should be stays; else there will be a new one, and the old one is left alone.
     """
     job.permit()
@@ -54,9 +55,17 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
         state = job.state()
         wanted = set(PHASES[phase].needed(state) if hosts is None else hosts)
         _refuse_strangers(job, sorted(wanted))
+        if phase == "remove":
+            needed = still_needed(state)
+            for name in needed.keys() & wanted:
+                raise ValueError(
+                    f"{name} keeps certificate and CA, for the sake of {', '.join(needed[name])}: "
+                    f"encrypted with a certificate of this site, or nobody knows. "
+                    f"{PHASES['off'].command} goes first there; bring the inventories back"
+                )
         if phase == "request":
             wanted = {name for name in wanted if job.site[name].enrolment != PFX}
-        elif phase in ("import", "encrypt"):
+        elif phase in ("import", "encrypt", "off"):
             wanted &= set(state.current)  # a server whose certificate is still to come can wait
         chosen = [host for host in in_order(job.site) if host.name in wanted]
         told = {e.host: e.action for e in state.entries if e.action in ("hand over", "refuse")}
@@ -73,6 +82,11 @@ def hand_over(job: Job, phase: str, hosts: Iterable[str] | None = None) -> list[
         ]
         # What stands there already is not told again by the next run.
         noted = {(e.host, e.command): e.folder for e in state.entries if e.action == "hand over"}
+        off, told = phase in ("off", "remove"), {one.command for one in state.switched_off}
+        if (errands and off and PHASES[phase].command not in told) or (phase == "encrypt" and told):
+            what = SWITCH_OFF if off else SWITCH_ON  # of the whole site, also of who was never on
+            job.records.note(job.number, what, at=job.at, command=PHASES[phase].command)
+            noted = {}
         job.records.note_all(
             Entry(iso(job.at), job.number, "hand over", one.host, command=one.command,
                   folder=one.folder, note=f"{one.command}: {one.folder}")
@@ -91,17 +105,14 @@ def _commands(
     state: State, phase: str, hosts: Collection[str], every: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield (computer, what to run there); encryption turn by turn, as the plan has it."""
-    if phase != "encrypt":
+    if phase not in ("encrypt", "off"):
         yield from ((name, PHASES[phase].command_at(state.site[name])) for name in hosts)
         return
-    left, number, planned = missing_groups(state), Counter(), turns(state.site)
-    of_each = Counter(steps[0].host for steps in planned)
-    for steps in planned:
+    left = PHASES[phase].lacking(state)
+    for steps in turns(state.site, on=phase == "encrypt"):
         name, groups = steps[0].host, {group for step in steps for group in step.groups}
-        number[name] += 1
-        if name in hosts and (every or groups & set(left.get(name, ()))):
-            more = f" -Turn {number[name]}" if of_each[name] > 1 else ""
-            yield name, PHASES[phase].command + more
+        if name in hosts and (every or groups & set(left.get(name, "").split(", "))):
+            yield name, PHASES[phase].command + steps[0].option
 
 
 def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]:
@@ -110,7 +121,7 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
     With `asks` a server that makes its own key is to ask for a new certificate.
     """
     roots, surplus, barred = needed_roots(state), surplus_roots(state), unbarred(state)
-    on, off = by_host(turns(state.site)), by_host([switch_off(state.site)])
+    on, off = by_host(turns(state.site)), by_host(turns(state.site, on=False))
     clock = next(iter(state.site.central), None)  # the others' clocks
     return [
         Load(
@@ -122,12 +133,16 @@ def loads(state: State, hosts: Iterable[Host], asks: bool = False) -> list[Load]
             barred=barred.get(host.name, ()),
             asks=asks and host.enrolment != PFX,
             clock_source=clock.fqdn if clock and clock.name != host.name else "",
-            switch_on=tuple(tuple(g for one in turn for g in one.groups) for turn in on[host.name]),
-            switch_off=tuple(g for turn in off[host.name] for one in turn for g in one.groups),
+            switch_on=_groups(on[host.name]),
+            switch_off=_groups(off[host.name]),
             **({} if asks else _with_certificate(state, host)),
         )
         for host in hosts
     ]
+
+
+def _groups(visits: Iterable[Sequence[Step]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(group for one in turn for group in one.groups) for turn in visits)
 
 
 def _with_certificate(state: State, host: Host) -> dict[str, Any]:
@@ -193,15 +208,18 @@ def _is_as_it_should_be(folder: Path, load: Load) -> bool:
 REPORTED, NOT_JUDGED = "reported back", "not judged"
 _STATES = {"hand over": "to do", "carried": "carried", "brought back": REPORTED,
            "simulated": REPORTED}  # fmt: skip
-STATES = ("no folder yet", "to do", "carried", REPORTED, NOT_JUDGED, "verified")
-SETTLED = STATES[-2:]  # nothing is left to do there, or nothing that could be seen from here
+STATES = ("no folder yet", "to do", "carried", REPORTED, NOT_JUDGED, "switched off", "verified")
+SETTLED = STATES[-3:]  # nothing is left to do there, or nothing that could be seen from here
 _PHONES = "look on it: the roll-out's page for phones brings the CA there, live video is the proof"
+(_ENCRYPT,) = (row for row in facts("change/runbooks") if row["phase"] == "encrypt")
 # The phase that people walk for → for which computers.
 _WALKED: dict[str, Callable[[Host], bool]] = {
     "request": lambda host: host.certified and host.enrolment != PFX,
     "trust": lambda host: not host.certified,
     "import": lambda host: host.certified,
     "encrypt": lambda host: bool(host.ports),
+    "off": lambda host: bool(host.ports),
+    "remove": lambda host: not host.only_pem,
 }
 
 
@@ -221,13 +239,16 @@ def board(job: Job) -> list[Standing]:
     state = job.state()
     so_far = [row for row in facts("change/runbooks") if row["runbook"] <= job.number]
     walked = {row["runbook"]: row["phase"] for row in so_far if row["phase"]}
+    if off := {one.command for one in state.switched_off}:  # on purpose: that is no failure
+        walked = {p: p for p in ("off", "remove") if PHASES[p].command in off}
     lacking = {  # computer → the first phase that it still needs, and what it lacks for that
         name: (phase, what)
         for phase in reversed(walked.values())
         for name, what in PHASES[phase].lacking(state).items()
         if _WALKED[phase](state.site[name])
     }
-    wrong = {name: bad for no in walked for name, bad in stopping_findings(state, no).items()}
+    judged = () if off else walked
+    wrong = {name: bad for no in judged for name, bad in stopping_findings(state, no).items()}
     later = missing_retirement(state) if any(row["ends"] for row in so_far) else {}
     visits, found = defaultdict(list), []  # what the ledger says of each computer, oldest first
     for entry in state.entries:
@@ -260,6 +281,9 @@ def mark_carried(job: Job, hosts: Iterable[str]) -> None:
 
 def _done(state: State, host: Host, later: str) -> tuple[str, str, str]:
     stores = state.inventories.get(host.name)
+    if state.switched_off:
+        since = f"encryption: switched off on purpose, {state.switched_off[0].day}"
+        return "switched off", since, f"{_ENCRYPT['name']} switches it on again"
     then = f"{later}. In a week: {PHASES['retire'].command_at(host)}" if later else ""
     if host.pem_files and not (host.only_pem and stores and stores.https):
         return NOT_JUDGED, "", then or f"look there with {LOOK} FOLDER PORT at what they serve"

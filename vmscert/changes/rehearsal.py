@@ -32,9 +32,12 @@ class Walk:
 
     def __init__(self, job: Job) -> None:
         self.job, self.newest = job, job.state().thumbprints
-        self.turns = by_host(turns(job.site))  # computer → its visits to switch encryption on
-        visits = (turn for mine in self.turns.values() for turn in mine)
-        self.steps = {one.number: one for turn in visits for one in turn}
+        # Whether on or off → computer → its visits for that, and the steps by their numbers.
+        self.turns = {on: by_host(turns(job.site, on)) for on in (True, False)}
+        self.steps = {
+            on: {one.number: one for turns in mine.values() for turn in turns for one in turn}
+            for on, mine in self.turns.items()
+        }
 
     def visits(self, errands: Iterable[Errand]) -> list[Errand]:
         """Go there, and note how each visit ended."""
@@ -53,9 +56,11 @@ class Walk:
         """What a person does at a computer: run the script, bring the inventory back."""
         job, host = self.job, self.job.site[errand.host]
         name, *said = shlex.split(errand.command)
+        whole = "-All" in said
+        said = [one for one in said if one != "-All"]
         options = dict(zip(said[::2], said[1::2], strict=True))
         phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
-        early = phase == "Encrypt" and self._out_of_turn(host, turn)
+        early = phase in ("Encrypt", "Off") and self._out_of_turn(host, turn, phase == "Encrypt")
         computer, by_hand = simulated(job, host), []
         if "-ByHand" in options:  # whoever looks sees which silent groups use the newest one
             given, newest = computer.stores(job.at).given, self.newest[host.name]
@@ -64,7 +69,8 @@ class Walk:
         password = "" if own_key else job.secret("PFX")
         try:
             script = job.records.folder / errand.folder / name
-            computer.run(script, job.at, password, phase or "Prepare", turn, by_hand, early)
+            phase = phase or ("Remove" if name == "undo.ps1" else "Prepare")
+            computer.run(script, job.at, password, phase, turn, by_hand, early, whole)
             result = "done"
         except ScriptError as error:
             result = f"failed: {error}"
@@ -93,13 +99,13 @@ class Walk:
         issued = answer_to(csr, answer.chain, host.issued_names, job.at)
         job.records.save_signed(host.name, issued, at=job.at, runbook=job.number, action="receive")
 
-    def _out_of_turn(self, host: Host, turn: int) -> bool:
+    def _out_of_turn(self, host: Host, turn: int, on: bool) -> bool:
         """Whether a step that comes before this turn has not been done on its computer yet."""
-        mine = self.turns[host.name][turn - 1]
+        mine = self.turns[on][host.name][turn - 1]
         waits = {number for step in mine for number in step.waits_for if number != TRUST}
-        for one in (self.steps[number] for number in waits - {step.number for step in mine}):
-            held = simulated(self.job, self.job.site[one.host]).stores(self.job.at)
-            if not set(one.groups) <= held.bindings.keys():
+        for one in (self.steps[on][number] for number in waits - {step.number for step in mine}):
+            held = simulated(self.job, self.job.site[one.host]).stores(self.job.at).bindings.keys()
+            if not set(one.groups) <= held if on else set(one.groups) & held:
                 return True
         return False
 

@@ -21,7 +21,7 @@ from vmscert.records.state import State
 from vmscert.site.order import Step, callers
 from vmscert.site.site import PFX, THIRD_PARTY, Host, Site
 from vmscert.windows.folder import LOOK
-from vmscert.windows.stores import Stores
+from vmscert.windows.stores import UNKNOWN, Stores
 
 _REQUEST = "request.ps1"
 
@@ -86,6 +86,52 @@ def missing_groups(state: State) -> dict[str, list[str]]:
         if groups := [group for group in host.groups if used.get(group, "") != label]:
             found[host.name] = groups
     return found
+
+
+def still_encrypting(state: State, adopted: bool = False) -> dict[str, str]:
+    """Server → its groups that use a certificate of this site, or may; with `adopted`, any."""
+    issued = [e for e in state.issued if adopted or e.action != "adopt"]
+    silent, found = set(), {}  # who was to switch on, and has not told since how that went
+    for entry in state.entries:
+        if entry.command.startswith(PHASES["encrypt"].command) and entry.host:
+            silent.add(entry.host)
+        elif entry.action in ("brought back", "simulated"):
+            silent.discard(entry.host)
+    for host in state.site.servers:
+        held = state.inventories.get(host.name)
+        ours = {UNKNOWN, *(e.thumbprint for e in issued if e.host == host.name)}
+        used = dict(held.used) if held else {}
+        used |= dict.fromkeys(host.groups, UNKNOWN) if host.name in silent else {}
+        if on := [group for group in host.groups if used.get(group) in ours]:
+            found[host.name] = ", ".join(on)
+    return found
+
+
+def still_needed(state: State) -> dict[str, tuple[str, ...]]:
+    """Return computer → the servers for whose sake it has to keep certificate and CA."""
+    on, met = still_encrypting(state, adopted=True), _met(state.site)
+    found = {host.name: [s for s in on if host.name in {s} | met[s]] for host in state.site}
+    return {name: tuple(servers) for name, servers in found.items() if servers}
+
+
+def left_behind(state: State) -> dict[str, str]:
+    """Computer → what undo.ps1 has not looked at yet, and for whose sake it is needed."""
+    needed, found = still_needed(state), {}
+    for name, held in state.inventories.items():
+        done = [one.step for one in reversed(held.log) if one.result == "done"]
+        if state.site[name].only_pem:
+            continue
+        if "undo-trust" not in done or "trust-root" in done[: done.index("undo-trust")]:
+            servers = ", ".join(needed.get(name, ()))
+            waits = f", needed as long as these may encrypt: {servers}" if servers else ""
+            found[name] = f"what was brought is there{waits}"
+    return found
+
+
+def removable(state: State) -> dict[str, str]:
+    """Of these, where nothing needs it any more."""
+    needed = still_needed(state)
+    return {name: what for name, what in left_behind(state).items() if name not in needed}
 
 
 def missing_retirement(state: State) -> dict[str, str]:
@@ -263,6 +309,8 @@ PHASES = {
     "import": Phase("install.ps1", missing_imports, missing_imports),
     "encrypt": Phase("install.ps1 -Phase Encrypt", missing_encryption, missing_encryption),
     "retire": Phase("install.ps1 -Phase Retire", missing_retirement, missing_retirement),
+    "off": Phase("undo.ps1 -Phase Off -All", still_encrypting, still_encrypting),
+    "remove": Phase("undo.ps1 -All", removable, left_behind),
 }
 _OF_PHASE = {phase: visit.needed for phase, visit in PHASES.items()}
 _OF_PHASE |= {"": missing_ca, "request": missing_certificates}

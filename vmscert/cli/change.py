@@ -88,7 +88,7 @@ def _carry_out(path: Path, records: Records) -> bool:
 
 
 def run(
-    number: Annotated[str, typer.Argument(help="The runbook's number, 10 to 19.")],
+    number: Annotated[str, typer.Argument(help="The runbook's number, 10 to 20.")],
     site: printing.SiteOption = EXAMPLE,
     folder: printing.FolderOption = "",
     setting: Annotated[

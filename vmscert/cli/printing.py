@@ -48,7 +48,7 @@ Rows = Iterable[Iterable[object]]
 out, err = Console(), Console(stderr=True)
 
 _SHORT = ("step", "server", "switch", "downtime", "after", "this order is")
-_LONG = ("stands still", "if it came too early", "besides")  # too long for a table of 80 letters
+_LONG = ("run there", "stands still", "if it came too early", "besides")  # too long for a table
 _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "unjudged": "magenta", "dubious": "yellow", "expired": "red",
             "critical": "red", "warning": "yellow", "plan": "cyan", "ok": "green",

@@ -40,6 +40,7 @@ _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["deeds"].split("|")}
 BAR = "bar"  # a key is in other hands: what it belongs to is never to be trusted again
 DRILL = "drill"  # a backup was tried
+SWITCH_OFF, SWITCH_ON = "switch off", "switch on"  # encryption, of the whole site
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
+from itertools import takewhile
 from pathlib import Path
 
 from cryptography import x509
@@ -15,7 +16,7 @@ from cryptography import x509
 from vmscert.certificates.authority import is_signed_by, thumbprint
 from vmscert.records.ca import CaFiles, read_certificate
 from vmscert.records.folder import Records, came_without_key, certificate_entries, newest_folder
-from vmscert.records.ledger import BAR, Entry, Ledger
+from vmscert.records.ledger import BAR, SWITCH_OFF, SWITCH_ON, Entry, Ledger
 from vmscert.site.site import Site
 from vmscert.windows.stores import Stores
 
@@ -132,6 +133,13 @@ class State:
             for e in self.entries
             if e.action == BAR
         )
+
+    @cached_property
+    def switched_off(self) -> tuple[Entry, ...]:
+        """The lines that say that encryption was to go off, since it was last to be on."""
+        told = [one for one in self.entries if one.action in (SWITCH_OFF, SWITCH_ON)]
+        later = takewhile(lambda one: one.action == SWITCH_OFF, reversed(told))
+        return tuple(later)[::-1]
 
     @cached_property
     def pfx_encryptions(self) -> dict[str, str]:

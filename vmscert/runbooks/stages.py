@@ -76,7 +76,9 @@ def unbroken(state: State) -> Check:
 
 
 def _stage_check(number: str, state: State, todo: str) -> Check:
-    missing = lacks(state, number)
+    missing, off = lacks(state, number), state.switched_off
+    if off and STAGES[number]["phase"] == "encrypt":
+        todo = f"Encryption was switched off on purpose, {off[0].day}. {todo}"
     named = "; ".join(f"{host}: {what}" for host, what in list(missing.items())[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     achieved = STAGES[number]["achieved"]

@@ -12,7 +12,15 @@ from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
-from vmscert.checks.lacks import lost_callers, missing_groups, reported_findings, trusting
+from vmscert.checks.lacks import (
+    PHASES,
+    left_behind,
+    lost_callers,
+    missing_groups,
+    reported_findings,
+    still_encrypting,
+    trusting,
+)
 from vmscert.checks.live import BY_HAND, Verification, verify_connections, verify_simulated
 from vmscert.facts import facts
 from vmscert.files import whoami
@@ -22,12 +30,22 @@ from vmscert.pages import sheet
 from vmscert.pictures.site_map import site_map
 from vmscert.records.state import State
 from vmscert.runbooks.certificates import key_way
-from vmscert.runbooks.stages import Checks, Findings, Parts, Rows, Runbook
-from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early
-from vmscert.site.site import PFX, Connection, Site
+from vmscert.runbooks.stages import (
+    RUNBOOKS,
+    Checks,
+    Deeds,
+    Findings,
+    Parts,
+    Rows,
+    Runbook,
+    unbroken,
+)
+from vmscert.site.order import TRUST, ready, switch_off, switch_on, too_early, turns
+from vmscert.site.site import PFX, Connection, Site, named
 from vmscert.windows.stores import Stores
 
 Row = dict[str, object]
+_SHOWN = 3  # computers that a sentence names; the rest is counted
 
 
 def who_trusts_whom(site: Site) -> list[Row]:
@@ -63,6 +81,8 @@ def plan_switching(site: Site, off: bool = False) -> list[Row]:
             + ("" if step.minutes_sure == "confirmed" else f" ({step.minutes_sure})"),
             "stands still": step.dark,
             "after": _spans(step.waits_for),
+            "run there": PHASES["off" if off else "encrypt" if step.host else "trust"].command
+            + step.option,
             "if it came too early": trust
             if step.on and step.number == TRUST
             else "; ".join(too_early(site, step, (TRUST,))),
@@ -162,6 +182,56 @@ class Encrypt(Import):
         """What is switched where, in which order, and what stands still meanwhile."""
         columns = ("step", "server", "switch", "downtime", "stands still", "if it came too early")
         yield Rows(plan_switching(self.job.site), columns=columns)
+
+
+class SwitchOff(Runbook):
+    """No server encrypts with a certificate of this site: the way back, as a change of its own."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Encryption off, and nothing else, unless what was brought for it is to go, too."""
+        return ("off", "remove") if self.parameters.get("remove") else ("off",)
+
+    def look(self) -> Parts:
+        """What is switched off where, in which order, and what stands still meanwhile."""
+        columns = ("step", "server", "switch", "downtime", "stands still", "run there")
+        yield Rows(plan_switching(self.job.site, off=True), columns=columns)
+
+    def deeds(self, state: State) -> Deeds:
+        """Every turn of every server, in the order; then the computers at which something goes."""
+        on = still_encrypting(state)
+        for steps in turns(state.site, on=False):
+            groups = ", ".join(group for one in steps for group in one.groups)
+            if steps[0].host in on:
+                yield {steps[0].host: groups}, PHASES["off"].command + steps[0].option
+        if "remove" in self.phases:
+            yield left_behind(state), PHASES["remove"].command
+
+    def standing_still(self, state: State) -> Iterable[str]:
+        """What stands still at each visit, and who waits in another state until its own turn."""
+        on, steps = still_encrypting(state), switch_off(state.site)
+        for step in (one for one in steps if one.host in on):
+            same = (one for one in steps if {*one.groups} & {*step.groups})
+            later = named([one.host for one in same if step.number in one.waits_for], _SHOWN)
+            then = f"; until their own turn in another state than this: {later}" if later else ""
+            yield f"{step.host}, {step.minutes} minutes ({step.minutes_sure}): {step.dark}{then}"
+
+    def back(self) -> Parts:
+        """Prepare what the plan has; only what nothing needs any more is taken away."""
+        yield from self.visit(*self.phases)
+
+    def verify(self) -> Parts:
+        """What the inventories say now; the runbook stops where something is left."""
+        state, checks = self.job.state(), []
+        for phase in self.phases:
+            left = PHASES[phase].lacking(state)
+            told = "; ".join(f"{name}: {what}" for name, what in left.items())
+            todo = f"{told}. Run {PHASES[phase].command} there, and bring the inventories back"
+            ends = (
+                RUNBOOKS[self.job.number]["closing"] if phase == "off" else "nothing else is left"
+            )
+            checks.append(Check(ends, not left, todo if left else ""))
+        yield Checks([*checks, unbroken(state)])
 
 
 class OnTheWire(Runbook):

@@ -33,12 +33,18 @@ class Step:
     minutes_sure: str
     also: tuple[str, ...] = ()  # what else is to be done at this computer
     reasons: tuple[tuple[int, str], ...] = ()  # (step that comes before, what breaks otherwise)
+    turn: int = 0  # 1, 2 … where this computer has several, since others come in between
 
     @property
     def waits_for(self) -> tuple[int, ...]:
         """The numbers of the steps that must be done before this one."""
         trust = (TRUST,) if self.on and self.number != TRUST else ()
         return (*trust, *dict.fromkeys(number for number, _ in self.reasons))
+
+    @property
+    def option(self) -> str:
+        """What a command says besides, to run this step and not those of another turn."""
+        return f" -Turn {self.turn}" if self.turn else ""
 
 
 def switch_on(site: Site) -> tuple[Step, ...]:
@@ -54,9 +60,12 @@ def switch_off(site: Site) -> tuple[Step, ...]:
     return tuple(_steps(site, on=False))
 
 
-def turns(site: Site) -> list[tuple[Step, ...]]:
-    """Return the visits to switch encryption on: steps that follow each other at one computer."""
-    steps = (step for step in switch_on(site) if step.number != TRUST)
+def turns(site: Site, on: bool = True) -> list[tuple[Step, ...]]:
+    """Return the visits to switch encryption on, or off: steps that follow at one computer."""
+    return _visits(step for step in (switch_on if on else switch_off)(site) if step.number != TRUST)
+
+
+def _visits(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
     return [tuple(same) for _, same in groupby(steps, key=lambda step: step.host)]
 
 
@@ -109,7 +118,11 @@ def _steps(site: Site, on: bool) -> list[Step]:
     for step in steps:
         for role in step.roles:
             by_role[role].append(step)
-    return [_in_its_place(site, step, by_role) for step in steps]
+    several = [mine for mine in by_host(_visits(steps)).values() if len(mine) > 1]
+    turn = {one.number: n for mine in several for n, same in enumerate(mine, 1) for one in same}
+    return [
+        replace(_in_its_place(site, step, by_role), turn=turn.get(step.number, 0)) for step in steps
+    ]
 
 
 def _place(roles: Collection[str], on: bool) -> tuple[int, str]:

@@ -53,7 +53,7 @@ class Load:
     superseded: tuple[str, ...] = ()  # thumbprints of its older certificates
     clock_source: str = ""
     switch_on: tuple[tuple[str, ...], ...] = ()  # groups; between two turns others have theirs
-    switch_off: tuple[str, ...] = ()  # the order back
+    switch_off: tuple[tuple[str, ...], ...] = ()  # the same, on the way back
     old_roots: tuple[x509.Certificate, ...] = ()  # replaced CAs, to be trusted no longer
     barred: tuple[x509.Certificate, ...] = ()  # of stolen keys, never to be trusted again
 
@@ -143,7 +143,7 @@ def _hashed(inputs: Inputs, files: Mapping[str, bytes]) -> Inputs:
 def _inputs(load: Load) -> Inputs:
     """Everything that a script of this computer may ask for."""
     host, groups = load.host, {row["group"]: row for row in facts("xprotect/certificate-groups")}
-    on = [group for turn in load.switch_on for group in turn]
+    on, off = ([g for turn in of for g in turn] for of in (load.switch_on, load.switch_off))
     inputs: Inputs = {
         "ComputerName": host.name,
         "Made": load.made.isoformat(),
@@ -153,8 +153,10 @@ def _inputs(load: Load) -> Inputs:
         "GroupIds": [groups[group]["guid"] for group in on],
         "GroupReleases": [groups[group]["since"] for group in on],
         "Turns": [str(n) for n, turn in enumerate(load.switch_on, 1) for _ in turn],
-        "UndoGroups": list(load.switch_off),
-        "UndoGroupIds": [groups[group]["guid"] for group in load.switch_off],
+        "UndoGroups": off,
+        "UndoGroupIds": [groups[group]["guid"] for group in off],
+        "UndoTurns": [str(n) for n, turn in enumerate(load.switch_off, 1) for _ in turn],
+        "Thumbprint": "",
         "Superseded": list(load.superseded),
     }
     for kind, held in load.brought.items():

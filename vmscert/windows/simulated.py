@@ -1,10 +1,12 @@
 """Simulated Windows computers: they read the very folders that a person would carry.
 
 The script itself says which steps it has, with which inputs; what a step changes on the computer
-is its `@deed` here. A step that only looks needs none. undo.ps1 is not simulated.
+is its `@deed` here. A step that only looks needs none.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +53,8 @@ class Run:
     turn: int
     by_hand: Sequence[str]
     out_of_turn: bool
+    whole: bool  # back to before the first folder, not only this one
+    before: ChainMap[str, str]  # what → how it was, as the first of the folders that count noted it
 
     def text(self, name: str) -> str:
         """One input of the script."""
@@ -66,6 +70,20 @@ class Run:
         """The certificate of this folder, if the computer holds it."""
         return self.stores.find(self.text("Thumbprint"))
 
+    def forget(self, what: str) -> None:
+        """Forget how something was, once it is so again."""
+        for noted in self.before.maps:
+            noted.pop(what, None)
+
+    def put_back(self, store: str, was: str, *names: str) -> None:
+        """Let a store hold these of the folder again, or no longer, where it was so before."""
+        for one in self.carried(*names):
+            if self.before.get(what := f"{store} {thumbprint(one)}") == was:
+                held = [other for other in getattr(self.stores, store.lower()) if other != one]
+                there = (*held, *[one] * (was == "present"))
+                self.stores = replace(self.stores, **{store.lower(): there})
+                self.forget(what)
+
     @property
     def in_use(self) -> dict[str, str]:
         """What encrypts here → with which certificate; not what a person has looked at instead."""
@@ -78,7 +96,7 @@ class Computer:
 
     def __init__(self, host: Host, disk: Path):
         self.host, self.disk = host, disk / host.name
-        self.state = self.disk / "state.json"
+        self.state, self.notes = self.disk / "state.json", self.disk / "before.json"
 
     def stores(self, at: datetime) -> Stores:
         """Return what the computer holds, as its inventory would say at this time."""
@@ -95,16 +113,22 @@ class Computer:
         turn: int = 1,
         by_hand: Sequence[str] = (),
         out_of_turn: bool = False,
+        whole: bool = False,
     ) -> None:
         """Run a script of a folder; ScriptError with step and remedy where the real one stops.
 
-        `phase` and `turn` are those of install.ps1. `by_hand` are the groups of which a person has
-        seen what they use. Server Configurator refuses what is `out_of_turn`. An inventory is
-        written at the end, however that was.
+        `phase` and `turn` are those of the script, `whole` is -All. `by_hand` are the groups of
+        which a person has seen what they use. Server Configurator refuses what is `out_of_turn`.
+        An inventory is written at the end, however that was.
         """
         data, folder = script.read_bytes(), script.parent
-        run = Run(self, folder, script_inputs(data), self.stores(at), password, turn, by_hand,
-                  out_of_turn)  # fmt: skip
+        inputs = script_inputs(data)
+        notes = json.loads(self.notes.read_bytes()) if self.notes.exists() else {}
+        made = str(inputs.get("Made", ""))
+        notes.setdefault(made, {})
+        before = ChainMap(*(notes[one] for one in sorted(notes) if whole or one == made))
+        run = Run(self, folder, inputs, self.stores(at), password, turn, by_hand, out_of_turn,
+                  whole, before)  # fmt: skip
         brought = self.disk / f"{folder.name}-{self.state.name}"  # has the log of this folder
         log = list(read_inventory(brought).log) if brought.exists() else []
         wanted = {"Check", "Request" if script.stem == "request" else phase}
@@ -124,6 +148,7 @@ class Computer:
         clock = str(run.inputs.get("ClockSource", ""))
         stores = replace(run.stores, log=tuple(log), clock_source=clock,
                          clock_offset=0.0 if clock else None)  # fmt: skip
+        write_atomic(self.notes, json.dumps(notes).encode())
         for path in (brought, self.state):
             write_atomic(path, write_inventory(stores))
         if problem:
@@ -161,7 +186,10 @@ def right_windows(run: Run) -> None:
 @deed
 def trust_root(run: Run) -> None:
     """Put the CAs into LocalMachine\\Root."""
-    run.stores = run.stores.trusting(*run.carried(*run.inputs["CaFiles"]))
+    for one in run.carried(*run.inputs["CaFiles"]):
+        if one not in run.stores.trusted:
+            run.before.setdefault(f"Root {thumbprint(one)}", "absent")
+            run.stores = run.stores.trusting(one)
 
 
 @deed
@@ -181,6 +209,7 @@ def import_certificate(run: Run) -> None:
     except ValueError:
         raise ScriptError("The specified network password is not correct.") from None
     write_atomic(run.computer.pfx(run.text("Thumbprint")), path.read_bytes())
+    run.before.setdefault(f"My {run.text('Thumbprint')}", "absent")
     run.stores = run.stores.holding(Personal(issued.certificate, True, _SYSTEM))
 
 
@@ -203,6 +232,7 @@ def accept_certificate(run: Run) -> None:
     (certificate,) = run.carried(name)
     if run.computer.key(certificate) is None:
         raise ScriptError(f"Windows did not take {name}: there is no request that it answers.")
+    run.before.setdefault(f"My {run.text('Thumbprint')}", "absent")
     run.stores = run.stores.holding(Personal(certificate, True, _SYSTEM))
 
 
@@ -215,7 +245,9 @@ def name_certificate(run: Run) -> None:
 def key_access(run: Run) -> None:
     """Let the accounts of the services read the private key."""
     if held := run.held:
-        new = (principal(one) for one in run.inputs["Accounts"] if not held.readable_by(one))
+        new = [principal(one) for one in run.inputs["Accounts"] if not held.readable_by(one)]
+        for one in new:
+            run.before.setdefault(f"Reader {one}", "absent")
         readers = tuple(dict.fromkeys((*held.readers, *new)))
         run.stores = run.stores.holding(replace(held, readers=readers))
 
@@ -238,30 +270,121 @@ def enable_encryption(run: Run) -> None:
         if turn != str(run.turn) or used == label:
             continue
         if run.out_of_turn:
-            (row,) = (row for row in facts("windows/exit-codes") if row["code"] == "1")
-            raise ScriptError(f"{group} uses {used or 'no certificate'} and not {label}. Server "
-                              f"Configurator answered 1: {row['meaning']}.")  # fmt: skip
-        shown = UNKNOWN if group in run.computer.host.unsaid_groups else label
-        bindings, given = {**run.stores.bindings, group: shown}, {**run.stores.given, group: label}
-        run.stores = replace(run.stores, bindings=bindings, given=given)
+            _refused(group, used, label)
+        run.before.setdefault(group, used or "")
+        _use(run, group, label)
+
+
+def _refused(group: str, used: str | None, label: str) -> None:
+    """Server Configurator's answer to who comes too early."""
+    (row,) = (row for row in facts("windows/exit-codes") if row["code"] == "1")
+    why, instead = row["meaning" if label else "off"], f" and not {label}" if label else " still"
+    raise ScriptError(f"{group} uses {used or 'no certificate'}{instead}. Server Configurator "
+                      f"answered 1: {why}.")  # fmt: skip
+
+
+def _use(run: Run, group: str, label: str) -> None:
+    """Let a group use a certificate, or none."""
+    shown = UNKNOWN if group in run.computer.host.unsaid_groups else label
+    bindings, given = {**run.stores.bindings, group: shown}, {**run.stores.given, group: label}
+    if not label:
+        del bindings[group], given[group]
+    run.stores = replace(run.stores, bindings=bindings, given=given)
+
+
+@deed
+def undo_encryption(run: Run) -> None:
+    """Let the groups that have their turn use what they used before; what a person chose stays."""
+    own = [run.text("Thumbprint"), *(run.inputs["Superseded"] if run.whole else ())]
+    for group, turn in zip(run.inputs["UndoGroups"], run.inputs["UndoTurns"], strict=True):
+        now, was = run.stores.used.get(group, ""), run.before.get(group)
+        if turn != str(run.turn) or (was is None and now not in own):
+            continue
+        chosen = group in run.by_hand or now not in (UNKNOWN, was, *own)  # by a person, since
+        if was is None or (was == UNKNOWN and not chosen):
+            raise ScriptError(f"Nobody noted which certificate {group} used before {now}.")
+        if not chosen and was not in (now, "") and run.stores.find(was) is None:
+            raise ScriptError(f"{group} stays on {now or 'no certificate'}: {was}, which it used "
+                              f"before, is gone from this computer or has no key.")  # fmt: skip
+        if not chosen:
+            if run.out_of_turn and now and not was:
+                _refused(group, now, was)
+            _use(run, group, was)
+        run.forget(group)
+
+
+@deed
+def undo_root_removal(run: Run) -> None:
+    """Trust the CAs again that were taken out."""
+    run.put_back("Root", "present", *run.inputs["OldCaFiles"])
+
+
+@deed
+def undo_barring(run: Run) -> None:
+    """Bar no longer what was barred."""
+    run.put_back("Disallowed", "absent", *run.inputs["BarredFiles"])
+    run.put_back("Root", "present", *run.inputs["BarredFiles"])
+
+
+@deed
+def not_in_use(run: Run) -> None:
+    """Look whether anything here uses what is to go."""
+    label, before = run.text("Thumbprint"), run.before
+    brought = before.get(f"My {label}") == "absent" or any(w.startswith("Reader ") for w in before)
+    if run.held and brought and (users := "; ".join(_users(run, label))):
+        raise ScriptError(f"{label} stays, and so does its CA, since it may be in use: {users}.")
+    cas = run.carried(*run.inputs["CaFiles"])
+    for used in _used_below(run, [c for c in cas if f"Root {thumbprint(c)}" in before]):
+        raise ScriptError(f"The CA stays, since {used}, which it issued, may be in use.")
+
+
+@deed
+def undo_access(run: Run) -> None:
+    """Take the access to the private key from those that had it not before."""
+    gone = [what for what in run.before if what.startswith("Reader ")]
+    if held := run.held:
+        kept = tuple(one for one in held.readers if f"Reader {one}" not in gone)
+        run.stores = run.stores.holding(replace(held, readers=kept))
+    for what in gone:
+        run.forget(what)
+
+
+@deed
+def undo_certificate(run: Run) -> None:
+    """Remove the certificate if it was not here before, unless its key is the only one."""
+    what = f"My {run.text('Thumbprint')}"
+    if run.before.get(what) == "absent" and not run.text("KeyMadeHere"):
+        kept = tuple(one for one in run.stores.personal if one != run.held)
+        run.stores = replace(run.stores, personal=kept)
+        run.forget(what)
+
+
+@deed
+def undo_trust(run: Run) -> None:
+    """Trust the CAs no longer that were brought."""
+    run.put_back("Root", "absent", *run.inputs["CaFiles"])
 
 
 @deed
 def remove_superseded(run: Run) -> None:
     """Remove the certificates that were replaced, unless something may still use them."""
     for old in filter(run.stores.find, run.inputs["Superseded"]):
-        users = [
-            f"{one} does not say what it uses" if used == UNKNOWN else f"{one} uses it"
-            for one, used in sorted(run.in_use.items())
-            if used in (old, UNKNOWN)
-        ]
-        if users:
+        if users := _users(run, old):
             raise ScriptError(f"{old} may still be in use: {'; '.join(users)}.")
         if run.held is None:
             raise ScriptError(f"{old} stays: its successor {run.text('Thumbprint')} is not here "
                               f"with its private key.")  # fmt: skip
         kept = (one for one in run.stores.personal if thumbprint(one.certificate) != old)
         run.stores = replace(run.stores, personal=tuple(kept))
+
+
+def _users(run: Run, label: str) -> list[str]:
+    """What uses a certificate here, or may."""
+    return [
+        f"{one} does not say what it uses" if used == UNKNOWN else f"{one} uses it"
+        for one, used in sorted(run.in_use.items())
+        if used in (label, UNKNOWN)
+    ]
 
 
 @deed
@@ -275,6 +398,9 @@ def bar_certificate(run: Run) -> None:
     """Never trust certificates again whose key was stolen, unless something here uses them."""
     going = run.carried(*run.inputs["BarredFiles"])
     _distrust(run, going, "it is to be barred, or its CA is")
+    for one in going:
+        if one not in run.stores.disallowed:
+            run.before.setdefault(f"Disallowed {thumbprint(one)}", "absent")
     run.stores = run.stores.barring(*going)
 
 
@@ -284,12 +410,8 @@ def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
     Not where a certificate that may be in use is one of them, or is issued below one: where a
     service does not say what it uses, that is any with a private key.
     """
-    used = set(run.in_use.values())
-    for held in run.stores.personal:
-        label, chain = thumbprint(held.certificate), presented(held.certificate, run.stores)
-        may_be = label in used or (UNKNOWN in used and held.has_key)
-        if may_be and any(leads_through(chain, one) for one in going):
-            raise ScriptError(f"{label} may still be in use, and {why}.")
+    for label in _used_below(run, going):
+        raise ScriptError(f"{label} may still be in use, and {why}.")
     gone = [one for one in going if one in run.stores.trusted]
     missing = [one for one in run.carried(*run.inputs["CaFiles"]) if one not in run.stores.trusted]
     if gone and missing:
@@ -299,4 +421,16 @@ def _distrust(run: Run, going: Sequence[x509.Certificate], why: str) -> None:
         tuple(one for one in held if one not in gone)
         for held in (run.stores.root, run.stores.third_party_root)
     )
+    for one in gone:
+        run.before.setdefault(f"Root {thumbprint(one)}", "present")
     run.stores = replace(run.stores, root=root, third_party_root=others)
+
+
+def _used_below(run: Run, above: Sequence[x509.Certificate]) -> Iterator[str]:
+    """What may be in use here and is one of these, or is issued below one."""
+    used = set(run.in_use.values())
+    for held in run.stores.personal:
+        label, chain = thumbprint(held.certificate), presented(held.certificate, run.stores)
+        may_be = label in used or (UNKNOWN in used and held.has_key)
+        if may_be and any(leads_through(chain, one) for one in above):
+            yield label

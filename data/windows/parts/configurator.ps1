@@ -295,7 +295,11 @@ function Set-GroupCertificate {
     $Now = Get-GroupCertificate -Group $Group
     Assert-Running
     if (-not $Done) {
-        throw ('{0} uses {1} and not {2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer, (Get-Why -What $Group), (Get-Override))
+        $Instead = ' still'
+        if ($Label) {
+            $Instead = ' and not {0}' -f $Label
+        }
+        throw ('{0} uses {1}{2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), $Instead, $Answer, (Get-Why -What $Group), (Get-Override))
     }
     if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)

@@ -9,10 +9,11 @@ $Turns = @()
 # part: before
 # part: held
 # part: configurator
+# part: own-turn
 # Everything is looked at before the first group is switched: certificate, turn, groups, person.
 function Step-EnableEncryption {
     Assert-Usable
-    $Mine = Get-OwnTurn
+    $Mine = Get-OwnTurn -Turns $Turns
     $Listed = Get-GroupList
     foreach ($Group in $Groups) {
         $Number = [array]::IndexOf($Groups, $Group)
@@ -41,14 +42,4 @@ function Assert-Usable {
     if (-not (Test-Trusted -Label $Thumbprint)) {
         throw ('{0} does not trust the certificate {1} itself. What to do: run install.ps1 without -Phase first; if its CA is among the Untrusted Certificates, ask who barred it.' -f $ComputerName, $Thumbprint)
     }
-}
-
-# The turn that was asked for, out of those that this computer has.
-function Get-OwnTurn {
-    $Known = @($Turns | Sort-Object -Unique)
-    $Wanted = [string][System.Math]::Max(1, $Turn)
-    if (($Turn -eq 0 -and $Known.Count -gt 1) -or $Known -notcontains $Wanted) {
-        throw ('{0} has these turns: {1}. What to do: write -Turn with the number that the plan names.' -f $ComputerName, ($Known -join ', '))
-    }
-    $Wanted
 }

@@ -4,7 +4,6 @@ $KeyMadeHere = ''
 # inputs: end
 # part: before
 # part: held
-# part: in-use
 function Step-UndoCertificate {
     $What = 'My {0}' -f $Thumbprint
     $InStore = 'Cert:\LocalMachine\My\{0}' -f $Thumbprint
@@ -14,10 +13,6 @@ function Step-UndoCertificate {
     $Opens = Test-Held -Label $Thumbprint
     if ($KeyMadeHere -and $Opens -and -not $RemoveKey) {
         return ('{0} stays, unused, for its private key was made here and is the only one; undo.ps1 -RemoveKey removes both' -f $Thumbprint)
-    }
-    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
-    if ((Test-Path -LiteralPath $InStore) -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
-        throw ('{0} stays, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
     }
     if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
         return ('{0} is still in LocalMachine\My' -f $Thumbprint)

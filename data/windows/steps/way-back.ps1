@@ -5,6 +5,9 @@ $Thumbprint = ''
 # Without notes nobody knows what to put back: they are lost, or install.ps1 of another folder
 # brought the certificate.
 function Step-WayBack {
+    if ($All) {
+        $script:Counted = @($Made) + @((Read-Note).Keys | Where-Object -FilterScript { $_ -match '^\d{4}-' } | ForEach-Object -Process { $_.Split(' ')[0] }) | Sort-Object -Unique
+    }
     $Noted = Get-Before
     if ($Noted.Count -eq 0 -and (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
         $Others = @((Read-Note).Keys | Where-Object -FilterScript { $_ -like ('* My {0}' -f $Thumbprint) } | ForEach-Object -Process { $_.Split(' ')[0] })

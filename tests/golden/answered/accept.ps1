@@ -22,7 +22,7 @@ $ComputerName = 'vms-rec-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'intermediate.cer', 'vms-rec-01.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '0C375A68423698A3F9847DD381F879BA6A276D4BB24F8B8C345E642D9F2FA855')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'BF6894BDE9A8F4C01AD1B81BBFC2C294A404FF396FB8D22517D9F2321A1C16B4', 'D08A1BB5DD3E4D6ED226C50F9778EAF3727607EC2386611F728855AE414C5B9F', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '547B41A848FB5F863B69F68FDE67675DC707BE8BB9288D715BCAE95409089766')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -346,13 +346,18 @@ function Remove-Note {
     }
 }
 
-# What this folder noted before it changed something: what -> how it was.
+# The folders whose notes count, oldest first: this one, with undo.ps1 -All each that was here.
+$Counted = @($Made)
+
+# What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
-    foreach ($What in $All.Keys) {
-        if ($What.StartsWith(('{0} ' -f $Made))) {
-            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
+    $Notes = Read-Note
+    foreach ($Folder in $Counted) {
+        foreach ($What in $Notes.Keys) {
+            if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
+            }
         }
     }
     $Noted
@@ -371,7 +376,9 @@ function Add-Before {
 function Remove-Before {
     param([string]$What)
     Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
-    Remove-Note -What ('{0} {1}' -f $Made, $What)
+    foreach ($Folder in $Counted) {
+        Remove-Note -What ('{0} {1}' -f $Folder, $What)
+    }
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.

@@ -41,7 +41,7 @@ $ComputerName = 'vms-pc-01'
 $Made = '2026-11-26T22:00:00+00:00'
 $ClockSource = 'vms-ms-01.example.local'
 $Files = @('ca.cer', 'old-ca.cer', 'barred.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', '2DDE2F89BA0D971F3A7F452E6D5868D60CC910E6182F29D3FF27D00CCB5D9758')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', '1445E1FCEE88B53305F1E613AB72FB7895B5AABB8E79A841627D1D733AF6553A', '0449E6CF5202FAF0A1AA09431103A6242280A1426ECADE7BE25D91112250AD5C', '85B3319F96ED8578BD10B690FF4B48E6C334F98C42596EA5CAF8F404288A1D98', 'CD66A6452420F90D757DE02D8ACD2D6B379BA18267B6A411E8CCE50983F91CF7')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 $OldCaFiles = @('old-ca.cer')
@@ -350,13 +350,18 @@ function Remove-Note {
     }
 }
 
-# What this folder noted before it changed something: what -> how it was.
+# The folders whose notes count, oldest first: this one, with undo.ps1 -All each that was here.
+$Counted = @($Made)
+
+# What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
-    foreach ($What in $All.Keys) {
-        if ($What.StartsWith(('{0} ' -f $Made))) {
-            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
+    $Notes = Read-Note
+    foreach ($Folder in $Counted) {
+        foreach ($What in $Notes.Keys) {
+            if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
+            }
         }
     }
     $Noted
@@ -375,7 +380,9 @@ function Add-Before {
 function Remove-Before {
     param([string]$What)
     Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
-    Remove-Note -What ('{0} {1}' -f $Made, $What)
+    foreach ($Folder in $Counted) {
+        Remove-Note -What ('{0} {1}' -f $Folder, $What)
+    }
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.

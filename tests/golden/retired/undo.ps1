@@ -3,10 +3,17 @@
     Puts this computer back to how it was before install.ps1 changed it.
 .DESCRIPTION
     Reads the notes of install.ps1, in %ProgramData%\vmscert\before.json, and restores only what it
-    changed: first the CAs that it took away, then encryption, the certificate, and the CA that it
-    brought. What may be in use stays. It goes on where one thing can't be put back, and tells at
-    the end. README.html says in which order several computers are undone. It ends with an
+    changed. README.html says in which order several computers are undone. It ends with an
     inventory: bring it back.
+.PARAMETER Phase
+    Off lets each certificate group use again what it used before, another certificate or none, and
+    changes nothing else. Remove (the default) puts back the CAs that were taken away, and takes away
+    the certificate and the CA that were brought; it refuses while anything here may use them.
+.PARAMETER Turn
+    Where other computers have their turn in between, Off takes several visits: 1, 2 and so on. The
+    plan and the page say which.
+.PARAMETER All
+    Back to how it was before the first folder of this kit, not only before this one.
 .PARAMETER ByHand
     The certificate groups that somebody has switched back in the window of Server Configurator,
     with a comma between them: an event server does not say by itself what it uses.
@@ -19,6 +26,10 @@
 #Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
+    [ValidateSet('Remove', 'Off')]
+    [string]$Phase = 'Remove',
+    [int]$Turn = 0,
+    [switch]$All,
     [string]$ByHand = '',
     [switch]$RemoveKey
 )
@@ -37,11 +48,12 @@ $OldCaThumbprints = @('35D376E3A8C9DA2B2BFAF70B20B5E787F7AD5BE7')
 $Made = '2026-11-26T22:00:00+00:00'
 $BarredFiles = @('barred.cer')
 $BarredThumbprints = @('9E93395F9E451086569C7A5492ECA55F4B840266')
+$Thumbprint = ''
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
 # inputs: end
 
-$Phases = @('Check', 'Undo')
+$Phases = @('Check', $Phase)
 
 # The seconds by which this clock is off, once it was asked; 'ask' before that.
 $ClockOffset = 'ask'
@@ -283,13 +295,18 @@ function Remove-Note {
     }
 }
 
-# What this folder noted before it changed something: what -> how it was.
+# The folders whose notes count, oldest first: this one, with undo.ps1 -All each that was here.
+$Counted = @($Made)
+
+# What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
-    foreach ($What in $All.Keys) {
-        if ($What.StartsWith(('{0} ' -f $Made))) {
-            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
+    $Notes = Read-Note
+    foreach ($Folder in $Counted) {
+        foreach ($What in $Notes.Keys) {
+            if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
+            }
         }
     }
     $Noted
@@ -308,7 +325,9 @@ function Add-Before {
 function Remove-Before {
     param([string]$What)
     Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
-    Remove-Note -What ('{0} {1}' -f $Made, $What)
+    foreach ($Folder in $Counted) {
+        Remove-Note -What ('{0} {1}' -f $Folder, $What)
+    }
 }
 
 # Puts a carried certificate into a store of the computer, never into that of a user.
@@ -750,15 +769,28 @@ function Get-UsedBelow {
     }
 }
 
-# A CA stays while something here may use a certificate that it issued.
-function Step-UndoTrust {
+# Looks before anything is taken away. A CA stays while something here may use a certificate that it
+# issued, and the certificate while something may use it; what was here before install.ps1 stays anyway.
+function Step-NotInUse {
     $Before = Get-Before
+    $Seen = @($ByHand.Split(',').Trim())
+    $Brought = $Before[('My {0}' -f $Thumbprint)] -eq 'absent' -or @($Before.Keys | Where-Object -FilterScript { $_ -like 'Reader *' }).Count -gt 0
+    if ($Thumbprint -and $Brought -and (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
+        $Users = @(Get-UserOf -Label $Thumbprint -ByHand $Seen)
+        if ($Users.Count -gt 0) {
+            throw ('{0} stays, and so does its CA, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
+        }
+    }
     $Ours = @($CaThumbprints | Where-Object -FilterScript { $Before[('Root {0}' -f $_)] -eq 'absent' })
-    if ($Ours.Count -gt 0 -and -not $WhatIfPreference) {
-        foreach ($Used in @(Get-UsedBelow -Carried $CaFiles -Labels $Ours -ByHand @($ByHand.Split(',').Trim()))) {
+    if ($Ours.Count -gt 0) {
+        foreach ($Used in @(Get-UsedBelow -Carried $CaFiles -Labels $Ours -ByHand $Seen)) {
             throw ('The CA stays, since {0}, which it issued, may be in use.' -f $Used)
         }
     }
+    'nothing here uses what is to go. Not seen from here: whether another server that this computer calls still has a certificate of this CA; the plan says when it is the turn of this computer'
+}
+
+function Step-UndoTrust {
     foreach ($Label in $CaThumbprints) {
         Remove-FromStore -Store 'Root' -Label $Label
     }
@@ -776,9 +808,10 @@ try {
     Invoke-Step -In 'Check' -Name 'writable-folder' -Deed { Step-WritableFolder } -Remedy 'Copy the whole folder to a disk of this computer, for example to the desktop.'
     Invoke-Step -In 'Check' -Name 'right-computer' -Deed { Step-RightComputer } -Remedy 'Carry the folder to its own computer.'
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
-    Invoke-Step -In 'Undo' -Name 'undo-root-removal' -Deed { Step-UndoRootRemoval } -Remedy 'Import old-ca.cer by hand into Trusted Root Certification Authorities of the computer.'
-    Invoke-Step -In 'Undo' -Name 'undo-barring' -Deed { Step-UndoBarring } -Remedy 'Remove it in mmc, Certificates (Local Computer), Untrusted Certificates.'
-    Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Let what is named above use another certificate, or none, first; then run undo.ps1 again. What a policy brings goes out of the policy.'
+    Invoke-Step -In 'Off|Remove' -Name 'undo-root-removal' -Deed { Step-UndoRootRemoval } -Remedy 'Import old-ca.cer by hand into Trusted Root Certification Authorities of the computer.'
+    Invoke-Step -In 'Remove' -Name 'undo-barring' -Deed { Step-UndoBarring } -Remedy 'Remove it in mmc, Certificates (Local Computer), Untrusted Certificates.'
+    Invoke-Step -In 'Remove' -Name 'not-in-use' -Deed { Step-NotInUse } -Remedy 'Run undo.ps1 -Phase Off first, when the plan says so; anything that is not XProtect is given another certificate, or none, in its own settings. Where a group does not say what it uses, look in Server Configurator, then run this again with -ByHand and its name.'
+    Invoke-Step -In 'Remove' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'What a policy brings goes out of the policy; then run undo.ps1 again.'
     if ($Failures.Count -gt 0) {
         throw ('This is left to do. {0}' -f ($Failures -join ' '))
     }

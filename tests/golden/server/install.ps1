@@ -45,7 +45,7 @@ $LeastBuild = '16299'
 $PfxFile = 'vms-rec-01.pfx'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $Files = @('ca.cer', 'inventory.ps1', 'undo.ps1')
-$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', 'CD8A7141535B29B3DB766617E1ED055FA15CB20421825C7857474D58E0CF7740')
+$Hashes = @('2068AF11F6FE25594B834BCA5E380A836862825664CA002B5D2D4F20787D3A73', 'CAAD3F14C33AD87B89B4C53C18706271B55739E4DD4B2B7586A39A5C95FE4A20', '89B9320C997B960302109A75E378191A0D363C6F9D2F99F69D0E8A1DEA001282')
 $NotBefore = '2026-03-01T09:00:00+00:00'
 $NamePrefix = 'VMS vms-rec-01.example.local until '
 $CaFiles = @('ca.cer')
@@ -409,13 +409,18 @@ function Remove-Note {
     }
 }
 
-# What this folder noted before it changed something: what -> how it was.
+# The folders whose notes count, oldest first: this one, with undo.ps1 -All each that was here.
+$Counted = @($Made)
+
+# What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
-    foreach ($What in $All.Keys) {
-        if ($What.StartsWith(('{0} ' -f $Made))) {
-            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
+    $Notes = Read-Note
+    foreach ($Folder in $Counted) {
+        foreach ($What in $Notes.Keys) {
+            if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
+            }
         }
     }
     $Noted
@@ -434,7 +439,9 @@ function Add-Before {
 function Remove-Before {
     param([string]$What)
     Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
-    Remove-Note -What ('{0} {1}' -f $Made, $What)
+    foreach ($Folder in $Counted) {
+        Remove-Note -What ('{0} {1}' -f $Folder, $What)
+    }
 }
 
 # What could not be read -> why, and which file or program spoke of a group. The inventory tells both.
@@ -1038,7 +1045,11 @@ function Set-GroupCertificate {
     $Now = Get-GroupCertificate -Group $Group
     Assert-Running
     if (-not $Done) {
-        throw ('{0} uses {1} and not {2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer, (Get-Why -What $Group), (Get-Override))
+        $Instead = ' still'
+        if ($Label) {
+            $Instead = ' and not {0}' -f $Label
+        }
+        throw ('{0} uses {1}{2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), $Instead, $Answer, (Get-Why -What $Group), (Get-Override))
     }
     if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
@@ -1379,10 +1390,21 @@ function Step-KeyAccess {
     }
 }
 
+# The turn that was asked for, out of those that this computer has.
+function Get-OwnTurn {
+    param([string[]]$Turns)
+    $Known = @($Turns | Sort-Object -Unique)
+    $Wanted = [string][System.Math]::Max(1, $Turn)
+    if (($Turn -eq 0 -and $Known.Count -gt 1) -or $Known -notcontains $Wanted) {
+        throw ('{0} has these turns: {1}. What to do: write -Turn with the number that the plan names.' -f $ComputerName, ($Known -join ', '))
+    }
+    $Wanted
+}
+
 # Everything is looked at before the first group is switched: certificate, turn, groups, person.
 function Step-EnableEncryption {
     Assert-Usable
-    $Mine = Get-OwnTurn
+    $Mine = Get-OwnTurn -Turns $Turns
     $Listed = Get-GroupList
     foreach ($Group in $Groups) {
         $Number = [array]::IndexOf($Groups, $Group)
@@ -1411,16 +1433,6 @@ function Assert-Usable {
     if (-not (Test-Trusted -Label $Thumbprint)) {
         throw ('{0} does not trust the certificate {1} itself. What to do: run install.ps1 without -Phase first; if its CA is among the Untrusted Certificates, ask who barred it.' -f $ComputerName, $Thumbprint)
     }
-}
-
-# The turn that was asked for, out of those that this computer has.
-function Get-OwnTurn {
-    $Known = @($Turns | Sort-Object -Unique)
-    $Wanted = [string][System.Math]::Max(1, $Turn)
-    if (($Turn -eq 0 -and $Known.Count -gt 1) -or $Known -notcontains $Wanted) {
-        throw ('{0} has these turns: {1}. What to do: write -Turn with the number that the plan names.' -f $ComputerName, ($Known -join ', '))
-    }
-    $Wanted
 }
 
 
@@ -1556,12 +1568,12 @@ try {
     Invoke-Step -In 'Check' -Name 'right-windows' -Deed { Step-RightWindows } -Remedy 'Write the release into the column windows of the site''s table, then make a new folder: its PFX file will be encrypted for this Windows.'
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
     Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
-    Invoke-Step -In 'Encrypt|Retire|Undo' -Name 'no-configurator' -Deed { Step-NoConfigurator } -Remedy 'Close its window, or wait until it ends, 20 minutes at most; then start this script again.'
+    Invoke-Step -In 'Encrypt|Retire|Off|Remove' -Name 'no-configurator' -Deed { Step-NoConfigurator } -Remedy 'Close its window, or wait until it ends, 20 minutes at most; then start this script again.'
     Invoke-Step -In 'Prepare' -Name 'trust-root' -Deed { Step-TrustRoot } -Remedy 'Look for a policy that forbids new roots, or let Group Policy bring this one.'
     Invoke-Step -In 'Prepare' -Name 'import-certificate' -Deed { Step-ImportCertificate } -Remedy 'Type the password of the PFX file again; it was shown when the certificates were made. If it is lost, renew the certificate. If the file is damaged, copy it again.'
     Invoke-Step -In 'Prepare' -Name 'name-certificate' -Deed { Step-NameCertificate } -Remedy 'Give it the name in mmc, Certificates (Local Computer), Properties.'
     Invoke-Step -In 'Prepare|Encrypt' -Name 'key-access' -Deed { Step-KeyAccess } -Remedy 'Compare the account with the column account of the site''s table; a domain account needs the domain to be reached. Or give it Read in "Manage Private Keys", and take away what denies it.'
-    Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above, and its newest log. Put that right, then run the script again: it goes on where it stopped. The way back is undo.ps1.'
+    Invoke-Step -In 'Encrypt' -Name 'enable-encryption' -Deed { Step-EnableEncryption } -Remedy 'Read the answer of Server Configurator above, and its newest log. Put that right, then run the script again: it goes on where it stopped. The way back is undo.ps1 -Phase Off.'
     Invoke-Step -In 'Retire' -Name 'remove-superseded' -Deed { Step-RemoveSuperseded } -Remedy 'Let what still uses it use the new one first: XProtect by -Phase Encrypt, anything else in its own settings; then run this again. Where an event server does not say what it uses, look in Server Configurator and remove the old one in mmc.'
     if ($Failures.Count -gt 0) {
         throw ('This is left to do. {0}' -f ($Failures -join ' '))

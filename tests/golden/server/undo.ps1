@@ -3,10 +3,17 @@
     Puts this computer back to how it was before install.ps1 changed it.
 .DESCRIPTION
     Reads the notes of install.ps1, in %ProgramData%\vmscert\before.json, and restores only what it
-    changed: first the CAs that it took away, then encryption, the certificate, and the CA that it
-    brought. What may be in use stays. It goes on where one thing can't be put back, and tells at
-    the end. README.html says in which order several computers are undone. It ends with an
+    changed. README.html says in which order several computers are undone. It ends with an
     inventory: bring it back.
+.PARAMETER Phase
+    Off lets each certificate group use again what it used before, another certificate or none, and
+    changes nothing else. Remove (the default) puts back the CAs that were taken away, and takes away
+    the certificate and the CA that were brought; it refuses while anything here may use them.
+.PARAMETER Turn
+    Where other computers have their turn in between, Off takes several visits: 1, 2 and so on. The
+    plan and the page say which.
+.PARAMETER All
+    Back to how it was before the first folder of this kit, not only before this one.
 .PARAMETER ByHand
     The certificate groups that somebody has switched back in the window of Server Configurator,
     with a comma between them: an event server does not say by itself what it uses.
@@ -19,6 +26,10 @@
 #Requires -Version 5.1
 [CmdletBinding(SupportsShouldProcess)]
 param(
+    [ValidateSet('Remove', 'Off')]
+    [string]$Phase = 'Remove',
+    [int]$Turn = 0,
+    [switch]$All,
     [string]$ByHand = '',
     [switch]$RemoveKey
 )
@@ -38,12 +49,14 @@ $Made = '2026-11-26T22:00:00+00:00'
 $Thumbprint = '3ED70FB4C4312B542736CE47F1FB61E13F82318A'
 $UndoGroups = @('server', 'streaming media')
 $UndoGroupIds = @('84430eb7-847c-422d-aa00-7915cd0d7a65', '549df21d-047c-456b-958e-99e65dd8b3ec')
-$KeyMadeHere = ''
+$UndoTurns = @('1', '1')
+$Superseded = @('0123456789ABCDEF0123456789ABCDEF01234567')
 $CaFiles = @('ca.cer')
 $CaThumbprints = @('B15D863573607CFB38E4CF23DF978278732B1CED')
+$KeyMadeHere = ''
 # inputs: end
 
-$Phases = @('Check', 'Undo')
+$Phases = @('Check', $Phase)
 
 # The seconds by which this clock is off, once it was asked; 'ask' before that.
 $ClockOffset = 'ask'
@@ -295,13 +308,18 @@ function Remove-Note {
     }
 }
 
-# What this folder noted before it changed something: what -> how it was.
+# The folders whose notes count, oldest first: this one, with undo.ps1 -All each that was here.
+$Counted = @($Made)
+
+# What these folders noted before they changed something: what -> how it was before the first.
 function Get-Before {
     $Noted = @{}
-    $All = Read-Note
-    foreach ($What in $All.Keys) {
-        if ($What.StartsWith(('{0} ' -f $Made))) {
-            $Noted[$What.Substring($Made.Length + 1)] = $All[$What]
+    $Notes = Read-Note
+    foreach ($Folder in $Counted) {
+        foreach ($What in $Notes.Keys) {
+            if ($What.StartsWith(('{0} ' -f $Folder)) -and -not $Noted.ContainsKey($What.Substring($Folder.Length + 1))) {
+                $Noted[$What.Substring($Folder.Length + 1)] = $Notes[$What]
+            }
         }
     }
     $Noted
@@ -320,7 +338,9 @@ function Add-Before {
 function Remove-Before {
     param([string]$What)
     Set-Note -What ('{0} undone' -f $Made) -Value 'yes'
-    Remove-Note -What ('{0} {1}' -f $Made, $What)
+    foreach ($Folder in $Counted) {
+        Remove-Note -What ('{0} {1}' -f $Folder, $What)
+    }
 }
 
 # What could not be read -> why, and which file or program spoke of a group. The inventory tells both.
@@ -924,7 +944,11 @@ function Set-GroupCertificate {
     $Now = Get-GroupCertificate -Group $Group
     Assert-Running
     if (-not $Done) {
-        throw ('{0} uses {1} and not {2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), (Get-Used -Label $Label), $Answer, (Get-Why -What $Group), (Get-Override))
+        $Instead = ' still'
+        if ($Label) {
+            $Instead = ' and not {0}' -f $Label
+        }
+        throw ('{0} uses {1}{2}. {3}.{4}{5}' -f $Group, (Get-Used -Label $Now), $Instead, $Answer, (Get-Why -What $Group), (Get-Override))
     }
     if ($Ending -notlike 'done*') {
         throw ('{0} uses {1}, but {2}.' -f $Group, (Get-Used -Label $Now), $Answer)
@@ -982,6 +1006,9 @@ function Step-NoConfigurator {
 # Without notes nobody knows what to put back: they are lost, or install.ps1 of another folder
 # brought the certificate.
 function Step-WayBack {
+    if ($All) {
+        $script:Counted = @($Made) + @((Read-Note).Keys | Where-Object -FilterScript { $_ -match '^\d{4}-' } | ForEach-Object -Process { $_.Split(' ')[0] }) | Sort-Object -Unique
+    }
     $Noted = Get-Before
     if ($Noted.Count -eq 0 -and (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
         $Others = @((Read-Note).Keys | Where-Object -FilterScript { $_ -like ('* My {0}' -f $Thumbprint) } | ForEach-Object -Process { $_.Split(' ')[0] })
@@ -1015,34 +1042,62 @@ function Test-Held {
     (Test-Path -LiteralPath $InStore) -and (Test-KeyOpens -Certificate (Get-Item -LiteralPath $InStore))
 }
 
+# The turn that was asked for, out of those that this computer has.
+function Get-OwnTurn {
+    param([string[]]$Turns)
+    $Known = @($Turns | Sort-Object -Unique)
+    $Wanted = [string][System.Math]::Max(1, $Turn)
+    if (($Turn -eq 0 -and $Known.Count -gt 1) -or $Known -notcontains $Wanted) {
+        throw ('{0} has these turns: {1}. What to do: write -Turn with the number that the plan names.' -f $ComputerName, ($Known -join ', '))
+    }
+    $Wanted
+}
+
+# As on the way there, what is refused ends the visit: other computers come first.
 function Step-UndoEncryption {
-    $Before = Get-Before
-    $Failed = @()
-    if (@($UndoGroups | Where-Object -FilterScript { $Before.ContainsKey($_) }).Count -gt 0) {
-        Assert-Person
-    }
-    foreach ($Group in $UndoGroups) {
-        try {
-            if ($Before.ContainsKey($Group)) {
-                Restore-Group -Group $Group -Id ($UndoGroupIds[[array]::IndexOf($UndoGroups, $Group)]) -Was $Before[$Group]
-            }
-            else {
-                '{0} was not changed' -f $Group
-            }
-        }
-        catch {
-            $Failed += $_.Exception.GetBaseException().Message
-        }
-    }
-    if ($Failed.Count -gt 0) {
-        throw ($Failed -join ' ')
-    }
+    $Mine = Get-OwnTurn -Turns $UndoTurns
     Assert-Running
+    foreach ($Group in $UndoGroups) {
+        $Number = [array]::IndexOf($UndoGroups, $Group)
+        if ($UndoTurns[$Number] -eq $Mine) {
+            Restore-Group -Group $Group -Id $UndoGroupIds[$Number]
+        }
+    }
+}
+
+# The certificates from which the way leads back.
+function Get-Own {
+    $Thumbprint
+    if ($All) {
+        $Superseded
+    }
+}
+
+# A group that this folder has not switched stays as it is. Where it uses a certificate of this kit all
+# the same, nothing is well.
+function Get-Unchanged {
+    param([string]$Group)
+    foreach ($Label in Get-Own) {
+        if (Test-Uses -Group $Group -Label $Label) {
+            $Where = 'switch it off, or choose another certificate, in the window of Server Configurator'
+            foreach ($Note in @((Read-Note).Keys | Where-Object -FilterScript { $_ -match '^\d{4}-\S+ (.+)$' -and $Matches[1] -eq $Group } | Sort-Object)) {
+                $Where = 'run undo.ps1 -Phase Off of the folder that was made {0}, or this one with -All' -f $Note.Split(' ')[0]
+            }
+            throw ('{0} uses {1}, and this folder has no note of what it used before. What to do: {2}.' -f $Group, $Label, $Where)
+        }
+    }
+    '{0} was not changed: it uses {1}' -f $Group, (Get-Used -Label (Get-GroupCertificate -Group $Group))
 }
 
 # Lets one group use again what it used before, unless a person has decided otherwise since.
 function Restore-Group {
-    param([string]$Group, [string]$Id, [string]$Was)
+    param([string]$Group, [string]$Id)
+    $Before = Get-Before
+    if (-not $Before.ContainsKey($Group)) {
+        return Get-Unchanged -Group $Group
+    }
+    $Was = $Before[$Group]
+    $Ours = @('unknown', $Was) + @(Get-Own)
     $Now = Get-GroupCertificate -Group $Group
     $Settled = ''
     if (@($ByHand.Split(',').Trim()) -contains $Group) {
@@ -1051,22 +1106,23 @@ function Restore-Group {
     elseif (-not (Test-Installed)) {
         $Settled = '{0} is gone: no XProtect is installed here' -f $Group
     }
-    elseif ($Now -ne 'unknown' -and $Now -ne $Was -and $Now -ne $Thumbprint) {
+    elseif ($Ours -notcontains $Now) {
         $Settled = '{0} uses {1}, which somebody chose since: it stays so' -f $Group, (Get-Used -Label $Now)
     }
-    if ($Settled -and $PSCmdlet.ShouldProcess($Group, 'Forget what it used before')) {
-        Remove-Note -What ('given {0}' -f $Group)
-        Remove-Before -What $Group
-    }
     if ($Settled) {
+        if ($PSCmdlet.ShouldProcess($Group, 'Forget what it used before')) {
+            Remove-Note -What ('given {0}' -f $Group)
+            Remove-Before -What $Group
+        }
         return $Settled
     }
     if ($Was -eq 'unknown') {
-        throw ('{0} did not say which certificate it used before. What to do: choose it in the window of Server Configurator, then run undo.ps1 -ByHand ''{0}''.' -f $Group)
+        throw ('{0} did not say which certificate it used before. What to do: choose it in the window of Server Configurator, then run this again with -ByHand ''{0}''.' -f $Group)
     }
     if ($Was -and -not (Test-Uses -Group $Group -Label $Was) -and -not (Test-Held -Label $Was)) {
-        throw ('{0} stays on {1}: {2}, which it used before, is gone from this computer or has no key. What to do: nothing, if it is to stay so; else choose another one, or none, in the window of Server Configurator, then run undo.ps1 again.' -f $Group, (Get-Used -Label $Now), $Was)
+        throw ('{0} stays on {1}: {2}, which it used before, is gone from this computer or has no key. What to do: nothing, if it is to stay so; else choose another one, or none, in the window of Server Configurator, then run this again.' -f $Group, (Get-Used -Label $Now), $Was)
     }
+    Assert-Person
     Set-GroupCertificate -Group $Group -Id $Id -Label $Was
     if (Test-Uses -Group $Group -Label $Was) {
         if (-not $Was) {
@@ -1074,6 +1130,123 @@ function Restore-Group {
         }
         Remove-Before -What $Group
     }
+}
+
+
+# What else of this computer may use a certificate of LocalMachine\My: what -> thumbprint.
+function Get-OtherUse {
+    $Uses = @{}
+    $Desktop = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp', 'SSLCertificateSHA1Hash', $null)
+    if ($Desktop -is [byte[]]) {
+        $Uses['Remote Desktop'] = [System.BitConverter]::ToString($Desktop).Replace('-', '')
+    }
+    $Sql = 'HKLM:\SOFTWARE\Microsoft\Microsoft SQL Server'
+    if (Test-Path -LiteralPath $Sql) {
+        foreach ($Instance in @(Get-ChildItem -LiteralPath $Sql)) {
+            $Key = 'Microsoft\Microsoft SQL Server\{0}\MSSQLServer\SuperSocketNetLib' -f $Instance.PSChildName
+            $Uses[('SQL Server {0}' -f $Instance.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'Certificate')
+        }
+    }
+    $Listeners = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WSMAN\Listener'
+    if (Test-Path -LiteralPath $Listeners) {
+        foreach ($Listener in @(Get-ChildItem -LiteralPath $Listeners)) {
+            $Key = 'Microsoft\Windows\CurrentVersion\WSMAN\Listener\{0}' -f $Listener.PSChildName
+            $Uses[('WinRM {0}' -f $Listener.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'certThumbprint')
+        }
+    }
+    $Uses
+}
+
+# Everything that uses a certificate here, as far as can be seen: what -> thumbprint, or 'unknown'.
+# Of an XProtect that is not installed any more only files are left, which use nothing.
+function Get-Use {
+    $Uses = @{}
+    $InUse = Get-CertificateInUse
+    if (Test-Installed) {
+        foreach ($Group in $InUse.Keys) {
+            $Uses[$Group] = $InUse[$Group]
+        }
+    }
+    $Https = Get-Https
+    if ($null -eq $Https) {
+        $Uses['what Windows serves by HTTPS'] = 'unknown'
+    }
+    else {
+        foreach ($Place in $Https.Keys) {
+            $Uses[$Place] = $Https[$Place]
+        }
+    }
+    try {
+        $Others = Get-OtherUse
+        foreach ($What in $Others.Keys) {
+            $Uses[$What] = ($Others[$What] -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
+        }
+    }
+    catch {
+        $Uses[('what else uses certificates ({0})' -f $_.Exception.GetBaseException().Message)] = 'unknown'
+    }
+    $Uses
+}
+
+# What uses a certificate, or may do so because it does not say what it uses; without the groups of
+# which a person says that they do not.
+function Get-UserOf {
+    param([string]$Label, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    foreach ($What in @($Uses.Keys | Sort-Object)) {
+        if ($Uses[$What] -eq $Label) {
+            '{0} uses it' -f $What
+        }
+        elseif ($Uses[$What] -eq 'unknown' -and $ByHand -notcontains $What) {
+            '{0} does not say what it uses{1}' -f $What, (Get-Why -What $What)
+        }
+    }
+}
+
+# The certificates that may be in use here and are one of those carried, or are issued below one.
+# Where something does not say what it uses, it may be any certificate with a private key.
+function Get-UsedBelow {
+    param([string[]]$Carried, [string[]]$Labels, [string[]]$ByHand = @())
+    $Uses = Get-Use
+    $InUse = @($Uses.Keys | Where-Object -FilterScript { $ByHand -notcontains $_ -or $Uses[$_] -ne 'unknown' } | ForEach-Object -Process { $Uses[$_] })
+    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
+        $Unsaid = $InUse -contains 'unknown' -and $Certificate.HasPrivateKey
+        if ($InUse -contains $Certificate.Thumbprint -or $Unsaid) {
+            $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
+            $Chain.ChainPolicy.RevocationMode = 'NoCheck'
+            foreach ($File in $Carried) {
+                $One = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
+                $null = $Chain.ChainPolicy.ExtraStore.Add($One)
+            }
+            $null = $Chain.Build($Certificate)
+            foreach ($Element in $Chain.ChainElements) {
+                if ($Labels -contains $Element.Certificate.Thumbprint) {
+                    $Certificate.Thumbprint
+                }
+            }
+        }
+    }
+}
+
+# Looks before anything is taken away. A CA stays while something here may use a certificate that it
+# issued, and the certificate while something may use it; what was here before install.ps1 stays anyway.
+function Step-NotInUse {
+    $Before = Get-Before
+    $Seen = @($ByHand.Split(',').Trim())
+    $Brought = $Before[('My {0}' -f $Thumbprint)] -eq 'absent' -or @($Before.Keys | Where-Object -FilterScript { $_ -like 'Reader *' }).Count -gt 0
+    if ($Thumbprint -and $Brought -and (Test-Path -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint))) {
+        $Users = @(Get-UserOf -Label $Thumbprint -ByHand $Seen)
+        if ($Users.Count -gt 0) {
+            throw ('{0} stays, and so does its CA, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
+        }
+    }
+    $Ours = @($CaThumbprints | Where-Object -FilterScript { $Before[('Root {0}' -f $_)] -eq 'absent' })
+    if ($Ours.Count -gt 0) {
+        foreach ($Used in @(Get-UsedBelow -Carried $CaFiles -Labels $Ours -ByHand $Seen)) {
+            throw ('The CA stays, since {0}, which it issued, may be in use.' -f $Used)
+        }
+    }
+    'nothing here uses what is to go. Not seen from here: whether another server that this computer calls still has a certificate of this CA; the plan says when it is the turn of this computer'
 }
 
 # The file of a certificate's private key, or nothing when this computer's own key folders do not
@@ -1221,76 +1394,6 @@ function Revoke-KeyRead {
     '{0} may no longer read the private key' -f $Sid
 }
 
-# What else of this computer may use a certificate of LocalMachine\My: what -> thumbprint.
-function Get-OtherUse {
-    $Uses = @{}
-    $Desktop = [Microsoft.Win32.Registry]::GetValue('HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Control\Terminal Server\WinStations\RDP-Tcp', 'SSLCertificateSHA1Hash', $null)
-    if ($Desktop -is [byte[]]) {
-        $Uses['Remote Desktop'] = [System.BitConverter]::ToString($Desktop).Replace('-', '')
-    }
-    $Sql = 'HKLM:\SOFTWARE\Microsoft\Microsoft SQL Server'
-    if (Test-Path -LiteralPath $Sql) {
-        foreach ($Instance in @(Get-ChildItem -LiteralPath $Sql)) {
-            $Key = 'Microsoft\Microsoft SQL Server\{0}\MSSQLServer\SuperSocketNetLib' -f $Instance.PSChildName
-            $Uses[('SQL Server {0}' -f $Instance.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'Certificate')
-        }
-    }
-    $Listeners = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\WSMAN\Listener'
-    if (Test-Path -LiteralPath $Listeners) {
-        foreach ($Listener in @(Get-ChildItem -LiteralPath $Listeners)) {
-            $Key = 'Microsoft\Windows\CurrentVersion\WSMAN\Listener\{0}' -f $Listener.PSChildName
-            $Uses[('WinRM {0}' -f $Listener.PSChildName)] = [string](Get-RegistryValue -Key $Key -Name 'certThumbprint')
-        }
-    }
-    $Uses
-}
-
-# Everything that uses a certificate here, as far as can be seen: what -> thumbprint, or 'unknown'.
-# Of an XProtect that is not installed any more only files are left, which use nothing.
-function Get-Use {
-    $Uses = @{}
-    $InUse = Get-CertificateInUse
-    if (Test-Installed) {
-        foreach ($Group in $InUse.Keys) {
-            $Uses[$Group] = $InUse[$Group]
-        }
-    }
-    $Https = Get-Https
-    if ($null -eq $Https) {
-        $Uses['what Windows serves by HTTPS'] = 'unknown'
-    }
-    else {
-        foreach ($Place in $Https.Keys) {
-            $Uses[$Place] = $Https[$Place]
-        }
-    }
-    try {
-        $Others = Get-OtherUse
-        foreach ($What in $Others.Keys) {
-            $Uses[$What] = ($Others[$What] -replace '[^0-9A-Fa-f]', '').ToUpperInvariant()
-        }
-    }
-    catch {
-        $Uses[('what else uses certificates ({0})' -f $_.Exception.GetBaseException().Message)] = 'unknown'
-    }
-    $Uses
-}
-
-# What uses a certificate, or may do so because it does not say what it uses; without the groups of
-# which a person says that they do not.
-function Get-UserOf {
-    param([string]$Label, [string[]]$ByHand = @())
-    $Uses = Get-Use
-    foreach ($What in @($Uses.Keys | Sort-Object)) {
-        if ($Uses[$What] -eq $Label) {
-            '{0} uses it' -f $What
-        }
-        elseif ($Uses[$What] -eq 'unknown' -and $ByHand -notcontains $What) {
-            '{0} does not say what it uses{1}' -f $What, (Get-Why -What $What)
-        }
-    }
-}
-
 function Step-UndoAccess {
     $Readers = @((Get-Before).Keys | Where-Object -FilterScript { $_ -like 'Reader *' })
     if ($Readers.Count -eq 0) {
@@ -1299,10 +1402,6 @@ function Step-UndoAccess {
     $KeyFile = ''
     if (Test-Held -Label $Thumbprint) {
         $KeyFile = [string](Get-KeyFile -Certificate (Get-Item -LiteralPath ('Cert:\LocalMachine\My\{0}' -f $Thumbprint)))
-    }
-    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
-    if ($KeyFile -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
-        throw ('{0} keeps its readers, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
     }
     foreach ($Reader in $Readers) {
         if ($KeyFile) {
@@ -1324,10 +1423,6 @@ function Step-UndoCertificate {
     $Opens = Test-Held -Label $Thumbprint
     if ($KeyMadeHere -and $Opens -and -not $RemoveKey) {
         return ('{0} stays, unused, for its private key was made here and is the only one; undo.ps1 -RemoveKey removes both' -f $Thumbprint)
-    }
-    $Users = @(Get-UserOf -Label $Thumbprint -ByHand @($ByHand.Split(',').Trim()))
-    if ((Test-Path -LiteralPath $InStore) -and $Users.Count -gt 0 -and -not $WhatIfPreference) {
-        throw ('{0} stays, since it may be in use: {1}.' -f $Thumbprint, ($Users -join '; '))
     }
     if (-not $PSCmdlet.ShouldProcess($Thumbprint, 'Remove it with its private key')) {
         return ('{0} is still in LocalMachine\My' -f $Thumbprint)
@@ -1397,40 +1492,7 @@ function Remove-FromStore {
     '{0} is no longer in LocalMachine\{1}' -f $Label, $Store
 }
 
-# The certificates that may be in use here and are one of those carried, or are issued below one.
-# Where something does not say what it uses, it may be any certificate with a private key.
-function Get-UsedBelow {
-    param([string[]]$Carried, [string[]]$Labels, [string[]]$ByHand = @())
-    $Uses = Get-Use
-    $InUse = @($Uses.Keys | Where-Object -FilterScript { $ByHand -notcontains $_ -or $Uses[$_] -ne 'unknown' } | ForEach-Object -Process { $Uses[$_] })
-    foreach ($Certificate in @(Get-ChildItem -LiteralPath 'Cert:\LocalMachine\My')) {
-        $Unsaid = $InUse -contains 'unknown' -and $Certificate.HasPrivateKey
-        if ($InUse -contains $Certificate.Thumbprint -or $Unsaid) {
-            $Chain = [System.Security.Cryptography.X509Certificates.X509Chain]::new($true)
-            $Chain.ChainPolicy.RevocationMode = 'NoCheck'
-            foreach ($File in $Carried) {
-                $One = [System.Security.Cryptography.X509Certificates.X509Certificate2]::new((Join-Path -Path $PSScriptRoot -ChildPath $File))
-                $null = $Chain.ChainPolicy.ExtraStore.Add($One)
-            }
-            $null = $Chain.Build($Certificate)
-            foreach ($Element in $Chain.ChainElements) {
-                if ($Labels -contains $Element.Certificate.Thumbprint) {
-                    $Certificate.Thumbprint
-                }
-            }
-        }
-    }
-}
-
-# A CA stays while something here may use a certificate that it issued.
 function Step-UndoTrust {
-    $Before = Get-Before
-    $Ours = @($CaThumbprints | Where-Object -FilterScript { $Before[('Root {0}' -f $_)] -eq 'absent' })
-    if ($Ours.Count -gt 0 -and -not $WhatIfPreference) {
-        foreach ($Used in @(Get-UsedBelow -Carried $CaFiles -Labels $Ours -ByHand @($ByHand.Split(',').Trim()))) {
-            throw ('The CA stays, since {0}, which it issued, may be in use.' -f $Used)
-        }
-    }
     foreach ($Label in $CaThumbprints) {
         Remove-FromStore -Store 'Root' -Label $Label
     }
@@ -1450,11 +1512,12 @@ try {
     Invoke-Step -In 'Check' -Name 'carried-files' -Deed { Step-CarriedFile } -Remedy 'Copy the whole folder again.'
     Invoke-Step -In 'Check' -Name 'newest-certificate' -Deed { Step-NewestCertificate } -Remedy 'Take the newest folder of this computer: this one is out of date.'
     Invoke-Step -In 'Check' -Name 'way-back' -Deed { Step-WayBack } -Remedy 'Bring back the file that the line names from a backup of this computer, or go back by hand, as the page says.'
-    Invoke-Step -In 'Encrypt|Retire|Undo' -Name 'no-configurator' -Deed { Step-NoConfigurator } -Remedy 'Close its window, or wait until it ends, 20 minutes at most; then start this script again.'
-    Invoke-Step -In 'Undo' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Switch the group back in the window of Server Configurator, then run undo.ps1 -ByHand with its name.'
-    Invoke-Step -In 'Undo' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Let what is named above use another certificate, or none, first: XProtect in Server Configurator, anything else in its own settings. Where a group does not say what it uses, look, then run undo.ps1 -ByHand with its name.'
-    Invoke-Step -In 'Undo' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Let what is named above use another certificate, or none, first: XProtect in Server Configurator, anything else in its own settings. Where a group does not say what it uses, look, then run undo.ps1 -ByHand with its name.'
-    Invoke-Step -In 'Undo' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'Let what is named above use another certificate, or none, first; then run undo.ps1 again. What a policy brings goes out of the policy.'
+    Invoke-Step -In 'Encrypt|Retire|Off|Remove' -Name 'no-configurator' -Deed { Step-NoConfigurator } -Remedy 'Close its window, or wait until it ends, 20 minutes at most; then start this script again.'
+    Invoke-Step -In 'Off' -Name 'undo-encryption' -Deed { Step-UndoEncryption } -Remedy 'Read the answer of Server Configurator above. Put that right, or let the computers go first that the plan names first, then run this again. By hand: switch the group back in the window of Server Configurator, then run this again with -ByHand and its name.'
+    Invoke-Step -In 'Remove' -Name 'not-in-use' -Deed { Step-NotInUse } -Remedy 'Run undo.ps1 -Phase Off first, when the plan says so; anything that is not XProtect is given another certificate, or none, in its own settings. Where a group does not say what it uses, look in Server Configurator, then run this again with -ByHand and its name.'
+    Invoke-Step -In 'Remove' -Name 'undo-access' -Deed { Step-UndoAccess } -Remedy 'Take away Read in "Manage Private Keys", or look who may change that file; then run undo.ps1 again.'
+    Invoke-Step -In 'Remove' -Name 'undo-certificate' -Deed { Step-UndoCertificate } -Remedy 'Remove it in mmc, Certificates (Local Computer), Personal.'
+    Invoke-Step -In 'Remove' -Name 'undo-trust' -Deed { Step-UndoTrust } -Remedy 'What a policy brings goes out of the policy; then run undo.ps1 again.'
     if ($Failures.Count -gt 0) {
         throw ('This is left to do. {0}' -f ($Failures -join ' '))
     }
