@@ -1,6 +1,7 @@
 """A runbook's notebook, run without a browser or open in one, is kept as it ran."""
 
 import ast
+import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -58,11 +59,7 @@ def execute(
 def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
     """Put other values into the cell tagged `parameters`, in place; names and types must fit."""
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
-    known: dict[str, object] = {
-        node.target.id: ast.literal_eval(node.value)
-        for node in ast.parse(cell.source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
-    }
+    known = _parameters(cell.source)
     for name, value in parameters.items():
         if name not in known:
             raise ValueError(f"The notebook has no parameter {name}: it has {', '.join(known)}")
@@ -71,6 +68,22 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
             raise ValueError(f"{told}, which {value!r} is not")
     values = {**known, **parameters}.items()
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values)
+
+
+def _parameters(source: str) -> dict[str, object]:
+    return {
+        node.target.id: ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+    }
+
+
+@cache
+def usual_parameters(runbook: str) -> Mapping[str, object]:
+    """Return the parameters of a runbook's notebook as it is kept, name → value."""
+    cells = json.loads((NOTEBOOKS / f"{runbook}.ipynb").read_bytes())["cells"]
+    cell = next(c for c in cells if "parameters" in c["metadata"].get("tags", ()))
+    return _parameters("".join(cell["source"]))
 
 
 def _run(notebook: Any) -> str:

@@ -67,8 +67,7 @@ class Job:
     @property
     def folder(self) -> str:
         """The folder of the records, short where it lies within the kit."""
-        folder = self.records.folder.resolve()
-        return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
+        return short(self.records.folder)
 
     def state(self) -> State:
         """Read what the site's folder says now, to look at; anew after something was done."""
@@ -110,6 +109,13 @@ def secret(what: str, rehearsal: bool, new: bool = False) -> str:
     except (EOFError, NotImplementedError, RuntimeError):
         raise RuntimeError(NOBODY.format(what=what, label=label)) from None
     return password
+
+
+def short(path: Path) -> str:
+    """Return a path as people type it: from the kit or from here if it lies below, else whole."""
+    whole, places = path.resolve(), (HOME, Path.cwd())
+    below = (whole.relative_to(one) for one in places if whole.is_relative_to(one))
+    return next(below, whole).as_posix()
 
 
 def folder_of(runbook: str, site: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The command `vmscert`: lab, rehearse, run, plan, check, connect, survey, roll-out, due, …"""
+"""The command `vmscert`: lab, rehearse, run, next, plan, check, connect, survey, due, …"""
 
 import gc
 import io
@@ -60,6 +60,7 @@ for command in (change.rehearse, change.run, change.plan, change.board,
                 change.roll_out, due.due):  # fmt: skip
     # An error that is pasted may begin with a dash.
     app.command(context_settings={"ignore_unknown_options": command is trouble.explain})(command)
+app.command("next")(change.what_next)
 for command in (change.verify, change.drill):
     records_app.command()(command)
 
