@@ -37,6 +37,7 @@ FILES = {
     "changes.drill",
     "changes.errands",
     "changes.execute",
+    "changes.next",
     "changes.record",
     "changes.rehearsal",
     "checks.documents",

@@ -21,10 +21,10 @@ from lyon import (
 from vmscert.agenda.gather import gather
 from vmscert.changes.errands import board, loads
 from vmscert.changes.job import Job
-from vmscert.checks.expiry import due
+from vmscert.checks.expiry import due, due_of
 from vmscert.checks.judging import check_path
 from vmscert.cli import main as cli
-from vmscert.runbooks.handbook import due_of, handbook
+from vmscert.runbooks.handbook import handbook
 from vmscert.runbooks.replace import retirable
 from vmscert.runbooks.returns import take_each
 from vmscert.runbooks.visits import plan_switching

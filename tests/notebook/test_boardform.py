@@ -22,7 +22,11 @@ def test_the_computers_are_counted_and_a_state_has_its_sign(asked):
     shown = board_form(asked).shown()
     assert "<p>1 computer: 1 reported back.</p>" in shown["text/html"]
     assert "← reported back</span>" in shown["text/html"]
-    assert shown["text/plain"].startswith("1 computer: 1 reported back.\n")
+    assert shown["text/plain"].splitlines()[:2] == [
+        "Next: 12-create-server-certificates, for vms-ms-01, vms-rec-01, vms-rec-02 and 2 more "
+        "(no certificate yet).",
+        "1 computer: 1 reported back.",
+    ]
 
 
 def test_folders_are_offered_only_while_some_wait_to_be_carried(asked):

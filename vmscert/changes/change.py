@@ -91,7 +91,7 @@ def read_plan(data: bytes) -> Plan:
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
 _OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
-_ABANDONED = "abandoned"
+ABANDONED = "abandoned"
 _NOT_OF_THE_CHANGE = (
     "changes",
     "notebooks",
@@ -268,12 +268,12 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
     for folder in reversed(job.records.changes(job.runbook)):
         if not is_sealed(folder) and _is_begun(job.records, folder):
             plan = read_plan((folder / PLAN).read_bytes())
-            if any(one.action == _ABANDONED for one in steps(job.records, folder, plan)):
+            if any(one.action == ABANDONED for one in steps(job.records, folder, plan)):
                 continue
             if not (reason := void(job, plan, begun=True)):
                 return folder, plan
             mine, told = job.records.within(folder.name, job.clock), f"{folder.name}: {reason}"
-            mine.note(job.number, _ABANDONED, at=job.at, note=told)
+            mine.note(job.number, ABANDONED, at=job.at, note=told)
     return None
 
 

@@ -22,13 +22,15 @@ from vmscert.checks.lacks import (
 )  # fmt: skip
 from vmscert.facts import facts
 from vmscert.files import with_sums
+from vmscert.findings import Finding
 from vmscert.names import iso
-from vmscert.records.ledger import SWITCH_OFF, SWITCH_ON, Entry
+from vmscert.records.ledger import SUMS, SWITCH_OFF, SWITCH_ON, Entry
 from vmscert.records.state import State
 from vmscert.site.order import Step, by_host, turns
 from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order, named
 from vmscert.windows.folder import LOOK, Load, made_at, pack
 from vmscert.windows.rollout import roll_out_files
+from vmscert.windows.stores import LogLine
 
 
 @dataclass(frozen=True)
@@ -205,10 +207,11 @@ def _is_as_it_should_be(folder: Path, load: Load) -> bool:
 
 
 # What the ledger says of a computer, and how far that brings it.
-REPORTED, NOT_JUDGED = "reported back", "not judged"
-_STATES = {"hand over": "to do", "carried": "carried", "brought back": REPORTED,
+NO_FOLDER, TO_DO, CARRIED, REPORTED = "no folder yet", "to do", "carried", "reported back"
+NOT_JUDGED = "not judged"
+_STATES = {"refuse": NO_FOLDER, "hand over": TO_DO, "carried": CARRIED, "brought back": REPORTED,
            "simulated": REPORTED}  # fmt: skip
-STATES = ("no folder yet", "to do", "carried", REPORTED, NOT_JUDGED, "switched off", "verified")
+STATES = (NO_FOLDER, TO_DO, CARRIED, REPORTED, NOT_JUDGED, "switched off", "verified")
 SETTLED = STATES[-3:]  # nothing is left to do there, or nothing that could be seen from here
 _PHONES = "look on it: the roll-out's page for phones brings the CA there, live video is the proof"
 (_ENCRYPT,) = (row for row in facts("change/runbooks") if row["phase"] == "encrypt")
@@ -224,6 +227,99 @@ _WALKED: dict[str, Callable[[Host], bool]] = {
 
 
 @dataclass(frozen=True)
+class ToDo:
+    """What is still to be done at one computer for one phase, and how far that is."""
+
+    host: Host
+    command: str
+    lacks: str
+    state: str  # of STATES
+    folder: str = ""  # that has what is run there; nothing where it is to be made
+    there: bool = False  # whether it was carried there before
+    since: str = ""  # when the state became so
+    failed: LogLine | None = None  # the step on which it stopped
+    asked: bool = False  # its request is here, and waits for an answer
+
+    @property
+    def next(self) -> str:
+        """What somebody has to do, in a few words."""
+        name = self.host.name
+        if self.asked:
+            asked, other = f"requests/{name}.req", self.host.enrolment == THIRD_PARTY
+            waits = f"{named(self.host.issued_names)}: it waits since {self.since[:10]}"
+            return f"send {asked} to its CA, for {waits}" if other else f"sign {asked}"
+        if self.failed:
+            return f"step {self.failed.step} failed: {self.failed.detail}"
+        return {
+            NO_FOLDER: "prepare its folder",
+            TO_DO: f"carry {self.folder} there, run {self.command}",
+            CARRIED: f"run {self.command} there, bring {name}.json back",
+            REPORTED: f"run {self.command} there again",
+        }[self.state]
+
+
+def visits(state: State, phase: str) -> list[ToDo]:
+    """Return the visits that a phase still needs, in the order of the plan."""
+    lacking, told = PHASES[phase].lacking(state), defaultdict(list)
+    for entry in state.entries:  # of each computer, oldest first
+        if entry.action in _STATES:
+            told[entry.host].append(entry)
+    ordered = (host for host in in_order(state.site) if _WALKED[phase](host))
+    wanted = [host.name for host in ordered if host.name in lacking]
+    found = []
+    for name, command in _commands(state, phase, wanted, False):
+        host, mine = state.site[name], told[name]
+        one = _visit(state, host, command, lacking[name], mine)
+        if phase == "request" and name in state.requests:
+            since = iso(state.asked_since.get(name, state.at))
+            one = ToDo(host, command, lacking[name], REPORTED, since=since, asked=True)
+        found.append(one)
+    return found
+
+
+def _visit(state: State, host: Host, command: str, lacks: str, told: Sequence[Entry]) -> ToDo:
+    """How far a visit is, as the ledger tells it of this computer."""
+    orders = [n for n, e in enumerate(told) if (e.action, e.command) == ("hand over", command)]
+    since = told[orders[-1] :] if orders else []
+    stands = _STATES[since[-1].action] if since else NO_FOLDER
+    held = state.inventories.get(host.name)
+    log = held.log if held and stands == REPORTED else ()
+    failed = log[-1] if log and log[-1].result == "failed" else None
+    if stands == REPORTED and not failed and _untried(command, log):
+        stands = TO_DO  # what came back tells of another visit
+    folder = since[0].folder if since else ""
+    newest = state.handed_over.get(host.name)
+    if stands != CARRIED and not (newest and _is_whole(newest, state.folder / folder, command)):
+        return ToDo(host, command, lacks, NO_FOLDER)
+    first = next((n for n, e in enumerate(told) if folder and e.folder == folder), 0)
+    there = any(entry.action in ("carried", "brought back") for entry in told[first:])
+    return ToDo(host, command, lacks, stands, folder, there, since[-1].time, failed)
+
+
+def _untried(command: str, log: Sequence[LogLine]) -> bool:
+    """Whether a visit to a computer that has several is not in the log of its folder yet."""
+    phase = command.partition(" -Phase ")[2].split()[:1]
+    own = {row["step"] for row in facts("windows/steps") if [row["phase"]] == phase}
+    return bool(phase) and sum(line.step in own for line in log) < turn_of(command)
+
+
+def turn_of(command: str) -> int:
+    """Return which of a computer's visits to switch encryption on this is; 1 of a single one."""
+    return int(command.partition(" -Turn ")[2] or 1)
+
+
+def _is_whole(newest: Path, folder: Path, command: str) -> bool:
+    """Whether the newest folder is this one, and has all its files, what is run among them."""
+    try:
+        names = (newest / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    files = [line.partition("  ")[2] for line in names]
+    there = all((newest / name).exists() for name in files)
+    return newest == folder and command.split()[0] in files and there
+
+
+@dataclass(frozen=True)
 class Standing:
     """Where one computer stands, what it still lacks, and who has to do what there next."""
 
@@ -234,42 +330,46 @@ class Standing:
     next: str
 
 
-def board(job: Job) -> list[Standing]:
-    """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
-    state = job.state()
+def board(job: Job, state: State | None = None) -> list[Standing]:
+    """Return every computer that somebody goes to for the runbooks so far, in the plan's order.
+
+    What is left to do stands first, as the runbooks and the turns of encryption follow each other.
+    """
+    state = state or job.state()
     so_far = [row for row in facts("change/runbooks") if row["runbook"] <= job.number]
     walked = {row["runbook"]: row["phase"] for row in so_far if row["phase"]}
     if off := {one.command for one in state.switched_off}:  # on purpose: that is no failure
         walked = {p: p for p in ("off", "remove") if PHASES[p].command in off}
-    lacking = {  # computer → the first phase that it still needs, and what it lacks for that
-        name: (phase, what)
-        for phase in reversed(walked.values())
-        for name, what in PHASES[phase].lacking(state).items()
-        if _WALKED[phase](state.site[name])
-    }
+    left: dict[str, ToDo] = {}  # computer → its first visit
+    for phase in walked.values():
+        for visit in visits(state, phase):
+            left.setdefault(visit.host.name, visit)
     judged = () if off else walked
     wrong = {name: bad for no in judged for name, bad in stopping_findings(state, no).items()}
     later = missing_retirement(state) if any(row["ends"] for row in so_far) else {}
-    visits, found = defaultdict(list), []  # what the ledger says of each computer, oldest first
-    for entry in state.entries:
-        if entry.action in _STATES:
-            visits[entry.host].append(entry)
+    order, found = [*left, *wrong], {}
     for host in job.site.clients:
-        name = host.name
         if not any(_WALKED[phase](host) for phase in walked.values()):
             continue
-        if name in lacking:
-            told = _under_way(state, host, *lacking[name], visits[name])
+        name = host.name
+        if name in left:
+            told = (left[name].state, left[name].lacks, left[name].next)
         elif name in wrong:
-            why = "; ".join(dict.fromkeys(one.detail for one in wrong[name]))
-            todo = " ".join(dict.fromkeys(one.rule.remedy_text for one in wrong[name]))
-            told = (REPORTED, why, todo)
+            told = (REPORTED, *repairs(wrong[name]))
         else:
             told = _done(state, host, later.get(name, ""))
-        found.append(Standing(name, host.owner, *told))
+        found[name] = Standing(name, host.owner, *told)
     if any(row["phase"] == "trust" for row in so_far):
-        found += (Standing(one.name, one.owner, NOT_JUDGED, "", _PHONES) for one in job.site.phones)
-    return sorted(found, key=lambda one: (STATES.index(one.state), one.who))
+        phones = (Standing(p.name, p.owner, NOT_JUDGED, "", _PHONES) for p in job.site.phones)
+        found |= {one.computer: one for one in phones}
+    return [found[name] for name in dict.fromkeys((*order, *found)) if name in found]
+
+
+def repairs(found: Iterable[Finding]) -> tuple[str, str]:
+    """Return what is wrong with a computer, and what to do about that, each once."""
+    told = [(one.detail, one.rule.remedy_text) for one in found]
+    why, todo = (dict.fromkeys(words) for words in zip(*told, strict=True))
+    return "; ".join(why), " ".join(todo)
 
 
 def mark_carried(job: Job, hosts: Iterable[str]) -> None:
@@ -288,36 +388,3 @@ def _done(state: State, host: Host, later: str) -> tuple[str, str, str]:
     if host.pem_files and not (host.only_pem and stores and stores.https):
         return NOT_JUDGED, "", then or f"look there with {LOOK} FOLDER PORT at what they serve"
     return "verified", "", then
-
-
-def _under_way(
-    state: State, host: Host, phase: str, lacks: str, visits: Sequence[Entry]
-) -> tuple[str, str, str]:
-    """Where a computer stands with the phase that it needs next, what it lacks, what is next."""
-    wanted = PHASES[phase].command_at(host)
-    orders = [
-        number
-        for number, entry in enumerate(visits)
-        if entry.action == "hand over" and entry.command.partition(" -Turn ")[0] == wanted
-    ]
-    since = visits[orders[-1] :] if orders else []
-    stands = _STATES[since[-1].action] if since else STATES[0]
-    return stands, lacks, _next(state, host, stands, since[0].command if since else "")
-
-
-def _next(state: State, host: Host, stands: str, command: str) -> str:
-    if stands == REPORTED and host.name in state.requests:
-        asked, since = f"requests/{host.name}.req", state.asked_since.get(host.name, state.at)
-        waits = f"{named(host.issued_names)}: it waits since {since:%Y-%m-%d}"
-        third = host.enrolment == THIRD_PARTY
-        return f"send {asked} to its CA, for {waits}" if third else f"sign {asked}"
-    folder, stores = state.handed_over.get(host.name), state.inventories.get(host.name)
-    if not command or folder is None:
-        return "prepare its folder"
-    if stands == "to do":
-        return f"carry {folder.relative_to(state.folder).as_posix()} there, run {command}"
-    if stands == "carried":
-        return f"run {command} there, bring {host.name}.json back"
-    if stores and stores.log and stores.log[-1].result == "failed":
-        return f"step {stores.log[-1].step} failed: {stores.log[-1].detail}"
-    return f"run {command} there again"

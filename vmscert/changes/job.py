@@ -69,8 +69,7 @@ class Job:
     @property
     def folder(self) -> str:
         """The folder of the records, short where it lies within the kit."""
-        folder = self.records.folder.resolve()
-        return (folder.relative_to(HOME) if folder.is_relative_to(HOME) else folder).as_posix()
+        return short(self.records.folder)
 
     def state(self) -> State:
         """Read what the site's folder says now, to look at; anew after something was done."""
@@ -149,6 +148,13 @@ def _opened(opens: Callable[[str], object] | None, password: str) -> bool:
         return bool(opens and opens(password))
     except ValueError:
         return False
+
+
+def short(path: Path) -> str:
+    """Return a path as people type it: from the kit or from here if it lies below, else whole."""
+    whole, places = path.resolve(), (HOME, Path.cwd())
+    below = (whole.relative_to(one) for one in places if whole.is_relative_to(one))
+    return next(below, whole).as_posix()
 
 
 def folder_of(runbook: str, site: Path) -> Path:

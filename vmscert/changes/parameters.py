@@ -19,17 +19,22 @@ def parameters(runbook: str) -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in rows if number in (row["runbooks"] or number).split("|")}
 
 
+def usual_parameters(runbook: str) -> dict[str, object]:
+    """Return name → what stands for each parameter of a runbook that nobody sets."""
+    return {n: _value(row["kind"], row["default"]) for n, row in parameters(runbook).items()}
+
+
 def parameter_cell(runbook: str, values: Mapping[str, object]) -> str:
     """Return the cell of a runbook's parameters, with these values in place of what stands there.
 
     ValueError for one that the runbook does not have, or of another type.
     """
-    rows, lines = parameters(runbook), []
+    rows, usual, lines = parameters(runbook), usual_parameters(runbook), []
     if unknown := values.keys() - rows.keys():
         named = ", ".join(sorted(unknown))
         raise ValueError(f"The notebook has no parameter {named}: it has {', '.join(rows)}")
     for name, row in rows.items():
-        kind, value = _KINDS[row["kind"]], _value(row["kind"], row["default"])
+        kind, value = _KINDS[row["kind"]], usual[name]
         note = kind.__name__ if value is not None else f"{kind.__name__} | None"
         if name in values:
             value = values[name]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -15,6 +15,9 @@ from vmscert.certificates.diagnosis import WARNING
 from vmscert.certificates.foreign import loaded
 from vmscert.certificates.reading import Reading
 from vmscert.findings import Finding
+
+if TYPE_CHECKING:
+    from vmscert.records.state import State
 
 Signed = x509.Certificate | x509.CertificateRevocationList
 
@@ -91,6 +94,12 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
             if any(set(row.names) <= set(one.names) for one in later):
                 told[place] = replace(row, status="replaced")
     return sorted(told, key=lambda row: row.not_after)
+
+
+def due_of(state: "State", on: datetime) -> list[Due]:
+    """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
+    servers = ((name, one) for name, one in state.current.items() if name in state.site)
+    return due([("CA", state.signing_ca), *servers], on)
 
 
 def lasts(signed: Signed) -> tuple[datetime, datetime] | None:

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from vmscert.changes.execute import NotebookError, execute, find_runbook
-from vmscert.changes.job import Unapproved, folder_of, records_folder, secret
+from vmscert.changes.job import Job, Unapproved, folder_of, records_folder, secret
 from vmscert.changes.parameters import parameters, read_settings
 from vmscert.changes.record import record_problems
 from vmscert.cli import printing
@@ -162,6 +162,7 @@ def board(
 ) -> None:
     """Tell where each computer stands, and who has to go where next. Exit 1 if anything is left."""
     from vmscert.changes.errands import SETTLED, board
+    from vmscert.changes.next import next_steps
     from vmscert.runbooks.returns import take_dropped, take_files
     from vmscert.runbooks.stages import open_job
 
@@ -170,14 +171,45 @@ def board(
     given = take_files(job, files or [])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
-    standings = board(job)
+    state = job.state()
+    standings = board(job, state)
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
+        printing.show_next(next_steps(job, state))
         headings = ("computer", "who", "state", "lacks", "next")
         printing.show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
     settled = all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
+
+
+def what_next(
+    site: printing.SiteArgument = EXAMPLE,
+    folder: printing.FolderOption = "",
+    as_json: printing.JsonOption = False,
+) -> None:
+    """Tell what is to be done next: who, where, with what; or what is waited for, since when.
+
+    What lies in `drop` of the site's folder is taken in first. Exit 1 if anything is to be done.
+    """
+    from vmscert.changes.next import all_done, next_steps
+    from vmscert.runbooks.returns import take_dropped
+
+    path = find_table(site)
+    if path.is_dir():  # the records themselves, with the table that they keep
+        folder, path = folder or str(path), path / "site.csv"
+    records = Records(folder or records_folder(path))
+    now = datetime.now(UTC).replace(microsecond=0)
+    job = Job(_REHEARSED[-1], read_site(path), records, now, path)
+    if records.folder.exists():
+        for told in take_dropped(job):
+            err.print(told, soft_wrap=True, markup=False)
+    steps = next_steps(job)
+    if as_json:
+        print_json([asdict(one) for one in steps])
+    else:
+        printing.show_next(steps)
+    raise ended(all_done(steps))
 
 
 def roll_out(

@@ -1,4 +1,4 @@
-"""The command `vmscert`: lab, rehearse, run, plan, check, connect, survey, roll-out, due, …"""
+"""The command `vmscert`: lab, rehearse, run, next, plan, check, connect, survey, due, …"""
 
 import gc
 import io
@@ -47,6 +47,7 @@ for command in (change.rehearse, change.run, change.plan, change.board,
     # An error that is pasted may begin with a dash.
     options = {"ignore_unknown_options": command is trouble.explain}
     app.command(context_settings=options)(_interruptible(command))
+app.command("next")(_interruptible(change.what_next))
 for command in (change.verify, change.drill):
     records_app.command()(_interruptible(command))
 

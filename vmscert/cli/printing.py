@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from vmscert.agenda.gather import Agenda
+    from vmscert.changes.next import Next
     from vmscert.checks.judging import Judgement
     from vmscert.network.survey import Survey
 
@@ -98,6 +99,15 @@ def show_run(runbook: str, kept: Iterable[Path], ca: "Certificate | None", folde
     if folder:
         say(f"Copy {folder} to a second place now: without ca.key nothing can be renewed. "
             f"Try the copy with: vmscert records drill COPY --folder {folder}")  # fmt: skip
+
+
+def show_next(steps: "Sequence[Next]") -> None:
+    """Show what is to be done next; what is to be typed stands on a line of its own, to copy."""
+    from vmscert.changes.next import told
+
+    for one in told(steps):
+        out.print(f"[b]Next:[/b] {escape(shown(one.what))}.", highlight=False)
+        say(*(f"    {one.type}" for _ in filter(None, [one.type])))
 
 
 def show_verification(rows: list[dict], folder: Path) -> None:
@@ -213,7 +223,8 @@ def show_table(
     """Print a table of any text; with `more`, the first rows only, and where the others are."""
     table, rows = Table(box=SIMPLE_HEAD), list(rows)
     for column in columns:
-        table.add_column(column, no_wrap=column not in wrapped)
+        fold = column in wrapped  # a path that is cut off leads nowhere
+        table.add_column(column, no_wrap=not fold, overflow="fold" if fold else "ellipsis")
     for cells in (*rows[: _MOST_ROWS if more else None], *last):
         told = (cell if isinstance(cell, Text) else Text(shown(str(cell))) for cell in cells)
         table.add_row(*told)

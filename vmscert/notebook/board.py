@@ -12,6 +12,8 @@ from typing import Any
 from vmscert.agenda.gather import outlook_of
 from vmscert.changes.errands import STATES, board, mark_carried
 from vmscert.changes.job import Job
+from vmscert.changes.next import next_steps
+from vmscert.changes.next import told as told_next
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import dark, dark_rows
 from vmscert.notebook.tables import Form, Shown, stack, table
@@ -59,14 +61,16 @@ def board_form(job: Job) -> Form:
     told = take_dropped(job)  # what the last files brought
 
     def shown() -> Shown:
-        found = board(job)
+        state = job.state()
+        found = board(job, state)
         waiting.options = [one.computer for one in found if one.state == "to do"]
         waiting.rows = min(max(len(waiting.options), 2), 8)
         leaving.layout.display = None if waiting.options else "none"
         counts = Counter(one.state for one in found)
         listed = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         stand = [f"{count(found, 'computer')}: {listed}."] if found else []
-        return stack(*told, *stand, table(found, empty="No computer.", marks=_MARKS))
+        ahead = [f"Next: {one.what}." for one in told_next(next_steps(job, state))]
+        return stack(*told, *ahead, *stand, table(found, empty="No computer.", marks=_MARKS))
 
     def carry() -> None:
         mark_carried(job, waiting.value)

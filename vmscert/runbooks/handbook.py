@@ -14,7 +14,8 @@ from typing import Any
 from vmscert.agenda.gather import dark_to_come
 from vmscert.certificates.authority import SERVER
 from vmscert.changes.job import RUNBOOK_FOR, Job
-from vmscert.checks.expiry import Due, due
+from vmscert.changes.next import next_steps, told
+from vmscert.checks.expiry import due_of
 from vmscert.facts import facts
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render
@@ -28,12 +29,6 @@ _HALF_A_YEAR, _A_WEEK = timedelta(days=182), timedelta(days=7)
 _CHANGES = 6
 
 _FOR = {kind: name[:2] for kind, name in RUNBOOK_FOR.items()}  # what ends → the runbook's number
-
-
-def due_of(state: State, on: datetime) -> list[Due]:
-    """Tell what ends when, seen from a day: the CA and every server's newest certificate."""
-    servers = ((name, one) for name, one in state.current.items() if name in state.site)
-    return due([("CA", state.signing_ca), *servers], on)
 
 
 def write_handbook(job: Job) -> Path:
@@ -56,6 +51,9 @@ def handbook(job: Job) -> str:
         f"{NAME}.md",
         site=site,
         at=job.at,
+        ahead=[
+            one.sentence for one in told(next_steps(job, state, job.change and job.change.folder))
+        ],
         rehearsal=job.rehearsal,
         keyless=state.adopted_without_key,
         most=_MOST,

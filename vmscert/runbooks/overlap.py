@@ -93,7 +93,11 @@ def overlap_of(job: Job) -> Overlap:
     if state.next_ca is None and any({*former} & {*held.root} for held in stores.values()):
         made = {h.name: current[h.name] for h in mine if h.name in current}
         leaves = {name: one for name, one in made.items() if is_signed_by(one, old)}
-        return Overlap(job.site, stores, former[0], old, leaves)
+        # A server that makes its own key is still to ask: whoever trusts the CA will take that too.
+        coming = {host.name: host.issued_names for host in mine if host.name not in leaves}
+        new, more = stand_ins(coming, old, job.at) if coming else (old, {})
+        held = {n: one.trusting(new) if old in one.root else one for n, one in stores.items()}
+        return Overlap(job.site, held, former[0], old, leaves | more)
     orders = {host.name: host.issued_names for host in mine}
     new, leaves = stand_ins(orders, state.next_ca or "the next CA", job.at)
     known = {  # with the stand-in where the real root is

@@ -10,7 +10,7 @@ from vmscert.certificates.authority import BACKDATE, ROOT, create_authority
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.rehearsal import Walk, walk
-from vmscert.checks.expiry import PLAN
+from vmscert.checks.expiry import PLAN, due_of
 from vmscert.checks.lacks import PHASES, lacking_roots, missing_retirement, trusting
 from vmscert.checks.live import Verification
 from vmscert.facts import doubt, facts
@@ -25,7 +25,6 @@ from vmscert.runbooks.certificates import (
     renewed,
     sign_requests,
 )
-from vmscert.runbooks.handbook import due_of
 from vmscert.runbooks.overlap import day_by_day
 from vmscert.runbooks.stages import Deeds, Parts, Rows
 from vmscert.runbooks.visits import OnTheWire, verify_links, verify_site
