@@ -12,9 +12,10 @@ from command import vmscert
 from IPython.utils.capture import capture_output
 
 from vmscert.changes.errands import mark_carried
-from vmscert.changes.execute import find_runbook, set_parameters
+from vmscert.changes.execute import find_runbook
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.next import Next, all_done, next_steps, told
+from vmscert.changes.parameters import parameter_cell, read_settings
 from vmscert.changes.rehearsal import Walk, simulated
 from vmscert.checks.lacks import missing_groups, missing_retirement
 from vmscert.checks.live import Verification
@@ -134,10 +135,11 @@ class Robot:
         assert (program, verb) == ("vmscert", "run")
         given = [*zip(rest[::2], rest[1::2], strict=True)]
         parameters = {"SITE": dict(given)["--site"], "FOLDER": str(self.records.folder)}
-        for name, value in (text.split("=", 1) for key, text in given if key == "--set"):
-            parameters[name] = int(value) if value.isdigit() else value
-        notebook = nbformat.read(NOTEBOOKS / f"{find_runbook(number)}.ipynb", as_version=4)
-        set_parameters(notebook, parameters)
+        runbook_name = find_runbook(number)
+        parameters |= read_settings(runbook_name, [text for key, text in given if key == "--set"])
+        notebook = nbformat.read(NOTEBOOKS / f"{runbook_name}.ipynb", as_version=4)
+        cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+        cell.source = parameter_cell(runbook_name, parameters)
         names = {}
         with capture_output():
             try:
@@ -153,7 +155,7 @@ class Robot:
         phase, turn = options.get("-Phase", ""), int(options.get("-Turn", 1))
         host, here = job.site[one.computer], simulated(job, job.site[one.computer])
         if phase == "Encrypt":
-            assert not Walk(job)._out_of_turn(host, turn), "too early"
+            assert not Walk(job)._out_of_turn(host, turn, True), "too early"
             assert one.minutes and one.dark
         by_hand = host.unsaid_groups if "-ByHand" in options else []
         try:

@@ -223,6 +223,7 @@ _WALKED: dict[str, Callable[[Host], bool]] = {
     "encrypt": lambda host: bool(host.ports),
     "off": lambda host: bool(host.ports),
     "remove": lambda host: not host.only_pem,
+    "retire": lambda host: True,
 }
 
 

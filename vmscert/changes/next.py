@@ -373,7 +373,8 @@ def _calm(look: _Look) -> Iterator[Next]:
 
 
 RULES: tuple[Callable[[_Look], Iterator[Next]], ...] = (
-    _damaged, _stolen_ca, _under_way, _planned, _stolen, _off, _stage, _unproven, _ends, _replaced, _calm
+    _damaged, _stolen_ca, _under_way, _planned, _stolen, _off, _stage, _unproven, _ends, _replaced,
+    _calm,
 )  # fmt: skip
 
 
