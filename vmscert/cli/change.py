@@ -102,9 +102,12 @@ def run(
     VMSCERT_CA_PASSWORD, VMSCERT_PFX_PASSWORD and VMSCERT_RECORD_PASSWORD in the environment, and
     the approval from --set "APPROVED=3f9a1c7e55d0 Anna Berg".
     """
+    from vmscert.changes.next import next_steps
+
     runbook = find_runbook(number)
     given, path = read_settings(runbook, setting or []), find_table(site)
     described, records = read_site(path), Records(folder or folder_of(runbook, path))
+    looking = Job(runbook, described, records, datetime.now(UTC).replace(microsecond=0), path)
     while True:
         approved = "APPROVED" not in parameters(runbook) or bool(given.get("APPROVED"))
         ask_passwords(runbook, described, records, approved)
@@ -116,11 +119,16 @@ def run(
                 again = 'Nothing was done. When it is approved: --set "APPROVED=<hash> <name>"'
                 raise NotebookError(again if somebody_is_there() else f"{error}. {again}") from None
             given["APPROVED"] = answer
+        except NotebookError:
+            if not quiet:
+                printing.show_next(next_steps(looking))
+            raise
     if not quiet:
         makes = {"create CA", "promote CA"} & {*runbook_row(runbook)["deeds"].split("|")}
         keys = not records.rehearsal and "CA" in runbook_row(runbook)["passwords"].split("|")
         ca = records.ca_certificate if keys and makes else None
         printing.show_run(runbook, kept, ca, str(records.folder) if keys else "")
+        printing.show_next(next_steps(looking))
 
 
 def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:

@@ -16,6 +16,7 @@ from vmscert.changes.change import Plan, approve, keep_plan, plan_under_way, pro
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.execute import close_change
 from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of
+from vmscert.changes.next import next_steps, told
 from vmscert.changes.parameters import example, parameters
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
@@ -220,11 +221,12 @@ class Runbook:
         yield from self.result(state)
 
     def close(self) -> Parts:
-        """Sign the record of the change."""
+        """Sign the record of the change; and what is to be done next."""
         row = RUNBOOKS[self.job.number]
         if row["handbook"]:
             write_handbook(self.job)
         yield close_change(self.job, row["closing"].format_map(self.parameters))
+        yield from (f"Next: {one.sentence}" for one in told(next_steps(self.job)))
 
     def rehearse(self) -> None:
         """Carry out this runbook on simulated computers, where a later one is opened first."""
