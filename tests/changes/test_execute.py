@@ -21,6 +21,6 @@ def test_a_kernel_that_dies_ends_in_a_sentence_and_what_ran_until_then_is_kept(
     monkeypatch.setattr(module, "NOTEBOOKS", tmp_path)
     with pytest.raises(module.NotebookError, match=r"Kernel died: open the notebook with vmscert"):
         module.execute("deadly", {}, Records(tmp_path / "out"), AT)
-    (kept,) = (tmp_path / "out").rglob("notebook.ipynb")
+    (kept,) = (tmp_path / "out").rglob("stopped.ipynb")
     assert nbformat.read(kept, 4).cells[0].execution_count == 1
     assert capfd.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vmscert.changes.job import Job, Stop, secret
-from vmscert.changes.record import add_signed, close
+from vmscert.changes.record import add_signed, close, keep_last, record_of
 from vmscert.facts import NOTEBOOKS, facts
+from vmscert.files import RUN
 from vmscert.records.folder import Records
-from vmscert.records.ledger import is_sealed
+from vmscert.records.sealed import is_sealed
 
 
 class NotebookError(Exception):
@@ -40,16 +42,15 @@ def execute(
 
     notebook = nbformat.read(NOTEBOOKS / f"{runbook}.ipynb", as_version=4)
     set_parameters(notebook, parameters)
-    closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
-    stopped = _run(notebook)
-    files = _kept(notebook)
-    # The folder of the change that the run began or went on with, if it came that far.
-    mine = [folder for folder in records.changes(runbook) if folder not in closed]
-    folder = mine[-1] if mine else records.new_change(runbook, at)
-    if is_sealed(folder):
-        kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
-    else:
-        kept = [records.keep(folder, name, data) for name, data in files.items()]
+    run = secrets.token_hex(8)
+    stopped = _run(notebook, run)
+    files = _kept(notebook, "stopped" if stopped else "notebook")
+    with records.lock():
+        folder = record_of(records, runbook, run, at)
+        if is_sealed(folder):
+            kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
+        else:
+            kept = keep_last(folder, files)
     if stopped:
         raise NotebookError(stopped)
     return kept
@@ -73,8 +74,8 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values)
 
 
-def _run(notebook: Any) -> str:
-    """Run all cells in place; return the line on which the notebook stopped, or nothing."""
+def _run(notebook: Any, run: str) -> str:
+    """Run all cells in place, under this name; return the line on which it stopped, or nothing."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
@@ -84,6 +85,7 @@ def _run(notebook: Any) -> str:
     place = {"metadata": {"path": str(NOTEBOOKS)}}
     # Whoever runs this from a notebook has that one open, not ours.
     ours = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    ours[RUN] = run
     client = NotebookClient(notebook, timeout=None, resources=place, config=config)
     # A kernel that is told to end may complain of closed sockets: nobody can use that.
     with Path(os.devnull).open("wb") as nowhere:
@@ -96,12 +98,12 @@ def _run(notebook: Any) -> str:
     return ""
 
 
-def _kept(notebook: Any) -> dict[str, bytes]:
+def _kept(notebook: Any, name: str = "notebook") -> dict[str, bytes]:
     """The notebook as it ran, and as one HTML page that asks no network for anything."""
     import nbformat
 
     html, _ = _exporter().from_notebook_node(notebook)
-    return {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": html.encode()}
+    return {f"{name}.ipynb": nbformat.writes(notebook).encode(), f"{name}.html": html.encode()}
 
 
 @cache  # loading its templates takes as long as using them
