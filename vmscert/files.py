@@ -218,7 +218,7 @@ class Claim:
             except Timeout:
                 return who
             _OURS[self._path] = lock
-        me = {**about, **whoami(), "process": os.getpid(), "run": _RUN}
+        me = {"task": task, **about, **whoami(), "process": os.getpid(), "run": _RUN}
         runs = [*{**self._runs(), _RUN: task}.items()][-_RUNS:]
         write_atomic(self._note, json.dumps({**me, "runs": dict(runs)}, indent=1).encode())
         return {}

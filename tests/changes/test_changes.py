@@ -37,6 +37,11 @@ from vmscert.runbooks.certificates import issue_certificates, renew_certificates
 from vmscert.runbooks.stages import open_job
 
 RECORD_PASSWORD = "canary of the record 44d1"
+STEERING = {f".lock-{number}{kind}" for number in (12, 16) for kind in ("", ".json")}
+ELSEWHERE = (
+    "changes",
+    "simulated",
+)  # what is altered there, other tests tell; what a real site lacks
 ANNA, BOB = "Anna Berg", "Bob Stone"
 
 pytestmark = pytest.mark.usefixtures("lyon_secrets")
@@ -509,6 +514,37 @@ def test_a_closed_change_is_over_and_the_next_run_begins_another(closed, job):
     plan = plan_change(again)
     assert plan.hash != closed.change.plan.hash
     assert len(job.records.changes()) == 2
+
+
+def test_whatever_is_changed_at_a_site_is_told_or_named_as_not_compared(job):
+    """Every file, one after the other: a byte flipped; and cut, removed, or a line added."""
+    begun = approved(job)
+    for errand in hand_over(begun, "request"):
+        visit(begun, errand, script="request")
+    issue_certificates(begun, PFX_PASSWORD)
+    close(begun, "done")
+    close(looks_only(replace(job, runbook="16-verify-the-site")), "looked")
+    (job.records.folder / "drop").mkdir()
+    (job.records.folder / "drop/note.txt").write_bytes(b"from somebody's stick")
+    true = prove(job.records)
+    assert true[:3] == ([], 2, [])
+    (told,) = true.told
+    assert told.startswith("not compared: the last line of the ledger") and " drop/, " in told
+    silent = set()
+    names = (name for name in tree(job.records.folder) if name.partition("/")[0] not in ELSEWHERE)
+    for number, name in enumerate(names):
+        path = job.records.folder / name
+        data = path.read_bytes()
+        flipped = data[:-5] + bytes(one ^ 1 for one in data[-5:-4]) + data[-4:]
+        for wrong in (flipped, (data[:-1], None, data + b"\n")[number % 3]):
+            path.unlink()
+            if wrong is not None:
+                path.write_bytes(wrong)
+            if wrong != data and not job.records.ledger.problems() and prove(job.records) == true:
+                silent.add(name)
+            path.write_bytes(data)
+    assert silent <= {"drop/note.txt", "ledger.seal", ".lock", ".lock.json", *STEERING}
+    assert prove(job.records) == true
 
 
 def test_a_change_that_only_looks_needs_no_approval(job):

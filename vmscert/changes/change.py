@@ -28,7 +28,7 @@ from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
 from vmscert.names import iso
 from vmscert.pages import faces, render
 from vmscert.records.folder import CLOSED_ALREADY, Records
-from vmscert.records.ledger import SEALED, Entry
+from vmscert.records.ledger import DRILL, SEALED, Entry
 from vmscert.records.sealed import PLAN, PUBLIC, details, is_sealed, public_pem
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
@@ -93,13 +93,13 @@ def read_plan(data: bytes) -> Plan:
 
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
-OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
+OBSERVED = ("brought back", "receive", "carried", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
 CLOSED = "close"
 _ABANDONED = "abandoned"
 MADE_KEY = "create record key"
-# What tells of a change and is no deed of it.
-_FORMAL = (*BEGUN, CLOSED, SEALED, _ABANDONED, MADE_KEY)
+# What tells of a change or of a look, and leaves the site as it is: no plan is another one by it.
+_FORMAL = (*BEGUN, CLOSED, SEALED, _ABANDONED, MADE_KEY, "verified", DRILL)
 _NOT_OF_THE_CHANGE = ("changes", "simulated", "drop")
 BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger

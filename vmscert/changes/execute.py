@@ -9,12 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vmscert.changes.job import Job, Stop, secret
-from vmscert.changes.record import add_signed, close, keep_last, record_of
+from vmscert.changes.job import Job, Stop
+from vmscert.changes.record import close, keep_run
 from vmscert.facts import NOTEBOOKS, facts
 from vmscert.files import RUN
 from vmscert.records.folder import Records
-from vmscert.records.sealed import is_sealed
 
 
 class NotebookError(Exception):
@@ -45,12 +44,7 @@ def execute(
     run = secrets.token_hex(8)
     stopped = _run(notebook, run)
     files = _kept(notebook, "stopped" if stopped else "notebook")
-    with records.lock():
-        folder = record_of(records, runbook, run, at)
-        if is_sealed(folder):
-            kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
-        else:
-            kept = keep_last(folder, files)
+    kept = keep_run(records, runbook, run, files, at)
     if stopped:
         raise NotebookError(stopped)
     return kept

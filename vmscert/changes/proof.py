@@ -42,7 +42,7 @@ _REPORTS = ("inventory", "requests")  # what a computer says, anew whenever some
 _PAGES = ("the-years-after.html", "the-years-after.md")
 _CAS = ("ca.cer", "next/ca.cer", "former/*/ca.cer")
 _FEW = 3  # names in a sentence
-_NEVER = "drop/, simulated/ and the files that steer runs (.lock…)"
+_NEVER = "drop/, simulated/, blanks in ledger.seal, and the files that steer runs (.lock…)"
 
 
 class Proof(NamedTuple):
@@ -161,7 +161,8 @@ def _files(
     wrong += [f"{path} was added later" for path in new if Path(path).parent in finished]
     told = [f"as the ledger or people may have had it since {name}: {_few(later)}"] if later else []
     more = [f"{_few(new)}, new since {name}"] if new else []
-    more += [f"the last {len(lines)} lines of the ledger, which no record has signed"]
+    last = "the last line" if len(lines) == 1 else f"the last {len(lines)} lines"
+    more.append(f"{last} of the ledger, which no record has signed")
     return wrong, [*told, f"not compared: {'; '.join([*more, _NEVER])}"]
 
 

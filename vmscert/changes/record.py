@@ -3,6 +3,7 @@
 import json
 import platform
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -19,15 +20,17 @@ from vmscert.changes.change import (
     steps,
     waiting,
 )
-from vmscert.changes.job import Job
+from vmscert.changes.job import Job, secret
 from vmscert.files import write_atomic
+from vmscert.network.looks import VERIFIED
 from vmscert.pages import faces, render, sheet
 from vmscert.records.folder import Records, free
 from vmscert.records.ledger import SEALED
-from vmscert.records.sealed import STEPS, details, seal
+from vmscert.records.sealed import STEPS, details, is_sealed, seal
 
 FILES = "files.csv"
 _COLUMNS = ("path", "SHA-256", "is")
+_ON_THE_WAY = ("hand over", "carried")  # to a computer: nothing came back yet
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 
 
@@ -84,20 +87,21 @@ def _announce(records: Records, number: str, at: datetime) -> Callable[[str], No
     return lambda told: records.note(number, SEALED, at=at, digest=told)
 
 
-def record_of(records: Records, runbook: str, run: str, at: datetime) -> Path:
-    """Return the folder of the change that a run had, or of the next one, if it never had any."""
-    name = records.owner(runbook).task_of(run)
-    return records.folder / "changes" / name if name else waiting(records, runbook, at)
+def keep_run(
+    records: Records, runbook: str, run: str, files: Mapping[str, bytes], at: datetime
+) -> list[Path]:
+    """Keep a notebook as it ran with the change that this run had, or with the next if it had none.
 
-
-def keep_last(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Keep files with a change that is open, in place of those of the run before.
-
-    The caller holds the lock of the records.
+    As long as that is open it takes the place of the run before; a closed one is signed with it.
     """
-    paths = [details(folder) / name for name in files]
-    for path, data in zip(paths, files.values(), strict=True):
-        write_atomic(path, data)
+    with records.lock():
+        name = records.owner(runbook).task_of(run)
+        folder = records.folder / "changes" / name if name else waiting(records, runbook, at)
+        if is_sealed(folder):
+            return add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
+        paths = [details(folder) / name for name in files]
+        for path, data in zip(paths, files.values(), strict=True):
+            write_atomic(path, data)
     return paths
 
 
@@ -110,19 +114,32 @@ def versions() -> dict[str, str]:
 
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
-    folder, lines = job.change.folder, steps(job.records, job.change.folder, job.change.plan)
-    approvals = {
-        (one.approved_by, one.carried_out_by, one.emergency): one
-        for one in reversed(lines)  # the same approval once, when it was given
-        if one.action in BEGUN
-    }
+    change: Change = job.change
+    lines = steps(job.records, change.folder, change.plan)
+    begun = [one for one in lines if one.action in BEGUN]
+    # The same approval once, when it was given.
+    approvals = {(e.approved_by, e.carried_out_by, e.emergency): e for e in reversed(begun)}
+    noted, told, computers = defaultdict(list), set(), change.plan.computers
+    for one in lines:
+        noted[one.host].append(f"{one.time[:16].replace('T', ' ')} {one.action}")
+        if one.action not in _ON_THE_WAY:
+            told.add(one.host)
     # The last look at every connection: what was refused is told whole, the others are counted.
-    seen = sorted(folder.rglob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    links = json.loads(seen[-1].read_bytes()) if seen else None
-    about = {"change": job.change, "site": job.site, "rehearsal": job.rehearsal}
+    seen = sorted(change.folder.rglob("verification*.json"), key=lambda p: p.stat().st_mtime_ns)
+    links = json.loads(seen[-1].read_bytes()) if seen else []
+    good = sum(row["verdict"] == VERIFIED for row in links)
+    about = {"change": change, "site": job.site, "rehearsal": job.rehearsal, "computers": computers}
     about |= {"connections": links, "verification": seen[-1].stem if seen else ""}
+    about |= {
+        "verified": f"{good} of {len(links)} connections verified"
+        if seen
+        else "no connection was made"
+    }
     about |= {"approvals": [*approvals.values()][::-1], "steps": lines, "made": made}
-    return render("record.md", **about, versions=versions())
+    named = {row["computer"] for row in computers}
+    about |= {"noted": noted, "named": named, "told": named & told}
+    about |= {"begun": begun[0], "closed": lines[-1], "versions": versions()}
+    return render("record.md", **about)
 
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:
