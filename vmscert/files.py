@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,6 +79,12 @@ def write_once(path: Path, data: bytes) -> None:
         write_atomic(path, data)
     elif path.read_bytes() != data:
         raise FileExistsError(f"{path} exists: it is never overwritten. Move it away yourself")
+
+
+def free(path: Path) -> Path:
+    """Return the path, or the first of name-2, name-3 … that is not taken."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(p for p in numbered if not p.exists())
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:

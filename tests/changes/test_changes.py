@@ -35,6 +35,7 @@ from vmscert.records.ledger import Entry, Ledger, read_rows
 from vmscert.records.sealed import PLAN, STEPS, details, problems, seal
 from vmscert.runbooks.certificates import issue_certificates, renew_certificates, sign_requests
 from vmscert.runbooks.stages import open_job
+from vmscert.windows.stores import Stores
 
 RECORD_PASSWORD = "canary of the record 44d1"
 STEERING = {f".lock-{number}{kind}" for number in (12, 16) for kind in ("", ".json")}
@@ -543,8 +544,59 @@ def test_whatever_is_changed_at_a_site_is_told_or_named_as_not_compared(job):
             if wrong != data and not job.records.ledger.problems() and prove(job.records) == true:
                 silent.add(name)
             path.write_bytes(data)
+    (sums,) = job.records.folder.glob("hand-over/rec-1/*/SHA256SUMS")
+    for more in (sums.with_name("more.ps1"), job.records.folder / "servers/ms/more.pfx"):
+        more.write_bytes(b"")
+        name = more.relative_to(job.records.folder).as_posix()
+        assert any(one.startswith(name) for one in prove(job.records).wrong)
+        more.unlink()
     assert silent <= {"drop/note.txt", "ledger.seal", ".lock", ".lock.json", *STEERING}
     assert prove(job.records) == true
+
+
+def hashed_anew(ledger, entries):
+    """What somebody does who knows the format: other lines, with hashes and a seal that fit."""
+    for path in (ledger.path, ledger.seal):
+        path.unlink()
+    Ledger(ledger.path.parent).append(*entries)
+    assert Ledger(ledger.path.parent).problems() == ()
+
+
+@pytest.mark.parametrize("gone", [0, 1, 3])
+def test_a_line_that_is_missing_is_found_even_where_all_hashes_were_made_anew(closed, gone):
+    close(looks_only(replace(closed, change=None, runbook="16-verify-the-site")), "looked")
+    ledger = closed.records.ledger
+    hashed_anew(ledger, [one for n, one in enumerate(ledger.entries()) if n != gone])
+    wrong = prove(Records(closed.records.folder)).wrong
+    assert any("the ledger is not the one from which plan.json was made" in one for one in wrong)
+
+
+def test_what_the_ledger_tells_of_a_change_that_is_open_is_not_wrong(closed, job):
+    """What came back since, a CA that took over, a table that was edited."""
+    records = closed.records
+    records.save_inventory(Stores("rec-1", AT))
+    looks = replace(job, runbook="16-verify-the-site", change=None)
+    close(looks_only(looks), "looked")
+    records.save_inventory(Stores("rec-1", AT + DAY))
+    assert "inventory/rec-1.json was changed since" in prove(records).wrong[0]
+    records.note("14", "brought back", at=AT, host="rec-1")
+    records.table.write_bytes(b"name,roles\nnew,smart client\n")
+    wrong, _, _, told = prove(records)
+    assert (wrong, told[0].partition(": ")[2]) == (
+        [], "inventory/rec-1.json was changed, site.csv was changed",
+    )  # fmt: skip
+
+
+def test_a_new_record_key_is_told_and_one_that_the_ledger_does_not_know_is_wrong(closed, job):
+    (closed.records.folder / "record.key").unlink()
+    looks = replace(job, runbook="16-verify-the-site", change=None)
+    close(looks_only(looks), "looked")
+    wrong, _, _, told = prove(closed.records)
+    assert wrong == []
+    assert re.match(rf"another record key since 2026-11-23, made by .+ on {platform.node()}, which "
+                    r"signed 1 record: \w{64}$", told[0])  # fmt: skip
+    with pytest.raises(ValueError, match="was signed with another key"):
+        add_signed(closed.records, closed.change.folder, {"a": b""}, RECORD_PASSWORD, AT)
 
 
 def test_a_change_that_only_looks_needs_no_approval(job):

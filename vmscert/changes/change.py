@@ -27,9 +27,9 @@ from vmscert.changes.job import Job, Stop
 from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
 from vmscert.names import iso
 from vmscert.pages import faces, render
-from vmscert.records.folder import CLOSED_ALREADY, Records
+from vmscert.records.folder import Records
 from vmscert.records.ledger import DRILL, SEALED, Entry
-from vmscert.records.sealed import PLAN, PUBLIC, details, is_sealed, public_pem
+from vmscert.records.sealed import CLOSED_ALREADY, PLAN, PUBLIC, details, is_sealed, public_pem
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
 

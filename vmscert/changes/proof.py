@@ -113,8 +113,9 @@ def _other_ledger(folder: Path, hashes: Sequence[str]) -> Iterator[str]:
 def _later_keys(keys: Sequence[Entry], used: Mapping[str, int]) -> Iterator[str]:
     """Every record key but the first: whoever made it could sign what he liked from then on."""
     for one in keys[1:]:
+        what = "1 record" if used.get(one.digest) == 1 else f"{used.get(one.digest, 0)} records"
         yield (f"another record key since {one.day}, made by {one.user} on {one.machine}, which "
-               f"signed {used.get(one.digest, 0)} records: {one.digest}")  # fmt: skip
+               f"signed {what}: {one.digest}")  # fmt: skip
 
 
 def certificate_problems(records: Records, entries: Iterable[Entry]) -> Iterator[str]:

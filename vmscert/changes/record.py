@@ -21,10 +21,10 @@ from vmscert.changes.change import (
     waiting,
 )
 from vmscert.changes.job import Job, secret
-from vmscert.files import write_atomic
+from vmscert.files import free, write_atomic
 from vmscert.network.looks import VERIFIED
 from vmscert.pages import faces, render, sheet
-from vmscert.records.folder import Records, free
+from vmscert.records.folder import Records
 from vmscert.records.ledger import SEALED
 from vmscert.records.sealed import STEPS, details, is_sealed, seal
 

@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 
 from cryptography import x509
@@ -38,6 +37,7 @@ from vmscert.facts import DATA
 from vmscert.files import (
     Claim,
     FolderLock,
+    free,
     whoami,
     with_sums,
     write_atomic,
@@ -47,7 +47,7 @@ from vmscert.files import (
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles, read_certificate
 from vmscert.records.ledger import RUNBOOK_OF, SEALED, Entry, Ledger
-from vmscert.records.sealed import details, finish_signing, is_sealed, is_signing
+from vmscert.records.sealed import CLOSED_ALREADY, details, finish_signing, is_sealed, is_signing
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.stores import Stores
 
@@ -58,7 +58,6 @@ OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before i
 _CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
 CREATE_CA, ADOPT_CA, PROMOTE_CA = "create CA", "adopt CA", "promote CA"
 _NO_KEY = "without its key"
-CLOSED_ALREADY = "is closed and signed: run the notebook from its top, for a change of its own"
 
 
 def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -198,8 +197,7 @@ class Records:
     def _settle(self) -> None:
         """Finish a signature and a promotion as the ledger tells it, where a killed run left it."""
         if is_signing(changes := self.folder / "changes"):
-            told = {one.digest for one in self.ledger.entries() if one.action == SEALED}
-            finish_signing(changes, told)
+            finish_signing(changes, {e.digest for e in self.ledger.entries() if e.action == SEALED})
         if not self._next.cer.exists():  # moves last: as long as it waits, there is something to do
             return
         promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA]
@@ -401,9 +399,3 @@ def _dated(place: Path) -> list[tuple[str, str, int, Path]]:
     """The (day, runbook or nothing, number, folder) of a place, oldest first; no copy of a hand."""
     named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*/"))
     return sorted((name[1], name[2] or "", int(name[3] or 1), path) for name, path in named if name)
-
-
-def free(path: Path) -> Path:
-    """Return the path, or the first of name-2, name-3 … that is not taken."""
-    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    return path if not path.exists() else next(p for p in numbered if not p.exists())

@@ -36,6 +36,7 @@ PLAN, STEPS, VERIFY = "plan.json", "steps.csv", "verify.py"
 SUMS, SIGNATURE, PUBLIC = "SHA256SUMS", "SHA256SUMS.sig", "record.pem"
 _OLD_STEPS = "steps.jsonl"  # what records had that were begun when steps were a chain of their own
 _SIGNING = ".signing"
+CLOSED_ALREADY = "is closed and signed: run the notebook from its top, for a change of its own"
 
 
 def details(folder: Path) -> Path:
