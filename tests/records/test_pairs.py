@@ -21,7 +21,7 @@ from vmscert.site.site import Site
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 NAMES = {row["runbook"]: row["name"] for row in facts("change/runbooks")}
-NUMBER = int(os.environ.get("VMSCERT_PAIRS") or (30 if FORKS else 5))
+NUMBER = int(os.environ.get("VMSCERT_PAIRS") or (20 if FORKS else 5))
 KINDS = [("12", "12"), ("16", "16"), ("12", "13"), ("12", "12"), ("14", "16")]
 PEOPLE = ("Bob Stone", "Piet Jansen")
 
@@ -129,14 +129,20 @@ def test_a_run_whose_change_another_one_was_given_does_nothing_more(job):
     assert not is_sealed(begun.change.folder)
 
 
-def test_what_ran_of_one_who_was_refused_is_not_kept_in_the_change_of_the_other(job):
+def test_what_ran_of_one_who_was_refused_is_not_kept_in_the_change_of_the_other(job, monkeypatch):
     begun = approved(job, planned(job))
     for text in (b"1", b"2"):
         (kept,) = keep_run(job.records, job.runbook, "mine", {"stopped.ipynb": text}, pairs.AT)
         assert begun.change.folder not in kept.parents
     assert [path.read_bytes() for path in job.records.folder.rglob("stopped*")] == [b"2"]
     folder = close(begun, "done")
-    (kept,) = keep_run(job.records, job.runbook, files._RUN, {"notebook.ipynb": b"3"}, pairs.AT)
+    run = files._RUN
+    monkeypatch.setattr(files, "_RUN", "late")
+    with pytest.raises(Stop, match="is closed and signed"):
+        approved(begun, begun.change.plan)
+    (kept,) = keep_run(job.records, job.runbook, "late", {"stopped.ipynb": b"2"}, pairs.AT)
+    assert kept.parents[1] != folder
+    (kept,) = keep_run(job.records, job.runbook, run, {"notebook.ipynb": b"3"}, pairs.AT)
     assert kept.parent == folder / "details"
     assert prove(job.records)[:2] == ([], 1)
 

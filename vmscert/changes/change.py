@@ -214,42 +214,27 @@ def begin(
 
     Stop where another run has it.
     """
-    folder, owner = _folder_of(job, plan), job.records.owner(job.number)
+    folder = _folder_of(job, plan)
     begun = replace(job, records=job.records.within(folder.name, job.clock))
     with job.records.lock():
-        mine = not owner.holder()
-        if who := owner.take(folder.name, by=me, since=iso(job.at)):
+        if is_sealed(folder):
+            raise Stop(f"{folder.name} {CLOSED_ALREADY}")
+        again = _is_begun(job.records, folder)
+        if reason := void(job, plan, begun=again):
+            raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
+        if who := job.records.owner(job.number).take(folder.name, by=me, since=iso(job.at)):
             raise _taken(who)
-        try:
-            key = _note_begin(begun, plan, folder, (approved_by, me, emergency))
-        except BaseException:
-            if not mine:
-                owner.let_go()
-            raise
-        return replace(begun, change=Change(plan, folder, key, looks))
-
-
-def _note_begin(
-    job: Job, plan: Plan, folder: Path, people: tuple[str, str, str]
-) -> Ed25519PrivateKey:
-    """Note that a change has begun, or goes on; return the key that signs its record."""
-    if is_sealed(folder):
-        raise Stop(f"{folder.name} {CLOSED_ALREADY}")
-    again = _is_begun(job.records, folder)
-    if reason := void(job, plan, begun=again):
-        raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
-    key = record_key(job) if again else None
-    if not again:
-        before = json.dumps(snapshot(job.records), indent=1)
-        write_atomic(details(folder) / BEFORE, before.encode())
-    # From this line on the change has begun, also for a run after one that was killed.
-    by, me, emergency = people
-    about = f"plan {plan.hash}, approved by {by}, carried out by {me}"
-    about += f"; emergency: {emergency}" if emergency else ""
-    names = {"approved_by": by, "carried_out_by": me, "emergency": emergency}
-    told = {"note": about, "digest": sha256(plan.data()), **names}
-    job.records.note(job.number, BEGUN[again], at=job.at, **told)
-    return key or record_key(job)
+        key = record_key(begun) if again else None
+        if not again:
+            before = json.dumps(snapshot(job.records), indent=1)
+            write_atomic(details(folder) / BEFORE, before.encode())
+        # From this line on the change has begun, also for a run after one that was killed.
+        about = f"plan {plan.hash}, approved by {approved_by}, carried out by {me}"
+        about += f"; emergency: {emergency}" if emergency else ""
+        names = {"approved_by": approved_by, "carried_out_by": me, "emergency": emergency}
+        told = {"note": about, "digest": sha256(plan.data()), **names}
+        begun.records.note(job.number, BEGUN[again], at=job.at, **told)
+        return replace(begun, change=Change(plan, folder, key or record_key(begun), looks))
 
 
 def _folder_of(job: Job, plan: Plan) -> Path:
