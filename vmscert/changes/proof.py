@@ -22,7 +22,7 @@ from vmscert.changes.change import (
     is_of_site,
     sha256,
     snapshot,
-)
+)  # fmt: skip
 from vmscert.changes.record import FILES
 from vmscert.records.folder import Records, certificate_entries
 from vmscert.records.ledger import SEALED, Entry, read_rows
@@ -35,7 +35,7 @@ from vmscert.records.sealed import (
     is_sealed,
     is_signing,
     problems,
-)
+)  # fmt: skip
 
 _FINISHED = ("hand-over", "roll-out")  # of folders to which nothing is ever added
 _REPORTS = ("inventory", "requests")  # what a computer says, anew whenever something comes back
@@ -82,13 +82,11 @@ def prove(records: Records) -> Proof:
             if begun.get(name) and begun[name] != sha256(_bytes(details(folder) / PLAN)):
                 found.append(f"{PLAN} is not what was approved")
         wrong += [f"changes/{name}: {problem}" for problem in found]
-    there = {folder.name for folder in records.changes()}
-    wrong += [f"changes/{one}: was closed, and is missing now" for one in sorted({*signed} - there)]
-    closed = sum(map(is_sealed, records.changes()))
-    told = [*_later_keys([*keys.values()], used)]
-    files, more = _files(records, entries, whole)
+    gone = sorted(signed.keys() - {folder.name for folder in records.changes()})
+    wrong += [f"changes/{name}: was closed, and is missing now" for name in gone]
+    files, told = _files(records, entries, whole)
     wrong += [*files, *certificate_problems(records, entries)]
-    return Proof(wrong, closed, still_open, [*told, *more])
+    return Proof(wrong, used.total(), still_open, [*_later_keys([*keys.values()], used), *told])
 
 
 def _bytes(path: Path) -> bytes:
@@ -110,12 +108,11 @@ def _other_ledger(folder: Path, hashes: Sequence[str]) -> Iterator[str]:
         yield f"{STEPS} is not of this ledger"
 
 
-def _later_keys(keys: Sequence[Entry], used: Mapping[str, int]) -> Iterator[str]:
+def _later_keys(keys: Sequence[Entry], used: Counter[str]) -> Iterator[str]:
     """Every record key but the first: whoever made it could sign what he liked from then on."""
     for one in keys[1:]:
-        what = "1 record" if used.get(one.digest) == 1 else f"{used.get(one.digest, 0)} records"
-        yield (f"another record key since {one.day}, made by {one.user} on {one.machine}, which "
-               f"signed {what}: {one.digest}")  # fmt: skip
+        yield (f"another record key since {one.day}, made by {one.user} on {one.machine}: SHA-256 "
+               f"{one.digest}; records that it signed: {used[one.digest]}")  # fmt: skip
 
 
 def certificate_problems(records: Records, entries: Iterable[Entry]) -> Iterator[str]:
@@ -160,17 +157,22 @@ def _files(
             else:
                 wrong.append(f"{path} {how} since {name} was closed")
     wrong += [f"{path} was added later" for path in new if Path(path).parent in finished]
-    told = [f"as the ledger or people may have had it since {name}: {_few(later)}"] if later else []
-    more = [f"{_few(new)}, new since {name}"] if new else []
-    last = "the last line" if len(lines) == 1 else f"the last {len(lines)} lines"
-    more.append(f"{last} of the ledger, which no record has signed")
-    return wrong, [*told, f"not compared: {'; '.join([*more, _NEVER])}"]
+    not_judged = [
+        *(
+            [f"{_few(later)}, as people or the ledger may have had it since {name}"]
+            if later
+            else ()
+        ),
+        *([f"{_few(new)}, new since {name}"] if new else ()),
+        f"lines of the ledger that no record has signed, the last {len(lines)}; {_NEVER}",
+    ]
+    return wrong, ["not compared: " + "; ".join(not_judged)]
 
 
 def _may_differ(path: str, since: Collection[Entry]) -> bool:
     """Whether a file may have changed in peace, as lines of the ledger tell that came since.
 
-    The table is what people write: the plan of the next change names it.
+    Tables and revocation lists come from people; the plan of the next change names the table.
     """
     top, name = path.split("/")[0], path.split("/")[-1]
     told = {(one.action, one.host) for one in since}
@@ -180,9 +182,10 @@ def _may_differ(path: str, since: Collection[Entry]) -> bool:
         return any((action, host) in told for action in (*OBSERVED, "refuse"))
     if name in ("record.key", PUBLIC):
         return MADE_KEY in deeds
-    if top in ("next", "former", "ca.cer", "ca.key", "ca.crl"):
+    if top in ("next", "former", "ca.cer", "ca.key"):
         return any(action.endswith(" CA") for action in deeds)
-    return path == "site.csv" or (path in _PAGES and any(one.change for one in since))
+    pages = path in _PAGES and any(one.change for one in since)
+    return pages or path == "site.csv" or (path == name and name.endswith(".crl"))
 
 
 def _few(names: Sequence[str]) -> str:

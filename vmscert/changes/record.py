@@ -19,7 +19,7 @@ from vmscert.changes.change import (
     snapshot,
     steps,
     waiting,
-)
+)  # fmt: skip
 from vmscert.changes.job import Job, secret
 from vmscert.files import free, write_atomic
 from vmscert.network.looks import VERIFIED
