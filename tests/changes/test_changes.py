@@ -575,7 +575,7 @@ def test_a_line_that_is_missing_is_found_even_where_all_hashes_were_made_anew(cl
 
 
 def test_what_the_ledger_tells_of_a_change_that_is_open_is_not_wrong(closed, job):
-    """What came back since, a CA that took over, a table that was edited."""
+    """What came back since, and a table that somebody edited."""
     records = closed.records
     records.save_inventory(Stores("rec-1", AT))
     looks = replace(job, runbook="16-verify-the-site", change=None)
@@ -585,7 +585,7 @@ def test_what_the_ledger_tells_of_a_change_that_is_open_is_not_wrong(closed, job
     records.note("14", "brought back", at=AT, host="rec-1")
     records.table.write_bytes(b"name,roles\nnew,smart client\n")
     wrong, _, _, told = prove(records)
-    assert (wrong, told[0].partition(", as ledger")[0]) == (
+    assert (wrong, told[0].partition(", as people")[0]) == (
         [], "not compared: inventory/rec-1.json was changed, site.csv was changed",
     )  # fmt: skip
 
