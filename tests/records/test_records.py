@@ -39,6 +39,7 @@ PFX_PASSWORD = "canary of the PFX 9c1e"
 PASSWORDS = {"VMSCERT_CA_PASSWORD": CA_PASSWORD, "VMSCERT_PFX_PASSWORD": PFX_PASSWORD}
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+LEAVE = 2 if FORKS else 9  # starting a process takes Windows a second
 if FORKS:
     PROCESSES.set_forkserver_preload(["vmscert.runbooks.stages"])
 
@@ -126,9 +127,9 @@ def site(tmp_path_factory, keys):
 
 @pytest.fixture(scope="module")
 def writes(site):
-    """How many files a run writes that nobody kills."""
+    """How many files a run writes that nobody kills; what one that is killed leaves lies beside."""
     count = PROCESSES.Value("i")
-    assert site.run("whole", writes=count) == 0
+    assert site.run("whole", writes=count, leave=LEAVE) == 0
     return count.value
 
 
@@ -169,10 +170,8 @@ def run_all(site, deaths):
     return [process.exitcode for process in runs]
 
 
-def check_killed(site, numbers):
-    """Kill runs, each in the middle of one write, then let other runs finish them."""
-    folders = {f"killed-{number}": number for number in numbers}
-    assert not {0, 1} & set(run_all(site, folders)), "a run was not killed"
+def check_killed(site, folders):
+    """Let other runs finish what runs have left that were killed in the middle of one write."""
     before = {}
     for name in folders:
         assert site.records(name).ledger.problems() == ()
@@ -192,9 +191,16 @@ def test_a_run_that_is_killed_at_any_write_is_continued_by_the_next_one(site, wr
     Between two writes that differ there are always some that do not: the files of one folder.
     """
     assert writes > 60
-    numbers = range(1, writes + 1, 2 if FORKS else 9)  # starting a process takes Windows a second
-    for first in range(0, len(numbers), 2):
-        check_killed(site, numbers[first : first + 2])
+    left = [f"killed-{number}" for number in range(1, writes + 1, LEAVE)]
+    for first in range(0, len(left), 2):
+        check_killed(site, left[first : first + 2])
+
+
+def test_a_process_that_is_killed_leaves_what_the_next_one_continues(site, writes):
+    """The same with the system's own kill, at some of the writes."""
+    deaths = {f"dead-{number}": number for number in range(2, writes, writes // 5)}
+    assert not {0, 1} & set(run_all(site, deaths)), "a run was not killed"
+    check_killed(site, [*deaths])
 
 
 def test_a_run_that_is_killed_again_and_again_still_ends(site, writes):
