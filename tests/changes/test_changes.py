@@ -1,5 +1,6 @@
 """A change on a real site: planned, approved by somebody else, carried out, closed, proven."""
 
+import contextlib
 import json
 import platform
 import re
@@ -9,6 +10,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 from lyon import (
@@ -326,6 +328,26 @@ def test_a_run_that_is_killed_at_any_write_leaves_one_truth_and_goes_on(job, mon
         assert again.records.ledger.since(1).encode().startswith(copied)
         assert copied.count(b",issue,ms,") in (1, 2)  # what reached no file is done anew
     assert nth > 15
+
+
+@pytest.mark.parametrize("nth", [1, 5, 10, 11])
+def test_a_signature_that_is_interrupted_is_ended_by_whoever_comes_next(job, monkeypatch, nth):
+    """Once the ledger was told of it: nobody needs a key, and what was added is not lost."""
+    begun, left, move = approved(job), count(1 - nth), Path.replace
+
+    def die(path, target):
+        if ".signing" in path.parts and "draft" not in str(path) and next(left) == 0:
+            raise Killed
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with contextlib.suppress(Killed):
+            close(begun, "done", {"notebook.ipynb": b"{}"})
+    assert (job.records.folder / "changes/.signing").exists() == (nth < 11)
+    assert prove(Records(job.records.folder))[:3] == ([], 1, [])
+    assert (begun.change.folder / "details/notebook.ipynb").read_bytes() == b"{}"
+    assert not (job.records.folder / "changes/.signing").exists()
 
 
 # The closed record
