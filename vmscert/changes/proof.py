@@ -155,14 +155,10 @@ def _files(
             if _may_differ(path, since):
                 later.append(f"{path} {how}")
             else:
-                wrong.append(f"{path} {how} since {name} was closed")
+                wrong.append(f"{path} {how} since {name} was closed: restore it from the backup")
     wrong += [f"{path} was added later" for path in new if Path(path).parent in finished]
     not_judged = [
-        *(
-            [f"{_few(later)}, as people or the ledger may have had it since {name}"]
-            if later
-            else ()
-        ),
+        *([f"{_few(later)}, as people or ledger may have had it since {name}"] if later else ()),
         *([f"{_few(new)}, new since {name}"] if new else ()),
         f"lines of the ledger that no record has signed, the last {len(lines)}; {_NEVER}",
     ]
