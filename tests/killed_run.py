@@ -1,11 +1,13 @@
 """A run of runbooks 11 to 16 in a process of its own, which dies at the n-th file it writes.
 
 Only what costs time is left out: keys are handed in and not checked again, passwords are stretched
-less, and nothing waits for the disk.
+less, and nothing waits for the disk. A run that lives can leave, beside its folder, what one that
+was killed at some of its writes would have left.
 """
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -23,14 +25,17 @@ from vmscert.records.ledger import Ledger
 from vmscert.runbooks.stages import open_job, runbook_of
 
 
-def run(folder, table, at, keys, passwords, die_at=0, writes=None):
-    """Rehearse the site in this folder; die in the middle of write `die_at`, counted from 1."""
+def run(folder, table, at, keys, passwords, die_at=0, writes=None, leave=0):
+    """Rehearse the site in this folder; die in the middle of write `die_at`, counted from 1.
+
+    Of every `leave`-th write a folder `killed-<number>` is left, with half of it.
+    """
     made = iter([load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
                  for der in keys] * 9)  # fmt: skip
     authority.new_key = lambda _bits: next(made)
     key_file.ROUNDS = 10
     simulate.read_pfx = lambda pfx, _password: _beside(folder, pfx)
-    files.os.fsync = _mortal(die_at, writes, Ledger(folder))
+    files.os.fsync = _mortal(die_at, writes, leave, Ledger(folder))
     os.environ.update(passwords)
     Records(folder).begin_rehearsal()
     job = open_job("16-verify-the-site", table, folder, at)
@@ -51,17 +56,24 @@ def hold(folder, ready, seconds):
         time.sleep(seconds)
 
 
-def _mortal(die_at, writes, ledger):
+def _mortal(die_at, writes, leave, ledger):
     """What stands for os.fsync: it counts, and once it cuts in half what was written and kills."""
     count = iter(range(1, 10_000))
 
     def fsync(number):
-        nth = next(count)
+        nth, folder = next(count), ledger.path.parent
         if writes is not None:
             writes.value = nth
+        half = (_kept(number, ledger) + os.fstat(number).st_size) // 2
         if nth == die_at:
-            os.ftruncate(number, (_kept(number, ledger) + os.fstat(number).st_size) // 2)
+            os.ftruncate(number, half)
             os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        if leave and nth % leave == 1:
+            left = folder.with_name(f"killed-{nth}")
+            shutil.copytree(folder, left, ignore=shutil.ignore_patterns(".lock*"))
+            files = (path for path in folder.rglob("*") if path.is_file())
+            same = next(p for p in files if os.path.samestat(os.fstat(number), p.stat()))
+            os.truncate(left / same.relative_to(folder), half)
 
     return fsync
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,6 +120,12 @@ def write_once(path: Path, data: bytes) -> None:
         raise FileExistsError(f"{path} exists: it is never overwritten. Move it away yourself")
 
 
+def free(path: Path) -> Path:
+    """Return the path, or the first of name-2, name-3 … that is not taken."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(p for p in numbered if not p.exists())
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Make a folder with these files: it appears whole, or not at all, and is never added to.
 
@@ -187,7 +194,10 @@ def sweep(folder: Path) -> None:
 
 
 _PATIENCE = 20  # seconds to wait for another run before saying so
-_RUN = secrets.token_hex(8)  # tells this run from one before it that had the same number
+RUN = "VMSCERT_RUN"  # in the environment: by which name whoever started this run knows it
+_RUN = os.environ.get(RUN) or secrets.token_hex(8)  # no number, which another one has later
+_RUNS = 9  # of how many it is kept what they did
+_OURS: dict[Path, Any] = {}  # the locks that this run has until it lets go of them, or ends
 
 
 class FolderLock:
@@ -230,10 +240,64 @@ class FolderLock:
 
     def _signed(self) -> dict[str, Any]:
         """Who had the lock last, or has it."""
-        try:
-            return dict(json.loads(self._holder.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return _read_note(self._holder)
+
+
+class Claim:
+    """Something that one run has until it lets go of it or ends, however it ends.
+
+    The system gives back the lock of a run that was killed; the note beside it says who has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._note = path.resolve(), path.resolve().with_name(f"{path.name}.json")
+
+    def take(self, task: str, **about: str) -> dict[str, Any]:
+        """Have it for a task; returns nothing, or who has it, in another run's own words."""
+        from filelock import FileLock, Timeout
+
+        if who := self.holder():
+            self.let_go()
+            lock = FileLock(self._path, timeout=0, thread_local=False)
+            try:
+                lock.acquire()
+            except Timeout:
+                return who
+            _OURS[self._path] = lock
+        me = {"task": task, **about, **whoami(), "process": os.getpid(), "run": _RUN}
+        runs = [*{**self._runs(), _RUN: task}.items()][-_RUNS:]
+        write_atomic(self._note, json.dumps({**me, "runs": dict(runs)}, indent=1).encode())
+        return {}
+
+    def holder(self) -> dict[str, Any]:
+        """Return nothing as long as this run has it, else who has it or had it last.
+
+        On a share that was out of reach for a while, another run may have been given the lock.
+        """
+        who = _read_note(self._note)
+        mine = self._path in _OURS and who.get("run") == _RUN
+        return {} if mine else who or {"run": "another"}
+
+    def let_go(self) -> None:
+        """Let others have it."""
+        if lock := _OURS.pop(self._path, None):
+            lock.release(force=True)
+
+    def task_of(self, run: str) -> str:
+        """Return for which task a run had it last, if it ever had."""
+        return str(self._runs().get(run, ""))
+
+    def _runs(self) -> dict[str, Any]:
+        runs = _read_note(self._note).get("runs")
+        return runs if isinstance(runs, dict) else {}
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """What a note beside a lock says; nothing where nobody can read it."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def whoami() -> dict[str, str]:

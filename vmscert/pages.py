@@ -121,6 +121,7 @@ def _templates() -> "Environment":
         "short": lambda text: _HASH.sub(r"\1…", text),
         "day": lambda moment: f"{moment:%Y-%m-%d}",
         "minute": lambda moment: f"{moment:%Y-%m-%d %H:%M}",
+        "clock": lambda told: told.replace("T", " ").removesuffix("Z"),  # of a line of the ledger
         "doubt": doubt,
         "sha256": lambda certificate: certificate.fingerprint(SHA256()).hex(" ", 2).upper(),
     }

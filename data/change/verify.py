@@ -4,11 +4,13 @@ given, key = [pathlib.Path(one) for one in sys.argv[1:]], "record.pem"
 here = next((one for one in given if one.is_dir()), pathlib.Path(__file__).resolve().parent)
 hashed = lambda data: hashlib.sha256(data).hexdigest()
 read = lambda name: (here / name).read_bytes() if (here / name).is_file() else b""
+inner = lambda name: read(name) or read(f"details/{name}")  # older records have all in one place
 sums = {line[66:]: line[:64] for line in read("SHA256SUMS").decode().splitlines()}
-found, listed = {path.name for path in here.iterdir()}, {*sums, "SHA256SUMS", "SHA256SUMS.sig"}
+found = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
+listed = {*sums, "SHA256SUMS", "SHA256SUMS.sig"}
 wrong = [f"{name} is missing, or is not part of the record" for name in sorted(found ^ listed)]
 wrong += [f"{name} was changed" for name in sums if hashed(read(name)) != sums[name]]
-plan, steps, older = read("plan.json"), read("steps.csv").decode(), read("steps.jsonl").splitlines()
+plan, steps, older = inner("plan.json"), inner("steps.csv").decode(), inner("steps.jsonl").splitlines()
 rows, last = list(csv.reader(steps.splitlines()))[1:], "" if wrong else json.loads(plan)["ledger"]
 for number, (*cells, told) in enumerate([] if wrong else rows, 1):  # lines of the site's ledger
     while cells[8:] and not cells[-1]:

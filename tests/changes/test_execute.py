@@ -27,7 +27,7 @@ def test_a_kernel_that_dies_ends_in_a_sentence_and_what_ran_until_then_is_kept(
     monkeypatch.setattr(module, "NOTEBOOKS", tmp_path)
     with pytest.raises(module.NotebookError, match=r"Kernel died: open the notebook with vmscert"):
         module.execute("deadly", {}, Records(tmp_path / "out"), AT)
-    (kept,) = (tmp_path / "out").rglob("notebook.ipynb")
+    (kept,) = (tmp_path / "out").rglob("stopped.ipynb")
     assert nbformat.read(kept, 4).cells[0].execution_count == 1
     assert capfd.readouterr().err == ""
 
@@ -53,12 +53,12 @@ def test_of_a_run_that_stopped_nothing_stands_below_the_stop_and_nobody_elses_pa
     records = Records(tmp_path / "records")
     with pytest.raises(module.NotebookError, match=r"the CA exists.* Run 11-create-the-ca"):
         module.execute(name, given, records, AT)
-    (kept,) = records.folder.rglob("notebook.ipynb")
+    (kept,) = records.folder.rglob("stopped.ipynb")
     cells = [one for one in nbformat.read(kept, as_version=4).cells if one.cell_type == "code"]
     assert [one.execution_count for one in cells] == [1, 2, 3] + [None] * (len(cells) - 3)
     assert not any(one.outputs for one in cells[3:])
     assert cells[2].outputs[-1].ename == "Stop"
-    for path in records.folder.rglob("notebook.*"):
+    for path in records.folder.rglob("stopped.*"):
         assert LIE.encode() not in path.read_bytes()
         assert b"leaked" not in path.read_bytes()
 
@@ -74,7 +74,7 @@ def test_a_run_that_is_ended_says_so_in_a_sentence_and_leaves_no_kernel(tmp_path
         env=os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path / "kernels")},
     ) as run:
         end = time.monotonic() + 60
-        while not list((tmp_path / "records").glob("changes/*/plan.html")):
+        while not list((tmp_path / "records").glob("changes/*/details/plan.html")):
             assert time.monotonic() < end
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)

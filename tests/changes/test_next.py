@@ -12,10 +12,9 @@ from command import vmscert
 from IPython.utils.capture import capture_output
 
 from vmscert.changes.errands import mark_carried
-from vmscert.changes.execute import find_runbook
+from vmscert.changes.execute import find_runbook, parameter_cell, read_settings
 from vmscert.changes.job import Job, Stop
 from vmscert.changes.next import Next, all_done, next_steps, told
-from vmscert.changes.parameters import parameter_cell, read_settings
 from vmscert.changes.rehearsal import Walk, simulated
 from vmscert.checks.lacks import missing_groups, missing_retirement
 from vmscert.checks.live import Verification

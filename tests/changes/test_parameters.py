@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vmscert.changes.parameters import example, parameter_cell, parameters, read_settings
+from vmscert.changes.execute import example, parameter_cell, parameters, read_settings
 from vmscert.facts import NOTEBOOKS, facts
 
 RUNBOOKS = [row["name"] for row in facts("change/runbooks")]

@@ -21,11 +21,12 @@ from typer.testing import CliRunner
 from vmscert.changes.change import approve, progress
 from vmscert.changes.drill import restore_drill
 from vmscert.changes.job import Job
-from vmscert.changes.record import add_signed, close, record_problems
+from vmscert.changes.proof import prove
+from vmscert.changes.record import add_signed, close
 from vmscert.cli import main as cli
 from vmscert.facts import DATA
 from vmscert.records.folder import Records
-from vmscert.records.ledger import STEPS, count_steps, problems
+from vmscert.records.sealed import STEPS, count_steps, details, problems
 from vmscert.runbooks.certificates import renew_certificates
 from vmscert.site.site import Site
 
@@ -59,7 +60,7 @@ def gone_on(job):
 
 def test_its_ledger_and_its_records_are_whole(job, openssl):
     assert job.records.ledger.problems() == ()
-    assert record_problems(job.records) == ([], 1, [f"changes/{OPEN}"])
+    assert prove(job.records)[:3] == ([], 1, [f"changes/{OPEN}"])
     folder = job.records.folder / "changes" / CLOSED
     assert count_steps(folder) == 7
     for script, more in ((folder / "verify.py", ()), (DATA / "change" / "verify.py", (folder,))):
@@ -126,8 +127,8 @@ def test_its_open_change_goes_on_and_is_closed_in_the_one_chain(job, openssl):
     folder = close(begun, "done")
     assert job.records.ledger.problems() == ()
     assert job.records.ledger.head(before[0]) == before
-    assert record_problems(job.records) == ([], 2, [])
-    with (folder / STEPS).open(encoding="utf-8", newline="") as file:
+    assert prove(job.records)[:3] == ([], 2, [])
+    with (details(folder) / STEPS).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["action"] for row in rows] == ["approve", "renew", "go on", "close"]
     assert [row["change"] for row in rows] == ["", "", OPEN, OPEN]
@@ -138,10 +139,10 @@ def test_its_open_change_goes_on_and_is_closed_in_the_one_chain(job, openssl):
 def test_its_closed_record_takes_a_file_more_and_stays_proven(job, openssl):
     folder = job.records.folder / "changes" / CLOSED
     add_signed(job.records, folder, {"more.html": b""}, RECORD_PASSWORD, job.at)
-    assert record_problems(job.records)[0] == []
+    assert prove(job.records)[0] == []
     assert checked(folder / "verify.py")[0] == 0
     (folder / "more.html").unlink()
-    assert record_problems(job.records)[0] == [f"changes/{CLOSED}: more.html is missing"]
+    assert prove(job.records)[0] == [f"changes/{CLOSED}: more.html is missing"]
 
 
 def test_a_backup_of_it_is_a_backup_of_the_site_that_went_on(job, tmp_path):

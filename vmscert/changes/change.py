@@ -1,12 +1,14 @@
 """A change as auditors know it: planned, approved by somebody else, carried out, closed.
 
-    changes/<date>-<runbook>/
+    changes/<date>-<runbook>/details/
       plan.json, plan.html, plan.md    what was to be done; the beginning of plan.json's SHA-256 is
                                        what somebody approves
       before.json                      SHA-256 of every file of the site before
+      stopped.ipynb, stopped.html      the last run of its notebook that stopped, if one did
 
 On a real site nothing is done before that. Who approved it, and what is done then, are lines of the
-ledger that name the change; `close()` copies them, adds the rest, and signs.
+ledger that name the change; `close()` copies them, adds the rest, and signs. From approval to close
+one run has the change; another one is told which, and goes on with it when that one has ended.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,9 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from vmscert.certificates.keys import encrypt_key, open_key
 from vmscert.changes.job import RECORD_KEY, Job, Stop, Unapproved
 from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
+from vmscert.names import iso
 from vmscert.pages import faces, render
 from vmscert.records.folder import Records
-from vmscert.records.ledger import PLAN, PUBLIC, Entry, is_sealed, public_pem
+from vmscert.records.ledger import DRILL, SEALED, Entry
+from vmscert.records.sealed import CLOSED_ALREADY, PLAN, PUBLIC, details, is_sealed, public_pem
 
 _SHORT = 12  # hex digits that people type: 48 bits, far more than anybody tries out in a night
 
@@ -89,21 +94,15 @@ def read_plan(data: bytes) -> Plan:
 
 
 # What is only seen and noted, whichever runbook is open: it makes no plan of another one void.
-_OBSERVED = ("brought back", "receive", "carried", "verified", "drill", "simulated")
+OBSERVED = ("brought back", "receive", "carried", "simulated")
 BEGUN = ("approve", "go on")  # a change was begun, or gone on with
-ABANDONED = "abandoned"
-_NOT_OF_THE_CHANGE = (
-    "changes",
-    "notebooks",
-    "simulated",
-    "drop",
-    ".lock",
-    ".lock.json",
-    ".ledger.next",
-)
+CLOSED, ABANDONED = "close", "abandoned"
+MADE_KEY = "create record key"
+# What tells of a change or of a look, and leaves the site as it is: no plan is another one by it.
+_FORMAL = (*BEGUN, CLOSED, SEALED, ABANDONED, MADE_KEY, "verified", DRILL)
+_NOT_OF_THE_CHANGE = ("changes", "notebooks", "simulated", "drop")
 BEFORE = "before.json"
 _OLD_APPROVAL = "approval.jsonl"  # what a change had from its approval on that is not in the ledger
-_MADE = "create record key"
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,28 @@ class Change:
         if self.looks:
             raise Stop(f"plan {self.plan.hash} only looks, and nobody approved a change: use "
                        f"approve() where something is done")  # fmt: skip
+        self.hold(job)
         if reason := void(job, self.plan, begun=True):
             raise Stop(f"{reason}: the approval of plan {self.plan.hash} is void. Run the "
                        f"notebook from its top: it makes a new plan")  # fmt: skip
+
+    def hold(self, job: Job) -> None:
+        """Raise Stop unless the change is open, and this run has it still."""
+        if is_sealed(self.folder):
+            raise Stop(f"{self.folder.name} {CLOSED_ALREADY}")
+        if who := job.records.owner(job.number).holder():
+            raise _taken(who)
+
+
+def _taken(who: Mapping[str, Any]) -> Stop:
+    """Tell who has a change, whatever has become of the note that says so."""
+    names = ("task", "by", "since", "user", "machine", "process")
+    task, by, since, user, machine, process = (who.get(name, "unknown") for name in names)
+    return Stop(
+        f"{task} is carried out by {by} ({user} on {machine}, process {process}) since "
+        f"{str(since)[:16].replace('T', ' ')} UTC: wait until it is closed or, if nobody is at "
+        f"work there, shut down that notebook's kernel; then run this again"
+    )
 
 
 def plan_under_way(job: Job, parameters: Mapping[str, object]) -> Plan | None:
@@ -141,13 +159,17 @@ def keep_plan(job: Job, plan: Plan) -> Plan:
     """Keep a plan for somebody to read, in place of one that nobody has approved."""
     with job.records.lock():
         # One in which nothing is approved yet; a killed run may have left it without a plan.
-        mine = job.records.changes(job.runbook)
-        waiting = (one for one in mine if not _is_begun(job.records, one))
-        folder = next(waiting, None) or job.records.new_change(job.runbook, job.at)
+        folder = waiting(job.records, job.runbook, job.at)
         pages = faces("plan", plan.markdown(), f"Plan {plan.hash}: {plan.runbook}, {plan.site}")
         for name, data in (pages | {PLAN: plan.data()}).items():
-            write_atomic(folder / name, data)
+            write_atomic(details(folder) / name, data)
     return plan
+
+
+def waiting(records: Records, runbook: str, at: datetime) -> Path:
+    """Return the folder of a runbook's change in which nothing has begun, made if there is none."""
+    mine = (one for one in records.changes(runbook) if not _is_begun(records, one))
+    return next(mine, None) or records.new_change(runbook, at)
 
 
 def approve(
@@ -162,7 +184,7 @@ def approve(
     me, emergency = carried_out_by.strip() or whoami()["user"], emergency.strip()
     if job.rehearsal:
         return begin(job, plan, me, "nobody: this is a rehearsal")
-    page = _folder_of(job, plan).relative_to(job.records.folder).as_posix() + "/plan.html"
+    page = (details(_folder_of(job, plan)) / "plan.html").relative_to(job.records.folder).as_posix()
     given, _, name = approved.strip().partition(" ")
     name = re.sub(r"^by\b", "", name.strip()).strip()
     if why := _unapproved(plan, f"{job.folder}/{page}", given, name, me, emergency):
@@ -193,16 +215,24 @@ def _unapproved(plan: Plan, page: str, given: str, name: str, me: str, emergency
 def begin(
     job: Job, plan: Plan, me: str, approved_by: str, emergency: str = "", looks: bool = False
 ) -> Job:
-    """Begin a change that `me` carries out, or go on with it; one that only looks needs no more."""
+    """Begin a change that `me` carries out, or go on with it; one that only looks needs no more.
+
+    Stop where another run has it.
+    """
     folder = _folder_of(job, plan)
-    again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.clock))
     with job.records.lock():
+        if is_sealed(folder):
+            raise Stop(f"{folder.name} {CLOSED_ALREADY}")
+        again = _is_begun(job.records, folder)
         if reason := void(job, plan, begun=again):
             raise Stop(f"{reason}: run the notebook from its top, it makes a new plan")
+        if who := job.records.owner(job.number).take(folder.name, by=me, since=iso(job.at)):
+            raise _taken(who)
         key = record_key(begun) if again else None
         if not again:
-            write_atomic(folder / BEFORE, json.dumps(snapshot(job.records), indent=1).encode())
+            before = json.dumps(snapshot(job.records), indent=1)
+            write_atomic(details(folder) / BEFORE, before.encode())
         # From this line on the change has begun, also for a run after one that was killed.
         about = f"plan {plan.hash}, approved by {approved_by}, carried out by {me}"
         about += f"; emergency: {emergency}" if emergency else ""
@@ -216,7 +246,7 @@ def _folder_of(job: Job, plan: Plan) -> Path:
     if job.change is not None and job.change.plan == plan:
         return job.change.folder
     for folder in job.records.changes(job.runbook):
-        path = folder / PLAN
+        path = details(folder) / PLAN
         if not is_sealed(folder) and path.exists() and path.read_bytes() == plan.data():
             return folder
     raise Stop(f"plan {plan.hash} is not kept any more: run the cell that makes it")
@@ -228,8 +258,13 @@ def snapshot(records: Records) -> dict[str, str]:
     return {
         name.as_posix(): sha256(path.read_bytes())
         for name, path in paths.items()
-        if name.parts[0] not in _NOT_OF_THE_CHANGE and path.is_file()
+        if is_of_site(name.parts[0]) and path.is_file()
     }
+
+
+def is_of_site(part: str) -> bool:
+    """Tell whether a change may answer for what has this name in a site's folder."""
+    return part not in _NOT_OF_THE_CHANGE and not part.startswith((".lock", "ledger.", ".ledger."))
 
 
 def steps(records: Records, folder: Path, plan: Plan) -> list[Entry]:
@@ -257,7 +292,8 @@ def void(job: Job, plan: Plan, begun: bool) -> str:
     if job.records.ledger.head(plan.lines) != (plan.lines, plan.ledger):
         return "the ledger is not the one from which the plan was made"
     for one in job.records.ledger.entries()[plan.lines :]:
-        if not begun or (one.runbook != job.number and one.action not in _OBSERVED):
+        other = one.runbook != job.number or not begun
+        if other and one.action not in (*_FORMAL, *(OBSERVED if begun else ())):
             told = f"{one.action} (runbook {one.runbook})"
             return f"the ledger has gone on since the plan was made: {told}"
     return ""
@@ -267,7 +303,7 @@ def under_way(job: Job) -> tuple[Path, Plan] | None:
     """The change of this runbook that has begun and is not closed; one that is void is left."""
     for folder in reversed(job.records.changes(job.runbook)):
         if not is_sealed(folder) and _is_begun(job.records, folder):
-            plan = read_plan((folder / PLAN).read_bytes())
+            plan = read_plan((details(folder) / PLAN).read_bytes())
             if any(one.action == ABANDONED for one in steps(job.records, folder, plan)):
                 continue
             if not (reason := void(job, plan, begun=True)):
@@ -292,7 +328,9 @@ def record_key(job: Job) -> Ed25519PrivateKey:
         if not path.exists():
             key = Ed25519PrivateKey.generate()
             encrypted, digest = encrypt_key(key, password), sha256(public_pem(key))
-            job.records.note(job.number, _MADE, at=job.at, note=f"SHA-256 {digest}", digest=digest)
+            job.records.note(
+                job.number, MADE_KEY, at=job.at, note=f"SHA-256 {digest}", digest=digest
+            )
             write_atomic(path.with_name(PUBLIC), public_pem(key))
             write_once(path, encrypted)
     return open_record_key(job.records, password)
@@ -308,8 +346,3 @@ def open_record_key(records: Records, password: str) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"{path} is not a key that signs records: restore it from the backup")
     return key
-
-
-def known_keys(records: Records) -> set[str]:
-    """Return the SHA-256 of every record.pem that the ledger knows."""
-    return {entry.digest for entry in records.ledger.entries() if entry.action == _MADE}

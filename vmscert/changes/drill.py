@@ -4,7 +4,6 @@ All happens in a temporary folder; the backup is only read. Proven is that the k
 it signs is accepted over TLS, and that nothing is missing or contradicts the ledger.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,9 +19,10 @@ from tempfile import TemporaryDirectory
 from vmscert.certificates.authority import read_pfx
 from vmscert.certificates.diagnosis import diagnose
 from vmscert.certificates.keys import decrypt_key
-from vmscert.changes.change import known_keys
+from vmscert.changes.change import MADE_KEY
 from vmscert.changes.errands import loads
 from vmscert.changes.job import RUNBOOK_FOR
+from vmscert.changes.proof import certificate_problems
 from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Check
 from vmscert.names import iso
@@ -145,17 +145,11 @@ class _Trial:
         self.copy.authority(self.password)
 
     def tallies(self) -> str:
-        folder, entries = self.copy.folder, certificate_entries(self.copy.ledger.entries())
-        told = {(entry.host, entry.thumbprint) for entry in entries}
-        broken = self.copy.abandoned()
+        broken, entries = self.copy.abandoned(), self.copy.ledger.entries()
         lines = [f"servers/{one.host}/{one.thumbprint} is not whole" for one in broken]
-        for path in sorted(folder.glob("servers/*/*.cer")):
-            if (path.parent.name, path.stem) not in told:
-                lines.append(f"{path} is in no line")
-            digest = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-            if digest.upper() != path.stem:  # its name, as Windows shows it
-                lines.append(f"{path} is damaged")
-        if known_keys(self.copy) and not (folder / "record.key").exists():
+        lines += certificate_problems(self.copy, entries)
+        keys = any(one.action == MADE_KEY for one in entries)
+        if keys and not (self.copy.folder / "record.key").exists():
             lines.append("record.key is missing")
         return f"{'; '.join(lines)}: copy the folder again, all of it" if lines else ""
 

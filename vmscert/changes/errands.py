@@ -24,7 +24,8 @@ from vmscert.facts import facts
 from vmscert.files import with_sums
 from vmscert.findings import Finding
 from vmscert.names import iso
-from vmscert.records.ledger import SUMS, SWITCH_OFF, SWITCH_ON, Entry
+from vmscert.records.ledger import SWITCH_OFF, SWITCH_ON, Entry
+from vmscert.records.sealed import SUMS
 from vmscert.records.state import State
 from vmscert.site.order import Step, by_host, turns
 from vmscert.site.site import PFX, THIRD_PARTY, Host, in_order, named

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -11,12 +12,11 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from vmscert.changes.job import Job, Stop, Unapproved, secret
-from vmscert.changes.parameters import parameter_cell
-from vmscert.changes.record import add_signed, close
+from vmscert.changes.job import Job, Stop, Unapproved
+from vmscert.changes.record import close, keep_run
 from vmscert.facts import NOTEBOOKS, facts
+from vmscert.files import RUN
 from vmscert.records.folder import Records
-from vmscert.records.ledger import is_sealed
 
 _LOOKS, _PAUSE = 20, 0.25  # how often, in which seconds, a page that saves is looked after
 
@@ -49,18 +49,12 @@ def execute(
     notebook = blank(nbformat.read(NOTEBOOKS / f"{runbook}.ipynb", as_version=4))
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
     cell.source = parameter_cell(runbook, parameters)
-    closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
-    stopped = _run(notebook)
+    run = secrets.token_hex(8)
+    stopped = _run(notebook, run)
     if isinstance(stopped, Unapproved):
         raise stopped
-    files = _kept(notebook)
-    # The folder of the change that the run began or went on with, if it came that far.
-    mine = [folder for folder in records.changes(runbook) if folder not in closed]
-    folder = mine[-1] if mine else records.new_change(runbook, at)
-    if is_sealed(folder):
-        kept = add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
-    else:
-        kept = [records.keep(folder, name, data) for name, data in files.items()]
+    files = _kept(notebook, "stopped" if stopped else "notebook")
+    kept = keep_run(records, runbook, run, files, at)
     if stopped:
         raise stopped
     return kept
@@ -75,8 +69,8 @@ def blank(notebook: Any) -> Any:
     return notebook
 
 
-def _run(notebook: Any) -> BaseException | None:
-    """Run all cells in place; return why the notebook stopped before its end, if it did."""
+def _run(notebook: Any, run: str) -> BaseException | None:
+    """Run all cells in place, under this name; return why it stopped before its end, if it did."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
@@ -86,6 +80,7 @@ def _run(notebook: Any) -> BaseException | None:
     place = {"metadata": {"path": str(NOTEBOOKS)}}
     # Whoever runs this from a notebook has that one open, not ours.
     ours = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    ours[RUN] = run
     ended = []
 
     def end_with_signal(notebook: Any) -> None:
@@ -125,12 +120,12 @@ def _run(notebook: Any) -> BaseException | None:
     return None
 
 
-def _kept(notebook: Any) -> dict[str, bytes]:
+def _kept(notebook: Any, name: str = "notebook") -> dict[str, bytes]:
     """The notebook as it ran, and as one HTML page that asks no network for anything."""
     import nbformat
 
     html, _ = _exporter().from_notebook_node(notebook)
-    return {"notebook.ipynb": nbformat.writes(notebook).encode(), "notebook.html": html.encode()}
+    return {f"{name}.ipynb": nbformat.writes(notebook).encode(), f"{name}.html": html.encode()}
 
 
 @cache  # loading its templates takes as long as using them
@@ -202,3 +197,75 @@ def _is_what_ran(notebook: Any) -> bool:
     mine = (n for n, cell in enumerate(cells) if ran and cell.source.strip() == ran[-1])
     counted = [(cell.execution_count or 0, cell.source.strip()) for cell in cells[: next(mine, 0)]]
     return bool(counted) and all(0 < n < len(ran) and ran[n] == source for n, source in counted)
+
+
+# What the parameters mean, and who has to say them; the notebook's own cell says the same.
+_KINDS = {"text": str, "path": str, "number": int, "yes or no": bool}
+_WANTED = {"text": "a text", "path": "a path", "number": "a number", "yes or no": "yes or no"}
+_SAID = {"yes": True, "true": True, "no": False, "false": False, "": None}
+
+
+def parameters(runbook: str) -> dict[str, dict[str, str]]:
+    """Return name → row of the table, for each parameter of a runbook, in the notebook's order."""
+    number, rows = runbook[:2], facts("change/parameters")
+    return {row["name"]: row for row in rows if number in (row["runbooks"] or number).split("|")}
+
+
+def usual_parameters(runbook: str) -> dict[str, object]:
+    """Return name → what stands for each parameter of a runbook that nobody sets."""
+    return {n: _value(row["kind"], row["default"]) for n, row in parameters(runbook).items()}
+
+
+def parameter_cell(runbook: str, values: Mapping[str, object]) -> str:
+    """Return the cell of a runbook's parameters, with these values in place of what stands there.
+
+    ValueError for one that the runbook does not have, or of another type.
+    """
+    rows, usual, lines = parameters(runbook), usual_parameters(runbook), []
+    if unknown := values.keys() - rows.keys():
+        named = ", ".join(sorted(unknown))
+        raise ValueError(f"The notebook has no parameter {named}: it has {', '.join(rows)}")
+    for name, row in rows.items():
+        kind, value = _KINDS[row["kind"]], usual[name]
+        note = kind.__name__ if value is not None else f"{kind.__name__} | None"
+        if name in values:
+            value = values[name]
+            if type(value) is not kind:
+                raise ValueError(f"Parameter {name} is {_WANTED[row['kind']]}, not {value!r}")
+        written = repr(value) if not isinstance(value, str) else _quoted(value)
+        lines.append(f"{name}: {note} = {written}  # {row['meaning']}")
+    return "\n".join(lines)
+
+
+def read_settings(runbook: str, settings: Iterable[str]) -> dict[str, object]:
+    """Return name → value of texts such as `DAYS=90`; relative paths count from here."""
+    rows, found = parameters(runbook), dict[str, object]()
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or name not in rows:
+            raise ValueError(f"--set {text}: write NAME=VALUE with one of {', '.join(rows)}")
+        kind = rows[name]["kind"]
+        try:
+            found[name] = _value(kind, value)
+        except (ValueError, KeyError):
+            raise ValueError(f"--set {text}: {name} is {_WANTED[kind]}") from None
+        if kind == "path" and value:
+            found[name] = str(Path(value).resolve())
+    return found
+
+
+def example(runbook: str, name: str) -> object:
+    """Return what a rehearsal takes for a parameter that only a person can know."""
+    row = parameters(runbook)[name]
+    return _value(row["kind"], row["example"])
+
+
+def _value(kind: str, text: str) -> object:
+    if kind == "yes or no":
+        return _SAID[text.lower()]
+    return _KINDS[kind](text)
+
+
+def _quoted(text: str) -> str:
+    """The text as Python writes it, in double quotes where that is as short."""
+    return f'"{text}"' if repr(text) == f"'{text}'" and '"' not in text else repr(text)

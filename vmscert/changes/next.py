@@ -26,8 +26,8 @@ from vmscert.changes.errands import (
     turn_of,
     visits,
 )
+from vmscert.changes.execute import usual_parameters
 from vmscert.changes.job import EXAMPLE, RUNBOOK_FOR, Job, folder_of, short
-from vmscert.changes.parameters import usual_parameters
 from vmscert.checks.expiry import due_of
 from vmscert.checks.lacks import (
     MISSING,
@@ -40,7 +40,8 @@ from vmscert.checks.lacks import (
 from vmscert.facts import facts
 from vmscert.names import iso
 from vmscert.records.folder import ADOPT_CA, certificate_entries
-from vmscert.records.ledger import PLAN, RUNBOOK_OF, SWITCH_ON, Entry, is_sealed
+from vmscert.records.ledger import RUNBOOK_OF, SWITCH_ON, Entry
+from vmscert.records.sealed import PLAN, details, is_sealed
 from vmscert.records.state import State
 from vmscert.site.order import by_host, turns
 from vmscert.site.site import THIRD_PARTY, named
@@ -120,7 +121,7 @@ class _Look:
         gone = {one.change for one in self.state.entries if one.action == ABANDONED}
         found = []
         for folder in self.job.records.changes():
-            name, path = folder.name, folder / PLAN
+            name, path = folder.name, details(folder) / PLAN
             if name in gone or folder == self.closing or is_sealed(folder) or not path.exists():
                 continue
             try:
@@ -285,7 +286,7 @@ def _planned(look: _Look, number: str = "") -> Iterator[Next]:
     for one in look.open:
         if number in ("", one.number) and not (one.begun or one.void or look.rehearsal):
             settings = one.settings | {"APPROVED": f"{one.plan.hash} <name>"}
-            page = f"changes/{one.folder.name}/plan.html"
+            page = details(one.folder).relative_to(look.state.folder).as_posix() + "/plan.html"
             about = {"hash": one.plan.hash, "name": one.plan.runbook, "since": one.folder.name[:10]}
             yield _next("approve", type=look.typed(one.number, settings), page=page, **about)
             return

@@ -3,7 +3,8 @@
 import json
 import platform
 import ssl
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,92 +12,97 @@ from pathlib import Path
 from vmscert.changes.change import (
     BEFORE,
     BEGUN,
+    CLOSED,
     Change,
-    known_keys,
+    is_of_site,
     open_record_key,
-    sha256,
     snapshot,
     steps,
+    waiting,
 )  # fmt: skip
-from vmscert.changes.job import Job
-from vmscert.files import write_atomic
+from vmscert.changes.job import Job, secret
+from vmscert.files import free, write_atomic
+from vmscert.network.looks import VERIFIED
 from vmscert.pages import faces, render, sheet
 from vmscert.records.folder import Records
-from vmscert.records.ledger import PLAN, PUBLIC, STEPS, SUMS, is_sealed, problems, read_rows, seal
+from vmscert.records.ledger import SEALED
+from vmscert.records.sealed import STEPS, details, is_sealed, seal
 
-_CLOSED, _SEALED = "close", "seal record"
-_FILES = ("path", "SHA-256", "is")
+FILES = "files.csv"
+_COLUMNS = ("path", "SHA-256", "is")
+_ON_THE_WAY = ("hand over", "carried")  # to a computer: nothing came back yet
 _WITH = ("vmscert", "cryptography", "nbclient", "pandas")
 
 
 def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path:
-    """Finish a change: keep these files and the rest of the record, sign it; return its folder."""
+    """Finish a change: keep these files and the rest of the record, sign it; return its folder.
+
+    Stop where it is closed already, or another run has it.
+    """
     change: Change = job.change
     folder, records, number, at = change.folder, job.records, job.number, job.at
     with records.lock():
-        for name, data in (files or {}).items():
-            records.keep(folder, name, data)
-        records.note(number, _CLOSED, at=at, note=note)
+        change.hold(job)
+        records.note(number, CLOSED, at=at, note=note)
         made = _made(job, change)
+        page = faces("record", record_markdown(job, made), f"{folder.name}: {job.site.name}")
         kept = {
+            **(files or {}),
             STEPS: records.ledger.since(change.plan.lines).encode(),
-            "files.csv": sheet(made, _FILES),
+            FILES: sheet(made, _COLUMNS),
             "versions.json": json.dumps(versions(), indent=1).encode(),
-            **faces("record", record_markdown(job, made), f"{folder.name}: {job.site.name}"),
+            "record.md": page["record.md"],
         }
-        for name, data in kept.items():
-            write_atomic(folder / name, data)
-        # The ledger knows of a signature before it is there, so that one that vanishes is missed.
-        seal(folder, change.key, lambda told: records.note(number, _SEALED, at=at, digest=told))
+        place = details(folder)
+        signed = {place / name: data for name, data in kept.items()}
+        signed[folder / "record.html"] = page["record.html"]
+        seal(
+            folder,
+            change.key,
+            signed,
+            lambda told: records.note(number, SEALED, at=at, digest=told),
+        )
+        records.owner(number).let_go()
     return folder
 
 
 def add_signed(
     records: Records, folder: Path, files: Mapping[str, bytes], password: str, at: datetime
 ) -> list[Path]:
-    """Add files to a record that is closed already, and sign it again with them."""
+    """Add files to a record that is closed already, and sign it again with them.
+
+    A name that is taken gets a number: what was signed stays as it is.
+    """
     with records.lock():
-        kept = [records.keep(folder, name, data) for name, data in files.items()]
+        paths = [free(details(folder) / name) for name in files]
+        named = dict(zip(paths, files.values(), strict=True))
         mine, number = records.within(folder.name), folder.name.split("-")[3]
         key = open_record_key(records, password)
-        seal(folder, key, lambda told: mine.note(number, _SEALED, at=at, digest=told))
-    return kept
+        seal(folder, key, named, _announce(mine, number, at))
+    return paths
 
 
-def record_problems(records: Records) -> tuple[list[str], int, list[str]]:
-    """Return what is wrong with the records of all changes, how many are closed, what is open."""
-    entries, keys = records.ledger.entries(), known_keys(records)
-    chain = {row[-1] for row in read_rows(records.ledger.text())}
-    # Folder → SHA-256 of its plan, and of the list that was signed last, as the ledger says.
-    begun = {one.change: one.digest for one in entries if one.action in BEGUN}
-    signed = {one.change: one.digest for one in entries if one.action == _SEALED}
-    found, closed, still_open = [], 0, []
-    for folder in records.changes():
-        name, path, wrong = folder.name, f"changes/{folder.name}", [*problems(folder)]
+def _announce(records: Records, number: str, at: datetime) -> Callable[[str], None]:
+    """The ledger knows of a signature before it is there, so that one that vanishes is missed."""
+    return lambda told: records.note(number, SEALED, at=at, digest=told)
+
+
+def keep_run(
+    records: Records, runbook: str, run: str, files: Mapping[str, bytes], at: datetime
+) -> list[Path]:
+    """Keep a notebook as it ran with the change that this run had, or with the next if it had none.
+
+    As long as that is open it takes the place of the run before; a closed one is signed with it.
+    """
+    with records.lock():
+        name = records.owner(runbook).task_of(run)
+        folder = records.folder / "changes" / name if name else waiting(records, runbook, at)
         if is_sealed(folder):
-            closed += 1
-            if sha256(_bytes(folder / PUBLIC)) not in keys:
-                wrong.append(f"{PUBLIC} is not the record key that the ledger knows")
-            if sha256(_bytes(folder / SUMS)) != signed.get(name):
-                wrong.append("is not the record whose signature the ledger knows")
-            copied = _bytes(folder / STEPS).decode()
-            if not wrong and copied and read_rows(copied)[-1][-1] not in chain:
-                wrong.append(f"{STEPS} is not of this ledger")
-        elif name in signed:
-            wrong.append("was closed, and its signature is gone: restore it from the backup, or "
-                         "open its runbook again")  # fmt: skip
-        else:
-            still_open.append(path)
-            if begun.get(name) and begun[name] != sha256(_bytes(folder / PLAN)):
-                wrong.append(f"{PLAN} is not what was approved")
-        found += [f"{path}: {problem}" for problem in wrong]
-    gone = signed.keys() - {folder.name for folder in records.changes()}
-    found += [f"changes/{name}: was closed, and is missing now" for name in sorted(gone)]
-    return found, closed, still_open
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
+            return add_signed(records, folder, files, secret("RECORD", records.rehearsal), at)
+        paths = [details(folder) / name for name in files]
+        for path, data in zip(paths, files.values(), strict=True):
+            write_atomic(path, data)
+    return paths
 
 
 def versions() -> dict[str, str]:
@@ -108,28 +114,45 @@ def versions() -> dict[str, str]:
 
 def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     """Return the record of a change as one text to read and to print."""
-    folder, lines = job.change.folder, steps(job.records, job.change.folder, job.change.plan)
-    approvals = {
-        (one.approved_by, one.carried_out_by, one.emergency): one
-        for one in reversed(lines)  # the same approval once, when it was given
-        if one.action in BEGUN
-    }
+    change: Change = job.change
+    lines = steps(job.records, change.folder, change.plan)
+    begun = [one for one in lines if one.action in BEGUN]
+    # The same approval once, when it was given.
+    approvals = {(e.approved_by, e.carried_out_by, e.emergency): e for e in reversed(begun)}
+    noted, told, computers = defaultdict(list), set(), change.plan.computers
+    for one in lines:
+        noted[one.host].append(f"{one.time[:16].replace('T', ' ')} {one.action}")
+        if one.action not in _ON_THE_WAY:
+            told.add(one.host)
     # The last look at every connection: what was refused is told whole, the others are counted.
-    seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    links = json.loads(seen[-1].read_bytes()) if seen else None
-    about = {"change": job.change, "site": job.site, "rehearsal": job.rehearsal}
+    seen = sorted(change.folder.rglob("verification*.json"), key=lambda p: p.stat().st_mtime_ns)
+    links = json.loads(seen[-1].read_bytes()) if seen else []
+    good = sum(row["verdict"] == VERIFIED for row in links)
+    about = {"change": change, "site": job.site, "rehearsal": job.rehearsal, "computers": computers}
     about |= {"connections": links, "verification": seen[-1].stem if seen else ""}
+    about |= {
+        "verified": f"{good} of {len(links)} connections verified"
+        if seen
+        else "no connection was made"
+    }
     about |= {"approvals": [*approvals.values()][::-1], "steps": lines, "made": made}
-    return render("record.md", **about, versions=versions())
+    named = {row["computer"] for row in computers}
+    about |= {"noted": noted, "named": named, "told": named & told}
+    about |= {"begun": begun[0], "closed": lines[-1], "versions": versions()}
+    return render("record.md", **about)
 
 
 def _made(job: Job, change: Change) -> list[dict[str, str]]:
     """The files of the site that this change made, changed or moved away."""
-    before, after = json.loads((change.folder / BEFORE).read_bytes()), snapshot(job.records)
+    before, after = (
+        json.loads((details(change.folder) / BEFORE).read_bytes()),
+        snapshot(job.records),
+    )
     told = [
         (path, digest, "changed" if path in before else "new")
         for path, digest in after.items()
-        if before.get(path) != digest and not path.startswith("ledger.")
+        if before.get(path) != digest
     ]
-    told += [(path, before[path], "moved away") for path in before if path not in after]
-    return [dict(zip(_FILES, one, strict=True)) for one in told]
+    gone = (path for path in before if path not in after and is_of_site(path.partition("/")[0]))
+    told += [(path, before[path], "moved away") for path in gone]
+    return [dict(zip(_COLUMNS, one, strict=True)) for one in told]

@@ -12,10 +12,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from vmscert.changes.execute import NotebookError, execute, find_runbook
+from vmscert.changes.execute import NotebookError, execute, find_runbook, parameters, read_settings
 from vmscert.changes.job import Job, Unapproved, folder_of, records_folder, secret
-from vmscert.changes.parameters import parameters, read_settings
-from vmscert.changes.record import record_problems
+from vmscert.changes.proof import prove
 from vmscert.cli import printing
 from vmscert.cli.asking import ask_approval, ask_passwords, somebody_is_there
 from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
@@ -23,7 +22,7 @@ from vmscert.facts import facts, runbook_row
 from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
 from vmscert.records.folder import Records
-from vmscert.records.ledger import PLAN, SUMS, count_steps, is_sealed, problems
+from vmscert.records.sealed import PLAN, SUMS, count_steps, details, is_sealed, problems
 from vmscert.site.table import find_table, read_site
 
 # From the CA to its first renewal: what a rehearsal carries out, and what the board looks over.
@@ -61,7 +60,7 @@ def rehearse(
         warn(*(f"  {one.where}: {one.detail}" for one in odd_names(tuple(host.names), host.name)))
     finished = _carry_out(path, records)
     # Every handshake of the last verification; none if no runbook came that far.
-    kept = (records.folder / "changes").glob("*/verification*.json")
+    kept = (records.folder / "changes").glob("**/verification*.json")
     last = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
     rows = json.loads(last.read_bytes()) if last else []
     verified = finished and bool(rows) and all(row["verdict"] in _GOOD for row in rows)
@@ -246,29 +245,32 @@ def roll_out(
 def verify(
     folder: Annotated[Path, typer.Argument(help="A site's folder, or the record of one change.")],
 ) -> None:
-    """Find what was changed, removed, added or moved, in the ledger and in each change record.
+    """Find what was changed, removed, added or moved, in ledger, change records and files.
 
     That proves order and integrity; not the time, and not who it was.
     """
     # The folder of one change is one wherever it was copied to.
-    if any((folder / name).exists() for name in (PLAN, SUMS)):
+    if (folder / SUMS).exists() or (details(folder) / PLAN).exists():
         if not is_sealed(folder):
             why = "this change is not closed, or lost its signature"
             raise ValueError(f"{folder} is not signed: {why}")
-        wrong = list(problems(folder))
-        told = [] if wrong else [f"{count_steps(folder)} steps, signed and unbroken"]
+        wrong, told = list(problems(folder)), ["not compared: ledger and files of the site"]
+        good = [] if wrong else [f"{count_steps(folder)} steps, signed and unbroken"]
     else:
-        ledger = Records(folder).ledger
-        if not ledger.path.exists() and not ledger.seal.exists():
+        records = Records(folder)
+        if not records.ledger.path.exists() and not records.ledger.seal.exists():
             raise ValueError(f"{folder} holds no ledger.csv: name the folder of a site's records")
-        wrong, told = list(ledger.problems()), [f"{len(ledger.entries())} lines, unbroken"]
+        wrong, told = list(records.ledger.problems()), ["not compared: the records and files"]
+        good = [f"{len(records.ledger.entries())} lines, unbroken"] if not wrong else []
         if not wrong:
-            wrong, closed, still_open = record_problems(Records(folder))
-            told.append(f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken")
-            told += [f"{path}: not closed yet" for path in still_open]
+            wrong, closed, still_open, told = prove(records)
+            good.append(f"{closed} change record{'' if closed == 1 else 's'}, signed and unbroken")
+            good += [f"{path}: not closed yet" for path in still_open]
     warn(*wrong)
-    for line in told if not wrong else ():
+    for line in good if not wrong else ():
         out.print(f"[green]✔[/green] {escape(line)}", soft_wrap=True)
+    for line in told:
+        out.print(f"  {escape(line)}", soft_wrap=True)
     raise ended(not wrong)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import typer
 
-from vmscert.changes.execute import blank
+from vmscert.changes.execute import blank, parameter_cell
 from vmscert.changes.job import records_folder
-from vmscert.changes.parameters import parameter_cell
 from vmscert.cli import printing
 from vmscert.cli.printing import EXAMPLE
 from vmscert.facts import DATA, NOTEBOOKS, facts

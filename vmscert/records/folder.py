@@ -14,7 +14,8 @@
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes (.ledger.next: is being written)
     drills/<date>.json                 what a restore drill found
-    changes/<date>-<runbook>/          the record of one change: plan, steps, proof
+    changes/<date>-<runbook>/          the record of one change, which `sealed` describes
+    .lock, .lock-<runbook>             who writes now; who has the change of a runbook
 
 Files are the state, the ledger is the story. Everything is written whole, under a lock; every
 certificate is in the ledger before it is in a file, so that none ever leaves the CA unrecorded.
@@ -26,7 +27,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 
 from cryptography import x509
@@ -34,10 +34,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from vmscert.certificates.authority import Authority, Issued, thumbprint
 from vmscert.facts import DATA
-from vmscert.files import FolderLock, whoami, with_sums, write_atomic, write_folder, write_once
+from vmscert.files import (
+    Claim,
+    FolderLock,
+    free,
+    whoami,
+    with_sums,
+    write_atomic,
+    write_folder,
+    write_once,
+)  # fmt: skip
 from vmscert.names import iso
 from vmscert.records.ca import CaFiles, read_certificate
-from vmscert.records.ledger import RUNBOOK_OF, Entry, Ledger
+from vmscert.records.ledger import RUNBOOK_OF, SEALED, Entry, Ledger
+from vmscert.records.sealed import CLOSED_ALREADY, details, finish_signing, is_sealed, is_signing
 from vmscert.windows.inventory import read_inventory, write_inventory
 from vmscert.windows.stores import Stores
 
@@ -185,7 +195,9 @@ class Records:
             self._settle()
 
     def _settle(self) -> None:
-        """Finish a promotion as the ledger tells it, from wherever a killed run left it."""
+        """Finish a signature and a promotion as the ledger tells it, where a killed run left it."""
+        if is_signing(changes := self.folder / "changes"):
+            finish_signing(changes, {e.digest for e in self.ledger.entries() if e.action == SEALED})
         if not self._next.cer.exists():  # moves last: as long as it waits, there is something to do
             return
         promoted = [e.thumbprint for e in self.ledger.entries() if e.action == PROMOTE_CA]
@@ -264,7 +276,7 @@ class Records:
 
     def _write_dated(self, place: Path, files: Mapping[str, bytes], at: datetime) -> Path:
         with self.lock():
-            folder = _free(place / f"{at:%Y-%m-%d}")
+            folder = free(place / f"{at:%Y-%m-%d}")
             write_folder(folder, with_sums(files))
         return folder
 
@@ -279,7 +291,7 @@ class Records:
         with self.lock():
             taken = self.folder / "drop" / "taken"
             taken.mkdir(exist_ok=True)
-            path.rename(_free(taken / path.name))
+            path.rename(free(taken / path.name))
 
     def save_request(self, host: str, csr: x509.CertificateSigningRequest) -> None:
         """Keep what a computer asks for, unless it is answered; the newest request counts."""
@@ -292,7 +304,7 @@ class Records:
         """Put a request aside that can't be signed: its computer is asked again."""
         with self.lock():
             path = self.folder / "requests" / f"{host}.req"
-            path.rename(_free(path.with_name(f"{host}.refused.req")))
+            path.rename(free(path.with_name(f"{host}.refused.req")))
 
     def is_answered(
         self, host: str, csr: x509.CertificateSigningRequest, opened=read_certificate
@@ -327,15 +339,21 @@ class Records:
     # The story
 
     def keep(self, folder: Path, name: str, data: bytes) -> Path:
-        """Add a file to the record of a change; one of that name stays, the new gets a number."""
+        """Keep a file; one of that name stays, the new gets a number.
+
+        One of a change goes to its details. ValueError where it is closed: nothing is added there.
+        """
         with self.lock():
-            write_once(path := _free(folder / name), data)
+            if is_sealed(folder):
+                raise ValueError(f"{folder.name} {CLOSED_ALREADY}")
+            place = details(folder) if folder.parent == self.folder / "changes" else folder
+            write_once(path := free(place / name), data)
         return path
 
     def new_change(self, runbook: str, at: datetime) -> Path:
         """Make the folder for a change that begins: `changes/<date>-<runbook>/`."""
         with self.lock():
-            folder = _free(self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}")
+            folder = free(self.folder / "changes" / f"{at:%Y-%m-%d}-{runbook}")
             folder.mkdir(parents=True)
         return folder
 
@@ -343,6 +361,10 @@ class Records:
         """Return the folders of all changes, or of those with one runbook, oldest first."""
         found = _dated(self.folder / "changes")
         return [path for _, name, _, path in found if name and runbook in ("", name)]
+
+    def owner(self, runbook: str) -> Claim:
+        """Return who has the change of a runbook that is under way, to ask or to become it."""
+        return Claim(self.folder / f".lock-{runbook[:2]}")
 
     def note(
         self, runbook: str, action: str, certificate: x509.Certificate | None = None, /,
@@ -377,9 +399,3 @@ def _dated(place: Path) -> list[tuple[str, str, int, Path]]:
     """The (day, runbook or nothing, number, folder) of a place, oldest first; no copy of a hand."""
     named = ((_DATED.fullmatch(path.name), path) for path in place.glob("*/"))
     return sorted((name[1], name[2] or "", int(name[3] or 1), path) for name, path in named if name)
-
-
-def _free(path: Path) -> Path:
-    """Return the path, or the first of name-2, name-3 … that is not taken."""
-    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    return path if not path.exists() else next(p for p in numbered if not p.exists())

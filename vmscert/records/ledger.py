@@ -10,11 +10,6 @@ with which hash they will end: so a part that a killed run left is known for wha
 
 A ledger that was begun with fewer columns is read as it is, and gets the others with its next line:
 cells that are empty at the end of a line do not count for its hash, so that every hash stays.
-
-A change record is sealed by a signed list of SHA-256: Ed25519 (RFC 8032), by the record key, which
-is not the CA's. The steps are all lines of the ledger from the hash in the plan on. It does not
-prove the time. Whoever holds the record key and its password can make another record; the ledger
-and a copy of its last hash in other hands would tell.
 """
 
 import csv
@@ -23,17 +18,13 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-
-from vmscert.facts import DATA, facts
-from vmscert.files import sha256sums, write_atomic, write_once
+from vmscert.facts import facts
+from vmscert.files import write_atomic
 
 _START = hashlib.sha256(b"vmscert ledger 1").hexdigest()
 # Deed → the row of the runbook whose it is; another one that does it says so.
@@ -41,6 +32,7 @@ RUNBOOK_OF = {deed: row for row in facts("change/runbooks") for deed in row["dee
 BAR = "bar"  # a key is in other hands: what it belongs to is never to be trusted again
 DRILL = "drill"  # a backup was tried
 SWITCH_OFF, SWITCH_ON = "switch off", "switch on"  # encryption, of the whole site
+SEALED = "seal record"  # a change was signed, or what came to it since
 
 
 @dataclass(frozen=True)
@@ -298,104 +290,3 @@ def _row(values: Iterable[str]) -> str:
 
 
 _HEADERS = {_row((*_NAMES[:n], "hash")) for n in range(_FIRST, len(COLUMNS))}
-
-
-PLAN, STEPS, VERIFY = "plan.json", "steps.csv", "verify.py"
-SUMS, SIGNATURE, PUBLIC = "SHA256SUMS", "SHA256SUMS.sig", "record.pem"
-_OLD_STEPS = "steps.jsonl"  # what records had that were begun when steps were a chain of their own
-
-
-def public_pem(key: Ed25519PrivateKey) -> bytes:
-    """Return the public half of a record key, as it lies in every record."""
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def is_sealed(folder: Path) -> bool:
-    """Tell whether a record was closed."""
-    return (folder / SIGNATURE).exists()
-
-
-def seal(folder: Path, key: Ed25519PrivateKey, announce: Callable[[str], None]) -> None:
-    """Sign all files of a record; `announce` is told the SHA-256 of the list before it is signed.
-
-    What was signed before must still be as it was: ValueError otherwise, so that nothing that was
-    changed is ever signed anew. The caller holds the lock of the records.
-    """
-    if is_sealed(folder):
-        for problem in problems(folder, more=True):
-            raise ValueError(f"{folder.name}: {problem}. It is not signed anew")
-    else:
-        write_atomic(folder / VERIFY, (DATA / "change" / VERIFY).read_bytes())
-    write_once(folder / PUBLIC, public_pem(key))
-    sums = sha256sums({path.name: path.read_bytes() for path in _listed(folder)})
-    announce(hashlib.sha256(sums).hexdigest())
-    # The signature goes first: a record without one is open, never wrongly signed.
-    (folder / SIGNATURE).unlink(missing_ok=True)
-    write_atomic(folder / SUMS, sums)
-    write_atomic(folder / SIGNATURE, key.sign(sums))
-
-
-def problems(folder: Path, more: bool = False) -> tuple[str, ...]:
-    """Say everything that is not as it was signed in a record; `more` files may have come since."""
-    found = (*_bad_signature(folder), *_other_files(folder, more)) if is_sealed(folder) else ()
-    return (*found, *_broken_steps(folder))
-
-
-def count_steps(folder: Path) -> int:
-    """Return how many steps a record tells."""
-    if (path := folder / STEPS).exists():
-        return len(read_rows(path.read_bytes().decode()))
-    return len((folder / _OLD_STEPS).read_bytes().splitlines())
-
-
-def _listed(folder: Path) -> list[Path]:
-    """The files of a record that its list names: all but the list and its signature."""
-    return [path for path in sorted(folder.iterdir()) if path.name not in (SUMS, SIGNATURE)]
-
-
-def _bad_signature(folder: Path) -> Iterator[str]:
-    try:
-        key = load_pem_public_key((folder / PUBLIC).read_bytes())
-        assert isinstance(key, Ed25519PublicKey)
-        key.verify((folder / SIGNATURE).read_bytes(), (folder / SUMS).read_bytes())
-    except InvalidSignature:
-        yield f"{SUMS} is not what was signed with {PUBLIC}"
-    except (OSError, ValueError, AssertionError):
-        yield f"{SUMS}, {SIGNATURE} or {PUBLIC} is missing or damaged"
-
-
-def _other_files(folder: Path, more: bool) -> Iterator[str]:
-    path = folder / SUMS
-    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    signed = {line[66:]: line[:64] for line in text.splitlines()}
-    there = {path.name: _sha256(path) if path.is_file() else "" for path in _listed(folder)}
-    for name, digest in signed.items():
-        if there.get(name) != digest:
-            yield f"{name} was changed" if name in there else f"{name} is missing"
-    if not more:
-        yield from (f"{name} was added later" for name in there if name not in signed)
-
-
-def _broken_steps(folder: Path) -> Iterator[str]:
-    plan, steps, old = (folder / name for name in (PLAN, STEPS, _OLD_STEPS))
-    if not (steps.exists() or old.exists()) and not is_sealed(folder):
-        return  # a change that is open: its steps are in the ledger
-    try:
-        last = _sha256(plan)
-        for number, line in enumerate(old.read_bytes().splitlines() if old.exists() else (), 1):
-            if f'"previous": "{last}"'.encode() not in line:
-                yield f"{_OLD_STEPS}, line {number}: {CHANGED}"
-            last = hashlib.sha256(line).hexdigest()
-        if steps.exists() or not old.exists():
-            text, start = steps.read_bytes().decode(), json.loads(plan.read_bytes())["ledger"]
-            yield from (f"{STEPS}{problem}" for problem in broken_lines(text, start))
-            if not any(_sha256(plan) in row for row in read_rows(text)):
-                yield f"{PLAN} is not the plan of {STEPS}"
-    except OSError:
-        yield f"{PLAN} or {STEPS} is missing"
-    except (ValueError, LookupError, TypeError) as error:
-        yield f"{PLAN} or {STEPS} can't be read: {error}"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,10 +14,9 @@ from typing import Any
 
 from vmscert.changes.change import Plan, approve, keep_plan, plan_under_way, progress, under_way
 from vmscert.changes.errands import Errand, hand_over
-from vmscert.changes.execute import close_change
+from vmscert.changes.execute import close_change, example, parameters
 from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of
 from vmscert.changes.next import next_steps, told
-from vmscert.changes.parameters import example, parameters
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
 from vmscert.facts import facts
