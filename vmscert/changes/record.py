@@ -19,6 +19,7 @@ from vmscert.changes.change import (
     steps,
 )  # fmt: skip
 from vmscert.changes.job import Job
+from vmscert.checks.live import read_verification
 from vmscert.files import write_atomic
 from vmscert.pages import faces, render, sheet
 from vmscert.records.folder import Records
@@ -116,7 +117,7 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
     }
     # The last look at every connection: what was refused is told whole, the others are counted.
     seen = sorted(folder.glob("verification*.json"), key=lambda path: path.stat().st_mtime_ns)
-    links = json.loads(seen[-1].read_bytes()) if seen else None
+    links = read_verification(seen[-1].read_bytes()) if seen else None
     about = {"change": job.change, "site": job.site, "rehearsal": job.rehearsal}
     about |= {"connections": links, "verification": seen[-1].stem if seen else ""}
     about |= {"approvals": [*approvals.values()][::-1], "steps": lines, "made": made}

@@ -41,6 +41,7 @@ def rehearse(
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
     from vmscert.checks.claims import odd_names
+    from vmscert.checks.live import one_by_one, read_verification
 
     path = find_table(site)
     described = read_site(path)
@@ -58,7 +59,7 @@ def rehearse(
     # Every handshake of the last verification; none if no runbook came that far.
     kept = (records.folder / "changes").glob("*/verification*.json")
     last = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
-    rows = json.loads(last.read_bytes()) if last else []
+    rows = one_by_one(read_verification(last.read_bytes())) if last else []
     verified = finished and bool(rows) and all(row["verdict"] == "verified" for row in rows)
     if as_json:
         told = {"site": described.name, "verified": verified, "begun": iso(begun)}

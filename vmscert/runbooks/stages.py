@@ -208,6 +208,9 @@ class Runbook:
         """The password of PFX files that are made now; without one, a person is asked for it."""
         return ""
 
+    def progress(self, done: int, of: int) -> None:
+        """How much is done of what takes long; whoever opened the runbook shows it."""
+
     # What the calls above ask a runbook.
 
     def ready(self, state: State) -> Iterable[object]:
