@@ -2,7 +2,7 @@
 
 import ast
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -29,19 +29,24 @@ def find_runbook(number: str) -> str:
 
 
 def execute(
-    runbook: str, parameters: Mapping[str, object], records: Records, at: datetime
+    runbook: str,
+    parameters: Mapping[str, object],
+    records: Records,
+    at: datetime,
+    progress: Callable[[str], object] = str,
 ) -> list[Path]:
     """Run a runbook with these parameters; return where the executed notebook and its HTML lie.
 
-    They are kept also when the notebook stopped, and then NotebookError is raised. ValueError for
-    a parameter that the notebook does not have, or of another type.
+    `progress` hears how far the notebook is in what takes long. They are kept also when the
+    notebook stopped, and then NotebookError is raised. ValueError for a parameter that the notebook
+    does not have, or of another type.
     """
     import nbformat  # this and what follows loads slowly, so only where a notebook really runs
 
     notebook = nbformat.read(NOTEBOOKS / f"{runbook}.ipynb", as_version=4)
     set_parameters(notebook, parameters)
     closed = {folder for folder in records.changes(runbook) if is_sealed(folder)}
-    stopped = _run(notebook)
+    stopped = _run(notebook, progress)
     files = _kept(notebook)
     # The folder of the change that the run began or went on with, if it came that far.
     mine = [folder for folder in records.changes(runbook) if folder not in closed]
@@ -73,18 +78,24 @@ def set_parameters(notebook: Any, parameters: Mapping[str, object]) -> None:
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values)
 
 
-def _run(notebook: Any) -> str:
+def _run(notebook: Any, progress: Callable[[str], object]) -> str:
     """Run all cells in place; return the line on which the notebook stopped, or nothing."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
+
+    class Heard(NotebookClient):
+        def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+            if msg["msg_type"] == "update_display_data":  # a line that is written anew
+                progress(msg["content"]["data"].get("text/plain", ""))
+            return super().process_message(msg, cell, cell_index)
 
     # Encrypted between us and the kernel where the system can, and then without a warning.
     config = Config({"KernelManager": {"transport_encryption": "auto"}})
     place = {"metadata": {"path": str(NOTEBOOKS)}}
     # Whoever runs this from a notebook has that one open, not ours.
     ours = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
-    client = NotebookClient(notebook, timeout=None, resources=place, config=config)
+    client = Heard(notebook, timeout=None, resources=place, config=config)
     # A kernel that is told to end may complain of closed sockets: nobody can use that.
     with Path(os.devnull).open("wb") as nowhere:
         try:

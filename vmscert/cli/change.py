@@ -106,8 +106,12 @@ def run(
 def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:
     """Run a runbook for a site's table, and return where it is kept as it ran."""
     parameters = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
-    with err.status(runbook):
-        return execute(runbook, parameters, records, datetime.now(UTC))
+    with err.status(runbook) as line:
+
+        def said(text: str) -> None:
+            line.update(f"{runbook}: {escape(text)}")
+
+        return execute(runbook, parameters, records, datetime.now(UTC), said)
 
 
 def _setting(text: str) -> tuple[str, object]:
