@@ -23,6 +23,7 @@ from vmscert.certificates.keys import encrypt_key, open_key
 from vmscert.changes.job import Job, Stop
 from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
 from vmscert.pages import faces, render
+from vmscert.records.clock import behind
 from vmscert.records.folder import Records
 from vmscert.records.ledger import PLAN, PUBLIC, Entry, is_sealed, public_pem
 
@@ -179,6 +180,8 @@ def begin(
     job: Job, plan: Plan, me: str, approved_by: str, emergency: str = "", looks: bool = False
 ) -> Job:
     """Begin a change that `me` carries out, or go on with it; one that only looks needs no more."""
+    if reason := behind(job.at, job.past(job.state())):
+        raise Stop(reason)
     folder = _folder_of(job, plan)
     again = _is_begun(job.records, folder)
     begun = replace(job, records=job.records.within(folder.name, job.clock))

@@ -188,9 +188,9 @@ class Standing:
     next: str
 
 
-def board(job: Job) -> list[Standing]:
+def board(job: Job, state: State | None = None) -> list[Standing]:
     """Return every computer that somebody goes to for the runbooks so far, the next ones first."""
-    state = job.state()
+    state = state or job.state()
     so_far = [row for row in facts("change/runbooks") if row["runbook"] <= job.number]
     walked = {row["runbook"]: row["phase"] for row in so_far if row["phase"]}
     lacking = {  # computer → the first phase that it still needs, and what it lacks for that

@@ -20,6 +20,7 @@ from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
 from vmscert.facts import facts
 from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
+from vmscert.records.clock import behind
 from vmscert.records.folder import Records
 from vmscert.records.ledger import PLAN, SUMS, count_steps, is_sealed, problems
 from vmscert.site.table import find_table, read_site
@@ -164,13 +165,15 @@ def board(
     given = take_files(job, files or [])
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
-    standings = board(job)
+    state = job.state()
+    standings, wrong = board(job, state), behind(job.at, job.past(state))
+    warn(*filter(None, [wrong]))
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
         headings = ("computer", "who", "state", "lacks", "next")
         printing.show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
-    settled = all(one.state in SETTLED for one in standings)
+    settled = not wrong and all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
 
