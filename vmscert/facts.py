@@ -16,6 +16,11 @@ _SURE = {"C": "confirmed", "E": "confirmed", "C2": "second hand"}  # any other t
 UNCONFIRMED = "unconfirmed"
 
 
+def newest_file() -> float:
+    """Return when the newest of these tables was written, in seconds since 1970."""
+    return max(path.stat().st_mtime for path in DATA.glob("*.csv"))
+
+
 @cache
 def facts(name: str) -> tuple[dict[str, str], ...]:
     """Return the rows of `data/<name>.csv`, in file order, as column → text."""

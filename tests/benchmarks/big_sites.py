@@ -42,12 +42,14 @@ def pfx():
 
 
 def site_of(computers, servers=True):
-    """A site of recording servers and few clients, or of clients and few servers.
+    """A site of recording servers and few clients, of clients and few servers, or of so many.
 
     Every client calls every server: with many of both, their links alone are a square.
     """
     many = computers - _FEW - 1
     recorders, clients = (many, _FEW) if servers else (_FEW, many)
+    if servers > True:
+        recorders, clients = servers, computers - servers - 1
     roles = ("management server", "event server", "log server")
     hosts = [Host("ms", "big.local", roles=roles, owner="IT")]
     hosts += [_host(f"rec-{n}", n, "recording server", 1) for n in range(recorders)]

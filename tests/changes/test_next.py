@@ -80,7 +80,7 @@ class Robot:
             "17-renew-before-expiry", read_site(self.table), self.records, self.at, self.table
         )
 
-    def call(self, job):
+    def call(self, job, progress=None):
         """Every connection, as the computers have reported."""
         left = missing_groups(job.state())
         if not left and self.refused:

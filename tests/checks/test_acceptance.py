@@ -238,7 +238,7 @@ class Seen:
     """What a state of the records would say of a lab."""
 
     def __init__(self, lab):
-        self.site, self.at, self.inventories = lab.site, lab.at, lab.stores
+        self.site, self.at, self.inventories, self.unheard = lab.site, lab.at, lab.stores, {}
         self.current = {name: one.certificate for name, one in lab.served.items()}
         self.issuers = dict.fromkeys(self.current, (lab.authority.certificate,))
         self.pfx_encryptions = {h.name: pfx_encryption(h.windows) for h in lab.site.servers}

@@ -45,7 +45,8 @@ def only(certificate, at):
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
-        (398 * DAY, "ok"),
+        (397 * DAY + SECOND, "not-yet-valid"),
+        (397 * DAY, "ok"),
         (90 * DAY + SECOND, "ok"),
         (90 * DAY, "plan"),
         (30 * DAY + SECOND, "plan"),

@@ -14,12 +14,12 @@ from typing import Any
 from icalendar import Alarm, Calendar, Event
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from vmscert.agenda.gather import Agenda
+from vmscert.agenda.gather import CLOCK, Agenda
 from vmscert.certificates.diagnosis import WARNING
 from vmscert.changes.job import RUNBOOK_FOR
 from vmscert.checks.acceptance import dark_findings, dark_links
 from vmscert.checks.blackout import Blackout
-from vmscert.checks.expiry import CRITICAL, Due
+from vmscert.checks.expiry import CRITICAL, EARLY, Due
 from vmscert.facts import facts
 from vmscert.names import iso
 from vmscert.pages import page, render, sheet
@@ -33,7 +33,7 @@ _ALARMS = (60, 30, 14, 7, 1)  # days before the renewal day
 _DAILY = 7  # days around the end: said every day, not only once
 _some = partial(named, most=12)  # computers in one line; more are counted
 _MOST_PERFDATA = 50  # certificates, the soonest; many monitoring systems cut longer lines
-_WORST_FIRST = ("expired", "critical", "unknown", "warning", "plan")
+_WORST_FIRST = ("expired", EARLY, "critical", "unknown", "warning", "plan")
 OK, WARN, CRIT, UNKNOWN = 0, 1, 2, 3  # exit codes of a monitoring plugin
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _HOUR = 7  # of the daily run, before people begin; any hour does
@@ -164,18 +164,21 @@ def nagios_line(code: int, text: str, perfdata: str = "") -> str:
 
 
 def _code(row: Due) -> int:
-    if row.status in ("expired", "critical"):
+    if row.status in ("expired", "critical", EARLY):
         return CRIT
     return WARN if row.status == "warning" or row.findings else OK
 
 
 def _summary(agenda: Agenda, live: Sequence[Due]) -> str:
-    told = [_sentence(live[0])] if live else ["nothing is known to end"]
+    told = [agenda.clock] if agenda.clock else []
+    told += [_sentence(live[0])] if live else ["nothing is known to end"]
+    told += [_sentence(row) for row in live[1:] if row.status == EARLY][:2]
     loud = sum(_code(row) != OK for row in live[1:])
     told += [f"{loud} more to act on"] if loud else []
     told += [f"{one.code} on {one.where}" for row in live for one in row.findings[:1]][:3]
-    told += [f"{one.label} is unknown ({one.why})" for one in agenda.unknown[:2]]
-    told += [f"{len(agenda.unknown) - 2} more unknown"] if len(agenda.unknown) > 2 else []
+    unknown = [one for one in agenda.unknown if one.label != CLOCK]
+    told += [f"{one.label} is unknown ({one.why})" for one in unknown[:2]]
+    told += [f"{len(unknown) - 2} more unknown"] if len(unknown) > 2 else []
     return "; ".join(told)
 
 
@@ -205,7 +208,9 @@ def page_of(agenda: Agenda) -> bytes:
             pictures[name] = site_map(one.site, findings=lost).svg
             maps.append((one.site, day, name))
     told = {"live": live, "unknown": agenda.unknown, "maps": maps, "dark": dark_lines(agenda)}
-    text = render("due.md", title=title, findings=findings_lines(agenda), **told)
+    text = render(
+        "due.md", title=title, findings=findings_lines(agenda), clock=agenda.clock, **told
+    )
     return page(text, title, pictures)
 
 
@@ -230,6 +235,8 @@ def _dark_line(one: Blackout, at: datetime) -> str:
 
 def _sentence(row: Due) -> str:
     day = f"{row.not_after:%Y-%m-%d}"
+    if row.status == EARLY:
+        return f"{row.label} is not valid before {row.not_before:%Y-%m-%d %H:%M} UTC"
     if row.status == "expired":
         return f"{row.label} ended on {day}"
     return f"{row.label} ends on {day}, in {row.days_left} day{'s' * (row.days_left != 1)}"
@@ -245,6 +252,7 @@ def mail(agenda: Agenda) -> str:
     statuses = [one.status for one in (*loud, *agenda.unknown)]
     counted = [f"{statuses.count(word)} {word}" for word in _WORST_FIRST if word in statuses]
     first = _sentence(loud[0]) if loud else f"{agenda.unknown[0].label} is unknown"
+    first = agenda.clock or first
     told = f"Certificates: {first}" + (f" ({', '.join(counted)})" if counted else "")
     subject = " ".join(told.split())
     return render("mail.txt", subject=subject, rows=rows, unknown=agenda.unknown)

@@ -30,6 +30,7 @@ from vmscert.names import spelled
 from vmscert.network.looks import TIMEOUT
 from vmscert.network.survey import survey
 from vmscert.network.targets import Target, is_table, read_targets, site_targets
+from vmscert.records.clock import Clue, behind, clues, of_the_kit
 from vmscert.records.folder import Records
 from vmscert.records.state import State, read_state
 from vmscert.site.site import Site
@@ -37,6 +38,7 @@ from vmscert.site.table import find_table, read_site
 from vmscert.windows.inventory import read_inventory
 from vmscert.windows.stores import UNKNOWN, Stores
 
+CLOCK = "clock"  # what is unknown where this laptop's is behind: how much time is left
 _ENDPOINT = re.compile(r"\S+:\d+(-\d+)?|https?://\S+")
 
 
@@ -61,6 +63,11 @@ class Agenda:
     outlooks: tuple[Outlook, ...] = ()
 
     @property
+    def clock(self) -> str:
+        """Why no day here counts: the clock is behind, if it is."""
+        return next((one.why for one in self.unknown if one.label == CLOCK), "")
+
+    @property
     def blackouts(self) -> list[Blackout]:
         """What goes dark at all sites, also what has done so already."""
         return [one for outlook in self.outlooks for one in outlook.blackouts]
@@ -72,7 +79,7 @@ class Agenda:
 
 
 # What an argument tells: what ends, what should have told and did not, who reported, a whole site.
-Told = Sight | Unknown | Stores | Outlook
+Told = Sight | Unknown | Stores | Outlook | Clue
 T = TypeVar("T")
 
 
@@ -84,17 +91,22 @@ def gather(
     live: bool = False,
     folder: str = "",
     timeout: float = TIMEOUT,
+    now: datetime | None = None,
+    kit: datetime | None = None,
 ) -> Agenda:
     """Gather what ends when, seen at a moment, from sites' tables and folders, files, HOST:PORTs.
 
     A site's table brings its records with it, which lie in `folder` if one is named; with `live`
     its servers are called, too. ValueError for an argument that is nothing of these; what is there
-    but can't be read, and servers that do not answer, are unknown.
+    but can't be read, and servers that do not answer, are unknown; and so is all where the clock
+    is behind, which says `now`, while the kit's newest file is of `kit`.
     """
     texts = list(texts)
     asked = [text for text in texts if not Path(text).exists() and _ENDPOINT.fullmatch(text)]
     paths = [Path(text) for text in texts if text not in asked]
     told = [one for path in paths for one in _of_path(path, at, ask, folder)]
+    if wrong := behind(now or at, [*_only(Clue, told), *of_the_kit(kit)]):
+        told.insert(0, Unknown(CLOCK, "this laptop", wrong))
     targets = read_targets(asked)
     for site in (one.site for one in _only(Outlook, told) if live):
         # Every port of every server once: all of its names lead to the same certificate.
@@ -195,7 +207,7 @@ def _of_state(state: State) -> Iterator[Told]:
         why = f"no certificate was issued yet: run {first}"
         yield Unknown(state.folder.name, str(state.folder), why)
         return
-    yield from (*sights, *state.inventories.values())
+    yield from (*sights, *state.inventories.values(), *clues(state))
     if state.site:  # without a table nobody knows who talks to whom
         yield outlook_of(state)
 

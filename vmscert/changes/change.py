@@ -28,6 +28,7 @@ from vmscert.changes.job import RECORD_KEY, Job, Stop, Unapproved
 from vmscert.files import fitting, read_json, whoami, write_atomic, write_once
 from vmscert.names import iso
 from vmscert.pages import faces, render
+from vmscert.records.clock import behind
 from vmscert.records.folder import Records
 from vmscert.records.ledger import DRILL, SEALED, Entry
 from vmscert.records.sealed import CLOSED_ALREADY, PLAN, PUBLIC, details, is_sealed, public_pem
@@ -217,8 +218,10 @@ def begin(
 ) -> Job:
     """Begin a change that `me` carries out, or go on with it; one that only looks needs no more.
 
-    Stop where another run has it.
+    Stop where another run has it, or the laptop's clock is wrong.
     """
+    if reason := behind(job.at, job.past(job.state())):
+        raise Stop(reason)
     folder = _folder_of(job, plan)
     begun = replace(job, records=job.records.within(folder.name, job.clock))
     with job.records.lock():

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -35,14 +35,19 @@ def find_runbook(number: str) -> str:
 
 
 def execute(
-    runbook: str, parameters: Mapping[str, object], records: Records, at: datetime
+    runbook: str,
+    parameters: Mapping[str, object],
+    records: Records,
+    at: datetime,
+    progress: Callable[[str], object] = str,
 ) -> list[Path]:
     """Run a runbook with these parameters; return where the executed notebook and its HTML lie.
 
-    What somebody typed into the notebook, and what it showed before, counts for nothing. It is kept
-    also when it stopped, as far as it came, and then NotebookError is raised: Unapproved, and
-    nothing is kept, where all that lacks is an approval; KeyboardInterrupt after a signal to end.
-    ValueError for a parameter that the notebook does not have, or of another type.
+    What somebody typed into the notebook, and what it showed before, counts for nothing. `progress`
+    hears how far it is in what takes long. It is kept also when it stopped, as far as it came, and
+    then NotebookError is raised: Unapproved, and nothing is kept, where all that lacks is an
+    approval; KeyboardInterrupt after a signal to end. ValueError for a parameter that the notebook
+    does not have, or of another type.
     """
     import nbformat  # this and what follows loads slowly, so only where a notebook really runs
 
@@ -50,7 +55,7 @@ def execute(
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
     cell.source = parameter_cell(runbook, parameters)
     run = secrets.token_hex(8)
-    stopped = _run(notebook, run)
+    stopped = _run(notebook, run, progress)
     if isinstance(stopped, Unapproved):
         raise stopped
     files = _kept(notebook, "stopped" if stopped else "notebook")
@@ -69,11 +74,18 @@ def blank(notebook: Any) -> Any:
     return notebook
 
 
-def _run(notebook: Any, run: str) -> BaseException | None:
+def _run(notebook: Any, run: str, progress: Callable[[str], object]) -> BaseException | None:
     """Run all cells in place, under this name; return why it stopped before its end, if it did."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
+
+    class Heard(NotebookClient):
+        def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+            said = msg["content"].get("data", {}).get("text/plain")
+            if said and msg["msg_type"] == "update_display_data":  # a line that is written anew
+                progress(said)
+            return super().process_message(msg, cell, cell_index)
 
     # Encrypted between us and the kernel where the system can, and then without a warning.
     config = Config({"KernelManager": {"transport_encryption": "auto"}})
@@ -96,7 +108,7 @@ def _run(notebook: Any, run: str) -> BaseException | None:
             loop.add_signal_handler(signal.SIGINT, end)
             loop.add_signal_handler(signal.SIGTERM, end)
 
-    client = NotebookClient(
+    client = Heard(
         notebook, timeout=None, resources=place, config=config, on_notebook_start=end_with_signal
     )
     # A kernel that is told to end may complain of closed sockets: nobody can use that.

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmscert.certificates.keys import check_password
 from vmscert.facts import DATA, HOME, facts
+from vmscert.records.clock import Clue, clues, of_the_kit
 from vmscert.records.folder import Records
 from vmscert.records.state import State, read_state
 from vmscert.site.site import Site
@@ -54,6 +55,7 @@ class Job:
     at: datetime  # when it was opened
     table: Path | None = None  # the file that describes the site
     clock: Callable[[], datetime] | None = None  # tells the time of a step, which is later
+    kit: datetime | None = None  # when its newest file was written, if `at` is of a real clock
     change: Any = None  # a Change, which knows this module: what was approved, once it was
 
     @property
@@ -74,6 +76,10 @@ class Job:
     def state(self) -> State:
         """Read what the site's folder says now, to look at; anew after something was done."""
         return read_state(self.records, self.site, self.at)
+
+    def past(self, state: State) -> list[Clue]:
+        """Return the times that are past, as far as they are at hand."""
+        return [*clues(state), *of_the_kit(self.kit)]
 
     def permit(self) -> None:
         """Raise Stop unless this may change something: a rehearsal may, and an approved plan."""

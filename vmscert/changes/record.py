@@ -21,6 +21,7 @@ from vmscert.changes.change import (
     waiting,
 )  # fmt: skip
 from vmscert.changes.job import Job, secret
+from vmscert.checks.live import read_verification
 from vmscert.files import free, write_atomic
 from vmscert.network.looks import VERIFIED
 from vmscert.pages import faces, render, sheet
@@ -126,12 +127,12 @@ def record_markdown(job: Job, made: Iterable[Mapping[str, str]]) -> str:
             told.add(one.host)
     # The last look at every connection: what was refused is told whole, the others are counted.
     seen = sorted(change.folder.rglob("verification*.json"), key=lambda p: p.stat().st_mtime_ns)
-    links = json.loads(seen[-1].read_bytes()) if seen else []
-    good = sum(row["verdict"] == VERIFIED for row in links)
+    links = read_verification(seen[-1].read_bytes()) if seen else []
+    good = sum(row["connections"] for row in links if row["verdict"] == VERIFIED)
     about = {"change": change, "site": job.site, "rehearsal": job.rehearsal, "computers": computers}
     about |= {"connections": links, "verification": seen[-1].stem if seen else ""}
     about |= {
-        "verified": f"{good} of {len(links)} connections verified"
+        "verified": f"{good} of {sum(row['connections'] for row in links)} connections verified"
         if seen
         else "no connection was made"
     }

@@ -97,10 +97,11 @@ def acceptance(
     return _told(server, offer, client.host, reasons)
 
 
-def acceptance_of(server: Host, shown: Chain, name: str, client: Stores, at: datetime) -> Reasons:
+def acceptance_of(
+    server: Host, shown: Chain, name: str, client: str, believed: View, at: datetime
+) -> Reasons:
     """Return all that is wrong when this client was shown these certificates by that server."""
-    reasons = accepted(shown, [name], view(client), at)
-    return _told(server, (shown, ()), client.host, reasons)[name]
+    return _told(server, (shown, ()), client, accepted(shown, [name], believed, at))[name]
 
 
 def refusals(
@@ -127,9 +128,7 @@ def each_link(
     Hundreds of clients believe the same: each server is judged once for all of them.
     """
     offered, known = offers(site, stores), dict[object, Told]()
-    alike: dict[View, int] = {}
-    kinds = {name: alike.setdefault(view(held), len(alike)) for name, held in stores.items()}
-    different = list(alike)
+    kinds, different = kinds_of(stores)
     for link in site.connections:
         called, kind = (link.server, link.group), kinds.get(link.client)
         if kind is not None and called in offered:
@@ -137,6 +136,13 @@ def each_link(
             if key not in known:
                 known[key] = judge(site[link.server], offered[called], different[kind])
             yield link, offered[called], known[key]
+
+
+def kinds_of(stores: Mapping[str, Stores]) -> tuple[dict[str, int], list[View]]:
+    """Return computer → the number of what decides whom it accepts, and the views so numbered."""
+    alike: dict[View, int] = {}
+    kinds = {name: alike.setdefault(view(held), len(alike)) for name, held in stores.items()}
+    return kinds, list(alike)
 
 
 def dark_links(site: Site, stores: Mapping[str, Stores], at: datetime) -> tuple[DarkLink, ...]:

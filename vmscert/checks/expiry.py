@@ -24,7 +24,8 @@ Signed = x509.Certificate | x509.CertificateRevocationList
 # Days before the end: time to plan and approve a change, and to drop everything else. Between them
 # is WARNING, the time to carry it out.
 PLAN, CRITICAL = 90, 14
-STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced")
+STATUSES = ("expired", "critical", "warning", "plan", "ok", "replaced", "not-yet-valid")
+EARLY = STATUSES[-1]
 _IN_USE = ("in use on", "served at")  # how a place begins where a certificate meets clients
 
 
@@ -91,7 +92,7 @@ def due(met: Iterable[Sight | tuple[str, Signed]], at: datetime) -> list[Due]:
         used = not row.where or any(one.startswith(_IN_USE) for one in row.where)
         if row.kind == "server" and row.names and not used:
             later = (one for one in by_name[row.names[0]] if one.not_before > row.not_before)
-            if any(set(row.names) <= set(one.names) for one in later):
+            if any(set(row.names) <= set(one.names) and one.status != EARLY for one in later):
                 told[place] = replace(row, status="replaced")
     return sorted(told, key=lambda row: row.not_after)
 
@@ -145,7 +146,9 @@ def _due(sights: Sequence[Sight], sha256: str, at: datetime) -> Due:
         not_after=end,
         days_left=(end - at).days,
         share_left=max(0.0, min(1.0, (end - at) / (end - start))) if end > start else 0.0,
-        status=next((status for status, limit in limits if end - at <= limit), early),
+        status=EARLY
+        if at < start
+        else next((s for s, limit in limits if end - at <= limit), early),
         renew_on=renew_on,
         fingerprint=sha256,
         owner=next((one.owner for one in sights if one.owner), ""),

@@ -172,10 +172,16 @@ def lacking_roots(state: State) -> dict[str, str]:
     """Return computer → what it lacks, where a root that it needs is not trusted."""
     stores = state.inventories
     return {
-        name: "the CA certificate" if name in stores else "no inventory came back"
+        name: "the CA certificate" if name in stores else _unheard(state, name)
         for name, roots in needed_roots(state).items()
         if name not in stores or not set(roots) <= set(stores[name].trusted)
     }
+
+
+def _unheard(state: State, name: str) -> str:
+    """Why nothing is known of a computer."""
+    why = state.unheard.get(name)
+    return f"its inventory {why}" if why else "no inventory came back"
 
 
 @lru_cache(maxsize=4)  # every stage asks for the same
@@ -348,7 +354,13 @@ def stopping_findings(state: State, stage: str) -> dict[str, list[Finding]]:
 @lru_cache(maxsize=4)  # every stage asks for the same
 def reported_findings(state: State) -> list[Finding]:
     """Return all that is wrong with a site as far as its computers have reported."""
-    return check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
+    found = check_site(state.site, state.inventories, state.at, state.pfx_encryptions)
+    return [
+        replace(one, detail=f"the inventory of {one.where} {state.unheard[one.where]}")
+        if one.where in state.unheard
+        else one
+        for one in found
+    ]
 
 
 def issued_findings(state: State) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """The commands of a change: rehearse, run, plan, board, roll-out, and the records of a site."""
 
-import json
 import os
 import secrets
 import sys
@@ -21,6 +20,7 @@ from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
 from vmscert.facts import facts, runbook_row
 from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
+from vmscert.records.clock import behind
 from vmscert.records.folder import Records
 from vmscert.records.sealed import PLAN, SUMS, count_steps, details, is_sealed, problems
 from vmscert.site.table import find_table, read_site
@@ -45,6 +45,7 @@ def rehearse(
 ) -> None:
     """Carry out runbooks 11 to 17 on simulated computers and verify every connection over TLS."""
     from vmscert.checks.claims import odd_names
+    from vmscert.checks.live import one_by_one, read_verification
 
     path = find_table(site)
     described = read_site(path)
@@ -62,7 +63,7 @@ def rehearse(
     # Every handshake of the last verification; none if no runbook came that far.
     kept = (records.folder / "changes").glob("**/verification*.json")
     last = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
-    rows = json.loads(last.read_bytes()) if last else []
+    rows = one_by_one(read_verification(last.read_bytes())) if last else []
     verified = finished and bool(rows) and all(row["verdict"] in _GOOD for row in rows)
     if as_json:
         told = {"site": described.name, "verified": verified, "begun": iso(begun)}
@@ -133,8 +134,12 @@ def run(
 def _execute(runbook: str, table: Path, records: Records, **more: object) -> list[Path]:
     """Run a runbook for a site's table, and return where it is kept as it ran."""
     given = {"SITE": str(table.resolve()), "FOLDER": str(records.folder.resolve()), **more}
-    with err.status(runbook):
-        return execute(runbook, given, records, datetime.now(UTC))
+    with err.status(runbook) as line:
+
+        def said(text: str) -> None:
+            line.update(f"{runbook}: {escape(text)}")
+
+        return execute(runbook, given, records, datetime.now(UTC), said)
 
 
 def plan(
@@ -179,14 +184,15 @@ def board(
     for told in [*(sentence for sentence, _ in given), *take_dropped(job)]:
         err.print(told, soft_wrap=True, markup=False)
     state = job.state()
-    standings = board(job, state)
+    standings, wrong = board(job, state), behind(job.at, job.past(state))
+    warn(*filter(None, [wrong]))
     if as_json:
         print_json([asdict(one) for one in standings])
     else:
         printing.show_next(next_steps(job, state))
         headings = ("computer", "who", "state", "lacks", "next")
         printing.show_table(headings, map(astuple, standings), wrapped=("who", "lacks", "next"))
-    settled = all(one.state in SETTLED for one in standings)
+    settled = not wrong and all(one.state in SETTLED for one in standings)
     raise ended(settled and all(kept for _, kept in given))
 
 

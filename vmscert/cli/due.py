@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmscert.cli import printing
+from vmscert.facts import newest_file
 from vmscert.files import write_atomic
 from vmscert.names import iso
 from vmscert.network.looks import TIMEOUT
@@ -74,7 +75,8 @@ def due(
     if windows or schedule:
         return
     made, day = datetime.now(UTC), printing.at(on)
-    how = {"live": live, "folder": folder, "timeout": timeout}
+    kit = datetime.fromtimestamp(newest_file(), UTC)
+    how = {"live": live, "folder": folder, "timeout": timeout, "now": made, "kit": kit}
     gathered = partial(gather, sources, day, printing.ask_pfx, **how)
     if mail:
         raise typer.Exit(_mail_once(gathered, remember, log))

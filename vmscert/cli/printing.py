@@ -53,7 +53,7 @@ _LONG = ("run there", "stands still", "if it came too early", "besides")  # too 
 _MOST_ROWS = 100  # shown in a terminal; all of them are in a file
 _COLOURS = {"bad": "red", "unjudged": "magenta", "dubious": "yellow", "expired": "red",
             "critical": "red", "warning": "yellow", "plan": "cyan", "ok": "green",
-            "replaced": "dim", "unknown": "magenta"}  # fmt: skip
+            "replaced": "dim", "not-yet-valid": "red", "unknown": "magenta"}  # fmt: skip
 
 
 def print_json(told: object) -> None:
@@ -142,6 +142,7 @@ def show_due(agenda: "Agenda") -> None:
     from vmscert.agenda.channels import dark_lines, findings_lines
     from vmscert.checks.blackout import dark
 
+    warn(*filter(None, [agenda.clock]))
     cells = []
     for row in (row for row in agenda.rows if row.status != "replaced"):
         ends, renew_on = (f"{day:%Y-%m-%d}" for day in (row.not_after, row.renew_on))

@@ -25,7 +25,8 @@ class OpenRunbook:
     def __init__(self, runbook: Runbook) -> None:
         self._runbook, self._passwords = runbook, list[Password]()
         self._cell = 0  # the last one that said whose its outputs are
-        runbook.pfx_password = self._shown_password
+        self._line: Any = None  # below the cell that runs, where something takes long
+        runbook.pfx_password, runbook.progress = self._shown_password, self._progress
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_"):
@@ -36,6 +37,7 @@ class OpenRunbook:
 
         @wraps(method)
         def shown(*values: Any, **named: Any) -> None:
+            self._line = None
             self._say_whose()
             for part in method(*values, **named):
                 _show(part)
@@ -72,6 +74,17 @@ class OpenRunbook:
         )
         told += f", plan {plan.hash}" if plan else ""
         _show(Shown({"text/html": f"<small>{escape(told)}</small>", "text/plain": told}))
+
+    def _progress(self, done: int, of: int) -> None:
+        """One line that is written anew; what stands in it at the end stays."""
+        from IPython.display import display
+
+        left = f", {of - done} left" if done < of else ""
+        told = {"text/plain": f"{done} of {of} calls made{left}"}
+        if self._line is None:
+            self._line = display(told, raw=True, display_id=True)
+        else:
+            self._line.update(told, raw=True)
 
     def _shown_password(self, hosts: Iterable[str] | None = None) -> str:
         """The password of new PFX files, shown first; the same one as long as this run lasts."""

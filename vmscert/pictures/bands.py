@@ -9,7 +9,7 @@ from vmscert.checks.expiry import STATUSES, Due
 from vmscert.pictures.canvas import Canvas, Picture, fit
 
 _ENDED, _PURPLE = "#7a1c1c", "#a8327d"
-_COLOURS = (_ENDED, "bad", "dubious", "blue", "good", "quiet")
+_COLOURS = (_ENDED, "bad", "dubious", "blue", "good", "quiet", "bad")
 _COLOUR_OF: Mapping[str, str] = dict(zip(STATUSES, _COLOURS, strict=True))
 _PALETTE = (_PURPLE, "blue", _PURPLE, "blue", "#4b5563", "bad")  # of bands, from the top
 _MOST_BARS = 40  # in the timeline; the rest ends later and is counted

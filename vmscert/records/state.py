@@ -46,6 +46,7 @@ class State:
     keys: Mapping[str, Path]  # the same in PEM
     requests: Mapping[str, x509.CertificateSigningRequest]  # that nobody has answered
     inventories: Mapping[str, Stores]
+    unheard: Mapping[str, str]  # computer → why its inventory tells nothing
     lists: Mapping[str, bytes]
     handed_over: Mapping[str, Path]  # the newest folder that was made for it
 
@@ -159,13 +160,16 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
     pfx, paths = _beside(newest, ".pfx"), folder.glob("requests/*.req")
     asked = {p.stem: x509.load_pem_x509_csr(p.read_bytes()) for p in paths if p.stem in site}
     made = {place.name: newest_folder(place) for place in folder.glob("hand-over/*")}
+    ca = records.ca_certificate if CaFiles(folder).cer.exists() else None
+    reported = records.inventories()
+    unheard = {name: why for name, held in reported.items() if (why := too_old(held, ca))}
     return State(
         site=site,
         at=at,
         folder=folder,
         story=story,
         entries=entries,
-        ca=records.ca_certificate if CaFiles(folder).cer.exists() else None,
+        ca=ca,
         has_authority=records.has_authority,
         next_ca=records.next_ca,
         former_cas=records.former_cas,
@@ -178,10 +182,18 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         pfx=pfx,
         keys=_beside(pfx, ".key"),
         requests={h: csr for h, csr in asked.items() if not records.is_answered(h, csr, opened)},
-        inventories=records.inventories(),
+        inventories={name: held for name, held in reported.items() if name not in unheard},
+        unheard=unheard,
         lists={path.name: path.read_bytes() for path in sorted(folder.glob("*.crl"))},
         handed_over={host: place for host, place in made.items() if place},
     )
+
+
+def too_old(held: Stores, ca: x509.Certificate | None) -> str:
+    """Return why an inventory tells nothing of a site with this CA, or nothing."""
+    if ca is None or held.at >= (born := ca.not_valid_before_utc):
+        return ""
+    return f"is of {held.at:%Y-%m-%d}, before there was the CA, which is of {born:%Y-%m-%d}"
 
 
 def _beside(paths: Mapping[str, Path], suffix: str) -> dict[str, Path]:

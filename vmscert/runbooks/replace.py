@@ -123,7 +123,7 @@ class Replacing(OnTheWire):
 
     def retire(self, after_days: int = 0) -> Parts:
         """Let go of what was replaced, where all links serve the new one for so many days."""
-        gone = retirable(self.job, verify_site(self.job), after_days)
+        gone = retirable(self.job, verify_site(self.job, self.progress), after_days)
         yield Rows(self.walked(hand_over(self.job, "retire", gone)), self.empty)
 
     def achieved(self) -> list[Check]:

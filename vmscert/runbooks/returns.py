@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from vmscert.changes.job import Job
 from vmscert.checks.documents import SOMETHING_ELSE, Document, read
 from vmscert.files import ZIP, read_foreign, unpacked
 from vmscert.names import iso
+from vmscert.records.clock import BROUGHT_BACK, OFF, noted_at
 from vmscert.records.ledger import Entry
-from vmscert.records.state import State
+from vmscert.records.state import State, too_old
 from vmscert.runbooks.certificates import receive
 from vmscert.site.site import PFX, Host
 from vmscert.windows.inventory import parse_inventory
 
-# An inventory may be younger than the notebook that was opened for it; by more, a clock is wrong.
-_AHEAD = timedelta(days=2)
+_EARLIER = timedelta(hours=1)  # than its folder was made: by less, two clocks may differ
 
 
 def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, bool]]:
@@ -37,7 +37,7 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
         return [_joined([desk.told(*part) for part in parts]) for parts in each]
     finally:
         job.records.note_all(
-            Entry(iso(job.at), job.number, "brought back", host, note=name)
+            Entry(iso(job.at), job.number, BROUGHT_BACK, host, note=name)
             for host, name in desk.kept
         )
 
@@ -146,6 +146,16 @@ class _Desk:
             for one in (newest, *self._state.issuers[host])
         }
 
+    @cached_property
+    def _ca(self) -> x509.Certificate | None:
+        return self._state.ca
+
+    @cached_property
+    def _handed_over(self) -> dict[str, datetime]:
+        """Computer → when its newest folder was noted."""
+        told = (one for one in self._state.entries if one.action == "hand over")
+        return {one.host: time for one in told if (time := noted_at(one))}
+
     def _inventory(self, name: str, data: bytes) -> str:
         job = self.job
         try:
@@ -155,15 +165,22 @@ class _Desk:
         host, at = stores.host, stores.at
         if host not in job.site:
             raise ValueError(f"{name} is of {host}, which is not in the table of {job.site.name}")
-        if at > job.at + _AHEAD:
+        again = "run inventory.ps1 there again"
+        if at > job.at + OFF:
             raise ValueError(f"{name} is of {at:%Y-%m-%d}, which is still to come: set the clock "
-                             f"of {host}, and run inventory.ps1 there again")  # fmt: skip
+                             f"of {host}, or of this laptop if {job.at:%Y-%m-%d} is wrong, and "
+                             f"{again}")  # fmt: skip
+        if why := too_old(stores, self._ca):
+            raise ValueError(f"{name} {why}: set the clock of {host}, and {again}")
         before = job.records.inventory(host)
-        if before is not None and before.at > at:
+        if before is not None and job.at + OFF > before.at > at:
             return f"{host}: a newer inventory of {before.at:%Y-%m-%d %H:%M} UTC is there already"
         job.records.save_inventory(stores)
+        told = f"{host}: inventory of {at:%Y-%m-%d %H:%M} UTC"
+        if at < self._handed_over.get(host, at) - _EARLIER:
+            return f"{told}, from before its folder was made: {again}"
         self.kept.append((host, name))
-        return f"{host}: inventory of {at:%Y-%m-%d %H:%M} UTC"
+        return told
 
     def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
         common = csr.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)

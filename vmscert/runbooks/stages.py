@@ -19,9 +19,10 @@ from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of
 from vmscert.changes.next import next_steps, told
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
-from vmscert.facts import facts
+from vmscert.facts import facts, newest_file
 from vmscert.findings import Check, Finding
 from vmscert.pictures.site_map import site_map
+from vmscert.records.clock import behind, long_ago
 from vmscert.records.folder import Records
 from vmscert.records.state import State
 from vmscert.runbooks.handbook import write_handbook
@@ -54,7 +55,8 @@ def open_job(
     # To the second: certificates and the ledger know no finer time.
     now = (at or datetime.now(UTC)).replace(microsecond=0)
     clock = (lambda: at) if at else lambda: datetime.now(UTC)
-    job = Job(runbook, described, records, now, path, clock)
+    kit = None if at else datetime.fromtimestamp(newest_file(), UTC)
+    job = Job(runbook, described, records, now, path, clock, kit)
     if path.resolve() != records.table.resolve():
         records.save_table(path.read_bytes())
     if job.rehearsal and not under_way(job):
@@ -73,6 +75,14 @@ def runbook_of(job: Job) -> "Runbook":
 def unbroken(state: State) -> Check:
     """Return the check that nobody changed the ledger by hand."""
     return Check("the ledger is unbroken", not state.problems, "; ".join(state.problems))
+
+
+def clock_checks(job: Job, state: State) -> list[Check]:
+    """Return the check that this laptop's clock may be right, and what a person must judge."""
+    found = job.past(state)
+    wrong, odd = behind(job.at, found), long_ago(job.at, found)
+    told = f"this laptop's clock says {job.at:%Y-%m-%d %H:%M} UTC"
+    return [Check(f"{told}; {odd}: look whether it is right" if odd else told, not wrong, wrong)]
 
 
 def _stage_check(number: str, state: State, todo: str) -> Check:
@@ -134,7 +144,10 @@ class Runbook:
         job, state = self.job, self.job.state()
         place = job.folder + (" (a rehearsal)" if job.rehearsal else "")
         about = f"{job.site.name}: {len(job.site)} computers, records in {place}"
-        checks = [Check(about, True), unbroken(state)]
+        checks = [Check(about, True), *clock_checks(job, state), unbroken(state)]
+        if not checks[1].ok:  # by a wrong clock all else looks wrong, too
+            yield Checks(checks[:2])
+            return
         unawaited = RUNBOOKS[job.number]["not_awaited"].split("|")
         for number, row in STAGES.items():
             if number < job.number and number not in unawaited:
@@ -172,6 +185,8 @@ class Runbook:
         if self.begun_with is None:
             state, (lines, last) = job.state(), job.records.ledger.head()
             told = {name: about[name] for name in ("why", "untouched", "back", "trigger")}
+            if odd := long_ago(job.at, job.past(state)):
+                told["why"] += f"; {odd}: who approves this confirms that the clock is right"
             plan = Plan(
                 runbook=job.runbook,
                 site=job.site.name,
@@ -234,6 +249,9 @@ class Runbook:
     def pfx_password(self, hosts: Iterable[str] | None = None) -> str:
         """The password of PFX files that are made now; without one, a person is asked for it."""
         return ""
+
+    def progress(self, done: int, of: int) -> None:
+        """How much is done of what takes long; whoever opened the runbook shows it."""
 
     # What the calls above ask a runbook.
 

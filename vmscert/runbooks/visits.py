@@ -3,15 +3,16 @@
 Trust in the CA, the import of certificates, encryption; and every connection made for real.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from functools import cache
+from typing import Any
 
 from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import served_by
+from vmscert.checks.acceptance import kinds_of, towards
 from vmscert.checks.lacks import (
     PHASES,
     left_behind,
@@ -21,7 +22,17 @@ from vmscert.checks.lacks import (
     still_encrypting,
     trusting,
 )
-from vmscert.checks.live import BY_HAND, Verification, verify_connections, verify_simulated
+from vmscert.checks.live import (
+    BY_HAND,
+    Progress,
+    Verification,
+    in_cells,
+    in_lines,
+    told_together,
+    unheard,
+    verify_connections,
+    verify_simulated,
+)
 from vmscert.facts import facts
 from vmscert.files import whoami
 from vmscert.findings import Check, Finding
@@ -104,29 +115,33 @@ def _spans(numbers: Iterable[int]) -> str:
     return ", ".join(f"{s[0]}-{s[-1]}" if len(s) > 1 else str(s[0]) for s in spans)
 
 
-def verify_site(job: Job) -> list[Verification]:
+def verify_site(job: Job, progress: Progress = unheard) -> list[Verification]:
     """Make every connection of the site for real: over the network or, rehearsed, on loopback."""
     state = job.state()
     guessed = trusting(state)
     links = [*job.site.connections, *job.site.uncalled]
-    found = verify_links(job, state, links, guessed | dict(state.inventories))
+    found = verify_links(job, state, links, guessed | dict(state.inventories), progress)
     unseen = guessed.keys() - state.inventories.keys()
     text = "whoever trusts its CA may call: whether this client does, only a look at it tells"
     return [
-        replace(one, verdict=BY_HAND, detail=text) if one.ok and one.client in unseen else one
+        one._replace(verdict=BY_HAND, evidence=text) if one.ok and one.client in unseen else one
         for one in found
     ]
 
 
 def verify_links(
-    job: Job, state: State, links: Sequence[Connection], stores: Mapping[str, Stores]
+    job: Job,
+    state: State,
+    links: Sequence[Connection],
+    stores: Mapping[str, Stores],
+    progress: Progress = unheard,
 ) -> list[Verification]:
     """Make these connections, as `verify_site` does, where computers hold what `stores` say."""
-    right = state.thumbprints
+    right, how = state.thumbprints, {"connections": links, "progress": progress}
     if not job.rehearsal:
-        return list(verify_connections(job.site, stores, right, job.at, connections=links))
+        return list(verify_connections(job.site, stores, right, job.at, **how))
     served = {name: served_by(job, state, job.site[name]) for name in {c.server for c in links}}
-    return list(verify_simulated(job.site, stores, served, right, job.at, links))
+    return list(verify_simulated(job.site, stores, served, right, job.at, **how))
 
 
 class Trust(Runbook):
@@ -241,26 +256,34 @@ class OnTheWire(Runbook):
 
     def call(self, most: int = 100) -> Parts:
         """Make every connection of the site for real; of what verified, `most` rows are shown."""
-        self.connections = verify_site(self.job)
-        same: dict[tuple, list[Verification]] = defaultdict(list)
-        for one in self.connections:
-            same[one.client, one.server, one.port, one.verdict].append(one)
-        rows: list[Row] = [
-            {
-                "connection": f"{client} → {server}:{port}",
-                "names used": len(group),
-                "TLS": group[0].tls,
-                "certificate": group[0].thumbprint[:8],
+        self.connections = verify_site(self.job, self.progress)
+        same: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+        for one in told_together(self.connections):
+            same[one["server"], one["port"], one["verdict"], one["detail"]].append(one)
+        rows: list[Row] = []
+        for (server, port, verdict, detail), group in same.items():
+            clients = dict.fromkeys(name for one in group for name in one["clients"])
+            rows.append({
+                "connection": f"{named([*clients], 3)} → {server}:{port}",
+                "names used": len({one["name"] for one in group}),
+                "TLS": group[0]["tls"],
+                "certificate": group[0]["thumbprint"][:8],
                 "verdict": verdict,
-                "detail": group[0].detail,
-            }
-            for (client, server, port, verdict), group in same.items()
-        ]
+                "detail": detail,
+            })  # fmt: skip
         verified = [row for row in rows if row["verdict"] == VERIFIED]
         rest = len(verified) - most
         more: Row = {"connection": f"and {rest} more", "verdict": VERIFIED}
         refused = [row for row in rows if row["verdict"] != VERIFIED]
         yield Rows([*refused, *verified[:most], *([more] if rest > 0 else [])])
+        yield f"{self.proven()}."
+
+    def proven(self) -> str:
+        """How much was verified, and by how many handshakes."""
+        good = sum(one.ok for one in self.connections)
+        made = len({one.handshake for one in self.connections})
+        told = f"{good} of {len(self.connections)} TLS connections verified"
+        return f"{told} by {made} handshakes, each for all clients that believe the same"
 
     def verify(self) -> Parts:
         """Keep every handshake with the change, also what was refused; then stop where one was."""
@@ -271,17 +294,14 @@ class OnTheWire(Runbook):
 
     def kept(self) -> str:
         """Keep every handshake with the change, as CSV for people and JSON for programs."""
-        job, rows = self.job, [asdict(one) for one in self.connections]
-        files = {
-            "verification.csv": sheet(rows, [one.name for one in fields(Verification)]),
-            "verification.json": json.dumps(rows, indent=1).encode(),
-        }
+        job, rows = self.job, told_together(self.connections)
+        table = sheet([*in_cells(rows)], [*(rows or [dict.fromkeys(Verification._fields)])[0]])
+        files = {"verification.csv": table, "verification.json": in_lines(rows)}
         folder = job.change.folder if job.change else job.records.new_change(job.runbook, job.at)
         paths = [job.records.keep(folder, name, data) for name, data in files.items()]
-        told = f"{sum(one.ok for one in self.connections)} of {len(rows)} TLS connections verified"
-        job.records.note(job.number, "verified", at=job.at, note=told)
-        named = (path.relative_to(job.records.folder).as_posix() for path in paths)
-        return ", ".join(["one line more in ledger.csv", *named])
+        job.records.note(job.number, "verified", at=job.at, note=self.proven())
+        kept = (path.relative_to(job.records.folder).as_posix() for path in paths)
+        return ", ".join(["one line more in ledger.csv", *kept])
 
     def achieved(self) -> list[Check]:
         """What must hold at the end: every client that calls a server trusts it."""
@@ -304,23 +324,33 @@ class Verify(OnTheWire):
     """Every client can talk to every server that it needs: it only looks."""
 
     def look(self) -> Parts:
-        """Each server's ports, with how many clients call there and by how many names."""
-        site, callers = self.job.site, defaultdict(set)
-        for one in (*site.connections, *site.uncalled):
+        """Each server's ports: how many clients call by how many names, in how many handshakes."""
+        state, callers = self.job.state(), defaultdict(set)
+        for one in (*state.site.connections, *state.site.uncalled):
             callers[one.server, one.port].add(one.client)
-        confirmed = {(one.server, one.port) for one in site.connections if one.confirmed}
+        sure = {(one.server, one.port) for one in state.site.connections if one.confirmed}
+        shown = {name: (one, *state.issuers[name]) for name, one in state.current.items()}
+        kinds, different = kinds_of(state.inventories)
+
+        @cache
+        def met(server: str, kind: int | None) -> object:
+            """What of the trust of such a client its handshake with this server depends on."""
+            return kind if kind is None else towards(shown.get(server, ()), different[kind].trust)
+
         yield Rows([
             {
                 "server": host.name,
-                "port": port if (host.name, port) in confirmed else f"{port} (unconfirmed)",
+                "port": port if (host.name, port) in sure else f"{port} (unconfirmed)",
                 "certificate group": group,
-                "clients": calling,
+                "clients": len(calling),
                 "names": len(host.names),
-                "handshakes": calling * len(host.names),
+                "connections": len(calling) * len(host.names),
+                "handshakes": len({met(host.name, kinds.get(name)) for name in calling})
+                * len(host.names),
             }
-            for host in site.servers
+            for host in state.site.servers
             for port, group in host.ports
-            for calling in [len(callers[host.name, port])]
+            for calling in [callers[host.name, port]]
         ])  # fmt: skip
 
     def plan(self, **parameters: object) -> Parts:
