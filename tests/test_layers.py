@@ -32,9 +32,11 @@ PROCESSES = {
 FILES = {
     "cli.change",
     "cli.due",
+    "cli.lost",
     "cli.main",
     "cli.trouble",
     "certificates.authority",
+    "changes.acceptance",
     "changes.change",
     "changes.drill",
     "changes.errands",
@@ -61,6 +63,7 @@ FILES = {
 }
 EDGE = {
     "changes.execute",
+    "notebook.acceptance",
     "notebook.board",
     "notebook.exam",
     "notebook.forms",

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 from vmscert.changes.execute import NotebookError
-from vmscert.cli import change, due, trouble
+from vmscert.cli import change, due, lost, trouble
 from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
 from vmscert.facts import HOME, NOTEBOOKS
 
@@ -57,7 +57,7 @@ def lab(context: typer.Context) -> None:
 
 for command in (change.rehearse, change.run, change.plan, change.board,
                 trouble.check, trouble.connect, trouble.survey, trouble.explain,
-                change.roll_out, due.due):  # fmt: skip
+                change.roll_out, due.due, lost.lost):  # fmt: skip
     # An error that is pasted may begin with a dash.
     app.command(context_settings={"ignore_unknown_options": command is trouble.explain})(command)
 for command in (change.verify, change.drill):

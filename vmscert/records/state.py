@@ -14,7 +14,13 @@ from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
 from vmscert.records.ca import CaFiles, read_certificate
-from vmscert.records.folder import Records, came_without_key, certificate_entries, newest_folder
+from vmscert.records.folder import (
+    ABANDON,
+    Records,
+    came_without_key,
+    certificate_entries,
+    newest_folder,
+)
 from vmscert.records.ledger import BAR, Entry, Ledger
 from vmscert.site.site import Site
 from vmscert.windows.stores import Stores
@@ -66,8 +72,8 @@ class State:
 
     @cached_property
     def adopted_without_key(self) -> bool:
-        """Whether the CA was taken over from somebody whose key could not be."""
-        return came_without_key(self.entries)
+        """Whether the CA was taken over without its key, or has lost it; not once it is back."""
+        return not self.has_authority and came_without_key(self.entries)
 
     @cached_property
     def cas(self) -> dict[str, x509.Certificate]:
@@ -127,13 +133,17 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
     """Read the folder of a site; ValueError names a file that can't be read."""
     folder, story = records.folder, records.ledger.text()
     entries, file = records.ledger.entries(story), records.certificate_file
-    issued = tuple(e for e in certificate_entries(entries) if records.is_complete(e))
+    given_up = {(e.host, e.thumbprint) for e in entries if e.action == ABANDON}
+    known = (e for e in certificate_entries(entries) if (e.host, e.thumbprint) not in given_up)
+    issued = tuple(filter(records.is_complete, known))
     newest = {entry.host: file(entry.host, entry.thumbprint) for entry in issued}
     told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
     opened = cache(read_certificate)
     pfx, paths = _beside(newest, ".pfx"), folder.glob("requests/*.req")
     asked = {p.stem: x509.load_pem_x509_csr(p.read_bytes()) for p in paths if p.stem in site}
     made = {place.name: newest_folder(place) for place in folder.glob("hand-over/*")}
+    # The folder of a certificate that was given up since is of no use to anybody.
+    last = {e.host: e.action for e in entries if e.action in ("hand over", ABANDON)}
     return State(
         site=site,
         at=at,
@@ -155,7 +165,7 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         requests={h: csr for h, csr in asked.items() if not records.is_answered(h, csr, opened)},
         inventories=records.inventories(),
         lists={path.name: path.read_bytes() for path in sorted(folder.glob("*.crl"))},
-        handed_over={host: place for host, place in made.items() if place},
+        handed_over={h: one for h, one in made.items() if one and last.get(h) != ABANDON},
     )
 
 

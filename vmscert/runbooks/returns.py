@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmscert.certificates.authority import subject_names
 from vmscert.certificates.reading import Reading
+from vmscert.changes.acceptance import is_sheet, keep_sheet, read_sheet, sheet_of
 from vmscert.changes.job import Job
 from vmscert.checks.documents import Document, read
+from vmscert.facts import runbook_name
 from vmscert.files import read_foreign
 from vmscert.names import iso
 from vmscert.records.ledger import Entry
@@ -34,7 +36,7 @@ def take_each(job: Job, files: Iterable[tuple[str, bytes]]) -> list[tuple[str, b
     opened = []
     for name, data in files:  # an inventory is a JSON object: in UTF-8 or UTF-16, maybe with a mark
         is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
-        opened.append((name, data, None if is_json else read(data)))
+        opened.append((name, data, None if is_json or is_sheet(data) else read(data)))
     desk = _Desk(job, [document for *_, document in opened if document])
     try:
         for name, data, document in opened:
@@ -86,7 +88,7 @@ class _Desk:
     def take(self, name: str, data: bytes, document: Document | None) -> str:
         """Keep one file, and say in one sentence what it was; ValueError if it is not kept."""
         if document is None:
-            return self._inventory(name, data)
+            return self._sheet(name, data) if is_sheet(data) else self._inventory(name, data)
         if document.requests:
             return self._request(name, document.requests[0])
         if document.certificates:
@@ -138,6 +140,12 @@ class _Desk:
         job.records.save_inventory(stores)
         self.kept.append((host, name))
         return f"{host}: inventory of {at:%Y-%m-%d %H:%M} UTC"
+
+    def _sheet(self, name: str, data: bytes) -> str:
+        filled = keep_sheet(self.job, read_sheet(name, data, sheet_of(self.job)))
+        self.kept.append(("", name))
+        again = f"run {runbook_name('visits.Verify', 'code')} again with ACCEPTED_BY"
+        return f"{name}: {filled.outcome()}. To accept it, {again}"
 
     def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
         common = csr.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
