@@ -184,7 +184,7 @@ class _Trial:
                 bad.append(f"{host}, {path.name}: {told}")
         rows = facts("change/runbooks")
         made = [r["runbook"] for r in rows if r["phase"] == "request" or "server" in r["ends"]]
-        more = f"Each run of {' and '.join(made)} has a password of its own"
+        more = f"Each run of {' and '.join(made)} has a password of its own; lost: vmscert lost"
         return f"{'; '.join(bad)}. {more}" if bad else ""
 
     def issues(self) -> str:

@@ -68,67 +68,53 @@ def _tell(what: str, site: str, folder: str, hosts: list[str], because: str) -> 
     table = find_table(site or Path(folder) / "site.csv")
     records, described = Records(folder or records_folder(table)), read_site(table)
     if not records.ledger.path.exists():
-        copy = "" if what == "folder" else ", or see vmscert lost folder"
-        raise ValueError(f"{records.folder} holds no ledger.csv: name the site's own folder{copy}")
+        copy = "bring a copy there that passed" if what == "folder" else "see vmscert lost folder"
+        raise ValueError(f"{records.folder} holds no ledger.csv: name the site's folder, or {copy}")
     if strange := [one for one in hosts if one not in described]:
         raise ValueError(f"{', '.join(strange)}: not in the table {table.name}")
     state = read_state(records, described, at("").replace(microsecond=0))
-    pfx = [*_newest(state, hosts)]
-    open_to_it = (_WAITS, _OUT) if hosts else (_WAITS,)
-    chosen = [row["host"] for row in pfx if row["imported"] in open_to_it]
+    pfx = [row for row in _newest(state) if not hosts or row["host"] in hosts]
+    given_up = (_WAITS, _OUT) if hosts else (_WAITS,)
+    chosen = [row["host"] for row in pfx if row["imported"] in given_up]
     done = because and _DEEDS[what](records, state, chosen, because)
     if because:
         state = read_state(records, described, state.at)
     due = [row for row in due_of(state, state.at) if row.label in described] if state.ca else []
-    told = {"pfx": pfx, "sticks": [*_sticks(state, hosts)], "chosen": chosen, "done": done}
-    told |= {"state": state, "due": due[:_MOST], "hosts": hosts, **_again(state, chosen, due)}
-    names = {"site": _quoted(table), "folder": _quoted(records.folder), "lost": what}
-    say(*(line for line in render("lost.txt", **told, **names).splitlines() if line))
+    sticks = [row for row in _sticks(state) if not hosts or row["host"] in hosts]
+    told = {"pfx": pfx, "sticks": sticks, "chosen": chosen, "done": done, "due": due[:_MOST]}
+    told |= {"state": state, "hosts": hosts, "lost": what, **_again(state, chosen, due)}
+    text = render("lost.txt", site=str(table), folder=str(records.folder), **told)
+    say(*filter(None, text.splitlines()))
 
 
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
-
-
-def _newest(state: State, hosts: list[str]) -> Iterator[dict[str, str]]:
+def _newest(state: State) -> Iterator[dict[str, str]]:
     """The PFX of each server's newest certificate, and whether it is imported."""
     for one in state.issued:
-        label = state.thumbprints[one.host] == one.thumbprint
-        if label and one.host in state.pfx and (not hosts or one.host in hosts):
+        if one.host in state.pfx and state.thumbprints[one.host] == one.thumbprint:
             made = f"{one.change or one.day}, {one.encryption}"
             yield _row(state, one.host, one.thumbprint, made)
 
 
-def _sticks(state: State, hosts: list[str]) -> Iterator[dict[str, str]]:
-    """Every hand-over folder that holds a private key, whose certificate it is."""
+def _sticks(state: State) -> Iterator[dict[str, str]]:
+    """Every hand-over folder that holds a private key, and whose certificate it is."""
     for path in sorted(state.folder.glob("hand-over/*/*/*")):
-        host = path.parts[-3]
-        if path.suffix in (".pfx", ".key") and (not hosts or host in hosts):
-            data = path.read_bytes()
+        if path.suffix in (".pfx", ".key"):
+            host, data = path.parts[-3], path.read_bytes()
             same = state.folder.glob(f"servers/{host}/*{path.suffix}")
-            label = next((one.stem for one in same if one.read_bytes() == data), "")
-            newest = "the newest" if state.thumbprints.get(host) == label else "an older one"
-            strength = pfx_encryption_of(data) if path.suffix == ".pfx" else "AES-256"
-            about = f"{path.parent.name}, {path.name}, {strength}, {label[:8]}, {newest}"
+            label = next((one.stem for one in same if one.read_bytes() == data), "unknown")
+            age = "the newest" if state.thumbprints.get(host) == label else "an older one"
+            strength = f" {pfx_encryption_of(data)}," if path.suffix == ".pfx" else ""
+            about = f"{path.parent.name}, {path.name},{strength} {label[:8]}, {age}"
             yield _row(state, host, label, about)
 
 
 def _row(state: State, host: str, label: str, about: str) -> dict[str, str]:
-    held = state.inventories.get(host)
+    """A key, and whether it came to its computer, as far as anybody can tell."""
+    held, visits = state.inventories.get(host), ("hand over", "carried", "brought back")
     one = held and held.find(label)
-    visits = ("hand over", "carried", "brought back")
-    last = [e.action for e in state.entries if e.host == host and e.action in visits]
-    imported = _OUT if last[-1:] == ["carried"] else _WAITS
-    return {"host": host, "about": about, "imported": _HAS if one and one.has_key else imported}
-
-
-def _give_up(records: Records, state: State, hosts: list[str], because: str) -> str:
-    """Note that nobody opens the newest PFX of these servers: they are without that certificate."""
-    with records.lock():
-        for host in hosts:
-            why = f"the password of its PFX is lost: {because}"
-            records.note("", ABANDON, state.current[host], at=state.at, host=host, note=why)
-    return "noted" if hosts else ""
+    last = [e.action for e in state.entries if e.host == host and e.action in visits][-1:]
+    imported = _HAS if one and one.has_key else _OUT if last == ["carried"] else _WAITS
+    return {"host": host, "about": about, "imported": imported}
 
 
 def _again(state: State, hosts: list[str], due: "Sequence[Due]") -> dict[str, object]:
@@ -143,8 +129,24 @@ def _again(state: State, hosts: list[str], due: "Sequence[Due]") -> dict[str, ob
     mine = again.get("renew", ())
     within = max((row.days_left for row in due if row.label in mine), default=0)
     besides = [row.label for row in due if row.days_left <= within and row.label not in mine]
-    numbered = [(RUNBOOK_OF[deed]["runbook"], one) for deed, one in again.items()]
+    numbered = [(RUNBOOK_OF[deed]["runbook"], names) for deed, names in again.items()]
     return {"again": numbered, "within": within, "besides": besides if mine else ()}
+
+
+# What can be done, and a word of what was: of it, or nothing.
+
+
+def _nothing(records: Records, state: State, hosts: list[str], because: str) -> str:
+    raise ValueError("--because does nothing here: leave it out, and read what is to be done")
+
+
+def _give_up(records: Records, state: State, hosts: list[str], because: str) -> str:
+    """Note that nobody opens the newest PFX of these servers: they are without that certificate."""
+    with records.lock():
+        for host in hosts:
+            why = f"the password of its PFX is lost: {because}"
+            records.note("", ABANDON, state.current[host], at=state.at, host=host, note=why)
+    return "noted" if hosts else ""
 
 
 def _lose_key(records: Records, state: State, hosts: list[str], because: str) -> str:
@@ -155,17 +157,14 @@ def _lose_key(records: Records, state: State, hosts: list[str], because: str) ->
 
 
 def _new_record_key(records: Records, state: State, hosts: list[str], because: str) -> str:
-    """Make another record key; ValueError where the password opens the one that is there."""
-    say("The password that is asked for is a new one, for the new record key.")
+    """Make another record key, unless the password opens the one that is there."""
+    say("The new record key gets the password of VMSCERT_RECORD_PASSWORD, else of "
+        "VMSCERT_CA_PASSWORD, else one that you make up now.")  # fmt: skip
     password = secret("RECORD", records.rehearsal, new=True)
-    with suppress(ValueError):
+    with suppress(ValueError, OSError):
         open_record_key(records, password)
-        raise RuntimeError(f"This password opens {records.folder / 'record.key'}: nothing is lost")
+        raise RuntimeError("This password opens the record key that is there: nothing is lost")
     return replace_record_key(records, password, because, state.at).as_posix()
-
-
-def _nothing(records: Records, state: State, hosts: list[str], because: str) -> str:
-    raise ValueError("--because does nothing here: leave it out, and read what is to be done")
 
 
 _DEEDS = dict.fromkeys(_LOST, _nothing) | {

@@ -18,7 +18,7 @@ def acceptance_form(job: Job) -> Form:
     found = sheet_of(job)
     folder = f"{job.folder}/acceptance"
     who = widgets.Text(placeholder="your name or initials, first", description="Who looks")
-    button = widgets.Button(description="Keep what is ticked", icon="check")
+    button = widgets.Button(description="Keep", icon="check")
     line = widgets.Layout(width="100%")
 
     def row(one: Tick) -> widgets.HBox:
@@ -45,6 +45,7 @@ def acceptance_form(job: Job) -> Form:
     def shown() -> Shown:
         filled = sheet_of(job)
         where = f"To print: {folder}/{filled.number}.html; to fill in a spreadsheet: .csv beside it"
-        return stack(filled.outcome(), where, table(filled.ticks, _COLUMNS))
+        ticked = [one for one in filled.ticks if one.right]
+        return stack(filled.outcome(), where, table(ticked, _COLUMNS, "Nothing is ticked yet."))
 
     return Form(widgets.VBox([who, *rows, button]), shown, {button: keep})

@@ -4,13 +4,14 @@
     ca.key                             PKCS #8, encrypted; goes nowhere
     ca.crl                             its revocation list, if it has one; public
     next/                              the CA that will take over, as long as both are trusted
-    former/<thumbprint>/               a CA that signed before
+    former/<thumbprint>/               a CA that signed before; former/record-<time>/, a record key
     servers/<host>/<thumbprint>.cer    what was issued; .pfx (.key) beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
     roll-out/<date>/                   the CA for many computers at once, and for phones
     drop/                              where people put what they bring back
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
+    acceptance/<sheet>.csv             what people saw after the handshakes, and who they were
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes (.ledger.next: is being written)
     drills/<date>.json                 what a restore drill found
