@@ -123,6 +123,14 @@ def test_a_folder_that_nobody_can_use_any_more_is_carried_nowhere(job):
     assert errand.folder.endswith("-2")  # a new one: what was handed over is never changed
 
 
+def test_a_certificate_that_was_given_up_and_is_adopted_later_counts_again(job):
+    before = job.state()
+    lost(job, "pfx-password", "--host", "rec-2", "--because", WHY)
+    assert "rec-2" not in job.state().thumbprints
+    job.records.note("", "adopt", before.current["rec-2"], at=lyon.AT, host="rec-2")
+    assert job.state().thumbprints == before.thumbprints
+
+
 def test_what_was_carried_and_never_told_of_is_asked_for_first(job):
     hand_over(job, "import")
     mark_carried(job, ["rec-2"])

@@ -133,8 +133,8 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
     """Read the folder of a site; ValueError names a file that can't be read."""
     folder, story = records.folder, records.ledger.text()
     entries, file = records.ledger.entries(story), records.certificate_file
-    given_up = {(e.host, e.thumbprint) for e in entries if e.action == ABANDON}
-    known = (e for e in certificate_entries(entries) if (e.host, e.thumbprint) not in given_up)
+    said = {(e.host, e.thumbprint): e.action for e in entries}  # last: it may be adopted again
+    known = (e for e in certificate_entries(entries) if said[e.host, e.thumbprint] != ABANDON)
     issued = tuple(filter(records.is_complete, known))
     newest = {entry.host: file(entry.host, entry.thumbprint) for entry in issued}
     told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
