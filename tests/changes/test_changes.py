@@ -30,8 +30,8 @@ from lyon import (
 from vmscert.changes.change import approve, begin, progress, read_plan, steps
 from vmscert.changes.errands import hand_over, roll_out
 from vmscert.changes.job import EXAMPLE, Job, Stop
-from vmscert.changes.proof import prove
 from vmscert.changes.record import add_signed, close
+from vmscert.evidence.proof import prove
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry, Ledger, read_rows
 from vmscert.records.sealed import PLAN, STEPS, details, problems, seal

@@ -38,7 +38,9 @@ def test_a_runbook_offers_what_its_cells_may_call_and_each_says_what_it_does(job
 
 
 def test_a_name_that_it_has_not_is_answered_with_those_that_it_has(job):
-    with pytest.raises(AttributeError, match="no 'roll_out': try approve, board, close, look"):
+    with pytest.raises(
+        AttributeError, match="no 'roll_out': try acceptance, approve, board, close, look"
+    ):
         job.roll_out()
 
 

@@ -19,11 +19,11 @@ from lyon import plan_change
 from typer.testing import CliRunner
 
 from vmscert.changes.change import approve, progress
-from vmscert.changes.drill import restore_drill
 from vmscert.changes.job import Job
-from vmscert.changes.proof import prove
 from vmscert.changes.record import add_signed, close
 from vmscert.cli import main as cli
+from vmscert.evidence.drill import restore_drill
+from vmscert.evidence.proof import prove
 from vmscert.facts import DATA
 from vmscert.records.folder import Records
 from vmscert.records.sealed import STEPS, count_steps, details, problems

@@ -11,8 +11,8 @@ import pytest
 from vmscert import files
 from vmscert.changes.change import approve, keep_plan
 from vmscert.changes.job import Job, Stop
-from vmscert.changes.proof import prove
 from vmscert.changes.record import close, keep_run
+from vmscert.evidence.proof import prove
 from vmscert.facts import facts
 from vmscert.records.folder import Records
 from vmscert.records.sealed import is_sealed

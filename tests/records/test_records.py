@@ -26,8 +26,8 @@ from vmscert.certificates.authority import (
 )
 from vmscert.certificates.keys import clear_key
 from vmscert.changes.job import Job
-from vmscert.changes.proof import prove
 from vmscert.cli import main as cli
+from vmscert.evidence.proof import prove
 from vmscert.records.folder import Records
 from vmscert.records.ledger import Entry
 from vmscert.site.table import read_site

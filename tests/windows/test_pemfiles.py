@@ -15,7 +15,6 @@ from lyon import AT
 from test_pages import HOSTILE
 
 from vmscert.certificates.authority import QUICK, Issued, create_authority, thumbprint
-from vmscert.changes.drill import restore_drill
 from vmscert.changes.errands import SETTLED, board, hand_over, loads
 from vmscert.changes.job import Job
 from vmscert.changes.rehearsal import walk
@@ -27,6 +26,7 @@ from vmscert.checks.lacks import (
     missing_retirement,
     unbarred,
 )
+from vmscert.evidence.drill import restore_drill
 from vmscert.facts import facts
 from vmscert.network.servers import LOOPBACK, on_loopback
 from vmscert.records.folder import Records

@@ -137,8 +137,8 @@ def open_key(pem: bytes, password: str) -> PrivateKeyTypes:
         raise ValueError(reason) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError(
-            "The password does not open the key file: type it again, or restore the file from the "
-            "backup if it is damaged"
+            "The password does not open the key file: type it again, restore the file from the "
+            "backup if it is damaged, or see vmscert lost"
         ) from None
 
 

@@ -329,14 +329,32 @@ def record_key(job: Job) -> Ed25519PrivateKey:
     password = job.secret("RECORD", new=not there, opens=opens)
     with job.records.lock():
         if not path.exists():
-            key = Ed25519PrivateKey.generate()
-            encrypted, digest = encrypt_key(key, password), sha256(public_pem(key))
-            job.records.note(
-                job.number, MADE_KEY, at=job.at, note=f"SHA-256 {digest}", digest=digest
-            )
-            write_atomic(path.with_name(PUBLIC), public_pem(key))
-            write_once(path, encrypted)
+            _make_key(job.records, job.number, password, job.at)
     return open_record_key(job.records, password)
+
+
+def _make_key(records: Records, runbook: str, password: str, at: datetime, why: str = "") -> None:
+    key, path = Ed25519PrivateKey.generate(), records.folder / RECORD_KEY
+    encrypted, digest = encrypt_key(key, password), sha256(public_pem(key))
+    told = f"SHA-256 {digest}" + (f", in place of one that was lost: {why}" if why else "")
+    records.note(runbook, MADE_KEY, at=at, note=told, digest=digest)
+    write_atomic(path.with_name(PUBLIC), public_pem(key))
+    write_once(path, encrypted)
+
+
+def replace_record_key(records: Records, password: str, why: str, at: datetime) -> Path:
+    """Make another record key, as nobody opens the one before; return where that was moved to.
+
+    What is signed stays proven by its own record.pem.
+    """
+    aside = records.folder / "former" / f"record-{at:%Y%m%d-%H%M%S}"
+    with records.lock():
+        aside.mkdir(parents=True)
+        for path in (records.folder / RECORD_KEY, records.folder / PUBLIC):
+            if path.exists():
+                path.rename(aside / path.name)
+        _make_key(records, "", password, at, why)
+    return aside
 
 
 def open_record_key(records: Records, password: str) -> Ed25519PrivateKey:

@@ -13,10 +13,10 @@ from rich.markup import escape
 
 from vmscert.changes.execute import NotebookError, execute, find_runbook, parameters, read_settings
 from vmscert.changes.job import Job, Unapproved, folder_of, records_folder, secret
-from vmscert.changes.proof import prove
 from vmscert.cli import printing
 from vmscert.cli.asking import ask_approval, ask_passwords, somebody_is_there
 from vmscert.cli.printing import EXAMPLE, ended, err, out, print_json, warn
+from vmscert.evidence.proof import prove
 from vmscert.facts import facts, runbook_row
 from vmscert.files import with_sums, write_folder
 from vmscert.names import iso
@@ -289,7 +289,7 @@ def drill(
 
     With --folder the backup is compared with the site's own folder, whose ledger notes the drill.
     """
-    from vmscert.changes.drill import restore_drill
+    from vmscert.evidence.drill import restore_drill
 
     own, rehearsal = Records(folder) if folder else None, Records(backup).rehearsal
     ca = secret("CA", rehearsal)

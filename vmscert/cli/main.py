@@ -11,7 +11,7 @@ import typer
 
 from vmscert.changes.execute import NotebookError
 from vmscert.changes.job import Stop
-from vmscert.cli import change, due, lab, trouble
+from vmscert.cli import change, due, lab, lost, trouble
 from vmscert.cli.printing import FOUND, UNUSABLE, said, warn
 
 _INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
@@ -43,7 +43,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab.lab)
 for command in (change.rehearse, change.run, change.plan, change.board,
                 trouble.check, trouble.connect, trouble.survey, trouble.explain,
-                change.roll_out, due.due):  # fmt: skip
+                change.roll_out, due.due, lost.lost):  # fmt: skip
     # An error that is pasted may begin with a dash.
     options = {"ignore_unknown_options": command is trouble.explain}
     app.command(context_settings=options)(_interruptible(command))

@@ -31,7 +31,7 @@ _BACK = (
 _SAID = '<div style="line-height: 1.4; padding: 2px 0">{}</div>'
 # Each state's sign and the colour behind it: on black and white paper, sign and word remain.
 _SIGNS = ("·", "☐", "→", "←", "?", "○", "✓")
-_BEHIND = ("#e5e7eb", "#fde3b8", "#cfe3fb", "#f6f0a6", "#e7dcf5", "#e5e7eb", "#c9ecd5")
+_BEHIND = ("#e5e7eb", "#fde3b8", "#cfe3fb", "#f6f0a6", "#e7dcf5", "#f5d9d2", "#c9ecd5")
 _STYLE = (
     "color: #111; border: 1px solid #888; border-radius: 3px; padding: 0 5px; "
     "print-color-adjust: exact; -webkit-print-color-adjust: exact"

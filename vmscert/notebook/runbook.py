@@ -9,6 +9,7 @@ from typing import Any
 from vmscert.changes.execute import ask_page, opened_notebook
 from vmscert.changes.job import Stop
 from vmscert.facts import NOTEBOOKS
+from vmscert.notebook.acceptance import acceptance_form
 from vmscert.notebook.board import board_form, time_machine
 from vmscert.notebook.forms import Password, pfx_password
 from vmscert.notebook.tables import Shown, findings_table, require, table
@@ -49,7 +50,11 @@ class OpenRunbook:
         methods = {name: getattr(type(self._runbook), name) for name in dir(type(self._runbook))}
         told = {name: getattr(one, "__annotations__", {}) for name, one in methods.items()}
         cells = (name for name, types in told.items() if types.get("return") == Parts)
-        return sorted({*cells, "board", "time_machine"})
+        return sorted({*cells, "acceptance", "board", "time_machine"})
+
+    def acceptance(self) -> None:
+        """What people look at and tick, after the handshakes."""
+        _show(acceptance_form(self._runbook.job))
 
     def board(self) -> None:
         """Where each computer stands, who sets out, and a place for what came back."""

@@ -4,13 +4,14 @@
     ca.key                             PKCS #8, encrypted; goes nowhere
     ca.crl                             its revocation list, if it has one; public
     next/                              the CA that will take over, as long as both are trusted
-    former/<thumbprint>/               a CA that signed before
+    former/<thumbprint>/               a CA that signed before; former/record-<time>/, a record key
     servers/<host>/<thumbprint>.cer    what was issued; .pfx (.key) beside it; never overwritten
     hand-over/<host>/<date>/           what one person carries to one computer; never changed
     roll-out/<date>/                   the CA for many computers at once, and for phones
     drop/                              where people put what they bring back
     requests/<host>.req                what a computer asks for that made its own key
     inventory/<host>.json              what was found there
+    acceptance/<sheet>.csv             what people saw after the handshakes, and who they were
     site.csv                           the site's table, as the last runbook read it
     ledger.csv, ledger.seal            the story, chained by hashes (.ledger.next: is being written)
     drills/<date>.json                 what a restore drill found
@@ -57,6 +58,8 @@ _ISSUED = ("issue", "renew")  # with a key that is kept in a PFX
 OF_OTHERS = ("receive", "adopt")  # that another CA signed, or this one before it was this site's
 _CERTIFICATES = (*_ISSUED, "sign", *OF_OTHERS)  # of servers; the later ones have their keys there
 CREATE_CA, ADOPT_CA, PROMOTE_CA = "create CA", "adopt CA", "promote CA"
+LOSE_KEY = "lose the key of the CA"
+ABANDON = "abandon"  # a certificate that never came to use, and never will
 _NO_KEY = "without its key"
 
 
@@ -66,9 +69,9 @@ def certificate_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
 
 def came_without_key(entries: Iterable[Entry]) -> bool:
-    """Whether the CA was taken over from somebody whose key could not be."""
-    made = [e for e in entries if e.action in (CREATE_CA, ADOPT_CA, PROMOTE_CA)]
-    return bool(made) and made[-1].action == ADOPT_CA and made[-1].key == _NO_KEY
+    """Whether the CA was taken over without its key, or has lost it since."""
+    made = [e for e in entries if e.action in (CREATE_CA, ADOPT_CA, PROMOTE_CA, LOSE_KEY)]
+    return bool(made) and (made[-1].action == LOSE_KEY or made[-1].key == _NO_KEY)
 
 
 class Records:
@@ -142,8 +145,8 @@ class Records:
 
     def authority(self, password: str) -> Authority:
         """Open the CA; ValueError for a wrong password or a key of another certificate."""
-        if came_without_key(self.ledger.entries()):
-            why = f"The key of the CA in {self._ca.cer} was never here, so it can't sign"
+        if not self._ca.key.exists() and came_without_key(self.ledger.entries()):
+            why = f"The key of the CA in {self._ca.cer} is not here, so it can't sign"
             raise FileNotFoundError(f"{why}: run {RUNBOOK_OF[PROMOTE_CA]['name']}")
         return self._ca.open(password)
 
@@ -159,7 +162,7 @@ class Records:
             number = RUNBOOK_OF[CREATE_CA]["runbook"]
             if self._ca.cer.exists():
                 why = "its key was not saved"
-                self.note(number, "abandon", self.ca_certificate, at=at, note=why)
+                self.note(number, ABANDON, self.ca_certificate, at=at, note=why)
             self.note(number, CREATE_CA, authority.certificate, at=at, note=authority.name)
             self._ca.write(authority.certificate, key)
 
@@ -247,7 +250,7 @@ class Records:
     def abandoned(self) -> tuple[Entry, ...]:
         """Return certificates that a killed run recorded but that never became complete files."""
         entries = self.ledger.entries()
-        told = {one.thumbprint for one in entries if one.action == "abandon"}
+        told = {one.thumbprint for one in entries if one.action == ABANDON}
         known = (one for one in certificate_entries(entries) if one.thumbprint not in told)
         return tuple(one for one in known if not self.is_complete(one))
 

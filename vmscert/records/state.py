@@ -15,7 +15,13 @@ from cryptography import x509
 
 from vmscert.certificates.authority import is_signed_by, thumbprint
 from vmscert.records.ca import CaFiles, read_certificate
-from vmscert.records.folder import Records, came_without_key, certificate_entries, newest_folder
+from vmscert.records.folder import (
+    ABANDON,
+    Records,
+    came_without_key,
+    certificate_entries,
+    newest_folder,
+)
 from vmscert.records.ledger import BAR, SWITCH_OFF, SWITCH_ON, Entry, Ledger
 from vmscert.site.site import Site
 from vmscert.windows.stores import Stores
@@ -68,8 +74,8 @@ class State:
 
     @cached_property
     def adopted_without_key(self) -> bool:
-        """Whether the CA was taken over from somebody whose key could not be."""
-        return came_without_key(self.entries)
+        """Whether the CA was taken over without its key, or has lost it; not once it is back."""
+        return not self.has_authority and came_without_key(self.entries)
 
     @cached_property
     def cas(self) -> dict[str, x509.Certificate]:
@@ -153,7 +159,9 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
     """Read the folder of a site; ValueError names a file that can't be read."""
     folder, story = records.folder, records.ledger.text()
     entries, file = records.ledger.entries(story), records.certificate_file
-    issued = tuple(e for e in certificate_entries(entries) if records.is_complete(e))
+    said = {(e.host, e.thumbprint): e.action for e in entries}  # last: it may be adopted again
+    known = (e for e in certificate_entries(entries) if said[e.host, e.thumbprint] != ABANDON)
+    issued = tuple(filter(records.is_complete, known))
     newest = {entry.host: file(entry.host, entry.thumbprint) for entry in issued}
     told = (*issued, *(entry for entry in entries if entry.action == BAR and entry.host))
     opened = cache(read_certificate)
@@ -163,6 +171,8 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
     ca = records.ca_certificate if CaFiles(folder).cer.exists() else None
     reported = records.inventories()
     unheard = {name: why for name, held in reported.items() if (why := too_old(held, ca))}
+    # The folder of a certificate that was given up since is of no use to anybody.
+    last = {e.host: e.action for e in entries if e.action in ("hand over", ABANDON)}
     return State(
         site=site,
         at=at,
@@ -185,7 +195,7 @@ def read_state(records: Records, site: Site, at: datetime) -> State:
         inventories={name: held for name, held in reported.items() if name not in unheard},
         unheard=unheard,
         lists={path.name: path.read_bytes() for path in sorted(folder.glob("*.crl"))},
-        handed_over={host: place for host, place in made.items() if place},
+        handed_over={h: one for h, one in made.items() if one and last.get(h) != ABANDON},
     )
 
 

@@ -28,6 +28,7 @@ from vmscert.checks.lacks import issued_findings, missing_ca, missing_certificat
 from vmscert.checks.site import PHONES_LIMIT, check_ca
 from vmscert.facts import pfx_encryption
 from vmscert.names import iso
+from vmscert.records.folder import ABANDON
 from vmscert.records.state import State
 from vmscert.runbooks.stages import Deeds, Findings, Parts, Rows, Runbook
 from vmscert.site.site import CSR, PFX, THIRD_PARTY, Host
@@ -195,7 +196,7 @@ def _made(
 def _note_abandoned(job: Job) -> None:
     """Note what a killed run recorded but never finished: nobody shall look for its files."""
     job.records.note_all(
-        replace(entry, time=iso(job.at), action="abandon", note="never reached a file")
+        replace(entry, time=iso(job.at), action=ABANDON, note="never reached a file")
         for entry in job.records.abandoned()
     )
 

@@ -18,7 +18,7 @@ from vmscert.changes.next import next_steps, told
 from vmscert.checks.expiry import due_of
 from vmscert.facts import facts
 from vmscert.files import write_atomic
-from vmscert.pages import faces, render
+from vmscert.pages import faces, page, render
 from vmscert.records.ledger import DRILL
 from vmscert.records.state import State
 from vmscert.site.site import named
@@ -36,7 +36,16 @@ def write_handbook(job: Job) -> Path:
     with job.records.lock():
         for name, data in faces(NAME, handbook(job), f"{job.site.name}: the years after").items():
             write_atomic(job.records.folder / name, data)
+        lost = page(lost_page(), "Lost something?")
+        write_atomic(job.records.folder / "lost.html", lost)
     return job.records.folder / f"{NAME}.html"
+
+
+def lost_page(what: str = "") -> str:
+    """Return what to do when something is lost, or when just this is, as Markdown."""
+    rows = [row for row in facts("lost") if what in ("", row["lost"])]
+    names = dict.fromkeys(row["lost"] for row in rows)
+    return render("lost.md", lost={n: [r for r in rows if r["lost"] == n] for n in names})
 
 
 def handbook(job: Job) -> str:

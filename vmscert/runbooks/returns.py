@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vmscert.certificates.authority import subject_names, thumbprint
 from vmscert.certificates.reading import Reading, quotable
+from vmscert.changes.acceptance import is_sheet, keep_sheet, read_sheet, sheet_of
 from vmscert.changes.job import Job
 from vmscert.checks.documents import SOMETHING_ELSE, Document, read
+from vmscert.facts import runbook_name
 from vmscert.files import ZIP, read_foreign, unpacked
 from vmscert.names import iso
 from vmscert.records.clock import BROUGHT_BACK, OFF, noted_at
@@ -53,7 +55,7 @@ def _parts(name: str, data: bytes) -> list[tuple[str, bytes, bool]]:
 def _opened(name: str, data: bytes, within: bool) -> tuple[str, bytes, Document | None]:
     """What is read at once; an inventory is a JSON object, in UTF-8 or UTF-16, maybe marked."""
     is_json = data.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{")
-    return name, data, None if is_json else read(data, within=within)
+    return name, data, None if is_json or is_sheet(data) else read(data, within=within)
 
 
 def _joined(told: list[tuple[str, bool, bool]]) -> tuple[str, bool]:
@@ -105,7 +107,7 @@ class _Desk:
 
     def _take(self, name: str, data: bytes, document: Document | None) -> str:
         if document is None:
-            return self._inventory(name, data)
+            return self._sheet(name, data) if is_sheet(data) else self._inventory(name, data)
         if document.requests:
             return self._request(name, document.requests[0])
         if document.keys or (document.pfx and not document.certificates):
@@ -181,6 +183,12 @@ class _Desk:
             return f"{told}, from before its folder was made: {again}"
         self.kept.append((host, name))
         return told
+
+    def _sheet(self, name: str, data: bytes) -> str:
+        filled = keep_sheet(self.job, read_sheet(name, data, sheet_of(self.job)))
+        self.kept.append(("", name))
+        again = f"run {runbook_name('visits.Verify', 'code')} again with ACCEPTED_BY"
+        return f"{name}: {filled.outcome()}. To accept it, {again}"
 
     def _request(self, name: str, csr: x509.CertificateSigningRequest) -> str:
         common = csr.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from vmscert.changes.acceptance import close_sheet
 from vmscert.changes.change import begin
 from vmscert.changes.errands import roll_out
 from vmscert.changes.job import Job
@@ -321,7 +322,12 @@ class OnTheWire(Runbook):
 
 
 class Verify(OnTheWire):
-    """Every client can talk to every server that it needs: it only looks."""
+    """Every client can talk to every server that it needs: it only looks, and then people do."""
+
+    def close(self, accepted_by: str = "") -> Parts:
+        """Sign the record, with what people have ticked so far, as accepted by somebody or not."""
+        self.parameters = {**self.parameters, "outcome": close_sheet(self.job, accepted_by)}
+        yield from super().close()
 
     def look(self) -> Parts:
         """Each server's ports: how many clients call by how many names, in how many handshakes."""

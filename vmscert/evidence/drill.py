@@ -22,7 +22,7 @@ from vmscert.certificates.keys import decrypt_key
 from vmscert.changes.change import MADE_KEY
 from vmscert.changes.errands import loads
 from vmscert.changes.job import RUNBOOK_FOR
-from vmscert.changes.proof import certificate_problems
+from vmscert.evidence.proof import certificate_problems
 from vmscert.facts import facts, pfx_encryption
 from vmscert.findings import Check
 from vmscert.names import iso
@@ -178,7 +178,7 @@ class _Trial:
                 bad.append(f"{host}, {path.name}: {told}")
         rows = facts("change/runbooks")
         made = [r["runbook"] for r in rows if r["phase"] == "request" or "server" in r["ends"]]
-        more = f"Each run of {' and '.join(made)} has a password of its own"
+        more = f"Each run of {' and '.join(made)} has a password of its own; lost: vmscert lost"
         return f"{'; '.join(bad)}. {more}" if bad else ""
 
     def issues(self) -> str:

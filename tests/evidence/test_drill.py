@@ -10,7 +10,7 @@ from command import vmscert
 from site_tables import GUIDE_CLIENTS, as_csv
 
 from vmscert.certificates.authority import QUICK, create_authority
-from vmscert.changes.drill import restore_drill
+from vmscert.evidence.drill import restore_drill
 from vmscert.records.folder import Records, certificate_entries
 
 LEDGER = "the ledger is unbroken"
