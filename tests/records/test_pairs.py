@@ -79,7 +79,9 @@ def test_of_two_at_once_one_at_least_ends_and_the_other_is_told_why_not(carried_
         assert [*ends.values()].count("closed") >= most, (kind, ends)
         said += [how for how in ends.values() if how != "closed"]
     for how in said:
-        assert re.match("Stop: .*(is carried out by|is closed and signed|since the plan was)", how)
+        assert re.match(
+            "Stop: .*(is carried out by|is closed and|since the plan was|is not kept)", how
+        )
 
 
 # One after the other
@@ -103,9 +105,7 @@ def test_the_change_of_a_run_that_was_killed_is_gone_on_with(job):
     ready, plan = PROCESSES.Event(), planned(job)
     other = start(pairs.hold, job.records.folder, ready)
     assert ready.wait(30)
-    told = (
-        rf"{plan.runbook} is carried out by Bob Stone \(.* process {other.pid}\) since 2026-11-23"
-    )
+    told = rf"{plan.runbook} is carried out by Bob Stone \(.* process {other.pid}\) since"
     with pytest.raises(Stop, match=told):
         approved(job, plan)
     other.kill()
