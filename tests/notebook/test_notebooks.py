@@ -105,6 +105,8 @@ class TestEveryNotebook:
         wanted = ["Goal", "Time", "You need"]
         if path in RUNBOOKS:
             wanted += ["This changes", "To undo"]
+            # Whatever a run asks for stands here, before anybody is asked.
+            assert "the password of the key that signs change records" in card
         assert [row for row in wanted if f"| **{row}** |" in card] == wanted
 
     def test_no_paragraph_is_a_wall_of_words(self, path):
