@@ -21,6 +21,7 @@ from vmscert.records.state import State
 from vmscert.site.site import Host, Site, named
 
 YES, NO = "yes", "no"
+ACCEPTED = "accepted by "  # how the note of a change begins that somebody has accepted
 # What people write for it, in the languages of their spreadsheets.
 _WORDS = {
     YES: "yes y ok x true 1 ja j oui o si s ✓ ✔ ☑",
@@ -61,7 +62,7 @@ class Sheet:
         left = ["all"] if len(left) == len(self.ticks) else left
         how = "technically verified" + (f", not accepted by {accepted_by}" if accepted_by else "")
         if accepted_by and right and not failed:
-            how = f"accepted by {accepted_by}"
+            how = f"{ACCEPTED}{accepted_by}"
         told = [f"people found {len(right)} of {len(self.ticks)} looks right"]
         told += [f"not right: {'; '.join(failed)}"] if failed else []
         told += [f"nobody says who ticked {named(nobodys)}"] if nobodys else []

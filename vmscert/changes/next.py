@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vmscert.certificates.authority import BACKDATE, thumbprint
-from vmscert.changes.change import ABANDONED, BEGUN, Plan, read_plan, void
+from vmscert.changes.acceptance import ACCEPTED, blank_sheet
+from vmscert.changes.change import ABANDONED, BEGUN, CLOSED, Plan, read_plan, void
 from vmscert.changes.errands import (
     CARRIED,
     NO_FOLDER,
@@ -370,6 +371,13 @@ def _calm(look: _Look) -> Iterator[Next]:
     unseen = [one.computer for one in looked if one.state == NOT_JUDGED]
     but = f", but not {named(unseen, _SHOWN)}" if unseen else ""
     about = {"on": iso(first.renew_on), "day": f"{first.not_after:%Y-%m-%d}"}
+    number = RUNBOOK_OF["verified"]["runbook"]
+    closed = [one.note for one in state.entries if (one.action, one.runbook) == (CLOSED, number)]
+    if not look.rehearsal and closed and not closed[-1].startswith(ACCEPTED):
+        typed = look.typed(number, {"ACCEPTED_BY": "<name>"})
+        but += _next(
+            "unaccepted", file=f"acceptance/{blank_sheet(state).number}.html", run=typed
+        ).what
     yield _next("calm", names=first.label, but=but, **about)
 
 
