@@ -21,7 +21,7 @@ from vmscert.site.site import Site
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 NAMES = {row["runbook"]: row["name"] for row in facts("change/runbooks")}
-NUMBER = int(os.environ.get("VMSCERT_PAIRS") or (20 if FORKS else 5))
+NUMBER = int(os.environ.get("VMSCERT_PAIRS") or (50 if FORKS else 5))
 KINDS = [("12", "12"), ("16", "16"), ("12", "13"), ("12", "12"), ("14", "16")]
 PEOPLE = ("Bob Stone", "Piet Jansen")
 
