@@ -54,6 +54,7 @@ class OpenRunbook:
 
     def acceptance(self) -> None:
         """What people look at and tick, after the handshakes."""
+        self._say_whose()
         _show(acceptance_form(self._runbook.job))
 
     def board(self) -> None:

@@ -315,7 +315,7 @@ class OnTheWire(Runbook):
             told = [f"{one.client} as {one.name}: {one.verdict}" for one in stops]
             todo = f"{len(told)} refused, first {told[0]}" if told else ""
             unseen = sum(one.verdict == BY_HAND for one in same)
-            what = f"{server}: {len(same) - unseen} handshakes verified"
+            what = f"{server}: {len(same) - unseen} connections verified"
             what += f", {unseen} right but for what no inventory tells" if unseen else ""
             checks.append(Check(what, not told, todo))
         return checks
