@@ -61,7 +61,7 @@ def behind(now: datetime, found: Iterable[Clue]) -> str:
         return ""
     told = f"the clock of this laptop says {now:%Y-%m-%d}, but {newest.what} is of "
     told += f"{newest.at:%Y-%m-%d}, {(newest.at - now).days} days later"
-    return f"{told}: set the clock that was wrong, then begin again"
+    return f"{told}: set the clock; if it is right, first bring back an inventory made today"
 
 
 def long_ago(now: datetime, found: Iterable[Clue]) -> str:

@@ -40,7 +40,10 @@
       if (index < 0) return;
       clearBelow(panel, index);
       panel.content.activeCellIndex = index;
-      panel.content.scrollToItem(index, "center");
+      // Again once what stands above has its height: a page with much to draw grows for a while.
+      for (const pause of [0, 300, 1000, 2500]) {
+        setTimeout(() => panel.isDisposed || panel.content.scrollToItem(index, "center"), pause);
+      }
       const why = message.content.evalue;
       sayAtTheEnd(panel, `Stopped in the cell in view; nothing below it was done: ${why}`);
     }
