@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -44,6 +45,22 @@ def read_foreign(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}. Check the path") from None
+
+
+def foreign_text(data: bytes, otherwise: str = "utf-8") -> str:
+    """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs.
+
+    What is no UTF-8 is read by the codec `otherwise`, with a sign for what that does not know.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data[first:200:2].count(0) > len(data[:200]) // 3:
+            return data.decode(encoding, "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.removeprefix(BOM_UTF8).decode(otherwise, "replace")
 
 
 ZIP = b"PK\x03\x04"  # how an archive begins that holds anything

@@ -127,6 +127,8 @@ def test_next_morning_it_is_accepted_in_a_record_of_its_own_and_the_first_stays(
     assert "run 16-verify-the-site again with ACCEPTED_BY" in bring(
         job, lambda no: ("yes", "AB", "")
     )
+    ticked = vmscert("records", "verify", job.records.folder, folder=job.table.parent)
+    assert (ticked.returncode, "acceptance/" in ticked.stdout) == (0, True), ticked.stderr
     second = close(job, ANNA)
     assert second != first
     assert lyon.tree(first) == before

@@ -15,7 +15,7 @@ from io import StringIO
 
 from vmscert.changes.job import Job
 from vmscert.facts import doubt, facts
-from vmscert.files import read_foreign, write_atomic
+from vmscert.files import foreign_text, read_foreign, write_atomic
 from vmscert.pages import page, render, sheet
 from vmscert.records.state import State
 from vmscert.site.site import Host, Site, named
@@ -135,16 +135,7 @@ def _faces(job: Job, filled: Sheet, accepted_by: str = "") -> dict[str, bytes]:
 
 def is_sheet(data: bytes) -> bool:
     """Tell whether a file is a sheet to tick, as a spreadsheet saves one."""
-    return _text(data).lstrip('" ').casefold().startswith(_COLUMNS[0])
-
-
-def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+    return foreign_text(data, "cp1252").lstrip('" ').casefold().startswith(_COLUMNS[0])
 
 
 def read_sheet(name: str, data: bytes, known: Sheet) -> Sheet:
@@ -152,7 +143,7 @@ def read_sheet(name: str, data: bytes, known: Sheet) -> Sheet:
 
     A look of which it says neither yes nor no stays, so that several may each bring their part.
     """
-    text = _text(data)
+    text = foreign_text(data, "cp1252")
     delimiter = max(";,\t", key=text.partition("\n")[0].count)
     rows = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, restval="")
     ticks = {str(one.no): one for one in known.ticks}

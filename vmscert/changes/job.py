@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +24,7 @@ NOBODY = (
 )
 _PASSWORDS = {row["what"]: row for row in facts("change/passwords")}
 _TRIES = 3
-_TYPED: list[str] = []  # in this process, by a person, for keys of the site
+_TYPED: dict[str, bool] = {}  # by a person in this run, for keys of the site → whether it is new
 # What ends → the name of the runbook for it.
 RUNBOOK_FOR = {
     kind: row["name"]
@@ -121,9 +123,11 @@ def secret(
     if rehearsal:
         return _TEACHING_PASSWORD
     of_the_site = what in ("CA", "RECORD")
-    if of_the_site and (known := [one for one in _TYPED if new or _opened(opens, one)]):
-        return known[-1]
     label, why = _PASSWORDS[what]["label"], _PASSWORDS[what]["why_new" if new else "why"]
+    for typed, is_new in _TYPED.items() if of_the_site else ():
+        if is_new if new else _opened(opens, typed):  # an old one is given to no new key unasked
+            print(f"The password typed before is that of {label}, too.")
+            return typed
     print(why)
     try:
         password = _asked(f"Password for {label}", check, opens)
@@ -132,8 +136,13 @@ def secret(
     except (EOFError, NotImplementedError, RuntimeError):
         raise RuntimeError(NOBODY.format(what=what, label=label)) from None
     if of_the_site:
-        _TYPED.append(password)
+        _TYPED[password] = new
     return password
+
+
+def forget() -> None:
+    """Forget what was typed: another run begins, perhaps of another site."""
+    _TYPED.clear()
 
 
 def _asked(label: str, check: Callable[[str], str], opens: Callable[[str], object] | None) -> str:
@@ -154,6 +163,15 @@ def _opened(opens: Callable[[str], object] | None, password: str) -> bool:
         return bool(opens and opens(password))
     except ValueError:
         return False
+
+
+def shell_word(text: str) -> str:
+    """Return a word that no shell of this system takes for more than a word: PowerShell's or sh."""
+    if os.name != "nt":
+        return shlex.quote(text)
+    plain = re.fullmatch(r"[\w@%+=:./\\-]+", text)
+    # It takes curly quotes for straight ones; any of them, doubled, stands for itself.
+    return text if plain else "'" + re.sub("(['\u2018-\u201b])", r"\1\1", text) + "'"
 
 
 def short(path: Path) -> str:

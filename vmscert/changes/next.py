@@ -28,7 +28,7 @@ from vmscert.changes.errands import (
     visits,
 )
 from vmscert.changes.execute import usual_parameters
-from vmscert.changes.job import EXAMPLE, RUNBOOK_FOR, Job, folder_of, short
+from vmscert.changes.job import EXAMPLE, RUNBOOK_FOR, Job, folder_of, shell_word, short
 from vmscert.checks.expiry import due_of
 from vmscert.checks.lacks import (
     MISSING,
@@ -151,8 +151,7 @@ class _Look:
             if usual.get(name, value) != value:
                 text = value if isinstance(value, str) else json.dumps(value)
                 words += ["--set", f"{name}={text}"]
-        odd = set(" \"'<>&|;()$")  # for some shell
-        return " ".join(json.dumps(w, ensure_ascii=False) if odd & {*w} else w for w in words)
+        return " ".join(map(shell_word, words))
 
     def run(self, say: str, number: str, names: Iterable[str] = (), **parts: object) -> Next:
         """A runbook, from its beginning or on with its change."""

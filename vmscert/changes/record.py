@@ -57,12 +57,7 @@ def close(job: Job, note: str, files: Mapping[str, bytes] | None = None) -> Path
         place = details(folder)
         signed = {place / name: data for name, data in kept.items()}
         signed[folder / "record.html"] = page["record.html"]
-        seal(
-            folder,
-            change.key,
-            signed,
-            lambda told: records.note(number, SEALED, at=at, digest=told),
-        )
+        seal(folder, change.key, signed, _announce(records, number, at))
         records.owner(number).let_go()
     return folder
 

@@ -16,7 +16,7 @@ from vmscert.certificates.reading import Reading, quotable
 from vmscert.certificates.words import Found, counted, read_der, read_pem, unbase64
 from vmscert.checks.claims import Wanted, hidden_signs, of_inf, of_request
 from vmscert.facts import facts
-from vmscert.files import ZIP, is_file, read_foreign, unpacked
+from vmscert.files import ZIP, foreign_text, is_file, read_foreign, unpacked
 from vmscert.findings import Finding
 from vmscert.records.folder import Records
 from vmscert.windows.inventory import parse_inventory
@@ -130,7 +130,7 @@ def _of_bytes(data: bytes, name: str, ask: AskPassword | None, within: bool = Fa
     if found := read_der(data, password):
         schemes = pfx_schemes(data) if found.kinds[0].startswith("a PFX") else None
         return replace(_document(found, name), pfx=(schemes,) if schemes else ())
-    text = _decoded(data)
+    text = foreign_text(data)
     signs = tuple(hidden_signs(f"\ufeff{text}" if data[:3] == b"\xef\xbb\xbf" else text))
     document = _of_text(text, name, password)
     return replace(document, told=(*document.told, *signs))
@@ -201,7 +201,7 @@ def _of_text(text: str, name: str, password: Callable[[], str], depth: int = 0) 
     for inner in (_unhex(text), unbase64(text)):
         if found := read_der(inner, password):
             return _document(found, name)
-        wrapped = _decoded(inner)
+        wrapped = foreign_text(inner)
         if depth < _DEEPEST and ((wrapped and wrapped.isprintable()) or "-----BEGIN" in wrapped):
             return _of_text(wrapped, name, password, depth + 1)
     if re.search("-----BEGIN (?!PGP )", text):
@@ -243,16 +243,6 @@ def _inventory(text: str, name: str) -> Document:
     about = f"the inventory of {stores.host}: {counted(stores.personal)} of its own, "
     about += f"{counted(stores.trusted)} in its trusted roots"
     return Document(about, held, bindings=uses, inventories=(stores,))
-
-
-def _decoded(data: bytes) -> str:
-    """Return text in the encoding that its bytes show: with a mark, or UTF-16 by its many NULs."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if data[first:200:2].count(0) > len(data[:200]) // 3:
-            return data.decode(encoding, "replace")
-    return data.decode("utf-8-sig", "replace")
 
 
 def _unhex(text: str) -> bytes:

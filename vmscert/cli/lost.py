@@ -63,7 +63,7 @@ def lost(
 
 def _tell(what: str, site: str, folder: str, hosts: list[str], because: str) -> None:
     """Tell what holds for a site, after what can be done is done."""
-    from vmscert.runbooks.handbook import due_of
+    from vmscert.checks.expiry import due_of
 
     table = find_table(site or Path(folder) / "site.csv")
     records, described = Records(folder or records_folder(table)), read_site(table)

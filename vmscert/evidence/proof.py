@@ -39,10 +39,12 @@ from vmscert.records.sealed import (
 
 _FINISHED = ("hand-over", "roll-out")  # of folders to which nothing is ever added
 _REPORTS = ("inventory", "requests")  # what a computer says, anew whenever something comes back
-_PAGES = ("the-years-after.html", "the-years-after.md")
+_PAGES = ("the-years-after.html", "the-years-after.md", "lost.html")
 _CAS = ("ca.cer", "next/ca.cer", "former/*/ca.cer")
 _FEW = 3  # names in a sentence
-_NEVER = "drop/, simulated/, blanks in ledger.seal, and the files that steer runs (.lock…)"
+_NEVER = (
+    "drop/, notebooks/, simulated/, blanks in ledger.seal, and the files that steer runs (.lock…)"
+)
 
 
 class Proof(NamedTuple):
@@ -168,7 +170,8 @@ def _files(
 def _may_differ(path: str, since: Collection[Entry]) -> bool:
     """Whether a file may have changed in peace, as lines of the ledger tell that came since.
 
-    Tables and revocation lists come from people; the plan of the next change names the table.
+    Tables, revocation lists and what is ticked come from people; the plan of the next change names
+    the table, and a record of what was ticked has its own copy.
     """
     top, name = path.split("/")[0], path.split("/")[-1]
     told = {(one.action, one.host) for one in since}
@@ -181,7 +184,12 @@ def _may_differ(path: str, since: Collection[Entry]) -> bool:
     if top in ("next", "former", "ca.cer", "ca.key"):
         return any(action.endswith(" CA") for action in deeds)
     pages = path in _PAGES and any(one.change for one in since)
-    return pages or path == "site.csv" or (path == name and name.endswith(".crl"))
+    return (
+        pages
+        or top == "acceptance"
+        or path == "site.csv"
+        or (path == name and name.endswith(".crl"))
+    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
-from vmscert.files import is_file, read_foreign
+from vmscert.files import foreign_text, is_file, read_foreign
 from vmscert.names import check_port, endpoint, parse_host, parse_name
 from vmscert.site.site import Site
 from vmscert.site.table import read_site
@@ -97,9 +97,7 @@ def _lines(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _of_file(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (place, line), those of a CSV as `address:port name`."""
-    data = read_foreign(path)
-    utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    lines = data.decode("utf-16" if utf16 else "utf-8-sig", "replace").splitlines() or [""]
+    lines = foreign_text(read_foreign(path)).splitlines() or [""]
     if not re.search(r"\baddress\b", lines[0], re.IGNORECASE):
         yield from ((f"{path.name}, line {number}: ", line) for number, line in enumerate(lines, 1))
         return

@@ -15,7 +15,7 @@ from typing import Any
 from vmscert.changes.change import Plan, approve, keep_plan, plan_under_way, progress, under_way
 from vmscert.changes.errands import Errand, hand_over
 from vmscert.changes.execute import close_change, example, parameters
-from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of
+from vmscert.changes.job import EXAMPLE, Job, Stop, folder_of, forget
 from vmscert.changes.next import next_steps, told
 from vmscert.changes.rehearsal import walk
 from vmscert.checks.lacks import MISSING, PHASES, lacks, missing_encryption
@@ -47,6 +47,7 @@ def open_job(
     Relative paths count from here, then from the kit's own folder. The teaching site is always a
     rehearsal; what comes before this runbook is carried out on it, so that any can be first.
     """
+    forget()
     path = find_table(site)
     described = read_site(path)
     records = Records(folder or folder_of(runbook, path))

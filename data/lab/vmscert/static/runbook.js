@@ -42,7 +42,10 @@
       panel.content.activeCellIndex = index;
       // Again once what stands above has its height: a page with much to draw grows for a while.
       for (const pause of [0, 300, 1000, 2500]) {
-        setTimeout(() => panel.isDisposed || panel.content.scrollToItem(index, "center"), pause);
+        setTimeout(() => {
+          const stays = !panel.isDisposed && panel.content.activeCellIndex === index;
+          if (stays) panel.content.scrollToItem(index, "center");
+        }, pause);
       }
       const why = message.content.evalue;
       sayAtTheEnd(panel, `Stopped in the cell in view; nothing below it was done: ${why}`);
