@@ -104,6 +104,22 @@ def test_rehearse_tells_every_fault_of_a_table_and_makes_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["run", "12", "--set", "SITE=x.csv"], "--set SITE: give it as --site"),
+        (["run", "12", "--set", "FOLDER=x"], "--set FOLDER: give it as --folder"),
+        (["lab", "--site", "nowhere.csv"], "nowhere.csv is no file: name the site's table"),
+    ],
+)
+def test_what_names_no_site_or_names_it_twice_is_told_before_anything_is_made(
+    tmp_path, given, said
+):
+    ran = vmscert(*given, folder=tmp_path)
+    assert (ran.returncode, said in ran.stderr) == (2, True), ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_run_stops_with_one_line_where_a_precheck_fails(tmp_path):
     table = tmp_path / "lyon.csv"
     table.write_bytes(EXAMPLE.read_bytes())

@@ -106,6 +106,8 @@ def run(
 
     runbook = find_runbook(number)
     given, path = read_settings(runbook, setting or []), find_table(site)
+    if twice := given.keys() & {"SITE", "FOLDER"}:
+        raise ValueError(f"--set {min(twice)}: give it as --{min(twice).lower()}")
     described, records = read_site(path), Records(folder or folder_of(runbook, path))
     looking = Job(runbook, described, records, datetime.now(UTC).replace(microsecond=0), path)
     while True:

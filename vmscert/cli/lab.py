@@ -32,6 +32,8 @@ def lab(
     from jupyterlab.labapp import LabApp
 
     table = find_table(site).resolve()
+    if not table.is_file():
+        raise ValueError(f"{site} is no file: name the site's table")
     place = Path(folder or records_folder(table)).resolve()
     # Where a runbook looks for a site's folder that nobody names, from wherever it is opened.
     os.environ.setdefault("VMSCERT_RECORDS", str(records_folder(table).resolve().parent))
